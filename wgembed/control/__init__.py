@@ -1,0 +1,1 @@
+"""How people and programs steer wgembed. Reaches the machine through `runtime` alone."""

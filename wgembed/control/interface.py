@@ -1,0 +1,195 @@
+"""One WireGuard interface: a protocol device with the tunnel device, sockets and link it lives on.
+
+This is the `host` of its device: see protocol/device.py for what that asks.
+"""
+
+from ..protocol import drops
+from ..protocol.arena import MAX_MTU
+from ..protocol.constants import DEFAULT_MTU, SEND_LOST
+from ..protocol.device import Device
+from ..runtime import link as link_module
+from ..runtime import system
+
+_udp = system.udp
+_now = system.clock.now
+
+# So many receives before the loop looks at the tunnel device again.
+_RECEIVES = 8
+# So many handshakes between two turns of data: about 3 ms of a desktop core.
+_HANDSHAKES = 8
+
+
+class Interface:
+    """The interface `name`; OSError or LinkError if it cannot be made. `log` is a control.log.Log."""
+
+    def __init__(self, name, tables, arena, inbox, loop, log):
+        self.name = name
+        self.arena = arena
+        self.inbox = inbox
+        self.mark = 0
+        self._log = log
+        self._loop = loop
+        self._port = 0
+        self._sockets = ()
+        self._ipv4 = self._ipv6 = None
+        self._tun = system.tun.TunPort(link_module.open_tun(name))
+        self._link = link_module.Link(name)
+        self._link.prepare(DEFAULT_MTU)
+        self.device = Device(tables, arena, inbox, self)
+        self.realtime = system.clock.realtime
+        self.address_bytes = _udp.address_bytes
+        loop.watch(self._tun.fd, self._on_tun)
+        loop.watch(self._link.fd, self._on_link)
+        loop.after_turn.append(self._after_turn)
+
+    def close(self):
+        """Take the interface away and wipe its keys."""
+        self._close_sockets()
+        self.device.remove_all_peers()
+        self.device.identity.clear()
+        self._loop.forget(self._tun.fd)
+        self._loop.forget(self._link.fd)
+        self._loop.after_turn.remove(self._after_turn)
+        self._link.close()
+        system.files.close(self._tun.fd)
+
+    # Host of the device
+
+    def send(self, addr, src, buf, size, tos):
+        socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
+        return SEND_LOST if socket is None else socket.send(addr, src, buf, size, tos)
+
+    def send_run(self, addr, src, arena, first, end, ecn):
+        socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
+        return SEND_LOST if socket is None else socket.send_run(addr, src, arena, first, end, ecn)
+
+    def deliver(self, view, packets, lengths, count):
+        refused = self._tun.write_batch(view, packets, lengths, count)
+        if refused:
+            self.device.drops[drops.RX_TUN] += refused
+
+    # Events
+
+    def _on_tun(self, events):
+        try:
+            count = self._tun.read_batch(self.arena)
+        except OSError as e:
+            self._log.error("the tunnel device is gone: %s" % e)
+            self._loop.stop()
+            return
+        self.device.transmit(_now(), count)
+
+    def _on_udp(self, socket):
+        now = _now()
+        for _ in range(_RECEIVES):
+            if not socket.receive(self.inbox):
+                return
+            self.device.receive(now, socket.length, socket.stride, socket.addr, socket.src, socket.tos)
+
+    def _after_turn(self):
+        if self.device.backlog.count:
+            self.device.handshakes(_now(), _HANDSHAKES)
+
+    def _on_link(self, events):
+        news = self._link.news()
+        if news & link_module.LINK_GONE:
+            self._log.error("the interface was deleted")
+            self._loop.stop()
+            return
+        if news & link_module.ROUTES_CHANGED:
+            self.device.forget_sources()
+        if news & link_module.LINK_CHANGED:
+            self.follow_link()
+
+    def follow_link(self):
+        """Act on the link's MTU and on its coming up or going down."""
+        mtu = min(self._link.mtu, MAX_MTU)
+        if mtu != self.device.mtu:
+            self._log.verbose("MTU is now %d" % mtu)
+            self.device.mtu = mtu
+        if mtu > self.arena.room or mtu + 16 <= self.arena.room:
+            self.arena.carve(mtu)
+        if self._link.is_up and not self.device.is_up:
+            self._up()
+        elif self.device.is_up and not self._link.is_up:
+            self._log.verbose("interface down")
+            self.device.down()
+            self._close_sockets()
+
+    def _up(self):
+        try:
+            self._open_sockets(self._port)
+        except OSError as e:
+            self._log.error("cannot listen on port %d: %s" % (self._port, e))
+            return
+        self._log.verbose("interface up, listening on port %d" % self.listen_port)
+        self.device.up(_now())
+
+    # Sockets
+
+    @property
+    def listen_port(self):
+        """The port that the sockets are bound to, or the one that they will be bound to; 0 for any."""
+        return self._sockets[0].port if self._sockets else self._port
+
+    def set_listen_port(self, port):
+        """Listen on another port, 0 for any. OSError, and the old one kept, if that cannot be had."""
+        if port == self.listen_port:
+            return
+        self.device.forget_sources()
+        if self.device.is_up:
+            self._open_sockets(port)
+        self._port = port
+
+    def set_mark(self, mark):
+        """Set the firewall mark of outgoing packets; 0 is none."""
+        for socket in self._sockets:
+            socket.set_mark(mark)
+        self.mark = mark
+        self.device.forget_sources()
+
+    def _open_sockets(self, port):
+        """Bind both families to one port, then let go of the old sockets."""
+        sockets = _bind_pair(port, self.mark)
+        self._close_sockets()
+        self._sockets = sockets
+        for socket in sockets:
+            if socket.ipv6:
+                self._ipv6 = socket
+            else:
+                self._ipv4 = socket
+            self._watch_socket(socket)
+
+    def _watch_socket(self, socket):
+        self._loop.watch(socket.fd, lambda events: self._on_udp(socket))
+
+    def _close_sockets(self):
+        for socket in self._sockets:
+            self._loop.forget(socket.fd)
+            socket.close()
+        self._sockets = ()
+        self._ipv4 = self._ipv6 = None
+
+
+_EADDRINUSE = 98
+_NO_FAMILY = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL: a machine without IPv6, or without IPv4
+
+
+def _bind_pair(port, mark):
+    """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
+    for _ in range(100):
+        sockets = []
+        try:
+            for ipv6 in (False, True):
+                try:
+                    sockets.append(_udp.UdpSocket(ipv6, sockets[0].port if sockets else port, mark))
+                except OSError as e:
+                    if e.errno not in _NO_FAMILY or (ipv6 and not sockets):
+                        raise
+            return sockets
+        except OSError as e:
+            for socket in sockets:
+                socket.close()
+            if port or not sockets or e.errno != _EADDRINUSE:
+                raise
+    raise OSError(_EADDRINUSE, "no port is free in both families")

@@ -1,0 +1,386 @@
+"""The cross-platform control protocol of WireGuard (https://www.wireguard.com/xplatform/), without sockets.
+
+A session is fed what a client sends and yields what it is answered. `set` works line by line, so what stands before
+a bad line stays applied, as in wireguard-go; the rest of that operation is read over. `get` is made peer by peer
+as the client takes it, so that ten thousand peers block nobody.
+"""
+
+from binascii import hexlify, unhexlify
+
+from ..protocol import noise
+from ..protocol.memory import TableFull
+from ..runtime import system
+
+EIO = 5
+EINVAL = 22
+ENOSPC = 28
+EPROTO = 71
+
+# A client's longest line by far is a key; more without a line feed is no client of ours.
+LINE_MAX = 1024
+# Peers and prefixes that one piece of a `get` holds at most: a millisecond or so.
+_PIECE = 32
+
+_parse_ip = system.udp.parse_ip
+_format_ip = system.udp.format_ip
+
+
+class UapiError(Exception):
+    """A line that is refused: `errno` for the program, `text` for the log."""
+
+    def __init__(self, errno, text):
+        super().__init__(text)
+        self.errno = errno
+        self.text = text
+
+
+def _key(value):
+    try:
+        key = unhexlify(value)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        # The value may be a secret with a typing error: it is not repeated.
+        raise UapiError(EINVAL, "a key is 64 hexadecimal digits")
+    return key
+
+
+def _number(value, most, what):
+    text = value.decode()
+    digits = text[2:] if text[:2] == "0x" else text
+    base = 16 if text[:2] == "0x" else 10
+    allowed = b"0123456789abcdefABCDEF" if base == 16 else b"0123456789"
+    if not digits or len(digits) > 10 or not all(c in allowed for c in digits.encode()) or int(digits, base) > most:
+        raise UapiError(EINVAL, "%s: a number from 0 to %d is wanted, not %s" % (what, most, _shown(value)))
+    return int(digits, base)
+
+
+def _shown(value):
+    """Return foreign bytes in a form that a log can carry."""
+    return "'%s'" % "".join(chr(c) if 32 <= c < 127 else "?" for c in value[:64])
+
+
+def _want_true(value, key):
+    if value != b"true":
+        raise UapiError(EINVAL, "%s=true is the only value, not %s" % (key, _shown(value)))
+
+
+class _Reader:
+    """A place in the device's list of peers; the device moves it when that peer goes."""
+
+    __slots__ = ("peer",)
+
+    def __init__(self, peer):
+        self.peer = peer
+
+
+class Session:
+    """One connection to the interface's control socket.
+
+    closed  set when the client broke the protocol and the connection must end, once the output is sent
+    """
+
+    def __init__(self, interface, log):
+        self._interface = interface
+        self._device = interface.device
+        self._log = log
+        self._line = b""
+        self._in_set = False
+        self._get = None
+        self._reader = None
+        self.closed = False
+        self._begin_set()
+
+    # Input
+
+    def feed(self, data, now):
+        """Take in what the client sent; returns an answer to send at once, or b"".
+
+        While `is_answering`, what a `get` yields must be fetched with `piece` before more is fed.
+        """
+        answer = b""
+        lines = (self._line + data).split(b"\n")
+        self._line = lines.pop()
+        if len(self._line) > LINE_MAX:
+            self.closed = True
+            return answer
+        for i, line in enumerate(lines):
+            answer += self._take_line(line, now)
+            if self._get is not None or self.closed:
+                # What stands behind a get is kept until the get is answered.
+                self._line = b"\n".join(lines[i + 1 :] + [self._line])
+                break
+        return answer
+
+    def _take_line(self, line, now):
+        if self._in_set:
+            return self._take_set_line(line, now)
+        if self._in_get:
+            self._in_get = False
+            if line:
+                return b"errno=%d\n\n" % EINVAL
+            self._start_get()
+        elif line == b"set=1":
+            self._begin_set()
+            self._in_set = True
+        elif line == b"get=1":
+            self._in_get = True
+        else:
+            self.closed = True
+        return b""
+
+    @property
+    def is_answering(self):
+        return self._get is not None
+
+    def piece(self):
+        """Return the next part of the answer to a get; b"" when it was the last."""
+        for part in self._get:
+            return part
+        self.close()
+        return b""
+
+    def close(self):
+        """Forget a half-told get."""
+        self._get = None
+        if self._reader is not None:
+            self._device.readers.remove(self._reader)
+            self._reader = None
+
+    # set
+
+    def _begin_set(self):
+        self._in_set = self._in_get = False
+        self._failed = 0
+        self._peer = None  # that the lines are about
+        self._pending = None  # its key, while it is not known whether it must be made
+        self._created = False
+        self._ignored = False
+        self._in_peer = False
+
+    def _take_set_line(self, line, now):
+        if not line:
+            return self._end_set(now)
+        if self._failed:
+            return b""
+        try:
+            key, equals, value = line.partition(b"=")
+            if not equals:
+                raise UapiError(EPROTO, "a line without '=': %s" % _shown(line[:16]))
+            self._apply(key.decode(), value, now)
+        except UnicodeError:
+            self._fail(EINVAL, "a line that is not ASCII")
+        except UapiError as e:
+            self._fail(e.errno, e.text)
+        except TableFull as e:
+            self._fail(ENOSPC, str(e))
+        except OSError as e:
+            self._fail(e.errno or EIO, str(e))
+        return b""
+
+    def _fail(self, errno, text):
+        self._failed = errno
+        self._log.error("control socket: %s" % text)
+
+    def _end_set(self, now):
+        if not self._failed:
+            try:
+                self._finish_peer(now)
+            except TableFull as e:
+                self._fail(ENOSPC, str(e))
+        answer = b"errno=%d\n\n" % -self._failed if self._failed else b"errno=0\n\n"
+        self._begin_set()
+        return answer
+
+    def _apply(self, key, value, now):
+        if key == "public_key":
+            self._finish_peer(now)
+            self._start_peer(_key(value))
+            return
+        table = _PEER_KEYS if self._in_peer else _DEVICE_KEYS
+        action = table.get(key)
+        if action is None:
+            raise UapiError(EINVAL, "unknown key %s" % _shown(key.encode()))
+        action(self, value, now)
+
+    def _set_private_key(self, value, now):
+        self._device.set_private_key(_key(value), now)
+
+    def _set_listen_port(self, value, now):
+        self._interface.set_listen_port(_number(value, 65535, "listen_port"))
+
+    def _set_fwmark(self, value, now):
+        self._interface.set_mark(_number(value, 0xFFFFFFFF, "fwmark"))
+
+    def _set_replace_peers(self, value, now):
+        _want_true(value, "replace_peers")
+        self._device.remove_all_peers()
+
+    # One peer of a set. It is made with the first line that means to keep it, so that the removal of a peer that
+    # is not there needs no room for it.
+
+    def _start_peer(self, public_key):
+        self._in_peer = True
+        self._created = False
+        self._pending = None
+        self._peer = self._device.find(public_key)
+        own = self._device.identity
+        self._ignored = own.present and public_key == own.public
+        if self._peer is None and not self._ignored:
+            self._pending = public_key
+
+    def _keep_peer(self):
+        """Return the peer that the lines are about, made if need be; None if they are about nobody."""
+        if self._pending is not None:
+            self._peer = self._device.add_peer(self._pending)
+            self._pending = None
+            self._created = True
+        return self._peer
+
+    def _finish_peer(self, now):
+        peer = self._keep_peer() if self._in_peer else None
+        if peer is not None and self._device.is_up:
+            self._device.send_staged(peer, now)
+
+    def _leave_peer(self):
+        """The lines still to come about this peer are checked and have no effect."""
+        self._peer = self._pending = None
+
+    def _set_update_only(self, value, now):
+        _want_true(value, "update_only")
+        if self._created:
+            self._device.remove_peer(self._peer)
+            self._leave_peer()
+        self._pending = None
+
+    def _set_remove(self, value, now):
+        _want_true(value, "remove")
+        if self._peer is not None:
+            self._device.remove_peer(self._peer)
+        self._leave_peer()
+
+    def _set_preshared_key(self, value, now):
+        psk = _key(value)
+        peer = self._keep_peer()
+        if peer is not None:
+            self._device.set_preshared_key(peer, psk)
+
+    def _set_endpoint(self, value, now):
+        try:
+            addr = system.udp.parse_endpoint(value.decode())
+        except ValueError as e:
+            raise UapiError(EINVAL, "endpoint %s: %s" % (_shown(value), e)) from None
+        peer = self._keep_peer()
+        if peer is not None:
+            self._device.set_endpoint(peer, addr, now)
+
+    def _set_persistent_keepalive(self, value, now):
+        seconds = _number(value, 65535, "persistent_keepalive_interval")
+        peer = self._keep_peer()
+        if peer is not None:
+            self._device.set_persistent_keepalive(peer, seconds, now)
+
+    def _set_replace_allowed_ips(self, value, now):
+        _want_true(value, "replace_allowed_ips")
+        peer = self._keep_peer()
+        if peer is not None:
+            self._device.allowed.remove_peer(peer.number)
+
+    def _set_allowed_ip(self, value, now):
+        removing = value[:1] == b"-"
+        text = (value[1:] if value[:1] in (b"-", b"+") else value).decode()
+        address, slash, cidr = text.partition("/")
+        try:
+            packed = _parse_ip(address)
+        except ValueError as e:
+            raise UapiError(EINVAL, "allowed_ip %s: %s" % (_shown(value), e)) from None
+        bits = _number(cidr.encode(), len(packed) * 8, "prefix length") if slash else len(packed) * 8
+        peer = self._keep_peer()
+        if peer is None:
+            return
+        if removing:
+            self._device.allowed.remove(packed, bits, peer.number)
+        else:
+            self._device.allowed.insert(packed, bits, peer.number)
+
+    def _set_protocol_version(self, value, now):
+        if value != b"1":
+            raise UapiError(EINVAL, "protocol_version is 1, not %s" % _shown(value))
+
+    # get
+
+    def _start_get(self):
+        self._reader = _Reader(self._device.first)
+        self._device.readers.append(self._reader)
+        self._get = self._tell()
+
+    def _tell(self):
+        yield self._tell_device()
+        reader = self._reader
+        while reader.peer is not None:
+            text = ""
+            for _ in range(_PIECE):
+                peer = reader.peer
+                if peer is None:
+                    break
+                reader.peer = peer.after
+                text += self._tell_peer(peer)
+                for more in self._tell_allowed(peer):
+                    text += more
+                    if len(text) > 8192:
+                        yield text.encode()
+                        text = ""
+            yield text.encode()
+        yield b"errno=0\n\n"
+
+    def _tell_device(self):
+        device = self._device
+        text = ""
+        if device.identity.present:
+            text += "private_key=%s\n" % hexlify(device.identity.private).decode()
+        text += "listen_port=%d\n" % self._interface.listen_port
+        if self._interface.mark:
+            text += "fwmark=%d\n" % self._interface.mark
+        return text.encode()
+
+    def _tell_peer(self, peer):
+        text = "public_key=%s\npreshared_key=%s\nprotocol_version=1\n" % (
+            hexlify(peer.public_key).decode(),
+            hexlify(peer.secret(noise.PRESHARED, 32)).decode(),
+        )
+        if peer.addr is not None:
+            text += "endpoint=%s\n" % system.udp.format_endpoint(peer.addr)
+        return text + (
+            "last_handshake_time_sec=%d\nlast_handshake_time_nsec=%d\ntx_bytes=%d\nrx_bytes=%d\n"
+            "persistent_keepalive_interval=%d\n"
+            % (peer.handshake_sec, peer.handshake_nsec, peer.tx_bytes, peer.rx_bytes, peer.persistent_keepalive)
+        )
+
+    def _tell_allowed(self, peer):
+        """Yield a line for each allowed IP; the peer may go or change between two of them."""
+        allowed, key, number = self._device.allowed, peer.public_key, peer.number
+        for trie in (allowed.trie4, allowed.trie6):
+            cursor = trie.first(number)
+            while cursor and peer.public_key == key:
+                packed, cidr = trie.prefix(cursor)
+                yield "allowed_ip=%s/%d\n" % (_format_ip(packed), cidr)
+                cursor = trie.next(number, cursor)
+
+
+_DEVICE_KEYS = {
+    "private_key": Session._set_private_key,
+    "listen_port": Session._set_listen_port,
+    "fwmark": Session._set_fwmark,
+    "replace_peers": Session._set_replace_peers,
+}
+
+_PEER_KEYS = {
+    "update_only": Session._set_update_only,
+    "remove": Session._set_remove,
+    "preshared_key": Session._set_preshared_key,
+    "endpoint": Session._set_endpoint,
+    "persistent_keepalive_interval": Session._set_persistent_keepalive,
+    "replace_allowed_ips": Session._set_replace_allowed_ips,
+    "allowed_ip": Session._set_allowed_ip,
+    "protocol_version": Session._set_protocol_version,
+}

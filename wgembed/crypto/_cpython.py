@@ -1,0 +1,222 @@
+"""The primitives on CPython: PyNaCl's libsodium, and CPython's own BLAKE2s.
+
+PyNaCl's public functions take and return `bytes`: a copy and an allocation a packet. Its cffi module reaches
+the same library in place. Importing that module alone does not call sodium_init(), without which libsodium
+stays on its slowest code.
+"""
+
+from struct import Struct
+
+try:
+    # hashlib would load OpenSSL: 4 MB for a hash that CPython carries itself.
+    from _blake2 import blake2s as _blake2s
+except ImportError:
+    from hashlib import blake2s as _blake2s
+
+from nacl._sodium import ffi as _ffi
+from nacl._sodium import lib as _lib
+
+__all__ = (
+    "address", "blake2s", "equal", "hmac", "kdf", "memzero", "open", "open_run", "random_fill", "same",
+    "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
+)
+
+if _lib.sodium_init() < 0:
+    raise ImportError("libsodium cannot be initialised")
+
+_NULL = _ffi.NULL
+_from_buffer = _ffi.from_buffer
+_encrypt = _lib.crypto_aead_chacha20poly1305_ietf_encrypt
+_decrypt = _lib.crypto_aead_chacha20poly1305_ietf_decrypt
+_xencrypt = _lib.crypto_aead_xchacha20poly1305_ietf_encrypt
+_xdecrypt = _lib.crypto_aead_xchacha20poly1305_ietf_decrypt
+
+_COUNTER = Struct("<Q")
+_pack_counter = _COUNTER.pack_into
+_unpack_counter = _COUNTER.unpack_from
+
+# The nonce of the IETF construction: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
+_nonce = bytearray(12)
+_nonce_pointer = _from_buffer(_nonce, require_writable=True)
+
+
+def address(buf):
+    """Return a pointer to the writable `buf`, which must live and keep its size as long as the pointer."""
+    return _from_buffer("unsigned char[]", buf, require_writable=True)
+
+
+def _want(buf, size):
+    if len(buf) != size:
+        raise ValueError("a buffer of %d bytes where %d belong" % (len(buf), size))
+
+
+def random_fill(buf):
+    """Fill `buf` from the system's random generator."""
+    _lib.randombytes(_from_buffer(buf, require_writable=True), len(buf))
+
+
+def memzero(buf):
+    """Overwrite `buf` with zeros in a way that no optimiser removes."""
+    _lib.sodium_memzero(_from_buffer(buf, require_writable=True), len(buf))
+
+
+def equal(a, b):
+    """Compare two strings of bytes in a time that depends on their lengths alone."""
+    return len(a) == len(b) and _lib.sodium_memcmp(_from_buffer(a), _from_buffer(b), len(a)) == 0
+
+
+def same(buf, a, b, size):
+    """Whether `size` bytes at `a` and at `b` are the same. Not for secrets: it stops at the first difference."""
+    return buf[a : a + size] == buf[b : b + size]
+
+
+def blake2s(size, key, *parts):
+    """Return BLAKE2s of the concatenated `parts`: `size` bytes, keyed unless `key` is empty (RFC 7693)."""
+    state = _blake2s(key=key, digest_size=size)
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+_INNER = bytes(x ^ 0x36 for x in range(256))
+_OUTER = bytes(x ^ 0x5C for x in range(256))
+
+
+def _pads(key):
+    """Return the two hash states of HMAC (RFC 2104) that have taken in the padded key."""
+    block = bytes(key) + bytes(64 - len(key))
+    return _blake2s(block.translate(_INNER)), _blake2s(block.translate(_OUTER))
+
+
+def _finish(pads, *parts):
+    inner, outer = pads[0].copy(), pads[1].copy()
+    for part in parts:
+        inner.update(part)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+def hmac(key, *parts):
+    """Return HMAC-BLAKE2s of the concatenated `parts`: 32 bytes. `key` has at most 64."""
+    return _finish(_pads(key), *parts)
+
+
+def kdf(count, key, data):
+    """Return `count` (1 to 3) times 32 bytes of HKDF over HMAC-BLAKE2s (WireGuard paper, 5.4: KDF_n)."""
+    pads = _pads(hmac(key, data))
+    block = result = _finish(pads, b"\x01")
+    for i in range(2, count + 1):
+        block = _finish(pads, block, bytes((i,)))
+        result += block
+    return result
+
+
+def x25519(out, scalar, point):
+    """Write the shared secret to `out`; False when it is all zero, which no honest peer causes (RFC 7748, 6.1)."""
+    _want(out, 32)
+    _want(scalar, 32)
+    _want(point, 32)
+    return _lib.crypto_scalarmult(_from_buffer(out, require_writable=True), _from_buffer(scalar), _from_buffer(point)) == 0
+
+
+def x25519_base(out, scalar):
+    """Write the public key of the private key `scalar` to `out`."""
+    _want(out, 32)
+    _want(scalar, 32)
+    _lib.crypto_scalarmult_base(_from_buffer(out, require_writable=True), _from_buffer(scalar))
+
+
+def _aead(function, out, key, nonce, source, ad):
+    arguments = _from_buffer(source), len(source), _from_buffer(ad), len(ad)
+    out = _from_buffer(out, require_writable=True)
+    if function in (_encrypt, _xencrypt):
+        return function(out, _NULL, *arguments, _NULL, _from_buffer(nonce), _from_buffer(key))
+    return function(out, _NULL, _NULL, *arguments, _from_buffer(nonce), _from_buffer(key))
+
+
+def seal(out, key, counter, plain, ad):
+    """Write ChaCha20-Poly1305 of `plain` with additional data `ad` and the tag to `out` (RFC 8439)."""
+    _want(out, len(plain) + 16)
+    _want(key, 32)
+    _pack_counter(_nonce, 4, counter)
+    _aead(_encrypt, out, key, _nonce, plain, ad)
+
+
+def open(out, key, counter, sealed, ad):
+    """Undo `seal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    _want(out, len(sealed) - 16)
+    _want(key, 32)
+    _pack_counter(_nonce, 4, counter)
+    return _aead(_decrypt, out, key, _nonce, sealed, ad) == 0
+
+
+def xseal(out, key, nonce, plain, ad):
+    """Write XChaCha20-Poly1305 under the 24-byte `nonce` to `out`, tag included."""
+    _want(out, len(plain) + 16)
+    _want(key, 32)
+    _want(nonce, 24)
+    _aead(_xencrypt, out, key, nonce, plain, ad)
+
+
+def xopen(out, key, nonce, sealed, ad):
+    """Undo `xseal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    _want(out, len(sealed) - 16)
+    _want(key, 32)
+    _want(nonce, 24)
+    return _aead(_xdecrypt, out, key, nonce, sealed, ad) == 0
+
+
+def seal_run(arena, first, end, key, header, counter):
+    """Seal the packets of the arena's slots `first` to `end` in place, as transport messages.
+
+    arena    has `buffer`, `offsets` (of each slot's message), `pointers` (to each slot's packet, 16 bytes on) and
+             `lengths`: of the padded packets; afterwards of the messages, 32 more
+    key      pointer to the sending key
+    header   the message's first 8 bytes: type and receiver index
+    counter  of the first packet; each next one has one more
+    """
+    buffer, offsets, pointers, lengths = arena.buffer, arena.offsets, arena.pointers, arena.lengths
+    for slot in range(first, end):
+        offset = offsets[slot]
+        size = lengths[slot]
+        packet = pointers[slot]
+        buffer[offset : offset + 8] = header
+        _pack_counter(buffer, offset + 8, counter)
+        _pack_counter(_nonce, 4, counter)
+        _encrypt(packet, _NULL, packet, size, _NULL, 0, _NULL, _nonce_pointer, key)
+        lengths[slot] = size + 32
+        counter += 1
+
+
+def open_run(inbox, start, end, stride, key):
+    """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
+
+    inbox    has `buffer`, `pointer`, and the lists `counters` and `lengths` for the results: the message's
+             counter, and the length of the opened packet, which stands 16 bytes into its datagram, or -1
+             where the tag does not match
+    end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
+    key      pointer to the receiving key
+
+    Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
+    more than `counters` has room for.
+    """
+    buffer, pointer, counters, lengths = inbox.buffer, inbox.pointer, inbox.counters, inbox.lengths
+    header = buffer[start : start + 8]
+    most = len(counters)
+    taken = 0
+    while start + 32 <= end and taken < most:
+        if buffer[start : start + 8] != header:
+            break
+        size = end - start
+        if size > stride:
+            size = stride
+        counters[taken] = _unpack_counter(buffer, start + 8)[0]
+        _nonce[4:] = buffer[start + 8 : start + 16]
+        packet = pointer + (start + 16)
+        if _decrypt(packet, _NULL, _NULL, packet, size - 16, _NULL, 0, _nonce_pointer, key):
+            lengths[taken] = -1
+        else:
+            lengths[taken] = size - 32
+        start += stride
+        taken += 1
+    return taken

@@ -1,0 +1,48 @@
+"""Where the daemon's own interpreter begins.
+
+It is started with -S -E -s: site and what it drags in would cost a third of the memory that the whole daemon needs.
+WGEMBED_PATH brings the folders of modules that site would have found; WGEMBED_READY is the descriptor to which one
+byte is written once the control socket is there, after which the terminal is let go.
+"""
+
+import sys
+
+try:
+    import posix as os
+except ImportError:
+    import os
+
+
+def main():
+    sys.path[:1] = os.environ.pop(b"WGEMBED_PATH", b"").decode().split(":")
+    ready = os.environ.pop(b"WGEMBED_READY", b"")
+    from wgembed.control.daemon import serve
+
+    _name_process()
+    return serve(sys.argv[1], (lambda: _let_go(int(ready))) if ready else (lambda: None))
+
+
+def _name_process():
+    """Show up as wgembed, not as python, in ps and top."""
+    try:
+        fd = os.open("/proc/self/comm", os.O_WRONLY)
+    except OSError:
+        return
+    os.write(fd, b"wgembed")
+    os.close(fd)
+
+
+def _let_go(ready):
+    """Leave the terminal to who started us, and tell that we are ready."""
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    if os.environ.get(b"LOG_LEVEL", b"") in (b"", b"silent"):
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+    os.close(null)
+    os.write(ready, b"+")
+    os.close(ready)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

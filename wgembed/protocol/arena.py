@@ -1,0 +1,63 @@
+"""The two fixed places where packets stand: slots for what leaves, one inbox for what arrives.
+
+Nothing else on the packet path holds a packet. Sealing and opening happen where the packet was read, so a packet is
+copied by the kernel alone.
+"""
+
+from .. import crypto
+from .constants import PADDING_MULTIPLE, TAG_SIZE, TRANSPORT_HEADER_SIZE
+
+ARENA_SIZE = 64 * 1536
+MAX_SLOTS = 64
+INBOX_SIZE = 65536
+MAX_DATAGRAMS = 128
+# The largest MTU whose messages still fit a UDP datagram over IPv4, headers and tag included.
+MAX_MTU = 65535 - 80
+
+_ALIGN = 64
+
+
+class Arena:
+    """A fixed buffer carved into slots by the MTU: room for header, padded packet and tag each.
+
+    buffer, offsets[i], pointers[i], lengths[i] are what `crypto.seal_run` takes; packets[i] is where the packet of
+    slot i begins, views[i] the part of the buffer that may be read into, `room` bytes.
+    """
+
+    __slots__ = ("buffer", "lengths", "offsets", "packets", "pointers", "room", "slots", "view", "views", "_pointer")
+
+    def __init__(self, mtu, size=ARENA_SIZE):
+        self.buffer = bytearray(size)
+        self.view = memoryview(self.buffer)
+        self._pointer = crypto.address(self.buffer)
+        self.carve(mtu)
+
+    def carve(self, mtu):
+        """Lay the slots out for links of up to `mtu` bytes. What stood in them is void."""
+        room = -(-mtu // PADDING_MULTIPLE) * PADDING_MULTIPLE
+        stride = -(-(TRANSPORT_HEADER_SIZE + room + TAG_SIZE) // _ALIGN) * _ALIGN
+        count = min(len(self.buffer) // stride, MAX_SLOTS)
+        if count == 0:
+            raise ValueError("an MTU of %d does not fit the packet arena" % mtu)
+        self.room = room
+        self.slots = count
+        self.offsets = [i * stride for i in range(count)]
+        self.packets = [offset + TRANSPORT_HEADER_SIZE for offset in self.offsets]
+        self.views = [self.view[packet : packet + room] for packet in self.packets]
+        self.pointers = [self._pointer + packet for packet in self.packets]
+        self.lengths = [0] * count
+
+
+class Inbox:
+    """One receive's worth of datagrams, and the lists in which opening them leaves its results."""
+
+    __slots__ = ("buffer", "counters", "lengths", "packet_lengths", "packets", "pointer", "view")
+
+    def __init__(self, size=INBOX_SIZE):
+        self.buffer = bytearray(size)
+        self.view = memoryview(self.buffer)
+        self.pointer = crypto.address(self.buffer)
+        self.counters = [0] * MAX_DATAGRAMS
+        self.lengths = [0] * MAX_DATAGRAMS
+        self.packets = [0] * MAX_DATAGRAMS
+        self.packet_lengths = [0] * MAX_DATAGRAMS

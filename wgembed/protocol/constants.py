@@ -1,0 +1,74 @@
+"""The numbers that the protocol fixes, named as in the WireGuard paper and the Linux kernel. Times are in ms."""
+
+# Timers (WireGuard paper, 6.1; Linux messages.h)
+REKEY_AFTER_MESSAGES = 1 << 60
+REJECT_AFTER_MESSAGES = (1 << 64) - (1 << 13) - 1
+REKEY_AFTER_TIME = 120_000
+REJECT_AFTER_TIME = 180_000
+REKEY_TIMEOUT = 5_000
+REKEY_TIMEOUT_JITTER_MAX = 333
+KEEPALIVE_TIMEOUT = 10_000
+# 90 s of attempts, tested as "more than": twenty initiations leave before a peer is given up.
+MAX_TIMER_HANDSHAKES = 18
+COOKIE_SECRET_MAX_AGE = 120_000
+COOKIE_SECRET_LATENCY = 5_000
+INITIATION_INTERVAL = 20  # Linux: 1 s / INITIATIONS_PER_SECOND
+UNDER_LOAD_TIME = 1_000
+
+# Long before any `now`.
+NEVER = -3 * REJECT_AFTER_TIME
+
+# A receiver keeps using the old key until a new one was confirmed, hence this much before rejection.
+REKEY_ON_RECEIVE_AFTER = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT
+
+# Replay window (RFC 6479; Linux messages.h)
+COUNTER_BITS_TOTAL = 8192
+COUNTER_WORD_BITS = 8
+COUNTER_WINDOW_SIZE = COUNTER_BITS_TOTAL - 64  # one word of the kernel's is kept back
+
+# Queues
+MAX_STAGED_PACKETS = 128
+MAX_QUEUED_HANDSHAKES = 128
+UNDER_LOAD_HANDSHAKES = MAX_QUEUED_HANDSHAKES // 8
+
+# Message types and sizes (paper, 5.4.2 to 5.4.7)
+MESSAGE_INITIATION = 1
+MESSAGE_RESPONSE = 2
+MESSAGE_COOKIE_REPLY = 3
+MESSAGE_TRANSPORT = 4
+INITIATION_SIZE = 148
+RESPONSE_SIZE = 92
+COOKIE_REPLY_SIZE = 64
+TRANSPORT_HEADER_SIZE = 16
+TRANSPORT_OVERHEAD = 32  # header and authentication tag
+PADDING_MULTIPLE = 16
+
+KEY_SIZE = 32
+TAG_SIZE = 16
+MAC_SIZE = 16
+COOKIE_SIZE = 16
+TIMESTAMP_SIZE = 12
+
+CONSTRUCTION = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
+IDENTIFIER = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
+LABEL_MAC1 = b"mac1----"
+LABEL_COOKIE = b"cookie--"
+
+# TAI64N: the label of 1970 is 2^62 plus the ten leap seconds of that day; nanoseconds are coarsened so that a
+# timestamp tells no more about the sender's clock than it must (Linux timestamp in noise.c).
+TAI64_EPOCH = (1 << 62) + 10
+TAI64N_COARSENESS = 1 << 24
+
+# What became of a datagram that the host was given to send
+SEND_OK = 0
+SEND_LOST = 1
+SEND_BAD_SOURCE = 2  # the machine no longer has the source address; nothing was sent
+
+# Inner and outer IP
+DEFAULT_MTU = 1420
+HANDSHAKE_DSCP = 0x88  # AF41, the whole TOS byte with ECN left empty
+ECN_MASK = 3
+ECN_NOT_ECT = 0
+ECN_ECT1 = 1
+ECN_ECT0 = 2
+ECN_CE = 3

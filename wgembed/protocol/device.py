@@ -1,0 +1,642 @@
+"""A WireGuard device: the one place where the parts of the protocol meet.
+
+What it asks of the machine, it asks of its host:
+
+    host.send(addr, src, buf, size, tos) -> SEND_OK, SEND_LOST or SEND_BAD_SOURCE
+    host.send_run(addr, src, arena, first, end, ecn) -> the same; messages of the slots first to end
+    host.deliver(view, packets, lengths, count)   `count` IP packets, by offset and length, to the tunnel device
+    host.address_bytes(addr) -> bytes             IP address in network order, then the port, 2 bytes
+    host.realtime() -> (sec, nsec)                since 1970
+
+`addr` and `src` are the host's own: they are kept, compared for equality and handed back. `src` None leaves the
+choice of the source to the machine.
+
+Leaving:   transmit: route, send_run: pad, seal, send, timers; without a key: stage, initiate
+Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner packet, deliver;
+           handshake messages to the backlog, from where `handshakes` takes them, data first
+"""
+
+from .. import crypto
+from . import cookie, drops, ecn, icmp, messages, noise, replay
+from .allowedips import AllowedIPs
+from .backlog import Backlog
+from .constants import (
+    COOKIE_REPLY_SIZE,
+    DEFAULT_MTU,
+    HANDSHAKE_DSCP,
+    INITIATION_INTERVAL,
+    INITIATION_SIZE,
+    MAX_TIMER_HANDSHAKES,
+    MESSAGE_COOKIE_REPLY,
+    MESSAGE_INITIATION,
+    MESSAGE_TRANSPORT,
+    NEVER,
+    PADDING_MULTIPLE,
+    REKEY_AFTER_MESSAGES,
+    REKEY_AFTER_TIME,
+    REKEY_ON_RECEIVE_AFTER,
+    REKEY_TIMEOUT,
+    RESPONSE_SIZE,
+    SEND_BAD_SOURCE,
+    SEND_OK,
+    TRANSPORT_OVERHEAD,
+)
+from .tai64n import Tai64n
+
+_PADDING = tuple(bytes(i) for i in range(PADDING_MULTIPLE))
+
+
+class Device:
+    """One interface: its keys, its peers, its allowed IPs, over tables that the process shares."""
+
+    def __init__(self, tables, arena, inbox, host, prefixes4=4096, prefixes6=4096):
+        self.tables = tables
+        self.arena = arena
+        self.inbox = inbox
+        self.host = host
+        self.identity = noise.Identity()
+        self.checker = cookie.CookieChecker()
+        self.allowed = AllowedIPs(prefixes4, prefixes6, tables.capacity, tables.alloc)
+        self.backlog = Backlog()
+        self.drops = [0] * len(drops.NAMES)
+        self.stamps = Tai64n()
+        self.is_up = False
+        self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
+        self.first = self.last = None  # the list of peers, in the order of their coming
+        self.readers = []  # who walks that list across turns: objects with a `peer`, the next to visit
+        self._by_key = {}
+        self._initiation = bytearray(INITIATION_SIZE)
+        self._response = bytearray(RESPONSE_SIZE)
+        self._reply = bytearray(COOKIE_REPLY_SIZE)
+        self._icmp = bytearray(icmp.UNREACHABLE_MAX)
+        self._icmp_place = [0]
+        self._icmp_length = [0]
+
+    # Configuration. What is refused raises before anything has changed.
+
+    def set_private_key(self, private, now):
+        """Take 32 bytes as private key; all zero removes it. Sessions run out, handshakes begin anew."""
+        clamped = bytearray(32)
+        if any(private):
+            noise.clamp(clamped, private)
+        if crypto.equal(clamped, self.identity.private):
+            return
+        self.identity.set(private)
+        self.checker.set_identity(self.identity.public)
+        crypto.memzero(clamped)
+        own = self._by_key.get(self.identity.public)
+        if own is not None:
+            self.remove_peer(own)
+        peer = self.first
+        while peer is not None:
+            self._precompute(peer)
+            noise.expire(peer)
+            peer.last_sent_handshake = NEVER
+            peer = peer.after
+
+    def _precompute(self, peer):
+        shared = peer.secret(noise.STATIC_STATIC, 32)
+        if not self.identity.present or not crypto.x25519(shared, self.identity.private, peer.public_key):
+            crypto.memzero(shared)
+
+    def find(self, public_key):
+        """Return the peer with this public key, or None."""
+        return self._by_key.get(bytes(public_key))
+
+    def add_peer(self, public_key):
+        """Return a new peer with this public key; TableFull when there is no room."""
+        peer = self.tables.take()
+        peer.device = self
+        peer.public_key = bytes(public_key)
+        self._by_key[peer.public_key] = peer
+        peer.before = self.last
+        if self.last is None:
+            self.first = peer
+        else:
+            self.last.after = peer
+        self.last = peer
+        self._precompute(peer)
+        return peer
+
+    def remove_peer(self, peer):
+        """Forget the peer and wipe what it had."""
+        for reader in self.readers:
+            if reader.peer is peer:
+                reader.peer = peer.after
+        if peer.before is None:
+            self.first = peer.after
+        else:
+            peer.before.after = peer.after
+        if peer.after is None:
+            self.last = peer.before
+        else:
+            peer.after.before = peer.before
+        peer.before = peer.after = peer.device = None
+        del self._by_key[peer.public_key]
+        self.allowed.remove_peer(peer.number)
+        self.tables.give_back(peer)
+
+    def remove_all_peers(self):
+        while self.first is not None:
+            self.remove_peer(self.first)
+
+    def set_preshared_key(self, peer, psk):
+        """Use this preshared key from the next handshake on; all zero is none."""
+        peer.secret(noise.PRESHARED, 32)[:] = psk
+
+    def set_endpoint(self, peer, addr, now):
+        """Send to `addr` from now on, from whatever source address fits it."""
+        was_unknown = peer.addr is None
+        peer.addr = addr
+        peer.src = None
+        if was_unknown and self.is_up and peer.persistent_keepalive:
+            self.send_keepalive(peer, now)
+
+    def set_persistent_keepalive(self, peer, seconds, now):
+        """Keep the path open with a packet every so many seconds; 0 is off. Turned on while up, one leaves at once."""
+        turned_on = seconds and not peer.persistent_keepalive
+        peer.persistent_keepalive = seconds
+        if not seconds:
+            peer.persistent_at = 0
+        elif turned_on and self.is_up:
+            self.send_keepalive(peer, now)
+
+    def forget_sources(self):
+        """Let the machine choose source addresses anew: routes, addresses, the port or the mark have changed."""
+        peer = self.first
+        while peer is not None:
+            peer.src = None
+            peer = peer.after
+
+    def up(self, now):
+        """The interface came up and its sockets are open."""
+        self.is_up = True
+        peer = self.first
+        while peer is not None:
+            if peer.persistent_keepalive:
+                self.send_keepalive(peer, now)
+            peer = peer.after
+
+    def down(self):
+        """The interface went down: sessions and everything that waits are gone."""
+        self.is_up = False
+        self.backlog.clear()
+        peer = self.first
+        while peer is not None:
+            self.tables.timers.stop(peer)
+            self._purge(peer)
+            peer.drop_handshake()
+            peer.drop_keypairs()
+            peer.last_sent_handshake = NEVER
+            peer = peer.after
+
+    # Leaving
+
+    def transmit(self, now, count):
+        """Send the packets that stand in the arena's slots 0 to `count`, `arena.lengths` bytes each."""
+        first = 0
+        while first < count:
+            peer = self._route(now, first)
+            end = first + 1
+            if peer is not None:
+                while end < count and self._same_way(first, end):
+                    end += 1
+                self._send_run(now, peer, first, end)
+            first = end
+
+    def _route(self, now, slot):
+        """Return the peer for the packet in the slot; None, and answered and counted, if it can go nowhere."""
+        buf, packet, size = self.arena.buffer, self.arena.packets[slot], self.arena.lengths[slot]
+        version = buf[packet] >> 4
+        if version == 4 and size >= 20:
+            number = self.allowed.lookup4(buf, packet + 16)
+        elif version == 6 and size >= 40:
+            number = self.allowed.lookup6(buf, packet + 24)
+        else:
+            self.drops[drops.TX_NOT_IP] += 1
+            return None
+        if number < 0:
+            self._unreachable(packet, size, drops.TX_NO_PEER)
+            return None
+        peer = self.tables.peer(number)
+        if peer.addr is None:
+            self._unreachable(packet, size, drops.TX_NO_ENDPOINT)
+            return None
+        return peer
+
+    def _same_way(self, first, slot):
+        """Whether the packet in the slot has the destination and the ECN bits of the one in slot `first`."""
+        buf, a, b, size = self.arena.buffer, self.arena.packets[first], self.arena.packets[slot], self.arena.lengths[slot]
+        if (buf[a] ^ buf[b]) & 0xF0:
+            return False
+        if buf[b] >> 4 == 4:
+            return size >= 20 and not (buf[a + 1] ^ buf[b + 1]) & 3 and crypto.same(buf, a + 16, b + 16, 4)
+        return size >= 40 and not (buf[a + 1] ^ buf[b + 1]) & 0x30 and crypto.same(buf, a + 24, b + 24, 16)
+
+    def _unreachable(self, packet, size, reason):
+        self.drops[reason] += 1
+        length = icmp.unreachable(self._icmp, self.arena.buffer, packet, size)
+        if length:
+            self._icmp_length[0] = length
+            self.host.deliver(self._icmp, self._icmp_place, self._icmp_length, 1)
+
+    def _send_run(self, now, peer, first, end):
+        """Send the slots `first` to `end`, all to this peer and with the same ECN bits, or stage them."""
+        keypair = peer.current
+        if not noise.may_send(keypair, end - first, now):
+            self._stage(now, peer, first, end)
+            return
+        arena = self.arena
+        outer = ecn.encapsulate(ecn.inner(arena.buffer, arena.packets[first])) if arena.lengths[first] else 0
+        data, total = self._pad(first, end)
+        crypto.seal_run(arena, first, end, keypair.sending, keypair.header, keypair.counter)
+        keypair.counter += end - first
+        result = self.host.send_run(peer.addr, peer.src, arena, first, end, outer)
+        if result == SEND_BAD_SOURCE:
+            peer.src = None
+            result = self.host.send_run(peer.addr, None, arena, first, end, outer)
+        if result == SEND_OK:
+            peer.tx_bytes += total
+        else:
+            self.drops[drops.TX_SEND] += end - first
+        timers = self.tables.timers
+        timers.authenticated_sent(peer, now)
+        if data:
+            timers.data_sent(peer, now)
+        self._keep_fresh_sending(peer, keypair, now)
+
+    def _pad(self, first, end):
+        """Pad the packets with zeros; returns whether any carries data, and the bytes of all messages."""
+        arena = self.arena
+        buf, lengths, packets, mtu = arena.buffer, arena.lengths, arena.packets, self.mtu
+        data = False
+        total = 0
+        for slot in range(first, end):
+            size = lengths[slot]
+            if size:
+                data = True
+                padding = -size & (PADDING_MULTIPLE - 1)
+                if size + padding > mtu:
+                    padding = mtu - size if mtu > size else 0
+                if padding:
+                    at = packets[slot] + size
+                    buf[at : at + padding] = _PADDING[padding]
+                    size += padding
+                    lengths[slot] = size
+            total += size + TRANSPORT_OVERHEAD
+        return data, total
+
+    def _stage(self, now, peer, first, end):
+        arena = self.arena
+        for slot in range(first, end):
+            self.drops[drops.TX_STAGED] += self.tables.staged.push(
+                peer.number, arena.buffer, arena.packets[slot], arena.lengths[slot]
+            )
+        self.initiate(peer, now)
+
+    def _purge(self, peer):
+        self.drops[drops.TX_STAGED] += self.tables.staged.purge(peer.number)
+
+    def send_staged(self, peer, now):
+        """Send what waits for the peer, if there is a key by now."""
+        staged, arena, number = self.tables.staged, self.arena, peer.number
+        while staged.count(number):
+            if not noise.may_send(peer.current, 1, now):
+                self.initiate(peer, now)
+                return
+            if staged.peek(number) > arena.room:
+                self.drops[drops.TX_STAGED] += 1  # the link's MTU has shrunk in the meantime
+                staged.discard(number)
+                continue
+            arena.lengths[0] = staged.pop(number, arena.buffer, arena.packets[0])
+            self._send_run(now, peer, 0, 1)
+
+    def send_keepalive(self, peer, now):
+        """Send what waits for the peer, or an empty packet; begin a handshake if there is no key."""
+        if self.tables.staged.count(peer.number):
+            self.send_staged(peer, now)
+        elif noise.may_send(peer.current, 1, now):
+            self.arena.lengths[0] = 0
+            self._send_run(now, peer, 0, 1)
+        else:
+            self.initiate(peer, now)
+
+    def _keep_fresh_sending(self, peer, keypair, now):
+        if keypair.counter > REKEY_AFTER_MESSAGES or (
+            keypair.initiator and now - keypair.birth >= REKEY_AFTER_TIME
+        ):
+            self.initiate(peer, now)
+
+    def _keep_fresh_receiving(self, peer, now):
+        keypair = peer.current
+        if peer.sent_lastminute or keypair is None or not keypair.initiator:
+            return
+        if now - keypair.birth >= REKEY_ON_RECEIVE_AFTER:
+            peer.sent_lastminute = True
+            self.initiate(peer, now)
+
+    # Handshakes that we begin
+
+    def initiate(self, peer, now, retry=False):
+        """Send an initiation, unless a handshake message left for this peer less than REKEY_TIMEOUT ago."""
+        if not retry:
+            peer.attempts = 0
+        if now - peer.last_sent_handshake < REKEY_TIMEOUT or peer.addr is None or not self.is_up:
+            return
+        stamp = self.stamps.make(*self.host.realtime())
+        if not noise.create_initiation(self.identity, peer, self._initiation, stamp):
+            return
+        self._send_handshake(peer, self._initiation, now)
+        self.tables.timers.handshake_initiated(peer, now)
+
+    def _send_handshake(self, peer, message, now):
+        cookie.add_macs(peer, message, now)
+        self.tables.timers.authenticated_sent(peer, now)
+        peer.last_sent_handshake = now
+        size = len(message)
+        result = self.host.send(peer.addr, peer.src, message, size, HANDSHAKE_DSCP)
+        if result == SEND_BAD_SOURCE:
+            peer.src = None
+            result = self.host.send(peer.addr, None, message, size, HANDSHAKE_DSCP)
+        if result == SEND_OK:
+            peer.tx_bytes += size
+        else:
+            self.drops[drops.TX_SEND] += 1
+
+    # Arriving
+
+    def receive(self, now, size, stride, addr, src, tos):
+        """Take the datagrams in the inbox: one every `stride` bytes of `size`, the last may be shorter.
+
+        addr, src  where they came from and which of our addresses they came to
+        tos        the outer TOS or traffic class byte
+        """
+        buf = self.inbox.buffer
+        start = 0
+        while start < size:
+            length = size - start
+            if length > stride:
+                length = stride
+            kind = messages.kind(buf, start, length)
+            if kind == MESSAGE_TRANSPORT:
+                start += stride * self._open(now, start, size, stride, addr, src, tos)
+                continue
+            if not kind:
+                self.drops[drops.RX_MALFORMED] += 1
+            elif not self.backlog.push(buf, start, length, addr, src):
+                self.drops[drops.HS_QUEUE_FULL] += 1
+            start += stride
+
+    def _open(self, now, start, end, stride, addr, src, tos):
+        """Open the run of transport messages that begins at `start`; returns how many it was."""
+        inbox, tables = self.inbox, self.tables
+        found = tables.indices.lookup(inbox.buffer, start + messages.TRANSPORT_RECEIVER) - 1
+        if found < 0 or found & 3 == 3:
+            self.drops[drops.RX_UNKNOWN_INDEX] += 1
+            return 1
+        peer = tables.peer(found >> 2)
+        keypair = peer.keypairs[found & 3]
+        if peer.device is not self:
+            self.drops[drops.RX_UNKNOWN_INDEX] += 1
+            return 1
+        if not noise.may_receive(keypair, now):
+            self.drops[drops.RX_EXPIRED] += 1
+            return 1
+        count = crypto.open_run(inbox, start, end, stride, keypair.receiving)
+        fresh = self._sift_replays(keypair, count)
+        if not fresh:
+            return count
+        if addr != peer.addr:
+            peer.addr = addr
+        if src != peer.src:
+            peer.src = src
+        if noise.received_on(peer, keypair):
+            self._complete(peer)
+            self.send_staged(peer, now)
+        self._keep_fresh_receiving(peer, now)
+        tables.timers.authenticated_received(peer, now)
+        self._take_packets(now, peer, start, stride, count, tos)
+        return count
+
+    def _sift_replays(self, keypair, count):
+        """Mark what did not authenticate or was seen before with a length of -1; returns how many are left."""
+        lengths, counters, windows = self.inbox.lengths, self.inbox.counters, self.tables.windows
+        fresh = 0
+        for i in range(count):
+            if lengths[i] < 0:
+                self.drops[drops.RX_AUTHENTICATION] += 1
+            elif replay.accept(windows, keypair, counters[i]):
+                fresh += 1
+            else:
+                self.drops[drops.RX_REPLAY] += 1
+                lengths[i] = -1
+        return fresh
+
+    def _take_packets(self, now, peer, start, stride, count, tos):
+        """Check the inner packets of an opened run and hand the good ones to the host."""
+        inbox = self.inbox
+        lengths, packets, packet_lengths = inbox.lengths, inbox.packets, inbox.packet_lengths
+        mark = tos & 3
+        good = trusted = 0
+        data = False
+        packet = start + messages.TRANSPORT_PACKET
+        for i in range(count):
+            size = lengths[i]
+            if size == 0:
+                peer.rx_bytes += TRANSPORT_OVERHEAD
+            elif size > 0:
+                data = True
+                length = self._inner_length(packet, size)
+                if length and self._is_from(peer, packet, trusted) and self._fold_ecn(packet, mark):
+                    peer.rx_bytes += size + TRANSPORT_OVERHEAD
+                    packets[good] = trusted = packet
+                    packet_lengths[good] = length
+                    good += 1
+            packet += stride
+        if data:
+            self.tables.timers.data_received(peer, now)
+        if good:
+            self.host.deliver(inbox.view, packets, packet_lengths, good)
+
+    def _inner_length(self, packet, size):
+        """Return the length that the IP packet claims if it fits into `size` bytes, else 0."""
+        buf = self.inbox.buffer
+        version = buf[packet] >> 4
+        if version == 4:
+            length = buf[packet + 2] << 8 | buf[packet + 3] if size >= 20 else 0
+            if 20 <= length <= size:
+                return length
+        elif version == 6:
+            length = (buf[packet + 4] << 8 | buf[packet + 5]) + 40
+            if length <= size:
+                return length
+        else:
+            self.drops[drops.RX_INNER_TYPE] += 1
+            return 0
+        self.drops[drops.RX_INNER_SIZE] += 1
+        return 0
+
+    def _is_from(self, peer, packet, trusted):
+        """Whether the packet's source is one of the peer's; `trusted` is another one just found so, or 0."""
+        buf = self.inbox.buffer
+        if buf[packet] >> 4 == 4:
+            if trusted and buf[trusted] >> 4 == 4 and crypto.same(buf, trusted + 12, packet + 12, 4):
+                return True
+            number = self.allowed.lookup4(buf, packet + 12)
+        else:
+            if trusted and buf[trusted] >> 4 == 6 and crypto.same(buf, trusted + 8, packet + 8, 16):
+                return True
+            number = self.allowed.lookup6(buf, packet + 8)
+        if number == peer.number:
+            return True
+        self.drops[drops.RX_INNER_SOURCE] += 1
+        return False
+
+    def _fold_ecn(self, packet, mark):
+        if mark == 0 or ecn.decapsulate(self.inbox.buffer, packet, mark):
+            return True
+        self.drops[drops.RX_ECN] += 1
+        return False
+
+    # Handshakes that arrive
+
+    def handshakes(self, now, most):
+        """Take at most so many messages from the backlog; returns how many still wait."""
+        backlog = self.backlog
+        while backlog.count and most:
+            under_load = backlog.under_load(now)
+            message, addr, src = backlog.pop()
+            reason = self._take_handshake(message, addr, src, under_load, now)
+            if reason:
+                self.drops[reason] += 1
+            most -= 1
+        return backlog.count
+
+    def _take_handshake(self, message, addr, src, under_load, now):
+        """Act on one message; returns the reason if it was dropped, else 0."""
+        if message[0] == MESSAGE_COOKIE_REPLY:
+            return self._take_cookie(message, now)
+        if not self.identity.present:
+            return drops.HS_NO_PRIVATE_KEY
+        address = self.host.address_bytes(addr) if under_load else None
+        state = self.checker.check(message, address, now)
+        if state == cookie.INVALID_MAC:
+            return drops.HS_MAC1
+        if under_load:
+            if state == cookie.VALID_MAC:
+                self.checker.reply(self._reply, message, address, now)
+                self.host.send(addr, src, self._reply, COOKIE_REPLY_SIZE, 0)
+                return 0
+            if not self.tables.limiter.allow(address[:-2], now):
+                return drops.HS_RATE_LIMIT
+        if message[0] == MESSAGE_INITIATION:
+            return self._take_initiation(message, addr, src, now)
+        return self._take_response(message, addr, src, now)
+
+    def _take_cookie(self, message, now):
+        peer, _ = self.tables.owner(message, messages.COOKIE_RECEIVER)
+        if peer is None or peer.device is not self or not cookie.consume_reply(peer, message, now):
+            return drops.HS_COOKIE
+        return 0
+
+    def _take_initiation(self, message, addr, src, now):
+        public_key = noise.read_initiation(self.identity, message)
+        if public_key is None:
+            return drops.HS_INITIATION
+        peer = self._by_key.get(public_key)
+        if peer is None:
+            return drops.HS_UNKNOWN_PEER
+        stamp = noise.read_timestamp(peer, message)
+        if stamp is None:
+            return drops.HS_INITIATION
+        if bytes(stamp) <= bytes(peer.secret(noise.TIMESTAMP, 12)):
+            return drops.HS_REPLAY
+        if now - peer.last_initiation < INITIATION_INTERVAL:
+            return drops.HS_FLOOD
+        peer.last_initiation = now
+        noise.consume_initiation(peer, message)
+        peer.addr, peer.src = addr, src
+        peer.rx_bytes += len(message)
+        self._respond(peer, now)
+        self.tables.timers.authenticated_received(peer, now)
+        return 0
+
+    def _respond(self, peer, now):
+        if not noise.create_response(peer, self._response):
+            peer.drop_handshake()
+            return
+        noise.begin_session(peer, now)
+        self.tables.timers.session_derived(peer, now)
+        self._send_handshake(peer, self._response, now)
+
+    def _take_response(self, message, addr, src, now):
+        peer, keypair = self.tables.owner(message, messages.RESPONSE_RECEIVER)
+        if peer is None or keypair is not None or peer.device is not self:
+            return drops.HS_RESPONSE
+        if not noise.consume_response(self.identity, peer, message):
+            return drops.HS_RESPONSE
+        peer.addr, peer.src = addr, src
+        peer.rx_bytes += len(message)
+        noise.begin_session(peer, now)
+        timers = self.tables.timers
+        timers.session_derived(peer, now)
+        self._complete(peer)
+        timers.authenticated_received(peer, now)
+        # The first packet under the new key is what lets the responder use it.
+        self.send_keepalive(peer, now)
+        return 0
+
+    def _complete(self, peer):
+        """Both ends have the key."""
+        self.tables.timers.handshake_complete(peer)
+        peer.handshake_sec, peer.handshake_nsec = self.host.realtime()
+
+    # Timers: see the table in timers.py
+
+
+def handle_timers(tables, now):
+    """Do what is due by now, for the peers of all devices."""
+    timers = tables.timers
+    while True:
+        peer = timers.due(now)
+        if peer is None:
+            return
+        _expire(peer.device, peer, now)
+        timers.settle(peer)
+
+
+def _expire(device, peer, now):
+    if peer.retransmit_at and peer.retransmit_at <= now:
+        peer.retransmit_at = 0
+        _retransmit(device, peer, now)
+    if peer.keepalive_at and peer.keepalive_at <= now:
+        peer.keepalive_at = 0
+        device.send_keepalive(peer, now)
+        if peer.another_keepalive:
+            peer.another_keepalive = False
+            device.tables.timers.start_keepalive(peer, now)
+    if peer.new_handshake_at and peer.new_handshake_at <= now:
+        peer.new_handshake_at = 0
+        peer.src = None
+        device.initiate(peer, now)
+    if peer.zero_at and peer.zero_at <= now:
+        peer.zero_at = 0
+        peer.drop_handshake()
+        peer.drop_keypairs()
+    if peer.persistent_at and peer.persistent_at <= now:
+        peer.persistent_at = 0
+        device.send_keepalive(peer, now)
+
+
+def _retransmit(device, peer, now):
+    timers = device.tables.timers
+    if peer.attempts > MAX_TIMER_HANDSHAKES:
+        device._purge(peer)
+        timers.given_up(peer, now)
+        return
+    peer.attempts += 1
+    peer.src = None
+    device.initiate(peer, now, retry=True)
+    if not peer.retransmit_at and peer.addr is not None:
+        # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
+        timers.handshake_initiated(peer, max(now - REKEY_TIMEOUT, peer.last_sent_handshake) + 1)

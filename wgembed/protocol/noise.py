@@ -1,0 +1,346 @@
+"""Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s and the rotation of the keypairs it makes.
+
+Handshake and transport are one state machine over a fixed amount of state: a peer's record (peers.py) holds one
+handshake and three keypairs. What happens to them:
+
+    event                          handshake becomes      keypairs
+    we send an initiation          CREATED_INITIATION
+    an initiation is accepted      CONSUMED_INITIATION
+    we send the response           CREATED_RESPONSE,      next = new, previous freed
+                                   then ZEROED
+    a response is accepted         CONSUMED_RESPONSE,     previous = next if there is one (current freed),
+                                   then ZEROED            else current; current = new
+    first packet on next                                  previous = current, current = next
+    540 s without a new key        ZEROED                 all freed
+
+Every message is worked out in scratch memory and touches the peer when it is known to be good: a forged message
+changes nothing. Integers that begin a session are little-endian; names are those of the WireGuard paper, 5.4.
+"""
+
+from .. import crypto
+from . import replay
+from .constants import CONSTRUCTION, IDENTIFIER, REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME
+from .messages import (
+    INITIATION_EPHEMERAL,
+    INITIATION_MAC1,
+    INITIATION_STATIC,
+    INITIATION_TIMESTAMP,
+    RESPONSE_EPHEMERAL,
+    RESPONSE_MAC1,
+    RESPONSE_NOTHING,
+    RESPONSE_RECEIVER,
+    SENDER,
+    TYPE_INITIATION,
+    TYPE_RESPONSE,
+    TYPE_TRANSPORT,
+)
+
+# States of a handshake
+ZEROED = 0
+CREATED_INITIATION = 1
+CONSUMED_INITIATION = 2
+CREATED_RESPONSE = 3
+CONSUMED_RESPONSE = 4
+
+# Fields of a peer's record in the table of secrets: where they begin, and their sizes.
+PRESHARED = 0
+STATIC_STATIC = 32
+HASH = 64
+CHAIN = 96
+EPHEMERAL = 128  # our private one
+REMOTE_EPHEMERAL = 160
+COOKIE = 192
+LAST_MAC1 = 208
+TIMESTAMP = 224  # the greatest that the peer has sent, 12 bytes
+KEYPAIRS = 240  # three times sending key, receiving key
+RECORD_SIZE = 432
+
+INITIAL_CHAIN = crypto.blake2s(32, b"", CONSTRUCTION)
+INITIAL_HASH = crypto.blake2s(32, b"", INITIAL_CHAIN, IDENTIFIER)
+
+_chain = bytearray(32)
+_hash = bytearray(32)
+_key = bytearray(32)
+_shared = bytearray(32)
+_ephemeral = bytearray(32)
+_public = bytearray(32)
+_static = bytearray(32)
+_stamp = bytearray(12)
+_nothing = bytearray(0)
+
+
+class Identity:
+    """This end's static key pair: `private` (clamped), `public`, and whether there is one at all."""
+
+    __slots__ = ("hash", "present", "private", "public")
+
+    def __init__(self):
+        self.private = bytearray(32)
+        self.clear()
+
+    def set(self, private):
+        """Take the 32-byte private key; all zero removes the identity."""
+        if not any(private):
+            self.clear()
+            return
+        clamp(self.private, private)
+        public = bytearray(32)
+        crypto.x25519_base(public, self.private)
+        self.public = bytes(public)
+        self.hash = crypto.blake2s(32, b"", INITIAL_HASH, self.public)
+        self.present = True
+
+    def clear(self):
+        crypto.memzero(self.private)
+        self.public = self.hash = bytes(32)
+        self.present = False
+
+
+def clamp(out, private):
+    """Write the private key to `out` with the bits fixed that X25519 fixes (RFC 7748, 5)."""
+    out[:] = private
+    out[0] &= 248
+    out[31] = out[31] & 127 | 64
+
+
+def wipe_scratch():
+    """Overwrite what the last message left behind."""
+    for buf in (_chain, _hash, _key, _shared, _ephemeral, _static):
+        crypto.memzero(buf)
+
+
+def _mix_hash(data):
+    _hash[:] = crypto.blake2s(32, b"", _hash, data)
+
+
+def _mix_key(data):
+    both = crypto.kdf(2, _chain, data)
+    _chain[:] = both[:32]
+    _key[:] = both[32:]
+
+
+def _mix_ephemeral(public):
+    _mix_hash(public)
+    _chain[:] = crypto.kdf(1, _chain, public)
+
+
+def _mix_dh(scalar, point):
+    """Chain the secret shared by `scalar` and `point`; False if it is all zero."""
+    if not crypto.x25519(_shared, scalar, point):
+        return False
+    _chain[:] = crypto.kdf(1, _chain, _shared)
+    return True
+
+
+def _mix_dh_key(scalar, point):
+    if not crypto.x25519(_shared, scalar, point):
+        return False
+    _mix_key(_shared)
+    return True
+
+
+def _mix_preshared(psk):
+    three = crypto.kdf(3, _chain, psk)
+    _chain[:] = three[:32]
+    _mix_hash(three[32:64])
+    _key[:] = three[64:]
+
+
+def _seal_hash(out, plain):
+    crypto.seal(out, _key, 0, plain, _hash)
+    _mix_hash(out)
+
+
+def _open_hash(out, sealed):
+    if not crypto.open(out, _key, 0, sealed, _hash):
+        return False
+    _mix_hash(sealed)
+    return True
+
+
+def _make_ephemeral():
+    crypto.random_fill(_ephemeral)
+    clamp(_ephemeral, _ephemeral)
+    crypto.x25519_base(_public, _ephemeral)
+
+
+def create_initiation(identity, peer, out, timestamp):
+    """Write an initiation to `out` up to its MACs and leave the peer's handshake waiting for the response.
+
+    timestamp  12 bytes of TAI64N
+    Returns False when there is no private key or the peer's key is one that shares no secret.
+    """
+    static_static = peer.secret(STATIC_STATIC, 32)
+    if not identity.present or not any(static_static):
+        return False
+    _chain[:] = INITIAL_CHAIN
+    _hash[:] = INITIAL_HASH
+    _mix_hash(peer.public_key)
+    _make_ephemeral()
+    _mix_ephemeral(_public)
+    if not _mix_dh_key(_ephemeral, peer.public_key):
+        return False
+    out = memoryview(out)
+    _seal_hash(out[INITIATION_STATIC:INITIATION_TIMESTAMP], identity.public)
+    _mix_key(static_static)
+    _seal_hash(out[INITIATION_TIMESTAMP:INITIATION_MAC1], timestamp)
+    out[0:4] = TYPE_INITIATION
+    out[SENDER : SENDER + 4] = peer.new_index()
+    out[INITIATION_EPHEMERAL:INITIATION_STATIC] = _public
+    peer.secret(EPHEMERAL, 32)[:] = _ephemeral
+    _keep(peer, CREATED_INITIATION)
+    return True
+
+
+def _keep(peer, state):
+    """Move the scratch chain and hash into the peer's handshake."""
+    peer.secret(CHAIN, 32)[:] = _chain
+    peer.secret(HASH, 32)[:] = _hash
+    peer.handshake = state
+    wipe_scratch()
+
+
+def read_initiation(identity, message):
+    """Open the static key of the initiation; returns the sender's public key, or None if the message is not for us.
+
+    The handshake goes on with `consume_initiation`, at once: the scratch memory is between the two.
+    """
+    message = memoryview(message)
+    _chain[:] = INITIAL_CHAIN
+    _hash[:] = identity.hash
+    ephemeral = message[INITIATION_EPHEMERAL:INITIATION_STATIC]
+    _mix_ephemeral(ephemeral)
+    if not _mix_dh_key(identity.private, ephemeral):
+        return None
+    if not _open_hash(_static, message[INITIATION_STATIC:INITIATION_TIMESTAMP]):
+        return None
+    return bytes(_static)
+
+
+def read_timestamp(peer, message):
+    """Open the timestamp of the initiation begun with `read_initiation`, or return None. 12 bytes of TAI64N."""
+    static_static = peer.secret(STATIC_STATIC, 32)
+    if not any(static_static):
+        return None
+    _mix_key(static_static)
+    if not _open_hash(_stamp, memoryview(message)[INITIATION_TIMESTAMP:INITIATION_MAC1]):
+        return None
+    return _stamp
+
+
+def consume_initiation(peer, message):
+    """Accept the initiation just read: its sender is the peer, and its timestamp was found to be newer."""
+    message = memoryview(message)
+    peer.drop_handshake()
+    peer.secret(TIMESTAMP, 12)[:] = _stamp
+    peer.secret(REMOTE_EPHEMERAL, 32)[:] = message[INITIATION_EPHEMERAL:INITIATION_STATIC]
+    peer.remote_index = bytes(message[SENDER : SENDER + 4])
+    _keep(peer, CONSUMED_INITIATION)
+
+
+def create_response(peer, out):
+    """Write the response to the initiation just consumed to `out` up to its MACs; False if no secret is shared."""
+    _chain[:] = peer.secret(CHAIN, 32)
+    _hash[:] = peer.secret(HASH, 32)
+    _make_ephemeral()
+    _mix_ephemeral(_public)
+    if not _mix_dh(_ephemeral, peer.secret(REMOTE_EPHEMERAL, 32)):
+        return False
+    if not _mix_dh(_ephemeral, peer.public_key):
+        return False
+    _mix_preshared(peer.secret(PRESHARED, 32))
+    out = memoryview(out)
+    _seal_hash(out[RESPONSE_NOTHING:RESPONSE_MAC1], _nothing)
+    out[0:4] = TYPE_RESPONSE
+    out[SENDER : SENDER + 4] = peer.new_index()
+    out[RESPONSE_RECEIVER:RESPONSE_EPHEMERAL] = peer.remote_index
+    out[RESPONSE_EPHEMERAL:RESPONSE_NOTHING] = _public
+    _keep(peer, CREATED_RESPONSE)
+    return True
+
+
+def consume_response(identity, peer, message):
+    """Accept the response to our initiation; False, and nothing changed, if it is not one."""
+    if peer.handshake != CREATED_INITIATION or not identity.present:
+        return False
+    message = memoryview(message)
+    _chain[:] = peer.secret(CHAIN, 32)
+    _hash[:] = peer.secret(HASH, 32)
+    ephemeral = message[RESPONSE_EPHEMERAL:RESPONSE_NOTHING]
+    _mix_ephemeral(ephemeral)
+    if not _mix_dh(peer.secret(EPHEMERAL, 32), ephemeral) or not _mix_dh(identity.private, ephemeral):
+        return False
+    _mix_preshared(peer.secret(PRESHARED, 32))
+    if not _open_hash(_nothing, message[RESPONSE_NOTHING:RESPONSE_MAC1]):
+        return False
+    peer.remote_index = bytes(message[SENDER : SENDER + 4])
+    _keep(peer, CONSUMED_RESPONSE)
+    return True
+
+
+def begin_session(peer, now):
+    """Turn the finished handshake into a keypair and rotate it in; the handshake is wiped."""
+    initiator = peer.handshake == CONSUMED_RESPONSE
+    both = crypto.kdf(2, peer.secret(CHAIN, 32), b"")
+    if initiator:
+        if peer.next is not None:
+            peer.drop_keypair(peer.current)
+            kept, peer.next = peer.next, None
+        else:
+            kept = peer.current
+        peer.drop_keypair(peer.previous)
+        peer.previous = kept
+        keypair = peer.current = peer.spare_keypair()
+    else:
+        peer.drop_keypair(peer.next)
+        peer.drop_keypair(peer.previous)
+        peer.previous = None
+        keypair = peer.next = peer.spare_keypair()
+    keys = peer.secret(KEYPAIRS + keypair.number * 64, 64)
+    if initiator:
+        keys[:] = both
+    else:
+        keys[:32] = both[32:]
+        keys[32:] = both[:32]
+    keypair.header = TYPE_TRANSPORT + peer.remote_index
+    keypair.initiator = initiator
+    keypair.birth = now
+    keypair.counter = 0
+    keypair.usable = True
+    replay.reset(peer.tables.windows, keypair)
+    peer.give_index(keypair)
+    peer.drop_handshake()
+
+
+def received_on(peer, keypair):
+    """Note an authenticated packet on the keypair; True if that confirmed it and made it the current one."""
+    if keypair is not peer.next:
+        return False
+    peer.drop_keypair(peer.previous)
+    peer.previous = peer.current
+    peer.current = keypair
+    peer.next = None
+    return True
+
+
+def may_receive(keypair, now):
+    """Whether the keypair is young enough for packets that arrive."""
+    return now - keypair.birth < REJECT_AFTER_TIME
+
+
+def may_send(keypair, count, now):
+    """Whether the keypair, or None, is good for `count` more packets that leave."""
+    return (
+        keypair is not None
+        and keypair.usable
+        and now - keypair.birth < REJECT_AFTER_TIME
+        and keypair.counter + count <= REJECT_AFTER_MESSAGES
+    )
+
+
+def expire(peer):
+    """Let the session run out: the private key has changed. What still arrives under it is taken."""
+    peer.drop_handshake()
+    for keypair in (peer.current, peer.next):
+        if keypair is not None:
+            keypair.usable = False

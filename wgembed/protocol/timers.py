@@ -1,0 +1,185 @@
+"""All timers of a peer, and the heap that knows which peer is due next.
+
+    event                       stops             starts (if not running: +, anew: !)
+    handshake initiated                           ! retransmit        5 s + jitter
+    handshake complete          retransmit
+    session derived                               ! zero              540 s
+    data sent                                     + new handshake     15 s + jitter
+    data received                                 + keepalive         10 s; if running, another one after it
+    any authenticated sent      keepalive
+    any authenticated received  new handshake
+    any authenticated either                      ! persistent        its interval, if there is one
+
+    timer due                   what happens
+    retransmit                  source address forgotten, initiation again; after the twentieth: keepalive stopped,
+                                staged packets purged, zero started if not running
+    keepalive                   an empty packet
+    new handshake               source address forgotten, initiation
+    zero                        handshake and keypairs wiped
+    persistent                  an empty packet
+
+(WireGuard paper, 6; Linux timers.c; OpenBSD if_wg.c.) `data` is a packet that is not empty, an empty one is a
+keepalive, `authenticated` is any packet of a session and any good handshake message.
+
+Starting a timer writes a time into the peer; the heap is touched only when that is earlier than what it knows, so
+a packet costs a comparison. A timer stopped in the meantime costs one wake-up at most.
+"""
+
+from .. import crypto
+from .constants import (
+    KEEPALIVE_TIMEOUT,
+    REJECT_AFTER_TIME,
+    REKEY_TIMEOUT,
+    REKEY_TIMEOUT_JITTER_MAX,
+)
+
+_draw = bytearray(2)
+
+
+def jitter():
+    """Return 0 to 333 ms, at random."""
+    crypto.random_fill(_draw)
+    return (_draw[0] << 8 | _draw[1]) % (REKEY_TIMEOUT_JITTER_MAX + 1)
+
+
+class Timers:
+    """A binary heap of peers by `peer.wake`; `peer.place` is where a peer stands in it, or -1."""
+
+    __slots__ = ("_heap",)
+
+    def __init__(self):
+        self._heap = []
+
+    def next(self):
+        """Return the earliest time at which some timer may be due, or None."""
+        return self._heap[0].wake if self._heap else None
+
+    def due(self, now):
+        """Return a peer with a timer that may be due, or None."""
+        return self._heap[0] if self._heap and self._heap[0].wake <= now else None
+
+    # events
+
+    def handshake_initiated(self, peer, now):
+        peer.retransmit_at = now + REKEY_TIMEOUT + jitter()
+        self._hasten(peer, peer.retransmit_at)
+
+    def handshake_complete(self, peer):
+        peer.retransmit_at = 0
+        peer.attempts = 0
+        peer.sent_lastminute = False
+
+    def session_derived(self, peer, now):
+        peer.zero_at = now + REJECT_AFTER_TIME * 3
+        self._hasten(peer, peer.zero_at)
+
+    def data_sent(self, peer, now):
+        if not peer.new_handshake_at:
+            peer.new_handshake_at = now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + jitter()
+            self._hasten(peer, peer.new_handshake_at)
+
+    def data_received(self, peer, now):
+        if peer.keepalive_at:
+            peer.another_keepalive = True
+        else:
+            self.start_keepalive(peer, now)
+
+    def start_keepalive(self, peer, now):
+        peer.keepalive_at = now + KEEPALIVE_TIMEOUT
+        self._hasten(peer, peer.keepalive_at)
+
+    def authenticated_sent(self, peer, now):
+        peer.keepalive_at = 0
+        self._traversal(peer, now)
+
+    def authenticated_received(self, peer, now):
+        peer.new_handshake_at = 0
+        self._traversal(peer, now)
+
+    def given_up(self, peer, now):
+        """The last initiation got no answer either."""
+        peer.keepalive_at = 0
+        if not peer.zero_at:
+            self.session_derived(peer, now)
+
+    def _traversal(self, peer, now):
+        if peer.persistent_keepalive:
+            peer.persistent_at = now + peer.persistent_keepalive * 1000
+            self._hasten(peer, peer.persistent_at)
+
+    def stop(self, peer):
+        """Stop all timers of the peer."""
+        peer.retransmit_at = peer.keepalive_at = peer.new_handshake_at = peer.zero_at = peer.persistent_at = 0
+        peer.attempts = 0
+        peer.another_keepalive = False
+        self.settle(peer)
+
+    # the heap
+
+    def settle(self, peer):
+        """Put the peer where its earliest timer belongs, after timers were stopped or taken."""
+        wake = 0
+        for at in (peer.retransmit_at, peer.keepalive_at, peer.new_handshake_at, peer.zero_at, peer.persistent_at):
+            if at and (not wake or at < wake):
+                wake = at
+        if not wake:
+            self._remove(peer)
+            return
+        if peer.place < 0:
+            self._append(peer, wake)
+        peer.wake = wake
+        self._up(peer)
+        self._down(peer)
+
+    def _hasten(self, peer, at):
+        if peer.place < 0:
+            self._append(peer, at)
+        elif at >= peer.wake:
+            return
+        peer.wake = at
+        self._up(peer)
+
+    def _append(self, peer, wake):
+        peer.wake = wake
+        peer.place = len(self._heap)
+        self._heap.append(peer)
+
+    def _remove(self, peer):
+        place = peer.place
+        if place < 0:
+            return
+        last = self._heap.pop()
+        peer.place = -1
+        if last is not peer:
+            self._heap[place] = last
+            last.place = place
+            self._up(last)
+            self._down(last)
+
+    def _up(self, peer):
+        heap = self._heap
+        place = peer.place
+        while place > 0:
+            parent = heap[(place - 1) >> 1]
+            if parent.wake <= peer.wake:
+                break
+            heap[place] = parent
+            place, parent.place = parent.place, place
+        heap[place] = peer
+        peer.place = place
+
+    def _down(self, peer):
+        heap = self._heap
+        place = peer.place
+        while 2 * place + 1 < len(heap):
+            child = 2 * place + 1
+            if child + 1 < len(heap) and heap[child + 1].wake < heap[child].wake:
+                child += 1
+            if heap[child].wake >= peer.wake:
+                break
+            other = heap[child]
+            heap[place] = other
+            other.place = place
+            place = child
+        heap[place] = peer
+        peer.place = place

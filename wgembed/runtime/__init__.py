@@ -1,0 +1,22 @@
+"""The seam to the machine: everything that is a system call.
+
+Each backend has the same modules; `system` below is the one that fits the interpreter, and this is the only place
+that chooses. What is the same on both is written once, in the modules beside this one, on top of it.
+
+    system.clock     now() in ms of CLOCK_BOOTTIME, realtime()
+    system.files     open, close, read, write, ioctl by descriptor; memory that is resident only where touched
+    system.poll      Poller: which descriptors are ready
+    system.tun       read_batch, write_batch
+    system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses
+    system.local     UNIX stream sockets
+    system.process   signals, the watch on a directory, starting the background process, log lines
+"""
+
+import sys
+
+if sys.implementation.name == "micropython":
+    from . import micropython as system
+else:
+    from . import cpython as system
+
+__all__ = ("system",)

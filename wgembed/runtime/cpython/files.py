@@ -1,0 +1,71 @@
+"""Descriptors and memory."""
+
+import fcntl
+from mmap import mmap
+from struct import calcsize
+
+try:
+    import posix as os
+
+    _environ = os.environ
+except ImportError:
+    import os
+
+    _environ = os.environb
+
+close = os.close
+read = os.read
+
+
+def open_device(path):
+    """Open a device for reading and writing, never blocking."""
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def set_nonblocking(fd):
+    os.set_blocking(fd, False)
+
+
+def ioctl(fd, request, argument):
+    """Call ioctl with a mutable buffer that the kernel may change."""
+    fcntl.ioctl(fd, request, argument)
+
+
+def write_file(path, text):
+    """Write `text` to an existing file."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def remove(path):
+    os.unlink(path)
+
+
+def make_directory(path, mode):
+    """Make the directory if it is missing."""
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        return
+
+
+def is_socket(path):
+    """Whether the path names a socket."""
+    try:
+        return os.stat(path).st_mode & 0o170000 == 0o140000
+    except FileNotFoundError:
+        return False
+
+
+def alloc(typecode, count):
+    """Return zeroed memory for `count` items of an array typecode; pages never written to are not resident."""
+    size = max(1, count * calcsize(typecode))
+    return memoryview(mmap(-1, size))[: count * calcsize(typecode)].cast(typecode)
+
+
+def getenv(name):
+    """Return the environment variable's value as text, or an empty string."""
+    return _environ.get(name.encode(), b"").decode("utf-8", "replace")

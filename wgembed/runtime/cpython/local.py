@@ -1,0 +1,85 @@
+"""UNIX stream sockets, never blocking, owner only."""
+
+try:
+    import _socket as socket
+except ImportError:
+    import socket
+
+try:
+    import posix as os
+except ImportError:
+    import os
+
+
+class Listener:
+    """A listening socket at `path`; OSError if it cannot be made."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        self._socket.setblocking(False)
+        before = os.umask(0o077)
+        try:
+            self._socket.bind(path)
+        except OSError:
+            self._socket.close()
+            raise
+        finally:
+            os.umask(before)
+        self._socket.listen(16)
+        self.fd = self._socket.fileno()
+
+    def accept(self):
+        """Return a Stream, or None when nobody waits."""
+        try:
+            fd, _ = self._socket._accept()
+        except OSError:
+            return None
+        return Stream(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd))
+
+    def close(self):
+        self._socket.close()
+
+
+class Stream:
+    """One end of a connection."""
+
+    def __init__(self, connected):
+        self._socket = connected
+        self._socket.setblocking(False)
+        self.fd = connected.fileno()
+
+    def receive(self, size):
+        """Return at most `size` bytes, b"" at the end, or None when there is nothing yet."""
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def send(self, data):
+        """Send what fits; returns how many bytes, or -1 when the other end is gone."""
+        try:
+            return self._socket.send(data, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return -1
+
+    def close(self):
+        self._socket.close()
+
+
+def is_answered(path):
+    """Whether somebody listens at `path`."""
+    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        probe.setblocking(False)
+        probe.connect(path)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True

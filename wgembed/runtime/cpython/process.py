@@ -1,0 +1,70 @@
+"""The process itself: signals, log lines, and news from a directory."""
+
+import fcntl
+
+try:
+    import _signal as signal
+except ImportError:
+    import signal
+
+try:
+    import _socket as socket
+except ImportError:
+    import socket
+
+try:
+    import posix as os
+except ImportError:
+    import os
+
+SIGHUP = signal.SIGHUP
+SIGINT = signal.SIGINT
+SIGIO = signal.SIGIO
+SIGTERM = signal.SIGTERM
+
+
+class Signals:
+    """Makes the given signals readable from `fd`."""
+
+    def __init__(self, numbers):
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        self.fd = self._read.fileno()
+        signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, _noted)
+
+    def take(self):
+        """Return the numbers of the signals that came since the last call."""
+        try:
+            return tuple(self._read.recv(64))
+        except BlockingIOError:
+            return ()
+
+
+def _noted(number, frame):
+    """Python wants a handler; the number is on its way through the wake-up socket already."""
+
+
+def ignore_hangup():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def watch_directory(path):
+    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(fd, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT)
+    except OSError:
+        os.close(fd)
+        return False
+    return True
+
+
+def write_line(text):
+    """Write one line to the standard error; a reader that went away is not our problem."""
+    try:
+        os.write(2, text.encode() + b"\n")
+    except OSError:
+        return
