@@ -1,0 +1,168 @@
+"""MACs, cookies, and the rule of load."""
+
+from wgembed.crypto import blake2s
+from wgembed.protocol import drops
+from wgembed.protocol.constants import COOKIE_SECRET_MAX_AGE, MAX_QUEUED_HANDSHAKES, UNDER_LOAD_HANDSHAKES
+from wgembed.protocol.cookie import mac1_key
+from world import A4, B4, ipv4, pair
+
+PACKET = ipv4(A4, B4, b"hello")
+
+
+def bogus(b, n):
+    """Return an initiation with a valid mac1 and nothing else right."""
+    message = b"\1\0\0\0" + bytes((n & 255, n >> 8, 7, 7)) + b"\x11" * 108
+    return message + blake2s(16, mac1_key(b.public), message) + bytes(16)
+
+
+def load(b, count=UNDER_LOAD_HANDSHAKES):
+    for n in range(count):
+        b.receive_run(bogus(b, n), 148, ("flood", n))
+
+
+def under_load():
+    """Return a pair whose b has just come under load."""
+    world, a, b, peer_b, peer_a = pair()
+    load(b)
+    b.device.handshakes(world.now, 1000)
+    del b.sent[:]
+    return world, a, b, peer_b, peer_a
+
+
+def test_load_begins_at_an_eighth_and_lasts_a_second():
+    world, a, b, *_ = pair()
+    load(b, UNDER_LOAD_HANDSHAKES - 1)
+    b.device.handshakes(world.now, 1000)
+    assert b.sent == [] and b.drop(drops.HS_INITIATION) == UNDER_LOAD_HANDSHAKES - 1
+    load(b)
+    b.device.handshakes(world.now, 1000)
+    assert [m[0] for m, *_ in b.sent] == [3] * UNDER_LOAD_HANDSHAKES
+    world.now += 999
+    b.receive(bogus(b, 1))
+    assert len(b.sent) == UNDER_LOAD_HANDSHAKES + 1
+    world.now += 1
+    b.receive(bogus(b, 1))
+    assert len(b.sent) == UNDER_LOAD_HANDSHAKES + 1
+
+
+def test_full_backlog_refuses():
+    world, a, b, *_ = pair()
+    load(b, MAX_QUEUED_HANDSHAKES + 3)
+    assert b.drop(drops.HS_QUEUE_FULL) == 3
+
+
+def test_work_a_turn_is_bounded():
+    world, a, b, *_ = pair()
+    load(b, 12)
+    assert b.device.handshakes(world.now, 5) == 7
+
+
+def test_cookie_exchange():
+    world, a, b, peer_b, peer_a = under_load()
+    a.transmit(PACKET)
+    assert [m[0] for m, *_ in b.sent] == [3] and peer_a.current is None
+    assert peer_b.cookie_birth == world.now
+    load(b)
+    world.advance(5_400)
+    load(b)
+    b.device.handshakes(world.now, 0)
+    a_retry = [m for m, *_ in a.sent if m[0] == 1]
+    assert len(a_retry) == 2 and any(a_retry[1][-16:]), "the retry carries mac2"
+    assert b.got == [PACKET]
+
+
+def test_cookie_reply_is_for_address_and_port():
+    world, a, b, peer_b, peer_a = under_load()
+    a.transmit(PACKET)
+    world.filter = lambda source, destination, datagram: []
+    world.advance(5_400)
+    initiation = [m for m, *_ in a.sent if m[0] == 1][-1]
+    load(b)
+    b.device.handshakes(world.now, 1000)
+    del b.sent[:]
+    for addr in (("a", 51821), ("c", 51820)):
+        b.receive(initiation, addr)
+        assert [m[0] for m, *_ in b.sent] == [3], "a cookie for another address or port is none"
+        del b.sent[:]
+    b.receive(initiation, a.addr)
+    assert [m[0] for m, *_ in b.sent] == [2]
+
+
+def test_cookie_reply_touches_neither_endpoint_nor_timers():
+    world, a, b, peer_b, peer_a = under_load()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    b.receive(a.sent[0][0], a.addr)
+    reply = b.sent[-1][0]
+    before = (peer_b.addr, peer_b.src, peer_b.retransmit_at, peer_b.persistent_at, peer_b.rx_bytes)
+    a.receive(reply, ("thief", 1), "elsewhere")
+    assert peer_b.cookie_birth == world.now
+    assert (peer_b.addr, peer_b.src, peer_b.retransmit_at, peer_b.persistent_at, peer_b.rx_bytes) == before
+    a.receive(reply, b.addr)
+    assert a.drop(drops.HS_COOKIE) == 1, "one cookie for each mac1 sent"
+
+
+def test_forged_cookie_reply():
+    world, a, b, peer_b, peer_a = under_load()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    b.receive(a.sent[0][0], a.addr)
+    forged = bytearray(b.sent[-1][0])
+    forged[-1] ^= 1
+    a.receive(bytes(forged), b.addr)
+    assert a.drop(drops.HS_COOKIE) == 1 and not peer_b.cookie_birth
+    a.receive(b.sent[-1][0], b.addr)
+    assert peer_b.cookie_birth
+
+
+def test_cookie_is_used_for_115_s():
+    world, a, b, peer_b, peer_a = under_load()
+    a.transmit(PACKET)
+    assert peer_b.cookie_birth
+    world.filter = lambda source, destination, datagram: []
+    birth = peer_b.cookie_birth
+    for age, used in ((COOKIE_SECRET_MAX_AGE - 5_001, True), (COOKIE_SECRET_MAX_AGE - 5_000, False)):
+        peer_b.cookie_birth = birth
+        world.now = birth + age
+        peer_b.last_sent_handshake = 0
+        a.device.initiate(peer_b, world.now)
+        assert any(a.sent[-1][0][-16:]) is used
+
+
+def test_cookie_secret_changes():
+    world, a, b, *_ = pair()
+    first = b.device.checker._cookie(b"addr", world.now)
+    assert b.device.checker._cookie(b"addr", world.now + COOKIE_SECRET_MAX_AGE - 1) == first
+    assert b.device.checker._cookie(b"addr", world.now + COOKIE_SECRET_MAX_AGE) != first
+
+
+def test_limiter_under_load_only():
+    world, a, b, peer_b, peer_a = under_load()
+    a.transmit(PACKET)
+    world.filter = lambda source, destination, datagram: []
+    passed = 0
+    for _ in range(8):
+        peer_b.last_sent_handshake = 0
+        peer_a.last_initiation = 0
+        a.clock += 1
+        a.device.initiate(peer_b, world.now)
+        load(b)
+        b.device.handshakes(world.now, 1000)
+        del b.sent[:]
+        b.receive(a.sent[-1][0], a.addr)
+        passed += [m[0] for m, *_ in b.sent].count(2)
+    assert passed == 5 and b.drop(drops.HS_RATE_LIMIT) == 3
+
+
+def test_responses_need_cookies_too():
+    world, a, b, peer_b, peer_a = pair()
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
+    a.transmit(PACKET)
+    load(a)
+    a.device.handshakes(world.now, 1000)
+    del a.sent[:]
+    a.receive(held[0], b.addr)
+    assert [m[0] for m, *_ in a.sent] == [3] and peer_b.current is None
+    world.settle()
+    assert peer_a.cookie_birth, "the index of a keypair leads to the peer as well"

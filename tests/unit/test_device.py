@@ -1,0 +1,803 @@
+"""The state machine: two devices, a fake wire, and the time in the test's hand."""
+
+from wgembed.protocol import drops, noise
+from wgembed.protocol.constants import (
+    KEEPALIVE_TIMEOUT,
+    REJECT_AFTER_MESSAGES,
+    REJECT_AFTER_TIME,
+    REKEY_AFTER_MESSAGES,
+    REKEY_AFTER_TIME,
+    REKEY_TIMEOUT,
+)
+from wgembed.protocol.memory import TableFull
+from world import A4, A6, B4, B6, World, connected, ipv4, ipv6, key, pair
+
+PACKET = ipv4(A4, B4, b"hello")
+BACK = ipv4(B4, A4, b"world")
+
+
+def types(node):
+    """The types of the messages that the node has sent; transport ones without data as 'k'."""
+    return ["k" if m[0] == 4 and len(m) == 32 else m[0] for m, *_ in node.sent]
+
+
+def indices(node):
+    """Check that the node's index table holds just what its peers use."""
+    used = 0
+    peer = node.device.first
+    while peer is not None:
+        slots = [k for k in peer.keypairs if k.index is not None]
+        assert sorted(map(id, slots)) == sorted(id(k) for k in (peer.current, peer.previous, peer.next) if k)
+        used += len(slots) + (peer.handshake_index is not None)
+        peer = peer.after
+    assert node.tables.indices.used == used
+    return used
+
+
+# Handshake and first packets
+
+
+def test_first_packet_waits_for_the_handshake_and_arrives():
+    world, a, b, *_ = pair()
+    a.transmit(PACKET)
+    assert b.got == [PACKET]
+    assert types(a) == [1, 4] and types(b) == [2]
+
+
+def test_initiator_without_data_confirms_with_a_keepalive():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.initiate(peer_b, world.now)
+    world.settle()
+    assert types(a) == [1, "k"]
+    assert peer_a.current is not None and peer_a.next is None
+
+
+def test_both_families_batched():
+    world, a, b, *_ = connected()
+    packets = [PACKET, ipv6(A6, B6, b"six"), PACKET, PACKET, ipv6(A6, B6, bytes(1300))]
+    a.transmit(*packets)
+    assert b.got == packets
+
+
+def test_psk_must_agree():
+    world, a, b, peer_b, peer_a = pair(psk=b"p" * 32)
+    b.device.set_preshared_key(peer_a, b"q" * 32)
+    a.transmit(PACKET)
+    assert b.got == [] and a.drop(drops.HS_RESPONSE) == 1
+    b.device.set_preshared_key(peer_a, b"p" * 32)
+    world.advance(REKEY_TIMEOUT + 400)
+    assert b.got == [PACKET]
+
+
+def test_new_psk_counts_from_the_next_handshake():
+    world, a, b, peer_b, peer_a = connected(psk=b"p" * 32)
+    b.device.set_preshared_key(peer_a, b"q" * 32)
+    a.transmit(PACKET)
+    assert b.got == [PACKET]
+
+
+def test_last_handshake_is_told():
+    world, a, b, peer_b, peer_a = connected()
+    assert peer_a.handshake_sec == peer_b.handshake_sec == a.clock + world.now // 1000
+
+
+def test_transfer_is_counted_like_linux():
+    """Handshake messages, keepalives and padded data, with the message's overhead and nothing of UDP."""
+    world, a, b, peer_b, peer_a = pair()
+    a.transmit(PACKET)
+    sent = 148 + 32 + 32
+    assert peer_b.tx_bytes == peer_a.rx_bytes == sent
+    assert peer_a.tx_bytes == peer_b.rx_bytes == 92
+
+
+# Rotation
+
+
+def test_rotation_of_the_initiator():
+    world, a, b, peer_b, peer_a = connected()
+    first = peer_b.current
+    world.advance(REKEY_AFTER_TIME)
+    a.transmit(PACKET)
+    assert peer_b.current is not first and peer_b.previous is first and peer_b.next is None
+    assert indices(a) == 2
+    world.advance(REKEY_AFTER_TIME)
+    second = peer_b.current
+    a.transmit(PACKET)
+    assert peer_b.previous is second and indices(a) == 2
+    assert len(b.got) == 2
+
+
+def test_rotation_of_the_responder_waits_for_confirmation():
+    world, a, b, peer_b, peer_a = connected()
+    current = peer_a.current
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    world.advance(REKEY_AFTER_TIME)
+    a.device.initiate(peer_b, world.now)
+    world.filter = None
+    del b.sent[:]
+    b.receive(held[-1], a.addr)
+    assert peer_a.current is current and peer_a.next is not None and peer_a.previous is None
+    b.transmit(BACK)
+    assert b.sent[-1][0][4:8] == current.header[4:8], "the responder sends on the old key until confirmed"
+    indices(b)
+
+
+def test_responder_promotes_on_a_keepalive():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.initiate(peer_b, world.now)
+    world.settle()
+    assert peer_a.current is not None and peer_a.next is None
+    b.transmit(BACK)
+    assert a.got == [BACK]
+
+
+def test_packets_in_flight_survive_a_rekey():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(REKEY_AFTER_TIME - 1)
+    late = []
+
+    def delay_data(source, destination, datagram):
+        if datagram[0] == 4 and len(datagram) > 32 and source == a.addr and not late:
+            late.append(datagram)
+            return []
+        return [datagram]
+
+    world.filter = delay_data
+    a.transmit(PACKET)
+    world.advance(1)
+    a.transmit(PACKET)  # the rekey
+    a.transmit(PACKET)
+    assert len(b.got) == 2
+    b.receive(late[0], a.addr)
+    assert len(b.got) == 3
+
+
+def test_initiator_with_a_next_keypair_demotes_it():
+    """Simultaneous roles: an initiator's new key puts an unconfirmed next key in the previous slot."""
+    world, a, b, peer_b, peer_a = connected()
+    old = peer_b.current
+    world.advance(REKEY_AFTER_TIME)
+    world.filter = lambda source, destination, datagram: [] if destination == b.addr and datagram[0] == 4 else [datagram]
+    b.device.initiate(peer_a, world.now)
+    # b's confirmation reached a, whose own data cannot reach b: make a's next key unconfirmed again.
+    world.settle()
+    world.filter = lambda source, destination, datagram: [] if datagram[0] == 4 else [datagram]
+    world.advance(REKEY_AFTER_TIME)
+    b.device.initiate(peer_a, world.now)
+    world.settle()
+    unconfirmed = peer_b.next
+    assert unconfirmed is not None
+    world.filter = None
+    world.advance(REKEY_TIMEOUT)
+    a.device.initiate(peer_b, world.now)
+    world.settle()
+    assert peer_b.next is None and peer_b.previous is unconfirmed and peer_b.current is not unconfirmed
+    assert old is not None
+    indices(a), indices(b)
+    b.transmit(BACK)
+    assert a.got
+
+
+def test_simultaneous_initiation_leaves_no_deaf_side():
+    """OpenBSD was once deaf on one side after it, and leaked an index each time."""
+    for _ in range(20):
+        world, a, b, peer_b, peer_a = pair()
+        wire = []
+        world.filter = lambda source, destination, datagram, wire=wire: wire.append((source, destination, datagram)) or []
+        a.transmit(PACKET)
+        b.transmit(BACK)
+        world.filter = None
+        for source, destination, datagram in wire:
+            world.carry(source, destination, datagram, 0)
+        world.settle()
+        world.advance(3 * REKEY_TIMEOUT)
+        a.transmit(PACKET)
+        b.transmit(BACK)
+        assert b.got[-1:] == [PACKET] and a.got[-1:] == [BACK]
+        assert indices(a) <= 3 and indices(b) <= 3
+
+
+def test_indices_do_not_leak():
+    world, a, b, peer_b, peer_a = pair()
+    for _ in range(50):
+        world.advance(REKEY_TIMEOUT)
+        a.device.initiate(peer_b, world.now)
+        b.device.initiate(peer_a, world.now)
+        world.settle()
+        indices(a), indices(b)
+    world.advance(4 * REJECT_AFTER_TIME)
+    assert indices(a) == indices(b) == 0
+
+
+def test_indices_are_not_predictable():
+    seen = set()
+    for _ in range(20):
+        world, a, b, peer_b, _ = pair()
+        a.transmit(PACKET)
+        seen.add(a.sent[0][0][4:8])
+        seen.add(b.sent[0][0][4:8])
+    assert len(seen) == 40
+    assert len({index[:2] for index in seen}) > 30 and len({index[2:] for index in seen}) > 30
+
+
+# Rekey and the life of keys
+
+
+def test_initiator_rekeys_by_time_and_the_responder_never():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(REKEY_AFTER_TIME)
+    b.transmit(BACK)
+    assert 1 not in types(b)
+    a.transmit(PACKET)
+    assert types(a).count(1) == 1
+
+
+def test_rekey_on_receive_once():
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: [] if datagram[0] == 1 else [datagram]
+    world.advance(165_000 - 1)
+    b.transmit(BACK)
+    before = types(a).count(1)
+    world.advance(1)
+    b.transmit(BACK)
+    b.transmit(BACK)
+    assert types(a).count(1) == before + 1
+    assert a.got.count(BACK) == 3
+
+
+def test_an_old_key_is_used_neither_way():
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: [] if datagram[0] in (1, 2) else [datagram]
+    a.transmit(PACKET)
+    replayed = a.sent[-1][0]
+    world.advance(REJECT_AFTER_TIME)
+    del a.sent[:]
+    a.transmit(PACKET)
+    assert 4 not in types(a), "nothing leaves under a key of 180 s"
+    b.receive(replayed, a.addr)
+    assert b.drop(drops.RX_EXPIRED) == 1
+
+
+def test_rekey_after_messages():
+    world, a, b, peer_b, peer_a = connected()
+    peer_b.last_sent_handshake = -REKEY_TIMEOUT
+    peer_b.current.counter = REKEY_AFTER_MESSAGES
+    a.transmit(PACKET)
+    assert types(a)[:2] == [4, 1]
+
+
+def test_reject_after_messages():
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: []
+    peer_b.current.counter = REJECT_AFTER_MESSAGES - 1
+    a.transmit(PACKET)
+    assert types(a) == [4]
+    a.transmit(PACKET)
+    assert types(a).count(4) == 1, "no packet leaves with a counter of REJECT_AFTER_MESSAGES or more"
+
+
+def test_the_counter_has_64_bits():
+    """On 32-bit hosts others once truncated it."""
+    world, a, b, peer_b, peer_a = connected()
+    peer_b.current.counter = (1 << 40) + 5
+    a.transmit(PACKET)
+    assert a.sent[-1][0][8:16] == b"\5\0\0\0\0\1\0\0"
+    assert b.got == [PACKET]
+
+
+def test_zeroing_after_540_s():
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: []
+    world.advance(3 * REJECT_AFTER_TIME - 1)
+    assert peer_b.current is not None
+    world.advance(2)
+    assert peer_b.current is None and peer_b.handshake == noise.ZEROED
+    assert not any(peer_b.secret(noise.HASH, noise.COOKIE - noise.HASH))
+    assert not any(peer_b.secret(noise.KEYPAIRS, 192))
+
+
+def test_dropped_keys_are_wiped_at_once():
+    world, a, b, peer_b, peer_a = connected()
+    keypair = peer_b.current
+    sending = bytes(peer_b.secret(noise.KEYPAIRS + keypair.number * 64, 64))
+    assert any(sending)
+    for _ in range(2):
+        world.advance(REKEY_AFTER_TIME)
+        a.transmit(PACKET)
+    assert sending not in bytes(a.tables.records)
+
+
+# Timers
+
+
+def test_retransmission_every_5_s_and_twenty_in_all():
+    world, a, b, peer_b, peer_a = pair()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    at = [world.now]
+    for _ in range(200_000 // 100):
+        before = len(a.sent)
+        world.advance(100)
+        if len(a.sent) > before:
+            at.append(world.now)
+    assert types(a) == [1] * 20
+    gaps = [y - x for x, y in zip(at, at[1:])]
+    assert all(REKEY_TIMEOUT - 100 <= gap <= REKEY_TIMEOUT + 333 + 100 for gap in gaps)
+    assert a.tables.staged.count(peer_b.number) == 0 and a.drop(drops.TX_STAGED) == 1
+
+
+def test_jitter_differs():
+    gaps = set()
+    for _ in range(30):
+        world, a, b, peer_b, peer_a = pair()
+        world.filter = lambda source, destination, datagram: []
+        a.transmit(PACKET)
+        gaps.add(peer_b.retransmit_at - world.now)
+    assert len(gaps) > 10 and min(gaps) >= REKEY_TIMEOUT and max(gaps) <= REKEY_TIMEOUT + 333
+
+
+def test_a_late_response_counts():
+    """Others dropped a response that took longer than 250 ms."""
+    world, a, b, peer_b, peer_a = pair()
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
+    a.transmit(PACKET)
+    world.filter = None
+    world.advance(4_000)
+    a.receive(held[0], b.addr)
+    world.settle()
+    assert b.got == [PACKET]
+
+
+def test_passive_keepalive_once_and_no_ping_pong():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(3 * KEEPALIVE_TIMEOUT)
+    del a.sent[:], b.sent[:]
+    a.transmit(PACKET)
+    world.advance(KEEPALIVE_TIMEOUT - 1)
+    assert types(b) == []
+    world.advance(1)
+    assert types(b) == ["k"]
+    world.advance(90_000)
+    assert types(b) == ["k"] and types(a) == [4]
+
+
+def test_new_handshake_when_nothing_comes_back():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(30_000)
+    del a.sent[:]
+    b.device.down()
+    a.transmit(PACKET)
+    world.advance(14_999)
+    assert types(a) == [4]
+    world.advance(335)
+    assert types(a) == [4, 1]
+
+
+def test_persistent_keepalive():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.set_persistent_keepalive(peer_b, 5, world.now)
+    world.settle()
+    assert types(a) == [1, "k"], "turned on while up, it sends at once"
+    world.advance(5_000)
+    assert types(a)[2:] == ["k"]
+    world.advance(3_000)
+    b.transmit(BACK)
+    world.advance(4_999)
+    assert types(a)[3:] == [], "any packet either way starts the interval anew"
+    world.advance(1)
+    assert types(a)[3:] == ["k"]
+    a.device.set_persistent_keepalive(peer_b, 0, world.now)
+    world.advance(100_000)
+    assert types(a)[4:] == []
+
+
+def test_idle_arms_nothing():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(20 * 60_000)
+    assert a.tables.timers.next() is None and b.tables.timers.next() is None
+
+
+def test_down_stops_everything():
+    world, a, b, peer_b, peer_a = connected()
+    a.device.set_persistent_keepalive(peer_b, 5, world.now)
+    a.device.down()
+    assert a.tables.timers.next() is None and peer_b.current is None and indices(a) == 0
+    del a.sent[:]
+    world.advance(60_000)
+    assert a.sent == []
+    a.device.up(world.now)
+    world.settle()
+    assert types(a)[0] == 1
+
+
+# Staged packets
+
+
+def test_staged_packets_all_arrive_in_order():
+    world, a, b, *_ = pair()
+    world.filter = lambda source, destination, datagram: []
+    packets = [ipv4(A4, B4, bytes((i,)) * 30) for i in range(15)]
+    for packet in packets:
+        a.transmit(packet)
+    world.filter = None
+    world.advance(REKEY_TIMEOUT + 333)
+    assert b.got == packets
+
+
+def test_staged_pool_keeps_the_newest():
+    world, a, b, *_ = pair()
+    world.filter = lambda source, destination, datagram: []
+    packets = [ipv4(A4, B4, bytes((i,)) * 30) for i in range(40)]
+    for packet in packets:
+        a.transmit(packet)
+    world.filter = None
+    world.advance(REKEY_TIMEOUT + 333)
+    assert b.got == packets[-16:] and a.drop(drops.TX_STAGED) == 24
+
+
+# Roaming and sources
+
+
+def test_roaming_on_any_authenticated_packet():
+    world, a, b, peer_b, peer_a = connected()
+    a.transmit(PACKET)
+    datagram = a.sent[-1][0]
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    b.receive(a.sent[-1][0], ("elsewhere", 7), "other")
+    assert peer_a.addr == ("elsewhere", 7) and peer_a.src == "other"
+    b.receive(datagram, ("thief", 6))
+    assert peer_a.addr == ("elsewhere", 7), "a replay moves nothing"
+
+
+def test_a_forged_packet_moves_nothing():
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    forged = bytearray(a.sent[-1][0])
+    forged[-1] ^= 1
+    before = peer_a.current.top
+    b.receive(bytes(forged), ("thief", 6))
+    assert peer_a.addr == a.addr and peer_a.current.top == before and b.drop(drops.RX_AUTHENTICATION) == 1
+    b.receive(a.sent[-1][0], a.addr)
+    assert b.got == [PACKET], "the counter of a forgery is still to come"
+
+
+def test_source_address_sticks_and_is_given_up():
+    world, a, b, peer_b, peer_a = connected()
+    b.transmit(BACK)
+    assert b.sent[-1][2] == "src-a"
+    b.bad_sources = ("src-a",)
+    b.transmit(BACK)
+    assert b.sent[-1][2] is None and a.got == [BACK, BACK], "sent again from another source"
+    assert peer_a.src is None
+
+
+def test_retransmission_gives_the_source_up():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(REKEY_AFTER_TIME)
+    world.filter = lambda source, destination, datagram: []
+    a.device.initiate(peer_b, world.now)
+    assert a.sent[-1][2] == "src-b"
+    world.advance(REKEY_TIMEOUT + 333)
+    assert a.sent[-1][0][0] == 1 and a.sent[-1][2] is None
+
+
+# Inner packets
+
+
+def open_at_b(world, a, b, inner):
+    """Seal any bytes at a and hand the message to b."""
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    arena = a.device.arena
+    start = arena.packets[0]
+    arena.buffer[start : start + len(inner)] = inner
+    arena.lengths[0] = len(inner)
+    a.device._send_run(world.now, a.device.first, 0, 1)
+    world.filter = None
+    b.receive(held[0], a.addr)
+
+
+def test_inner_packets_are_checked():
+    world, a, b, peer_b, peer_a = connected()
+    short4 = bytearray(PACKET)
+    short4[3] = 19
+    long4 = bytearray(PACKET)
+    long4[3] = 200
+    long6 = bytearray(ipv6(A6, B6, b"x"))
+    long6[5] = 250
+    for inner, reason in (
+        (b"\x00" * 40, drops.RX_INNER_TYPE),
+        (b"\x55" * 40, drops.RX_INNER_TYPE),
+        (b"\x45", drops.RX_INNER_SIZE),
+        (bytes(short4), drops.RX_INNER_SIZE),
+        (bytes(long4), drops.RX_INNER_SIZE),
+        (b"\x60" + bytes(15), drops.RX_INNER_SIZE),
+        (bytes(long6), drops.RX_INNER_SIZE),
+        (ipv4(B4, A4, b""), drops.RX_INNER_SOURCE),
+        (ipv4(b"\x08\x08\x08\x08", B4, b""), drops.RX_INNER_SOURCE),
+        (ipv6(B6, A6, b""), drops.RX_INNER_SOURCE),
+    ):
+        before = b.drop(reason)
+        open_at_b(world, a, b, inner)
+        assert b.drop(reason) == before + 1, inner
+        assert b.got == []
+
+
+def test_the_batch_is_checked_packet_by_packet():
+    """A trusted source before it does not let a foreign one through."""
+    world, a, b, peer_b, peer_a = connected()
+    c_allowed = ipv4(b"\x0a\0\0\7", B4, b"spoof")
+    batch = [PACKET, c_allowed, PACKET, ipv6(A6, B6, b"6"), ipv6(B6, B6, b"spoof"), ipv6(A6, B6, b"6")]
+    arena = a.device.arena
+    for slot, packet in enumerate(batch):
+        start = arena.packets[slot]
+        arena.buffer[start : start + len(packet)] = packet
+        arena.lengths[slot] = len(packet)
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    a.device._send_run(world.now, peer_b, 0, len(batch))
+    stride = max(map(len, held))
+    held.sort(key=len, reverse=True)
+    for datagram in held:
+        b.receive_run(datagram, stride, a.addr)
+    assert sorted(b.got) == sorted([PACKET, PACKET, ipv6(A6, B6, b"6"), ipv6(A6, B6, b"6")])
+    assert b.drop(drops.RX_INNER_SOURCE) == 2
+
+
+def test_a_peer_cannot_use_the_prefix_of_another():
+    """Lookup is over all peers: a per-peer check would let b's own, wider prefix cover c's address."""
+    world = World()
+    hub, b, c = world.node("hub"), world.node("b"), world.node("c")
+    hub.add(b, ((b"\x0a\0\0\0", 8),), endpoint=False)
+    hub.add(c, ((b"\x0a\0\0\3", 32),), endpoint=False)
+    b.add(hub, ((bytes(4), 0),))
+    b.transmit(ipv4(b"\x0a\0\0\3", b"\x0a\0\0\1", b"spoof"))
+    assert hub.got == [] and hub.drop(drops.RX_INNER_SOURCE) == 1
+    b.transmit(ipv4(b"\x0a\0\0\2", b"\x0a\0\0\1", b"fine"))
+    assert len(hub.got) == 1
+
+
+def test_padding_never_exceeds_the_mtu():
+    world, a, b, peer_b, peer_a = connected()
+    for mtu in (576, 1420, 1421, 1431):
+        a.device.mtu = mtu
+        for size in (1, 15, 16, 17, mtu - 40, mtu - 21, mtu - 20):
+            del a.sent[:], b.got[:]
+            packet = ipv4(A4, B4, b"p" * size)
+            a.transmit(packet)
+            inner = len(a.sent[0][0]) - 32
+            assert inner <= max(mtu, len(packet)) and (inner % 16 == 0 or inner == mtu)
+            assert b.got == [packet]
+
+
+def test_ecn_is_copied_out_and_folded_in():
+    world, a, b, peer_b, peer_a = connected()
+    a.transmit(*[ipv4(A4, B4, b"x", tos) for tos in (0, 1, 1, 2, 3, 0xFC)])
+    assert [tos for *_, tos in a.sent] == [0, 1, 1, 2, 2, 0]
+    del a.sent[:], b.got[:]
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(ipv4(A4, B4, b"x", 2), ipv4(A4, B4, b"x", 0))
+    b.receive(a.sent[0][0], a.addr, tos=3)
+    b.receive(a.sent[1][0], a.addr, tos=3)
+    assert len(b.got) == 1 and b.got[0][1] == 3 and b.drop(drops.RX_ECN) == 1
+
+
+def test_handshakes_carry_their_dscp_and_data_does_not():
+    world, a, b, *_ = pair()
+    a.transmit(PACKET)
+    assert [tos for *_, tos in a.sent] == [0x88, 0] and b.sent[0][3] == 0x88
+
+
+# Unreachable
+
+
+def test_unreachable_without_peer_or_endpoint():
+    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    a.transmit(ipv4(A4, b"\x0a\0\0\x09", b"nobody"))
+    assert a.got[0][20:22] == b"\3\1" and a.drop(drops.TX_NO_PEER) == 1
+    b.transmit(ipv6(B6, A6, b"no endpoint"))
+    assert b.got[0][40:42] == b"\1\3" and b.drop(drops.TX_NO_ENDPOINT) == 1
+    assert a.sent == [] and b.sent == []
+
+
+def test_not_ip_is_dropped():
+    world, a, *_ = pair()
+    a.transmit(b"\0" * 30, b"\x45\0", b"\x60" + bytes(20))
+    assert a.drop(drops.TX_NOT_IP) == 3 and a.got == [] and a.sent == []
+
+
+# Replayed, early and foreign handshakes
+
+
+def test_a_replayed_initiation_is_refused():
+    world, a, b, peer_b, peer_a = connected()
+    world.advance(REKEY_AFTER_TIME)
+    a.device.initiate(peer_b, world.now)
+    world.settle()
+    initiation = [m for m, *_ in a.sent if m[0] == 1][0]
+    world.advance(1000)
+    before = len(b.sent)
+    b.receive(initiation, ("thief", 1))
+    assert b.drop(drops.HS_REPLAY) == 1 and len(b.sent) == before and peer_a.addr == a.addr
+
+
+def test_initiations_20_ms_apart():
+    world, a, b, peer_b, peer_a = pair()
+    seen = []
+    for _ in range(3):
+        peer_b.last_sent_handshake = -REKEY_TIMEOUT
+        a.clock += 1
+        a.device.initiate(peer_b, world.now)
+        world.settle()
+        world.now += 10
+        seen.append(b.drop(drops.HS_FLOOD))
+    assert seen == [0, 1, 1]
+
+
+def test_a_clock_that_is_behind_is_refused_until_it_caught_up():
+    world, a, b, peer_b, peer_a = connected()
+    a.clock -= 86_400
+    a.device.stamps.latest[:] = bytes(12)  # as after a reboot
+    a.device.down()
+    a.device.up(world.now)
+    a.transmit(PACKET)
+    assert b.got == [] and b.drop(drops.HS_REPLAY) == 1
+    b.transmit(BACK)
+    world.advance(20_000)
+    a.transmit(PACKET)
+    assert b.got == [PACKET, PACKET], "when the other side begins, its clock counts"
+
+
+def test_a_clock_stepping_back_in_mid_run_does_no_harm():
+    world, a, b, peer_b, peer_a = connected()
+    a.clock -= 86_400
+    world.advance(REKEY_AFTER_TIME)
+    a.transmit(PACKET)
+    world.advance(100)
+    assert b.got == [PACKET] and peer_b.previous is not None
+
+
+def test_an_unknown_key_and_a_wrong_mac():
+    world, a, b, peer_b, peer_a = pair()
+    stranger = world.node("s")
+    stranger.add(b, ((B4, 32),))
+    stranger.transmit(PACKET)
+    assert b.drop(drops.HS_UNKNOWN_PEER) == 1 and b.sent == []
+    a.transmit(PACKET)
+    wrong = bytearray(a.sent[0][0])
+    wrong[120] ^= 1
+    b.receive(bytes(wrong), a.addr)
+    assert b.drop(drops.HS_MAC1) == 1
+
+
+def test_own_public_key_of_low_order_is_refused():
+    """An all-zero shared secret is never used."""
+    world, a, b, *_ = pair()
+    peer = a.device.add_peer(bytes(32))
+    a.device.set_endpoint(peer, b.addr, world.now)
+    a.device.initiate(peer, world.now)
+    assert a.sent == []
+
+
+def test_responses_for_nothing():
+    world, a, b, peer_b, peer_a = pair()
+    a.transmit(PACKET)
+    response = b.sent[0][0]
+    a.receive(response, b.addr)
+    assert a.drop(drops.HS_RESPONSE) == 1, "the second copy finds no handshake"
+    assert peer_b.current is not None
+
+
+def test_unknown_indices():
+    world, a, b, *_ = connected()
+    b.receive(b"\4\0\0\0" + b"\xaa" * 44, a.addr)
+    assert b.drop(drops.RX_UNKNOWN_INDEX) == 1
+
+
+def test_every_size_of_garbage():
+    world, a, b, *_ = connected()
+    for type_ in range(6):
+        for size in range(1, 200):
+            data = (bytes((type_, 0, 0, 0)) + b"\x5a" * size)[:size]
+            b.receive(data, ("x", 1))
+    b.receive_run(b"\xff" * 65535, 65535)
+    assert b.got == [] and sum(b.device.drops) == 6 * 199 + 1
+
+
+def test_runs_with_short_and_mixed_datagrams():
+    """A run under GRO: another index, garbage and a short end in one receive."""
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(*[ipv4(A4, B4, bytes((i,)) * 60) for i in range(4)])
+    sealed = [m for m, *_ in a.sent]
+    stride = len(sealed[0])
+    joined = sealed[0] + b"\xff" * stride + sealed[1] + b"\4\0\0\0" + b"\xbb" * (stride - 4) + sealed[2] + sealed[3] + b"\4\0\0"
+    b.receive_run(joined, stride, a.addr)
+    assert len(b.got) == 4
+    assert b.drop(drops.RX_MALFORMED) == 2 and b.drop(drops.RX_UNKNOWN_INDEX) == 1
+
+
+# Configuration
+
+
+def test_new_private_key_lets_sessions_run_out():
+    world, a, b, peer_b, peer_a = connected()
+    private, public = key()
+    a.device.set_private_key(private, world.now)
+    b.transmit(BACK)
+    assert a.got == [BACK], "what arrives under the old key is taken"
+    a.transmit(PACKET)
+    assert types(a)[-1] == 1 and b.got == []
+    assert b.drop(drops.HS_UNKNOWN_PEER) == 1
+
+
+def test_same_private_key_changes_nothing():
+    world, a, b, peer_b, peer_a = connected()
+    a.device.set_private_key(a.private, world.now)
+    a.transmit(PACKET)
+    assert types(a) == [4]
+
+
+def test_private_key_of_a_peer_removes_the_peer():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.set_private_key(b.private, world.now)
+    assert a.device.first is None and a.tables.used == 0
+
+
+def test_removed_private_key():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.set_private_key(bytes(32), world.now)
+    a.transmit(PACKET)
+    assert a.sent == []
+    b.device.set_endpoint(peer_a, a.addr, world.now)
+    b.transmit(BACK)
+    assert a.drop(drops.HS_NO_PRIVATE_KEY) == 1
+    a.device.set_private_key(a.private, world.now)
+    world.advance(2 * REKEY_TIMEOUT + 700)
+    assert BACK in a.got
+
+
+def test_removal_wipes_and_frees():
+    world, a, b, peer_b, peer_a = connected(psk=b"\xcc" * 32)
+    a.device.remove_peer(peer_b)
+    assert not any(a.tables.records) and a.tables.indices.used == 0 and a.tables.timers.next() is None
+    a.transmit(PACKET)
+    assert a.drop(drops.TX_NO_PEER) == 1
+    again = a.add(b, ((B4, 32),), psk=b"\xcc" * 32)
+    assert again is peer_b, "the entry is used again"
+    a.transmit(PACKET)
+    assert b.got == []  # b's clock rule: no initiation within the same coarse instant is newer
+    world.advance(REKEY_TIMEOUT + 400)
+    assert b.got == [PACKET]
+
+
+def test_full_table():
+    world = World()
+    a = world.node("a", peers=2)
+    a.device.add_peer(key()[1])
+    a.device.add_peer(key()[1])
+    try:
+        a.device.add_peer(key()[1])
+    except TableFull as e:
+        assert "2 peers" in str(e)
+    else:
+        raise AssertionError("a third peer found room for two")
+
+
+def test_mark_without_endpoint_then_contact():
+    """The responder learns the endpoint from the initiation and answers there."""
+    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    a.transmit(PACKET)
+    assert peer_a.addr == a.addr
+    b.transmit(BACK)
+    assert a.got == [BACK]
+
+
+def test_keys_do_not_show():
+    world, a, b, peer_b, peer_a = connected()
+    for thing in (peer_b, peer_b.current, a.device, a.device.identity, a.tables):
+        assert a.private.hex() not in repr(thing)
