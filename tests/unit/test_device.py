@@ -548,6 +548,22 @@ def test_the_batch_is_checked_packet_by_packet():
     assert b.drop(drops.RX_INNER_SOURCE) == 2
 
 
+def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():
+    """The 16 bytes from a good IPv4 source on, spelt again as an IPv6 source, are not known to be good."""
+    world, a, b, peer_b, peer_a = connected()
+    four = ipv4(A4, B4, b"payload!")
+    six = ipv6(four[12:28], B6, b"")
+    batch = [four + bytes(len(six) - len(four)), six]
+    arena = a.device.arena
+    for slot, packet in enumerate(batch):
+        arena.buffer[arena.packets[slot] : arena.packets[slot] + len(packet)] = packet
+        arena.lengths[slot] = len(packet)
+    world.filter = lambda source, destination, datagram: []
+    a.device._send_run(world.now, peer_b, 0, 2)
+    b.receive_run(a.sent[0][0] + a.sent[1][0], len(a.sent[0][0]), a.addr)
+    assert b.got == [four] and b.drop(drops.RX_INNER_SOURCE) == 1
+
+
 def test_a_peer_cannot_use_the_prefix_of_another():
     """Lookup is over all peers: a per-peer check would let b's own, wider prefix cover c's address."""
     world = World()

@@ -108,3 +108,22 @@ def test_against_a_set():
         assert accept(at) is fresh, (at, top)
         seen.add(at)
         top = max(top, at)
+
+
+def test_runs_are_the_same_as_one_by_one():
+    one, run = Window(), Window()
+    state, at = 99, 0
+    for _ in range(3000):
+        state = (state * 1103515245 + 12345) & 0x3FFFFFFF
+        at = max(at + (0, 0, 1, 30, 700, 8191, 8192, 20_000)[state >> 8 & 7], run.keypair.top)
+        count = (state >> 12 & 127) + 1
+        assert replay.accept_run(run.windows, run.keypair, at, count)
+        assert all(one(at + i) for i in range(count))
+        assert run.windows == one.windows and run.keypair.top == one.keypair.top
+        at += count
+
+
+def test_a_run_beyond_the_last_counter_is_refused():
+    accept = Window()
+    assert not replay.accept_run(accept.windows, accept.keypair, REJECT_AFTER_MESSAGES - 1, 2)
+    assert replay.accept_run(accept.windows, accept.keypair, REJECT_AFTER_MESSAGES - 2, 2)

@@ -33,7 +33,9 @@ _xdecrypt = _lib.crypto_aead_xchacha20poly1305_ietf_decrypt
 
 _COUNTER = Struct("<Q")
 _pack_counter = _COUNTER.pack_into
-_unpack_counter = _COUNTER.unpack_from
+_HEADER = Struct("<8sQ")
+_pack_header = _HEADER.pack_into
+_unpack_header = _HEADER.unpack_from
 
 # The nonce of the IETF construction: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
 _nonce = bytearray(12)
@@ -180,8 +182,7 @@ def seal_run(arena, first, end, key, header, counter):
         offset = offsets[slot]
         size = lengths[slot]
         packet = pointers[slot]
-        buffer[offset : offset + 8] = header
-        _pack_counter(buffer, offset + 8, counter)
+        _pack_header(buffer, offset, header, counter)
         _pack_counter(_nonce, 4, counter)
         _encrypt(packet, _NULL, packet, size, _NULL, 0, _NULL, _nonce_pointer, key)
         lengths[slot] = size + 32
@@ -201,17 +202,20 @@ def open_run(inbox, start, end, stride, key):
     more than `counters` has room for.
     """
     buffer, pointer, counters, lengths = inbox.buffer, inbox.pointer, inbox.counters, inbox.lengths
-    header = buffer[start : start + 8]
+    first = None
     most = len(counters)
     taken = 0
     while start + 32 <= end and taken < most:
-        if buffer[start : start + 8] != header:
-            break
+        header, counter = _unpack_header(buffer, start)
+        if header != first:
+            if taken:
+                break
+            first = header
         size = end - start
         if size > stride:
             size = stride
-        counters[taken] = _unpack_counter(buffer, start + 8)[0]
-        _nonce[4:] = buffer[start + 8 : start + 16]
+        counters[taken] = counter
+        _pack_counter(_nonce, 4, counter)
         packet = pointer + (start + 16)
         if _decrypt(packet, _NULL, _NULL, packet, size - 16, _NULL, 0, _nonce_pointer, key):
             lengths[taken] = -1

@@ -196,15 +196,14 @@ class Device:
         """Send the packets that stand in the arena's slots 0 to `count`, `arena.lengths` bytes each."""
         first = 0
         while first < count:
-            peer = self._route(now, first)
+            peer = self._route(first)
             end = first + 1
             if peer is not None:
-                while end < count and self._same_way(first, end):
-                    end += 1
+                end = self._end_of_run(first, count)
                 self._send_run(now, peer, first, end)
             first = end
 
-    def _route(self, now, slot):
+    def _route(self, slot):
         """Return the peer for the packet in the slot; None, and answered and counted, if it can go nowhere."""
         buf, packet, size = self.arena.buffer, self.arena.packets[slot], self.arena.lengths[slot]
         version = buf[packet] >> 4
@@ -224,14 +223,26 @@ class Device:
             return None
         return peer
 
-    def _same_way(self, first, slot):
-        """Whether the packet in the slot has the destination and the ECN bits of the one in slot `first`."""
-        buf, a, b, size = self.arena.buffer, self.arena.packets[first], self.arena.packets[slot], self.arena.lengths[slot]
-        if (buf[a] ^ buf[b]) & 0xF0:
-            return False
-        if buf[b] >> 4 == 4:
-            return size >= 20 and not (buf[a + 1] ^ buf[b + 1]) & 3 and crypto.same(buf, a + 16, b + 16, 4)
-        return size >= 40 and not (buf[a + 1] ^ buf[b + 1]) & 0x30 and crypto.same(buf, a + 24, b + 24, 16)
+    def _end_of_run(self, first, count):
+        """Return the first slot after `first` whose packet has another destination or other ECN bits."""
+        arena = self.arena
+        buf, packets, lengths, same = arena.buffer, arena.packets, arena.lengths, crypto.same
+        packet = packets[first]
+        kind, tos = buf[packet] & 0xF0, buf[packet + 1]
+        if kind == 0x40:
+            header, ecn_bits, where, size = 20, 0x03, 16, 4
+        else:
+            header, ecn_bits, where, size = 40, 0x30, 24, 16
+        for slot in range(first + 1, count):
+            other = packets[slot]
+            if (
+                buf[other] & 0xF0 != kind
+                or (buf[other + 1] ^ tos) & ecn_bits
+                or lengths[slot] < header
+                or not same(buf, packet + where, other + where, size)
+            ):
+                return slot
+        return count
 
     def _unreachable(self, packet, size, reason):
         self.drops[reason] += 1
@@ -421,6 +432,17 @@ class Device:
     def _sift_replays(self, keypair, count):
         """Mark what did not authenticate or was seen before with a length of -1; returns how many are left."""
         lengths, counters, windows = self.inbox.lengths, self.inbox.counters, self.tables.windows
+        first = expected = counters[0]
+        for i in range(count):
+            if counters[i] != expected or lengths[i] < 0:
+                break
+            expected += 1
+        if expected - first == count and first >= keypair.top and replay.accept_run(windows, keypair, first, count):
+            return count
+        return self._sift_one_by_one(keypair, count)
+
+    def _sift_one_by_one(self, keypair, count):
+        lengths, counters, windows = self.inbox.lengths, self.inbox.counters, self.tables.windows
         fresh = 0
         for i in range(count):
             if lengths[i] < 0:
@@ -435,68 +457,57 @@ class Device:
     def _take_packets(self, now, peer, start, stride, count, tos):
         """Check the inner packets of an opened run and hand the good ones to the host."""
         inbox = self.inbox
-        lengths, packets, packet_lengths = inbox.lengths, inbox.packets, inbox.packet_lengths
+        buf, lengths, packets, packet_lengths = inbox.buffer, inbox.lengths, inbox.packets, inbox.packet_lengths
+        same = crypto.same
         mark = tos & 3
-        good = trusted = 0
+        good = received = trusted = trusted_width = 0
         data = False
         packet = start + messages.TRANSPORT_PACKET
         for i in range(count):
             size = lengths[i]
-            if size == 0:
-                peer.rx_bytes += TRANSPORT_OVERHEAD
-            elif size > 0:
+            if size > 0:
                 data = True
-                length = self._inner_length(packet, size)
-                if length and self._is_from(peer, packet, trusted) and self._fold_ecn(packet, mark):
-                    peer.rx_bytes += size + TRANSPORT_OVERHEAD
-                    packets[good] = trusted = packet
+                kind = buf[packet] & 0xF0
+                if kind == 0x40 and size >= 20:
+                    length = buf[packet + 2] << 8 | buf[packet + 3]
+                    least, where, width = 20, packet + 12, 4
+                elif kind == 0x60 and size >= 40:
+                    length = (buf[packet + 4] << 8 | buf[packet + 5]) + 40
+                    least, where, width = 40, packet + 8, 16
+                else:
+                    least, length, width = 1, 0, 0
+                if not least <= length <= size:
+                    self._count_inner(kind)
+                # The source of the packet before was found to be the peer's: most often it is the same.
+                elif not (width == trusted_width and same(buf, trusted, where, width)) and not self._is_from(
+                    peer, where, width
+                ):
+                    self.drops[drops.RX_INNER_SOURCE] += 1
+                elif mark and not ecn.decapsulate(buf, packet, mark):
+                    self.drops[drops.RX_ECN] += 1
+                else:
+                    trusted, trusted_width = where, width
+                    received += size + TRANSPORT_OVERHEAD
+                    packets[good] = packet
                     packet_lengths[good] = length
                     good += 1
+            elif size == 0:
+                received += TRANSPORT_OVERHEAD
             packet += stride
+        peer.rx_bytes += received
         if data:
             self.tables.timers.data_received(peer, now)
         if good:
             self.host.deliver(inbox.view, packets, packet_lengths, good)
 
-    def _inner_length(self, packet, size):
-        """Return the length that the IP packet claims if it fits into `size` bytes, else 0."""
-        buf = self.inbox.buffer
-        version = buf[packet] >> 4
-        if version == 4:
-            length = buf[packet + 2] << 8 | buf[packet + 3] if size >= 20 else 0
-            if 20 <= length <= size:
-                return length
-        elif version == 6:
-            length = (buf[packet + 4] << 8 | buf[packet + 5]) + 40
-            if length <= size:
-                return length
-        else:
-            self.drops[drops.RX_INNER_TYPE] += 1
-            return 0
-        self.drops[drops.RX_INNER_SIZE] += 1
-        return 0
+    def _count_inner(self, kind):
+        """Count a packet that is not IP, or that claims to be longer than what was received."""
+        self.drops[drops.RX_INNER_SIZE if kind in (0x40, 0x60) else drops.RX_INNER_TYPE] += 1
 
-    def _is_from(self, peer, packet, trusted):
-        """Whether the packet's source is one of the peer's; `trusted` is another one just found so, or 0."""
-        buf = self.inbox.buffer
-        if buf[packet] >> 4 == 4:
-            if trusted and buf[trusted] >> 4 == 4 and crypto.same(buf, trusted + 12, packet + 12, 4):
-                return True
-            number = self.allowed.lookup4(buf, packet + 12)
-        else:
-            if trusted and buf[trusted] >> 4 == 6 and crypto.same(buf, trusted + 8, packet + 8, 16):
-                return True
-            number = self.allowed.lookup6(buf, packet + 8)
-        if number == peer.number:
-            return True
-        self.drops[drops.RX_INNER_SOURCE] += 1
-        return False
-
-    def _fold_ecn(self, packet, mark):
-        if mark == 0 or ecn.decapsulate(self.inbox.buffer, packet, mark):
-            return True
-        self.drops[drops.RX_ECN] += 1
-        return False
+    def _is_from(self, peer, where, width):
+        """Whether the source address of `width` bytes is one of the peer's."""
+        lookup = self.allowed.lookup4 if width == 4 else self.allowed.lookup6
+        return lookup(self.inbox.buffer, where) == peer.number
 
     # Handshakes that arrive
 

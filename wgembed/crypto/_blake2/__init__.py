@@ -16,7 +16,7 @@ else:
     from ._halves import compress
 
 
-class blake2s:  # noqa: N801 - as in CPython
+class blake2s:
     """A BLAKE2s hash (RFC 7693)."""
 
     digest_size = 32

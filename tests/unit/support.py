@@ -1,0 +1,59 @@
+"""What the tests of both runtimes share. No pytest here: MicroPython has none."""
+
+import gc
+import struct
+
+from wgembed.protocol.memory import alloc
+
+
+def raises(expected, function, *args):
+    """Call the function and return the exception, which must be `expected`."""
+    try:
+        function(*args)
+    except expected as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+class Random:
+    """Numbers that are the same in every run and on every machine (a linear congruential generator)."""
+
+    def __init__(self, seed):
+        self._state = seed * 2654435761 + 1 & 0xFFFFFFFF
+
+    def below(self, limit):
+        """Return a number from 0 to `limit` - 1."""
+        self._state = (self._state * 1664525 + 1013904223) & 0xFFFFFFFF
+        # The low bits of such a generator have short periods.
+        return (self._state >> 8) * limit >> 24
+
+    def bytes(self, count):
+        return bytes([self.below(256) for _ in range(count)])
+
+
+class Storage:
+    """An `alloc` for tables (see memory.py) that counts the bytes it gives out."""
+
+    def __init__(self):
+        self.bytes = 0
+
+    def alloc(self, typecode, count):
+        self.bytes += count * struct.calcsize(typecode)
+        return alloc(typecode, count)
+
+
+def allocated(function):
+    """Return how many bytes `function(1000)` allocates beyond `function(1)`; 0 where the runtime cannot tell.
+
+    The function does once, or as often as it is told, what must not allocate.
+    """
+    if not hasattr(gc, "mem_alloc"):
+        return 0
+    function(1)
+    used = []
+    for count in (1, 1000):
+        gc.collect()
+        before = gc.mem_alloc()
+        function(count)
+        used.append(gc.mem_alloc() - before)
+    return used[1] - used[0]

@@ -1,0 +1,225 @@
+"""The primitives on MicroPython: libsodium through `ffi`, and a BLAKE2s of our own.
+
+Pointers are ints. On 64-bit machines the two run functions allocate nothing; where pointers do not fit a small int
+they leave some garbage, but keep nothing.
+"""
+
+# A star import takes every name without an underscore here, whatever __all__ says.
+from struct import pack_into as _pack_into
+
+import ffi as _ffi
+import uctypes as _uctypes
+
+from ._blake2 import blake2s as _blake2s
+
+_SONAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so.30", "libsodium.so")
+
+
+def _load():
+    for name in _SONAMES:
+        try:
+            return _ffi.open(name)
+        except OSError:
+            pass
+    raise ImportError("none of " + ", ".join(_SONAMES) + " can be loaded")
+
+
+_lib = _load()
+if _lib.func("i", "sodium_init", "")() < 0:
+    raise ImportError("libsodium cannot be initialised")
+
+_ENCRYPT = "PPPQPQPPP"
+_DECRYPT = "PPPPQPQPP"
+_encrypt = _lib.func("i", "crypto_aead_chacha20poly1305_ietf_encrypt", _ENCRYPT)
+_decrypt = _lib.func("i", "crypto_aead_chacha20poly1305_ietf_decrypt", _DECRYPT)
+_xencrypt = _lib.func("i", "crypto_aead_xchacha20poly1305_ietf_encrypt", _ENCRYPT)
+_xdecrypt = _lib.func("i", "crypto_aead_xchacha20poly1305_ietf_decrypt", _DECRYPT)
+_scalarmult = _lib.func("i", "crypto_scalarmult_curve25519", "PPP")
+_scalarmult_base = _lib.func("i", "crypto_scalarmult_curve25519_base", "PP")
+_randombytes = _lib.func("v", "randombytes_buf", "PL")
+_sodium_memzero = _lib.func("v", "sodium_memzero", "PL")
+_sodium_memcmp = _lib.func("i", "sodium_memcmp", "PPL")
+_memcpy = _ffi.open(None).func("v", "memcpy", "PPL")
+
+# The nonce of the IETF construction: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
+_nonce = bytearray(12)
+_nonce_pointer = _uctypes.addressof(_nonce)
+_counter_pointer = _nonce_pointer + 4
+_nonce_fields = _uctypes.struct(_nonce_pointer, {"counter": _uctypes.UINT64 | 4}, _uctypes.LITTLE_ENDIAN)
+
+
+def address(buf):
+    """Return a pointer to the writable `buf`, which must live and keep its size as long as the pointer."""
+    return _uctypes.addressof(buf)
+
+
+def _want(buf, size):
+    if len(buf) != size:
+        raise ValueError(f"a buffer of {len(buf)} bytes where {size} belong")
+
+
+def random_fill(buf):
+    """Fill `buf` from the system's random generator."""
+    _randombytes(buf, len(buf))
+
+
+def memzero(buf):
+    """Overwrite `buf` with zeros in a way that no optimiser removes."""
+    _sodium_memzero(buf, len(buf))
+
+
+def equal(a, b):
+    """Compare two strings of bytes in a time that depends on their lengths alone."""
+    return len(a) == len(b) and _sodium_memcmp(a, b, len(a)) == 0
+
+
+def same(buf, a, b, size):
+    """Whether `size` bytes at `a` and at `b` are the same. Not for secrets: it stops at the first difference."""
+    while size:
+        # From the end, where addresses differ first.
+        size -= 1
+        if buf[a + size] != buf[b + size]:
+            return False
+    return True
+
+
+def blake2s(size, key, *parts):
+    """Return BLAKE2s of the concatenated `parts`: `size` bytes, keyed unless `key` is empty (RFC 7693)."""
+    state = _blake2s(digest_size=size, key=key)
+    for part in parts:
+        state.update(part)
+    return state.digest()
+
+
+def _pads(key):
+    """Return the two hash states of HMAC (RFC 2104) that have taken in the padded key."""
+    block = bytes(key) + bytes(64 - len(key))
+    return _blake2s(bytes([x ^ 0x36 for x in block])), _blake2s(bytes([x ^ 0x5C for x in block]))
+
+
+def _finish(pads, *parts):
+    inner, outer = pads[0].copy(), pads[1].copy()
+    for part in parts:
+        inner.update(part)
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+def hmac(key, *parts):
+    """Return HMAC-BLAKE2s of the concatenated `parts`: 32 bytes. `key` has at most 64."""
+    return _finish(_pads(key), *parts)
+
+
+def kdf(count, key, data):
+    """Return `count` (1 to 3) times 32 bytes of HKDF over HMAC-BLAKE2s (WireGuard paper, 5.4: KDF_n)."""
+    pads = _pads(hmac(key, data))
+    block = result = _finish(pads, b"\x01")
+    for i in range(2, count + 1):
+        block = _finish(pads, block, bytes((i,)))
+        result += block
+    return result
+
+
+def x25519(out, scalar, point):
+    """Write the shared secret to `out`; False when it is all zero, which no honest peer causes (RFC 7748, 6.1)."""
+    _want(out, 32)
+    _want(scalar, 32)
+    _want(point, 32)
+    return _scalarmult(out, scalar, point) == 0
+
+
+def x25519_base(out, scalar):
+    """Write the public key of the private key `scalar` to `out`."""
+    _want(out, 32)
+    _want(scalar, 32)
+    _scalarmult_base(out, scalar)
+
+
+def seal(out, key, counter, plain, ad):
+    """Write ChaCha20-Poly1305 of `plain` with additional data `ad` and the tag to `out` (RFC 8439)."""
+    _want(out, len(plain) + 16)
+    _want(key, 32)
+    _pack_into("<Q", _nonce, 4, counter)
+    _encrypt(out, 0, plain, len(plain), ad, len(ad), 0, _nonce, key)
+
+
+def open(out, key, counter, sealed, ad):
+    """Undo `seal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    _want(out, len(sealed) - 16)
+    _want(key, 32)
+    _pack_into("<Q", _nonce, 4, counter)
+    return _decrypt(out, 0, 0, sealed, len(sealed), ad, len(ad), _nonce, key) == 0
+
+
+def xseal(out, key, nonce, plain, ad):
+    """Write XChaCha20-Poly1305 under the 24-byte `nonce` to `out`, tag included."""
+    _want(out, len(plain) + 16)
+    _want(key, 32)
+    _want(nonce, 24)
+    _xencrypt(out, 0, plain, len(plain), ad, len(ad), 0, nonce, key)
+
+
+def xopen(out, key, nonce, sealed, ad):
+    """Undo `xseal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    _want(out, len(sealed) - 16)
+    _want(key, 32)
+    _want(nonce, 24)
+    return _xdecrypt(out, 0, 0, sealed, len(sealed), ad, len(ad), nonce, key) == 0
+
+
+def seal_run(arena, first, end, key, header, counter):
+    """Seal the packets of the arena's slots `first` to `end` in place, as transport messages.
+
+    arena    has `buffer`, `offsets` (of each slot's message), `pointers` (to each slot's packet, 16 bytes on) and
+             `lengths`: of the padded packets; afterwards of the messages, 32 more
+    key      pointer to the sending key
+    header   the message's first 8 bytes: type and receiver index
+    counter  of the first packet; each next one has one more
+    """
+    buffer, offsets, pointers, lengths = arena.buffer, arena.offsets, arena.pointers, arena.lengths
+    kind = header[0] | header[1] << 8 | header[2] << 16 | header[3] << 24
+    receiver = header[4] | header[5] << 8 | header[6] << 16 | header[7] << 24
+    for slot in range(first, end):
+        size = lengths[slot]
+        packet = pointers[slot]
+        _pack_into("<IIQ", buffer, offsets[slot], kind, receiver, counter)
+        _pack_into("<Q", _nonce, 4, counter)
+        _encrypt(packet, 0, packet, size, 0, 0, 0, _nonce_pointer, key)
+        lengths[slot] = size + 32
+        counter += 1
+
+
+def open_run(inbox, start, end, stride, key):
+    """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
+
+    inbox    has `buffer`, `pointer`, and the lists `counters` and `lengths` for the results: the message's
+             counter, and the length of the opened packet, which stands 16 bytes into its datagram, or -1
+             where the tag does not match
+    end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
+    key      pointer to the receiving key
+
+    Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
+    more than `counters` has room for.
+    """
+    counters, lengths = inbox.counters, inbox.lengths
+    first = message = inbox.pointer + start
+    left = end - start
+    most = len(counters)
+    taken = 0
+    while left >= 32 and taken < most:
+        if _sodium_memcmp(message, first, 8):
+            break
+        size = left
+        if size > stride:
+            size = stride
+        _memcpy(_counter_pointer, message + 8, 8)
+        counters[taken] = _nonce_fields.counter
+        packet = message + 16
+        if _decrypt(packet, 0, 0, packet, size - 16, 0, 0, _nonce_pointer, key):
+            lengths[taken] = -1
+        else:
+            lengths[taken] = size - 32
+        message += stride
+        left -= stride
+        taken += 1
+    return taken
