@@ -26,7 +26,7 @@ def main(arguments=None):
         print("wgembed", __version__)
         return 0
     if arguments == ["demo"]:
-        from .control.demo import demo
+        from .demo import demo
 
         return demo()
     foreground = arguments[:1] in (["-f"], ["--foreground"])

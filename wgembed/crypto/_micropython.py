@@ -176,7 +176,11 @@ def seal_run(arena, first, end, key, header, counter):
     header   the message's first 8 bytes: type and receiver index
     counter  of the first packet; each next one has one more
     """
-    buffer, offsets, pointers, lengths = arena.buffer, arena.offsets, arena.pointers, arena.lengths
+    # One by one: a tuple of four would be an allocation.
+    buffer = arena.buffer
+    offsets = arena.offsets
+    pointers = arena.pointers
+    lengths = arena.lengths
     kind = header[0] | header[1] << 8 | header[2] << 16 | header[3] << 24
     receiver = header[4] | header[5] << 8 | header[6] << 16 | header[7] << 24
     for slot in range(first, end):
@@ -201,7 +205,8 @@ def open_run(inbox, start, end, stride, key):
     Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
     more than `counters` has room for.
     """
-    counters, lengths = inbox.counters, inbox.lengths
+    counters = inbox.counters
+    lengths = inbox.lengths
     first = message = inbox.pointer + start
     left = end - start
     most = len(counters)
