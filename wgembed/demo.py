@@ -342,4 +342,9 @@ def _clean_up(ends, folder):
         if end.daemon:
             os.waitpid(end.daemon, 0)
         os.close(end.namespace)
+    while True:  # what an interruption left unwaited for
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
     shutil.rmtree(folder, ignore_errors=True)

@@ -465,6 +465,24 @@ def test_a_forged_packet_moves_nothing():
     assert b.got == [PACKET], "the counter of a forgery is still to come"
 
 
+def test_sources_are_forgotten_when_routes_change():
+    world, a, b, peer_b, peer_a = connected()
+    assert peer_a.src == "src-a"
+    b.device.forget_sources()
+    assert peer_a.src is None
+    a.transmit(PACKET)
+    assert peer_a.src == "src-a", "and learnt again"
+
+
+def test_a_first_endpoint_opens_a_kept_path():
+    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    b.device.set_persistent_keepalive(peer_a, 25, world.now)
+    assert b.sent == []
+    b.device.set_endpoint(peer_a, a.addr, world.now)
+    world.settle()
+    assert types(b) == [1, "k"]
+
+
 def test_source_address_sticks_and_is_given_up():
     world, a, b, peer_b, peer_a = connected()
     b.transmit(BACK)

@@ -1,0 +1,66 @@
+"""`wgembed demo`, as its user runs it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not os.path.exists("/dev/net/tun"), reason="needs root and /dev/net/tun"
+)
+COMMAND = [sys.executable, "-m", "wgembed", "demo"]
+
+
+def all_gone(group):
+    """Whether no process of the group is left. Namespaces without a name end with the last process that holds them."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def leftovers(folder):
+    return list(folder.iterdir())
+
+
+@needs_root
+def test_demo(tmp_path):
+    process = subprocess.Popen(
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=dict(os.environ, TMPDIR=str(tmp_path)),
+    )  # fmt: skip
+    told, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert re.search(r"handshake +\d+\.\d ms", told)
+    assert re.search(r"round trip +\d+\.\d+ ms IPv4, \d+\.\d+ ms IPv6", told)
+    assert float(re.search(r"TCP +(\d+) Mbit/s", told)[1]) > 0
+    assert len(re.findall(r"memory: +[\d.]+ MB resident", told)) == 2
+    assert all_gone(process.pid) and leftovers(tmp_path) == []
+
+
+@needs_root
+@pytest.mark.parametrize("after", [0.3, 1.2, 2.5])
+def test_interrupted(tmp_path, after):
+    """Ctrl-C reaches the whole process group, as from a terminal."""
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            COMMAND, stdout=output, stderr=output, start_new_session=True, env=dict(os.environ, TMPDIR=str(tmp_path))
+        )
+        time.sleep(after)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(20) == 130
+        output.seek(0)
+        assert "Traceback" not in output.read()
+    assert all_gone(process.pid) and leftovers(tmp_path) == []
+
+
+def test_not_root():
+    code = "import os; os.geteuid = lambda: 1000\nfrom wgembed.demo import demo\nraise SystemExit(demo())"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert result.returncode == 1 and "needs root" in result.stderr and "Traceback" not in result.stderr

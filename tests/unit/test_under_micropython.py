@@ -1,0 +1,60 @@
+"""The tests of this folder once more, under MicroPython.
+
+WGEMBED_MICROPYTHON is the command to run, if it is not to be Debian's package.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER.parent))
+
+from lab import debian  # noqa: E402
+from lab.need import need  # noqa: E402
+
+# Two devices with all their buffers, twice: what was freed is not compacted.
+HEAP = "2M"
+
+
+@pytest.fixture(scope="module")
+def micropython():
+    command = os.environ.get("WGEMBED_MICROPYTHON")
+    return shlex.split(command) if command else need(debian.micropython)
+
+
+def run(command, *arguments):
+    return subprocess.run(
+        [*command, "-X", f"heapsize={HEAP}", *arguments], capture_output=True, text=True, timeout=300, cwd=FOLDER.parents[1]
+    )
+
+
+def test_unit_tests_under_micropython(micropython):
+    done = run(micropython, "tests/unit/run.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed, failed = done.stdout.split()[-4::2]
+    assert failed == "0"
+    assert int(passed) > 100
+
+
+def test_the_runner_reports_a_failure(micropython, tmp_path):
+    (tmp_path / "test_it.py").write_text("def test_good():\n    pass\n\n\ndef test_bad():\n    assert not 1\n")
+    (tmp_path / "test_not_here.py").write_text("import pytest\n")
+    (tmp_path / "run.py").write_text((FOLDER / "run.py").read_text())
+    done = run(micropython, str(tmp_path / "run.py"))
+    assert done.returncode == 1
+    assert "FAILED test_it.test_bad" in done.stdout
+    assert "line 6" in done.stdout + done.stderr
+    assert "skipped test_not_here" in done.stdout
+    assert done.stdout.endswith("1 passed, 1 failed\n")
+
+
+def test_libsodium_is_initialised_before_use(micropython):
+    # Without sodium_init() every call would run on the slowest code, and nothing would tell.
+    again = "crypto._micropython._lib.func('i', 'sodium_init', '')()"
+    done = run(micropython, "-c", f"import sys; sys.path.insert(0, '.'); from wgembed import crypto; print({again})")
+    assert done.stdout == "1\n", done.stdout + done.stderr
