@@ -17,7 +17,7 @@ class Listener:
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
-        before = os.umask(0o077)
+        before = os.umask(0o177)
         try:
             self._socket.bind(path)
         except OSError:
@@ -25,7 +25,7 @@ class Listener:
             raise
         finally:
             os.umask(before)
-        self._socket.listen(16)
+        self._socket.listen(64)
         self.fd = self._socket.fileno()
 
     def accept(self):

@@ -1,0 +1,296 @@
+"""The daemon as a program: how it starts, what it says, when it ends."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from lab import net
+
+SOCKETS = Path("/var/run/wireguard")
+COMMAND = [sys.executable, "-m", "wgembed"]
+
+
+def path(name):
+    return SOCKETS / f"{name}.sock"
+
+
+def ask(name, text, timeout=5):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(timeout)
+        client.connect(str(path(name)))
+        client.sendall(text.encode())
+        answer = b""
+        while not answer.endswith(b"\n\n"):
+            data = client.recv(65536)
+            if not data:
+                break
+            answer += data
+    return answer.decode()
+
+
+@pytest.fixture
+def name():
+    return net.unique("d")
+
+
+@pytest.fixture
+def daemon(namespace, name):
+    """A daemon in the foreground, telling everything."""
+    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
+    child.expect("ready", 10)
+    return child
+
+
+def ends(child, within=5):
+    net.poll(lambda: not child.running(), within, what="the daemon's end")
+    return child.wait(1)
+
+
+def find(name):
+    """The pid of the background daemon for the interface."""
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command.read_bytes().endswith(b"lean.py\0" + name.encode() + b"\0"):
+                return int(command.parent.name)
+        except OSError:
+            continue
+    return None
+
+
+def test_background(namespace, name):
+    code, told = namespace.run(*COMMAND, name)
+    assert (code, told) == (0, ""), "it comes back when the socket is there, and says nothing"
+    pid = find(name)
+    try:
+        assert stat.S_IMODE(path(name).stat().st_mode) == 0o600
+        assert stat.S_IMODE(SOCKETS.stat().st_mode) == 0o755
+        assert ask(name, "get=1\n\n") == "listen_port=0\nerrno=0\n\n"
+        assert Path(f"/proc/{pid}/comm").read_text() == "wgembed\n"
+        assert os.readlink(f"/proc/{pid}/fd/0") == os.readlink(f"/proc/{pid}/fd/2") == "/dev/null"
+        assert os.getsid(pid) == pid
+    finally:
+        os.kill(pid, signal.SIGTERM)
+    net.poll(lambda: not path(name).exists() and find(name) is None, 5, what="the end of the daemon")
+    assert namespace.run("ip", "link", "show", name, check=False)[0] != 0
+
+
+def test_foreground_by_environment(namespace, name):
+    child = namespace.spawn(*COMMAND, name, env=dict(os.environ, WG_PROCESS_FOREGROUND="1"))
+    net.poll(lambda: path(name).exists(), 10)
+    assert child.running()
+    assert find(name) == child.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_it(daemon, name, number):
+    os.kill(daemon.pid, number)
+    assert ends(daemon) == 0
+    assert not path(name).exists()
+
+
+def test_loss_of_the_interface_ends_it(namespace, daemon, name):
+    namespace.ip("link", "del", name)
+    ends(daemon)
+    assert "deleted" in daemon.text() or "gone" in daemon.text()
+    assert not path(name).exists()
+
+
+def test_deletion_of_the_socket_ends_it(namespace, daemon, name):
+    other = SOCKETS / f"{name}x"
+    other.write_text("")
+    other.unlink()
+    time.sleep(0.3)
+    assert daemon.running(), "another file's end is no reason"
+    path(name).unlink()
+    assert ends(daemon) == 0
+    assert namespace.run("ip", "link", "show", name, check=False)[0] != 0
+
+
+def test_second_daemon_is_refused(namespace, daemon, name):
+    code, told = namespace.run(*COMMAND, name, check=False)
+    assert code == 1 and "already served by another program" in told and "Traceback" not in told
+    assert daemon.running() and ask(name, "get=1\n\n").endswith("errno=0\n\n")
+
+
+def test_interface_of_another_kind(namespace, name):
+    namespace.ip("link", "add", name, "type", "veth")
+    code, told = namespace.run(*COMMAND, "-f", name, check=False)
+    assert code == 1 and "another kind" in told and "Traceback" not in told
+    assert not path(name).exists()
+
+
+@pytest.mark.parametrize("bad", ["toolongforalink00", "a/b", "a b", "..", ""])
+def test_bad_names(namespace, bad):
+    code, told = namespace.run(*COMMAND, "-f", bad, check=False)
+    assert code == 1 and "no name for an interface" in told and "Traceback" not in told
+
+
+def test_usage():
+    for arguments in ([], ["-x"], ["-f"], ["a", "b"]):
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.startswith("usage:")
+    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("wgembed ")
+
+
+def test_stale_socket_is_replaced(namespace, name):
+    SOCKETS.mkdir(mode=0o755, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path(name)))
+    child = namespace.spawn(*COMMAND, "-f", name)
+    net.poll(lambda: namespace.run("wg", "show", name, check=False)[0] == 0, 10)
+    assert child.running()
+
+
+def test_unreachable_device_node(namespace, name):
+    """Without /dev/net/tun: a sentence."""
+    code, told = namespace.run(
+        "unshare", "-m", "sh", "-c", f"mount -t tmpfs none /dev/net && exec {' '.join(COMMAND)} -f {name}", check=False
+    )
+    assert code == 1 and "cannot open /dev/net/tun" in told and "Traceback" not in told
+
+
+def test_bad_table_size(namespace, name):
+    code, told = namespace.run("env", "WGEMBED_MAX_PEERS=0", *COMMAND, "-f", name, check=False)
+    assert code == 1 and "WGEMBED_MAX_PEERS" in told and "Traceback" not in told
+
+
+def test_full_table_with_the_stock_tool(namespace, name):
+    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, WGEMBED_MAX_PEERS="2"))
+    net.poll(lambda: path(name).exists(), 10)
+    keys = [namespace.run("sh", "-c", "wg genkey | wg pubkey")[1].strip() for _ in range(3)]
+    for key in keys[:2]:
+        namespace.run("wg", "set", name, "peer", key)
+    code, told = namespace.run("wg", "set", name, "peer", keys[2], check=False)
+    assert code != 0 and "No space left" in told
+    child.expect("the peer table holds 2 peers", 2)
+    assert sorted(namespace.run("wg", "show", name, "peers")[1].split()) == sorted(keys[:2])
+
+
+def test_port_taken(namespace, daemon, name):
+    namespace.ip("link", "set", name, "up")
+    daemon.expect("interface up", 5)
+    with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        before = ask(name, "get=1\n\n")
+        assert ask(name, f"set=1\nlisten_port={port}\n\n") == "errno=-98\n\n"
+        assert ask(name, "get=1\n\n") == before, "the old port is kept"
+
+
+def test_ports_follow_the_link(namespace, daemon, name):
+    assert ask(name, "set=1\nlisten_port=4567\n\n") == "errno=0\n\n"
+    ports = ["ss", "-Hlun"]
+    assert ":4567" not in namespace.run(*ports)[1]
+    namespace.ip("link", "set", name, "up")
+    daemon.expect("listening on port 4567", 5)
+    assert namespace.run(*ports)[1].count(":4567") == 2, "IPv4 and IPv6"
+    ask(name, "set=1\nlisten_port=4568\n\n")
+    told = namespace.run(*ports)[1]
+    assert told.count(":4568") == 2 and ":4567" not in told
+    namespace.ip("link", "set", name, "down")
+    net.poll(lambda: ":4568" not in namespace.run(*ports)[1], 5)
+
+
+def test_port_is_chosen_and_told(namespace, daemon, name):
+    namespace.ip("link", "set", name, "up")
+    daemon.expect("interface up", 5)
+    port = int(ask(name, "get=1\n\n").split("listen_port=")[1].split()[0])
+    assert port > 0 and namespace.run("ss", "-Hlun")[1].count(f":{port} ") == 2
+
+
+def test_machine_without_ipv6(namespace, name):
+    """Others once failed to start."""
+    for where in ("all", "default", "lo"):
+        namespace.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{where}/disable_ipv6")
+    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
+    net.poll(lambda: path(name).exists(), 10)
+    namespace.ip("link", "set", name, "up")
+    child.expect("interface up", 5)
+
+
+def test_firewall_mark(namespace, daemon, name):
+    namespace.ip("link", "set", name, "up")
+    daemon.expect("interface up", 5)
+    assert namespace.run("wg", "set", name, "fwmark", "0x1234")[0] == 0
+    assert "fwmark=4660\n" in ask(name, "get=1\n\n")
+    told = namespace.run("ss", "-Hluenm")[1] + namespace.run("ss", "-Hlune")[1]
+    assert told.count("fwmark:0x1234") >= 2
+    namespace.run("wg", "set", name, "fwmark", "0")
+    assert "fwmark" not in ask(name, "get=1\n\n")
+
+
+def test_silent_and_slow_clients_block_nobody(daemon, name):
+    """One says nothing, one stops in mid-line, one never reads what it asked for."""
+    clients = []
+    try:
+        for text in (b"", b"set=1\nlisten_po", b"get=1\n\n" * 4000):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(path(name)))
+            client.setblocking(False)
+            try:
+                client.send(text)
+            except BlockingIOError:
+                pass
+            clients.append(client)
+        for _ in range(20):
+            assert ask(name, "get=1\n\n", timeout=1).endswith("errno=0\n\n")
+    finally:
+        for client in clients:
+            client.close()
+    assert daemon.running()
+
+
+def test_too_many_clients(daemon, name):
+    clients = []
+    for _ in range(40):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(2)
+        client.connect(str(path(name)))
+        clients.append(client)
+    daemon.expect("more than 16 clients", 5)
+    for client in clients:
+        client.close()
+
+    def answers():
+        try:
+            return ask(name, "get=1\n\n").endswith("errno=0\n\n")
+        except (ConnectionError, BlockingIOError):
+            return False
+
+    net.poll(answers, 5, what="room for a client again")
+
+
+def test_garbage_and_giants_on_the_port(namespace, daemon, name):
+    """Others panicked on an oversized datagram."""
+    ask(name, "set=1\nlisten_port=4567\nprivate_key=" + "11" * 32 + "\n\n")
+    namespace.ip("link", "set", name, "up")
+    daemon.expect("interface up", 5)
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with namespace.socket(family, socket.SOCK_DGRAM) as sender:
+            for size in (0, 1, 3, 4, 31, 32, 64, 92, 148, 1500, 9000, 65000, 65507):
+                for kind in range(6):
+                    sender.sendto((bytes((kind, 0, 0, 0)) + bytes(size))[:size], (host, 4567))
+    assert ask(name, "get=1\n\n").endswith("errno=0\n\n")
+    assert daemon.running()
+
+
+def switches(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
+def test_idle_wakes_never(namespace, daemon, name):
+    ask(name, "set=1\nprivate_key=" + "11" * 32 + "\npublic_key=" + "22" * 32 + "\nendpoint=127.0.0.1:9\n\n")
+    namespace.ip("link", "set", name, "up")
+    daemon.expect("interface up", 5)
+    time.sleep(0.5)  # the kernel's own news about the fresh interface
+    before = switches(daemon.pid)
+    time.sleep(3)
+    assert switches(daemon.pid) == before

@@ -1,0 +1,119 @@
+"""Debian packages, unpacked into the cache and not installed: newer programs, and kernels to boot.
+
+The mirror is the one that this machine's apt uses. What was unpacked once is used until the cache is emptied.
+"""
+
+import contextlib
+import fcntl
+import functools
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab.need import Missing, programs
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+MICROPYTHON = ("micropython libc6 libffi8 libsodium23 libmbedtls21 libmbedx509-7 libmbedcrypto16").split()
+
+
+def cache():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    path = Path(base, "wgembed-tests")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextlib.contextmanager
+def locked(name):
+    """One builder of a cache entry at a time, over all test runs of this machine."""
+    with open(cache() / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _output(*command, cwd=None):
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise Missing(f"{' '.join(command[:2])}: {done.stderr.strip() or 'failed'}")
+    return done.stdout
+
+
+def _mirror():
+    """The archive (not the security one) that this machine's own release comes from."""
+    targets = _output("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages",
+                      "Origin: Debian", "Component: main")
+    for line in targets.splitlines():
+        codename, uri = line.split()
+        if "-" not in codename:
+            return uri
+    raise Missing("apt has no lists of a Debian archive: run apt-get update")
+
+
+def _apt_options(suite):
+    """Options that make apt look at `suite` alone, with lists of its own."""
+    state = cache() / "apt" / suite
+    (state / "lists/partial").mkdir(parents=True, exist_ok=True)
+    sources = state / "sources.list"
+    sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
+    return [f"-oDir::State::lists={state}/lists", f"-oDir::Etc::sourcelist={sources}", "-oDir::Etc::sourceparts=-",
+            "-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache=", "-oAPT::Sandbox::User=root"]
+
+
+def unpack(name, packages, suite=None):
+    """Unpack packages, by default of this machine's own release, and return the directory.
+
+    Packages that must agree, such as a program and its C library, go under one `name`.
+    """
+    programs("apt-get", "dpkg-deb")
+    root = cache() / "debian" / name
+    with locked(name):
+        if root.is_dir():
+            return root
+        fresh = root.with_name(name + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        options = _apt_options(suite) if suite else ["-oAPT::Sandbox::User=root"]
+        if suite:
+            _output("apt-get", "-q", *options, "update")
+        for package in packages:
+            _output("apt-get", "-q", *options, "download", package, cwd=fresh)
+        for archive in list(fresh.glob("*.deb")):
+            _output("dpkg-deb", "-x", archive.name, ".", cwd=fresh)
+            archive.unlink()
+        fresh.rename(root)
+    return root
+
+
+def dependency(package, pattern):
+    """The package that a meta package of this machine's release stands for."""
+    programs("apt-cache")
+    found = re.search(rf"Depends: ({pattern})", _output("apt-cache", "depends", package))
+    if not found:
+        raise Missing(f"apt does not know {package}: run apt-get update")
+    return found[1]
+
+
+def with_own_loader(root, program):
+    """The command that runs a program with the C library unpacked beside it."""
+    loader = next(root.glob("usr/lib/*/ld-linux*.so.*"))
+    return [str(loader), "--library-path", str(loader.parent), str(root / "usr/bin" / program)]
+
+
+@functools.cache
+def wireguard_go_sid():
+    """Debian unstable's wireguard-go, which links nothing."""
+    return [str(unpack("wireguard-go-sid", ["wireguard-go"], "sid") / "usr/bin/wireguard-go")]
+
+
+@functools.cache
+def wg_sid():
+    """Debian unstable's `wg`, with the C library that it was built for."""
+    return with_own_loader(unpack("wireguard-tools-sid", ["wireguard-tools", "libc6"], "sid"), "wg")
+
+
+@functools.cache
+def micropython():
+    """MicroPython with ffi, and the libsodium that it loads."""
+    return with_own_loader(unpack("micropython-trixie", MICROPYTHON, "trixie"), "micropython")

@@ -1,0 +1,259 @@
+"""Network namespaces, the veth pair between them, and commands that run inside.
+
+A namespace is named after the process that made it, so that several test runs share a machine, and a later run can
+remove what a killed one left behind.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import re
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from lab.need import Missing
+
+PREFIX = "wgl"
+CLONE_NEWNET = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_numbers = itertools.count(1)
+
+
+class CommandFailed(AssertionError):
+    """A command in a namespace or guest ended with an error."""
+
+
+def unique(letter):
+    """An interface name that no other test run uses: control sockets are shared by all namespaces."""
+    return f"{letter}{os.getpid()}n{next(_numbers)}"
+
+
+def poll(question, within, every=0.05, what="the condition"):
+    """Ask until the answer is true, and return it; fail when `within` seconds have passed."""
+    end = time.monotonic() + within
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > end:
+            raise AssertionError(f"{what}: not within {within} s")
+        time.sleep(every)
+
+
+class Background:
+    """A running command. Its output is readable while it runs."""
+
+    def wait(self, timeout):
+        """The exit code."""
+        raise NotImplementedError
+
+    def text(self):
+        raise NotImplementedError
+
+    def stop(self):
+        raise NotImplementedError
+
+    def running(self):
+        raise NotImplementedError
+
+    def expect(self, pattern, within):
+        """Wait until the output has `pattern`."""
+        def found():
+            ended = not self.running()
+            match = re.search(pattern, self.text())
+            if ended and not match:
+                raise CommandFailed(f"ended without {pattern!r}: {self.text()[-2000:]}")
+            return match
+        return poll(found, within, what=f"output {pattern!r}")
+
+    def finish(self, timeout):
+        """The output of a command that must end well within `timeout`."""
+        code = self.wait(timeout)
+        if code:
+            raise CommandFailed(f"exit code {code}: {self.text()[-2000:]}")
+        return self.text()
+
+
+class Process(Background):
+    """A child process of ours; it is ended by its own pid only."""
+
+    def __init__(self, argv, env=None):
+        self._log = tempfile.TemporaryFile()
+        self._child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=env)
+        self.pid = self._child.pid
+
+    def wait(self, timeout):
+        return self._child.wait(timeout)
+
+    def running(self):
+        return self._child.poll() is None
+
+    def text(self):
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
+
+    def tell(self, line):
+        self._child.stdin.write(line.encode() + b"\n")
+        self._child.stdin.flush()
+
+    def stop(self):
+        if self.running():
+            self._child.terminate()
+            try:
+                self._child.wait(5)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.close()
+        self._log.close()
+
+
+class Namespace:
+    """A network namespace of this run's own."""
+
+    def __init__(self):
+        sweep()
+        self.name = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
+        self._children = []
+        _ip("netns", "add", self.name)
+        self.ip("link", "set", "lo", "up")
+
+    def close(self):
+        for child in self._children:
+            child.stop()
+        _ip("netns", "del", self.name)
+
+    def command(self, *argv):
+        return ["ip", "netns", "exec", self.name, *argv]
+
+    def run(self, *argv, input=None, timeout=20, check=True):
+        """Run a command to its end; return (exit code, output)."""
+        done = subprocess.run(self.command(*argv), input=input, text=True, timeout=timeout,
+                              stdin=None if input is not None else subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if check and done.returncode:
+            raise CommandFailed(f"{' '.join(argv)}: exit code {done.returncode}: {done.stdout}")
+        return done.returncode, done.stdout
+
+    def spawn(self, *argv, env=None, timeout=None):
+        """Start a command; it ends with this namespace at the latest."""
+        child = Process(self.command(*argv), env)
+        self._children.append(child)
+        return child
+
+    def ip(self, *args):
+        return _ip("-n", self.name, *args)
+
+    def socket(self, family, kind, proto=0):
+        """A socket that lives in this namespace."""
+        with self.entered():
+            return socket.socket(family, kind, proto)
+
+    @contextlib.contextmanager
+    def entered(self):
+        """The calling thread is in the namespace."""
+        home = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
+        there = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+        try:
+            _setns(there)
+            yield
+        finally:
+            _setns(home)
+            os.close(there)
+            os.close(home)
+
+
+def _setns(fd):
+    if _libc.setns(fd, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _ip(*args):
+    try:
+        done = subprocess.run(["ip", *args], capture_output=True, text=True, timeout=20)
+    except FileNotFoundError:
+        raise Missing("not installed: ip") from None
+    if done.returncode:
+        raise CommandFailed(f"ip {' '.join(args)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def sweep():
+    """Remove namespaces whose test run is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir("/run/netns"):
+            owner = re.fullmatch(PREFIX + r"-(\d+)-\d+", name)
+            if owner and not os.path.exists(f"/proc/{owner[1]}"):
+                with contextlib.suppress(CommandFailed):
+                    _ip("netns", "del", name)
+
+
+class Site:
+    """A machine as its neighbour sees it: where commands run, the outer device, the outer addresses."""
+
+    def __init__(self, place, device, number):
+        self.place, self.device = place, device
+        self.home = {4: f"192.0.2.{number}", 6: f"2001:db8::{number:x}"}
+        self.outer = {}
+
+    def settle(self):
+        """(Re)turn to the addresses that this site starts with."""
+        self.outer.clear()
+        self.place.ip("addr", "flush", "dev", self.device, "scope", "global")
+        self.place.ip("link", "set", self.device, "up")
+        for family in (4, 6):
+            self.readdress(family, self.home[family])
+
+    def readdress(self, family, address):
+        """Replace the outer address of one family."""
+        length = {4: 24, 6: 64}[family]
+        if family in self.outer:
+            self.place.run("ip", "addr", "del", f"{self.outer[family]}/{length}", "dev", self.device, check=False)
+        nodad = ["nodad"] if family == 6 else []
+        self.place.ip("addr", "replace", f"{address}/{length}", "dev", self.device, *nodad)
+        self.outer[family] = address
+
+    def endpoint(self, family, port):
+        host = self.outer[family]
+        return f"[{host}]:{port}" if family == 6 else f"{host}:{port}"
+
+    def mac(self):
+        return self.place.run("cat", f"/sys/class/net/{self.device}/address")[1].strip()
+
+
+def veth(near, far, mtu=1500):
+    """Join two namespaces; return their sites, addressed."""
+    near.ip("link", "add", "outer", "mtu", str(mtu), "type", "veth", "peer", "name", "outer", "netns", far.name,
+            "mtu", str(mtu))
+    sites = Site(near, "outer", 1), Site(far, "outer", 2)
+    for site in sites:
+        site.settle()
+    return sites
+
+
+class Stranger(Namespace):
+    """A third machine, on a network of its own behind `near`, which routes for it."""
+
+    ADDRESS = {4: "198.51.100.2", 6: "2001:db8:1::2"}
+    ROUTER = {4: "198.51.100.1", 6: "2001:db8:1::1"}
+    NETWORK = {4: "198.51.100.0/24", 6: "2001:db8:1::/64"}
+
+    def __init__(self, near, far):
+        super().__init__()
+        near.place.ip("link", "add", self.name[:15], "type", "veth", "peer", "name", "outer", "netns", self.name)
+        near.place.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        near.place.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+        for family, length, nodad in ((4, 24, []), (6, 64, ["nodad"])):
+            near.place.ip("addr", "add", f"{self.ROUTER[family]}/{length}", "dev", self.name[:15], *nodad)
+            self.ip("addr", "add", f"{self.ADDRESS[family]}/{length}", "dev", "outer", *nodad)
+        near.place.ip("link", "set", self.name[:15], "up")
+        self.ip("link", "set", "outer", "up")
+        for family in (4, 6):
+            self.ip("route", "add", "default", "via", self.ROUTER[family])
+            far.place.ip("route", "replace", self.NETWORK[family], "via", near.outer[family])

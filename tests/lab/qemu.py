@@ -1,0 +1,248 @@
+"""A Linux kernel of Debian's in QEMU: its WireGuard is the implementation that all others follow.
+
+The guest is an initramfs of busybox and a few of this machine's programs. It has two network cards: a tap in a
+namespace of ours, over which the tests run, and QEMU's own user network, over which it takes commands.
+"""
+
+import base64
+import functools
+import lzma
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import threading
+
+from lab import debian
+from lab.need import Missing, have, programs
+from lab.net import Background, CommandFailed, Namespace, Process, Site, poll
+
+QEMU = "qemu-system-x86_64"
+MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard"]
+TOOLS = ["dash", "wg", "ip", "iperf3", "ping", "timeout"]
+AGENT_PORT = 7
+BOOT_WITHIN = 90
+# hash seeds and keys come from virtio-rng; ChaCha20's plain C is the fastest under emulation, hence no newer CPU
+MACHINE = ("-nodefaults -no-user-config -display none -no-reboot -M pc -accel tcg -cpu qemu64,+rdrand -smp 1 -m 256M"
+           " -device virtio-rng-pci").split()
+
+# dash, not busybox's shell: that one prefers its own ip and ping to those in PATH
+INIT = """#!/tools/dash
+export PATH=/tools:/bin HOME=/root
+/bin/busybox mkdir -p /proc /sys /dev /run /root /var /tmp
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+ln -s /run /var/run
+ln -s /proc/self/fd/0 /dev/stdin
+for module in $(cat /modules/order); do insmod /modules/$module; done
+while ! [ -e /sys/class/net/eth1 ]; do sleep 0.1; done
+ip link set lo up
+ip link set eth1 up
+ip addr add 10.0.2.15/24 dev eth1
+nc -ll -p %d -e /agent &
+echo "guest is up" > /dev/console
+while :; do sleep 1000; done
+""" % AGENT_PORT
+
+# one connection is one command: "SECONDS BASE64"; back come its output and, behind an 0x1e, its exit code
+AGENT = """#!/tools/dash
+read -r seconds command
+export command
+timeout -k 1 $seconds dash -c "$(echo $command | base64 -d)" 2>&1 < /dev/null
+printf '\\036%d\\n' $?
+"""
+
+
+@functools.cache
+def prepare(package):
+    """The guest's kernel and initramfs, made on first use. Raises Missing."""
+    programs(QEMU, *TOOLS)
+    if not have("busybox"):
+        raise Missing("not installed: busybox (busybox-static)")
+    image = debian.dependency(package, r"linux-image-\d\S+")
+    root = debian.unpack(image, [image])
+    kernel = next(root.glob("boot/vmlinuz-*"))
+    initramfs = debian.cache() / f"{image}.initramfs"
+    with debian.locked(initramfs.name):
+        fresh = initramfs.with_name(initramfs.name + ".new")
+        fresh.write_bytes(_archive(root))
+        fresh.rename(initramfs)
+    return kernel, initramfs
+
+
+# ---- initramfs
+
+def _archive(root):
+    """A cpio archive (the "new ASCII" format, uncompressed) of everything that the guest has."""
+    files = {"init": INIT.encode(), "agent": AGENT.encode(), "bin/busybox": _read(shutil.which("busybox"))}
+    for tool in TOOLS:
+        path = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
+        files[f"tools/{tool}"] = _read(path)
+        for library in _libraries(path):
+            files[library.lstrip("/")] = _read(library)
+    order = _modules(root)
+    files |= {f"modules/{name}.ko": code for name, code in order.items()}
+    files["modules/order"] = " ".join(f"{name}.ko" for name in order).encode()
+    directories = {"dev"} | {p for name in files for p in _parents(name)}
+    entries = [(name, 0o040755, b"", 0) for name in sorted(directories)]
+    entries += [(name, 0o100755, data, 0) for name, data in files.items()]
+    # the kernel opens it before anything is mounted
+    entries.append(("dev/console", 0o020600, b"", 1))
+    return b"".join(_entry(n, *entry) for n, entry in enumerate([*entries, ("TRAILER!!!", 0, b"", 0)], 1))
+
+
+def _entry(inode, name, mode, data, minor):
+    fields = (inode, mode, 0, 0, 1, 0, len(data), 0, 0, 5 if minor else 0, minor, len(name) + 1, 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + name.encode() + b"\0"
+    return _padded(head) + _padded(data)
+
+
+def _padded(data):
+    return data + bytes(-len(data) % 4)
+
+
+def _parents(name):
+    parts = name.split("/")[:-1]
+    return {"/".join(parts[:n + 1]) for n in range(len(parts))}
+
+
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _libraries(program):
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, timeout=20).stdout
+    return re.findall(r"(/\S+) \(0x", listed)
+
+
+def _modules(root):
+    """MODULES and what they depend on, in the order to load them in."""
+    paths = {p.name.split(".ko")[0].replace("-", "_"): p for p in root.rglob("*.ko*")}
+    order = {}
+
+    def add(name):
+        if name in order or name not in paths:  # built in
+            return
+        code = paths[name].read_bytes()
+        if paths[name].suffix == ".xz":
+            code = lzma.decompress(code)
+        for depends in re.findall(rb"\0depends=([^\0]*)\0", code):
+            for other in depends.decode().replace("-", "_").split(","):
+                add(other)
+        order[name] = code
+
+    for name in MODULES:
+        add(name)
+    if "wireguard" not in order:
+        raise Missing(f"{root} has no wireguard module")
+    return order
+
+
+# ---- guest
+
+class Guest:
+    """A running guest. It offers what a Namespace offers: run, spawn, ip."""
+
+    def __init__(self, package):
+        kernel, initramfs = prepare(package)
+        self.host = Namespace()
+        try:
+            self.host.ip("tuntap", "add", "dev", "outer", "mode", "tap")
+            self._qemu = Process(self.host.command(
+                QEMU, *MACHINE, "-kernel", str(kernel), "-initrd", str(initramfs),
+                "-append", "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 random.trust_cpu=on",
+                "-serial", "stdio", "-monitor", "none",
+                "-netdev", "tap,id=tests,ifname=outer,script=no,downscript=no",
+                "-device", "virtio-net-pci,romfile=,netdev=tests,addr=10,mac=52:54:00:12:34:02",
+                "-netdev", f"user,id=control,restrict=on,hostfwd=tcp:127.0.0.1:{AGENT_PORT}-10.0.2.15:{AGENT_PORT}",
+                "-device", "virtio-net-pci,romfile=,netdev=control,addr=11"))
+            self._qemu.expect("guest is up", BOOT_WITHIN)
+            poll(self._answers, 10, what="the guest's first answer")
+        except BaseException:
+            self.close()
+            raise
+        self.near, self.far = Site(self.host, "outer", 1), Site(self, "eth0", 2)
+
+    def _answers(self):
+        try:  # its agent listens a moment later
+            return self.run("true", timeout=5, check=False)[0] == 0
+        except OSError:
+            return False
+
+    def close(self):
+        if hasattr(self, "_qemu"):
+            self._qemu.stop()
+        self.host.close()
+
+    def console(self):
+        return self._qemu.text()[-4000:]
+
+    def tidy(self):
+        """Leave nothing of a test behind."""
+        self.run("sh", "-c", "killall -q iperf3 ping; for i in $(wg show interfaces); do ip link del $i; done",
+                 check=False)
+        for site in (self.near, self.far):
+            site.settle()
+
+    def run(self, *argv, input=None, timeout=20, check=True):
+        """Run a command to its end; return (exit code, output)."""
+        command = GuestCommand(self, argv, input, timeout)
+        code = command.wait(timeout + 5)
+        if check and code:
+            raise CommandFailed(f"{' '.join(argv)}: exit code {code}: {command.text()}")
+        return code, command.text()
+
+    def spawn(self, *argv, timeout):
+        """Start a command that lives for `timeout` seconds at most."""
+        return GuestCommand(self, argv, None, timeout)
+
+    def ip(self, *args):
+        return self.run("ip", *args)[1]
+
+
+class GuestCommand(Background):
+    """A command in the guest: one connection to its agent."""
+
+    def __init__(self, guest, argv, input, timeout):
+        line = shlex.join(argv)
+        if input is not None:
+            line = f"echo {base64.b64encode(input.encode()).decode()} | base64 -d | {line}"
+        self._socket = guest.host.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.settimeout(timeout + 10)
+        self._socket.connect(("127.0.0.1", AGENT_PORT))
+        self._socket.sendall(f"{timeout} {base64.b64encode(line.encode()).decode()}\n".encode())
+        self._output, self._error = bytearray(), None
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        try:
+            while chunk := self._socket.recv(65536):
+                self._output += chunk
+        except OSError as error:
+            self._error = error
+        self._socket.close()
+
+    def running(self):
+        return self._reader.is_alive()
+
+    def text(self):
+        return bytes(self._output).partition(b"\x1e")[0].decode(errors="replace")
+
+    def wait(self, timeout):
+        self._reader.join(timeout)
+        if self._reader.is_alive():
+            raise CommandFailed(f"no end within {timeout} s: {self.text()}")
+        code = bytes(self._output).partition(b"\x1e")[2]
+        if not code:
+            raise ConnectionError(f"the guest did not answer: {self._error or 'connection closed'}")
+        return int(code)
+
+    def stop(self):
+        """The command itself goes on until its time is up."""
+        if self.running():
+            self._socket.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,133 @@
+"""Traffic through a tunnel, and what came of it. Everything here ends by itself."""
+
+import contextlib
+import json
+import re
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.net import CommandFailed, poll
+
+IPERF_PORT = "5201"
+
+
+@dataclass
+class Pings:
+    sent: int
+    received: int
+
+    @property
+    def lost(self):
+        return self.sent - self.received
+
+
+def ping_command(address, count=3, interval=0.1, size=None, fragment=True, patience=2):
+    command = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", str(patience)]
+    if size is not None:
+        command += ["-s", str(size)]
+    if not fragment:
+        command += ["-M", "do"]
+    return [*command, address]
+
+
+def parse_pings(output):
+    found = re.search(r"(\d+) packets transmitted, (\d+) received", output)
+    if not found:
+        raise CommandFailed(f"ping: {output}")
+    return Pings(int(found[1]), int(found[2]))
+
+
+def ping(place, address, **options):
+    command = ping_command(address, **options)
+    limit = options.get("count", 3) * max(1, options.get("interval", 0.1)) + 20
+    return parse_pings(place.run(*command, timeout=limit, check=False)[1])
+
+
+def reach(place, address, within=15):
+    """Ping until an answer comes."""
+    poll(lambda: ping(place, address, count=1, patience=1).received, within, what=f"an answer from {address}")
+
+
+def iperf(client, server, address, *options, timeout=40):
+    """One run of iperf3 from client to server (`-R`: back); returns the "end" part of its report."""
+    listener = server.spawn("iperf3", "-s", "-1", "--forceflush", "-p", IPERF_PORT, timeout=timeout + 10)
+    try:
+        listener.expect("Server listening", 10)
+        code, output = client.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, *options, timeout=timeout,
+                                  check=False)
+    finally:
+        listener.stop()
+    try:
+        report = json.loads(output[output.index("{"):])
+    except ValueError:
+        raise CommandFailed(f"iperf3: {output}") from None
+    if code or "error" in report:
+        raise CommandFailed(f"iperf3 to {address}: {report.get('error')}")
+    return report["end"]
+
+
+def tcp(client, server, address, size="8M", reverse=False):
+    """Carry `size` bytes; returns the bytes that arrived."""
+    # the machine's default congestion control may differ from one to the next
+    options = ["-C", "cubic", "-n", size] + (["-R"] if reverse else [])
+    return iperf(client, server, address, *options)["sum_received"]["bytes"]
+
+
+def udp(client, server, address, size="1M", rate="10M", reverse=False):
+    """Carry datagrams at a moderate rate; returns (sent, lost)."""
+    options = ["-u", "-b", rate, "-l", "1200", "-n", size] + (["-R"] if reverse else [])
+    total = iperf(client, server, address, *options)["sum"]
+    return total["packets"], total["lost_packets"]
+
+
+@contextlib.contextmanager
+def echo(place, port=7007):
+    """An echo of TCP and UDP at a namespace; gives the port."""
+    server = place.spawn(sys.executable, str(Path(__file__).with_name("echo.py")), str(port))
+    server.expect("ready", 10)
+    yield port
+    server.stop()
+
+
+def connect(place, host, port):
+    """A connection to a listener that may be about to listen."""
+    def attempt():
+        stream = place.socket(_family(host), socket.SOCK_STREAM)
+        stream.settimeout(20)
+        try:
+            stream.connect((host, port))
+        except ConnectionRefusedError:
+            stream.close()
+            return None
+        return stream
+    return poll(attempt, 10, what=f"a listener at {host} port {port}")
+
+
+def stream_to_echo(place, host, port, data):
+    """What comes back of `data`."""
+    with connect(place, host, port) as stream:
+        back = bytearray()
+        for start in range(0, len(data), 4096):
+            chunk = data[start:start + 4096]
+            stream.sendall(chunk)
+            end = len(back) + len(chunk)
+            while len(back) < end:
+                more = stream.recv(65536)
+                if not more:
+                    return bytes(back)
+                back += more
+        return bytes(back)
+
+
+def datagram_to_echo(place, host, port, data, within=5):
+    """The answer to one datagram."""
+    with place.socket(_family(host), socket.SOCK_DGRAM) as end:
+        end.settimeout(within)
+        end.sendto(data, (host, port))
+        return end.recv(65535)
+
+
+def _family(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
