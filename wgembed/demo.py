@@ -165,6 +165,8 @@ def _inside(end, function, *arguments):
     with open(read, "rb") as pipe:
         result = pipe.read()
     _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status) == 130:
+        raise KeyboardInterrupt
     if status:
         raise Failure("a step in the namespace of %s failed" % end.name)
     return json.loads(result)
@@ -303,10 +305,13 @@ def _transfer(left, right):
         try:
             pipe.read(1)
             _inside(left, _give, right.inner4)
-            return float(pipe.read())
+            told = pipe.read()
         finally:
             os.kill(server, signal.SIGKILL)
             os.waitpid(server, 0)
+    if not told:
+        raise Failure("the TCP transfer did not end")
+    return float(told)
 
 
 def _take(address, write):

@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from world import World, connected, key
 
 from wgembed.control.uapi import LINE_MAX, Session
 from wgembed.protocol import noise
 from wgembed.runtime import system
+from world import World, connected, key
 
 KEY = "aa" * 32
 OTHER = "bb" * 32

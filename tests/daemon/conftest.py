@@ -1,4 +1,5 @@
 import pytest
+
 from lab import net
 from lab.need import need, privileges, programs
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lab import net
 
 SOCKETS = Path("/var/run/wireguard")

@@ -4,8 +4,8 @@ import select
 import socket
 
 import pytest
-from lab.need import need, privileges
 
+from lab.need import need, privileges
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.runtime.cpython import udp

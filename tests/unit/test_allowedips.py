@@ -1,7 +1,6 @@
 """Allowed IPs: longest prefix over all peers, moves, removals, capacity, iteration under change."""
 
 from support import Random, Storage, allocated, raises
-
 from wgembed.protocol.allowedips import MAX_PEERS, MAX_PREFIXES, AllowedIPs, Trie4
 from wgembed.protocol.memory import TableFull, alloc
 

@@ -1,7 +1,6 @@
 """The primitives against the published vectors, and the run functions against the single ones."""
 
 from support import allocated, raises
-
 from wgembed import crypto
 from wgembed.protocol.arena import Arena, Inbox
 

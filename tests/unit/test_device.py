@@ -322,7 +322,7 @@ def test_retransmission_every_5_s_and_twenty_in_all():
         if len(a.sent) > before:
             at.append(world.now)
     assert types(a) == [1] * 20
-    gaps = [y - x for x, y in zip(at, at[1:])]
+    gaps = [y - x for x, y in zip(at, at[1:])]  # noqa: B905 (MicroPython has no strict)
     assert all(REKEY_TIMEOUT - 100 <= gap <= REKEY_TIMEOUT + 333 + 100 for gap in gaps)
     assert a.tables.staged.count(peer_b.number) == 0 and a.drop(drops.TX_STAGED) == 1
 
@@ -749,7 +749,8 @@ def test_runs_with_short_and_mixed_datagrams():
     a.transmit(*[ipv4(A4, B4, bytes((i,)) * 60) for i in range(4)])
     sealed = [m for m, *_ in a.sent]
     stride = len(sealed[0])
-    joined = sealed[0] + b"\xff" * stride + sealed[1] + b"\4\0\0\0" + b"\xbb" * (stride - 4) + sealed[2] + sealed[3] + b"\4\0\0"
+    unknown = b"\4\0\0\0" + b"\xbb" * (stride - 4)
+    joined = sealed[0] + b"\xff" * stride + sealed[1] + unknown + sealed[2] + sealed[3] + b"\4\0\0"
     b.receive_run(joined, stride, a.addr)
     assert len(b.got) == 4
     assert b.drop(drops.RX_MALFORMED) == 2 and b.drop(drops.RX_UNKNOWN_INDEX) == 1

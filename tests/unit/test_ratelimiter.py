@@ -1,7 +1,6 @@
 """The rate limiter: the kernel's vectors, one bucket for a /64, and a table that denies when it is full."""
 
 from support import Storage
-
 from wgembed.protocol.ratelimiter import RateLimiter
 
 V4 = b"\x0a\x00\x00\x01"
