@@ -3,6 +3,7 @@
 It ends on SIGINT or SIGTERM, when the tunnel device is lost, and when its control socket is deleted.
 """
 
+from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.device import handle_timers
@@ -20,6 +21,7 @@ MAX_CLIENTS = 16
 _READ_SIZE = 4096
 
 DEFAULT_MAX_PEERS = 1024
+PREFIXES_PER_PEER = 16  # of each family, on average
 
 
 class Refusal(Exception):
@@ -143,7 +145,9 @@ class Daemon:
             raise Refusal("'%s' is no name for an interface" % name)
         if system.files.is_socket(socket_path(name)) and system.local.is_answered(socket_path(name)):
             raise Refusal("the interface %s is already served by another program" % name)
-        self._tables = Tables(_max_peers(), alloc=system.files.alloc)
+        peers = _max_peers()
+        prefixes = min(PREFIXES_PER_PEER * peers, MAX_PREFIXES)
+        self._tables = Tables(peers, alloc=system.files.alloc)
         self._loop = Loop(self._deadline)
         self._loop.after_turn.append(self._after_turn)
         self._signals = system.process.Signals(
@@ -154,7 +158,7 @@ class Daemon:
         self._server = None
         try:
             self._interface = Interface(
-                name, self._tables, Arena(DEFAULT_MTU), Inbox(), self._loop, self._log
+                name, self._tables, prefixes, Arena(DEFAULT_MTU), Inbox(), self._loop, self._log
             )
             self._server = ControlServer(self._interface, self._loop, self._log)
             if not system.process.watch_directory(self._server.path.rpartition("/")[0]):

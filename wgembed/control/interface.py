@@ -20,9 +20,13 @@ _HANDSHAKES = 8
 
 
 class Interface:
-    """The interface `name`; OSError or LinkError if it cannot be made. `log` is a control.log.Log."""
+    """The interface `name`; OSError or LinkError if it cannot be made.
 
-    def __init__(self, name, tables, arena, inbox, loop, log):
+    prefixes  how many allowed IPs of each family there can be
+    log       a control.log.Log
+    """
+
+    def __init__(self, name, tables, prefixes, arena, inbox, loop, log):
         self.name = name
         self.arena = arena
         self.inbox = inbox
@@ -35,7 +39,7 @@ class Interface:
         self._tun = system.tun.TunPort(link_module.open_tun(name))
         self._link = link_module.Link(name)
         self._link.prepare(DEFAULT_MTU)
-        self.device = Device(tables, arena, inbox, self)
+        self.device = Device(tables, arena, inbox, self, prefixes, prefixes)
         self.realtime = system.clock.realtime
         self.address_bytes = _udp.address_bytes
         loop.watch(self._tun.fd, self._on_tun)
