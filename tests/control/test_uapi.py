@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from wgembed.control.uapi import LINE_MAX, Session
 from wgembed.protocol import noise
-from wgembed.runtime import system
+from wgembed.runtime import address as addresses
 from world import World, connected, key
 
 KEY = "aa" * 32
@@ -284,7 +284,7 @@ def test_preshared_key_is_stored():
 
 
 def test_endpoint_forms():
-    udp = system.udp
+    udp = addresses
     for text, shown in (
         ("1.2.3.4:5", "1.2.3.4:5"), ("[2001:DB8::1]:5", "[2001:db8::1]:5"), ("[::1%1]:65535", "[::1%1]:65535"),
         ("[::1%lo]:5", "[::1%1]:5"),

@@ -289,6 +289,8 @@ def switches(pid):
 
 def test_idle_wakes_never(namespace, daemon, name):
     ask(name, "set=1\nprivate_key=" + "11" * 32 + "\npublic_key=" + "22" * 32 + "\nendpoint=127.0.0.1:9\n\n")
+    # else the kernel looks for neighbours and routers there, now and then
+    namespace.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
     namespace.ip("link", "set", name, "up")
     daemon.expect("interface up", 5)
     time.sleep(0.5)  # the kernel's own news about the fresh interface

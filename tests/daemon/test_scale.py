@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from lab import net
 from test_daemon import COMMAND, ask, path
+
+from lab import net
 
 
 def configuration(peers, prefixes=1):

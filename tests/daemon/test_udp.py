@@ -8,6 +8,7 @@ import pytest
 from lab.need import need, privileges
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
+from wgembed.runtime.address import address_bytes
 from wgembed.runtime.cpython import udp
 
 HOST = {False: "127.0.0.1", True: "::1"}
@@ -189,5 +190,5 @@ def test_icmp_errors_do_not_end_receiving(ends):
 
 
 def test_address_bytes():
-    assert udp.address_bytes(("1.2.3.4", 258)) == b"\1\2\3\4\1\2"
-    assert udp.address_bytes(("::1", 1, 0, 0)) == bytes(15) + b"\1\0\1"
+    assert address_bytes(("1.2.3.4", 258)) == b"\1\2\3\4\1\2"
+    assert address_bytes(("::1", 1, 0, 0)) == bytes(15) + b"\1\0\1"

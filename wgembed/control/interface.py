@@ -7,8 +7,8 @@ from ..protocol import drops
 from ..protocol.arena import MAX_MTU
 from ..protocol.constants import DEFAULT_MTU, SEND_LOST
 from ..protocol.device import Device
+from ..runtime import abi, address, system
 from ..runtime import link as link_module
-from ..runtime import system
 
 _udp = system.udp
 _now = system.clock.now
@@ -41,7 +41,7 @@ class Interface:
         self._link.prepare(DEFAULT_MTU)
         self.device = Device(tables, arena, inbox, self, prefixes, prefixes)
         self.realtime = system.clock.realtime
-        self.address_bytes = _udp.address_bytes
+        self.address_bytes = address.address_bytes
         loop.watch(self._tun.fd, self._on_tun)
         loop.watch(self._link.fd, self._on_link)
         loop.after_turn.append(self._after_turn)
@@ -175,10 +175,6 @@ class Interface:
         self._ipv4 = self._ipv6 = None
 
 
-_EADDRINUSE = 98
-_NO_FAMILY = (97, 99)  # EAFNOSUPPORT, EADDRNOTAVAIL: a machine without IPv6, or without IPv4
-
-
 def _bind_pair(port, mark):
     """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
     for _ in range(100):
@@ -188,12 +184,12 @@ def _bind_pair(port, mark):
                 try:
                     sockets.append(_udp.UdpSocket(ipv6, sockets[0].port if sockets else port, mark))
                 except OSError as e:
-                    if e.errno not in _NO_FAMILY or (ipv6 and not sockets):
+                    if e.errno not in abi.NO_FAMILY or (ipv6 and not sockets):
                         raise
             return sockets
         except OSError as e:
             for socket in sockets:
                 socket.close()
-            if port or not sockets or e.errno != _EADDRINUSE:
+            if port or not sockets or e.errno != abi.EADDRINUSE:
                 raise
-    raise OSError(_EADDRINUSE, "no port is free in both families")
+    raise OSError(abi.EADDRINUSE, "no port is free in both families")

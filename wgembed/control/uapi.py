@@ -9,7 +9,7 @@ from binascii import hexlify, unhexlify
 
 from ..protocol import noise
 from ..protocol.memory import TableFull
-from ..runtime import system
+from ..runtime import address
 
 EIO = 5
 EINVAL = 22
@@ -20,9 +20,6 @@ EPROTO = 71
 LINE_MAX = 1024
 # Peers and prefixes that one piece of a `get` holds at most: a millisecond or so.
 _PIECE = 32
-
-_parse_ip = system.udp.parse_ip
-_format_ip = system.udp.format_ip
 
 
 class UapiError(Exception):
@@ -267,7 +264,7 @@ class Session:
 
     def _set_endpoint(self, value, now):
         try:
-            addr = system.udp.parse_endpoint(value.decode())
+            addr = address.parse_endpoint(value.decode())
         except ValueError as e:
             raise UapiError(EINVAL, "endpoint %s: %s" % (_shown(value), e)) from None
         peer = self._keep_peer()
@@ -289,9 +286,9 @@ class Session:
     def _set_allowed_ip(self, value, now):
         removing = value[:1] == b"-"
         text = (value[1:] if value[:1] in (b"-", b"+") else value).decode()
-        address, slash, cidr = text.partition("/")
+        host, slash, cidr = text.partition("/")
         try:
-            packed = _parse_ip(address)
+            packed = address.parse_ip(host)
         except ValueError as e:
             raise UapiError(EINVAL, "allowed_ip %s: %s" % (_shown(value), e)) from None
         bits = _number(cidr.encode(), len(packed) * 8, "prefix length") if slash else len(packed) * 8
@@ -349,7 +346,7 @@ class Session:
             hexlify(peer.secret(noise.PRESHARED, 32)).decode(),
         )
         if peer.addr is not None:
-            text += "endpoint=%s\n" % system.udp.format_endpoint(peer.addr)
+            text += "endpoint=%s\n" % address.format_endpoint(peer.addr)
         return text + (
             "last_handshake_time_sec=%d\nlast_handshake_time_nsec=%d\ntx_bytes=%d\nrx_bytes=%d\n"
             "persistent_keepalive_interval=%d\n"
@@ -363,7 +360,7 @@ class Session:
             cursor = trie.first(number)
             while cursor and peer.public_key == key:
                 packed, cidr = trie.prefix(cursor)
-                yield "allowed_ip=%s/%d\n" % (_format_ip(packed), cidr)
+                yield "allowed_ip=%s/%d\n" % (address.format_ip(packed), cidr)
                 cursor = trie.next(number, cursor)
 
 

@@ -7,7 +7,7 @@ that chooses. What is the same on both is written once, in the modules beside th
     system.files     open, close, read, write, ioctl by descriptor; memory that is resident only where touched
     system.poll      Poller: which descriptors are ready
     system.tun       read_batch, write_batch
-    system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses
+    system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses; the parts of an address
     system.local     UNIX stream sockets
     system.process   signals, the watch on a directory, starting the background process, log lines
 """

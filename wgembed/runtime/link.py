@@ -2,11 +2,10 @@
 
 from struct import pack_into, unpack_from
 
-from . import system
+from . import abi, system
 
 TUN_DEVICE = "/dev/net/tun"
 NAME_MAX = 15
-_TUNSETIFF = 0x400454CA
 _IFF_TUN = 1
 _IFF_NO_PI = 0x1000
 
@@ -60,22 +59,34 @@ def open_tun(name):
         fd = system.files.open_device(TUN_DEVICE)
     except OSError as e:
         raise LinkError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
-    request = _request(name)
-    pack_into("H", request, 16, _IFF_TUN | _IFF_NO_PI)
-    try:
-        system.files.ioctl(fd, _TUNSETIFF, request)
-    except OSError as e:
+    error = _attach(fd, name)
+    if error is not None:
         system.files.close(fd)
-        if e.errno == 16:
-            reason = "the interface is in use by another program"
-        elif e.errno == 1:
-            reason = "making interfaces needs root"
-        elif e.errno == 22:
-            reason = "an interface of that name and another kind exists"
-        else:
-            reason = str(e)
-        raise LinkError("cannot make the interface %s: %s" % (name, reason)) from None
+        reason = _REASONS.get(error.errno, str(error))
+        raise LinkError("cannot make the interface %s: %s" % (name, reason))
     return fd
+
+
+_REASONS = {
+    abi.EBUSY: "the interface is in use by another program",
+    abi.EPERM: "making interfaces needs root",
+    abi.EINVAL: "an interface of that name and another kind exists",
+}
+
+
+def _attach(fd, name):
+    """Bind the open TUN device to the interface, made if it is not there; returns the error or None."""
+    error = None
+    for code in abi.TUNSETIFF:
+        request = _request(name)
+        pack_into("H", request, 16, _IFF_TUN | _IFF_NO_PI)
+        try:
+            system.files.ioctl(fd, code, request)
+            return None
+        except OSError as e:
+            if error is None or error.errno == abi.ENOTTY:
+                error = e
+    return error
 
 
 class Link:

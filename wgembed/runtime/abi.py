@@ -1,0 +1,101 @@
+"""Numbers of the kernel's interface that differ between architectures, and others that both backends need.
+
+Most of Linux agrees on them; MIPS does not. It shows in what number EADDRINUSE has.
+"""
+
+import errno
+
+EPERM = 1
+EIO = 5
+EAGAIN = 11
+EBUSY = 16
+EEXIST = 17
+ENODEV = 19
+EINVAL = 22
+ENOTTY = 25
+EADDRINUSE = errno.EADDRINUSE
+
+MIPS = EADDRINUSE == 125
+
+EMSGSIZE = 97 if MIPS else 90
+EAFNOSUPPORT = 124 if MIPS else 97
+EADDRNOTAVAIL = 126 if MIPS else 99
+ENETUNREACH = 128 if MIPS else 101
+EHOSTUNREACH = 148 if MIPS else 113
+
+# MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
+TUNSETIFF = (0x400454CA, 0x800454CA)
+
+# Socket options by level and name, in order: UDP, IP, IPv6, socket
+SOL_UDP = 17
+UDP_SEGMENT = 103
+UDP_GRO = 104
+SOL_IP = 0
+IP_TOS = 1
+IP_PKTINFO = 8
+IP_MTU_DISCOVER = 10
+IP_RECVTOS = 13
+SOL_IPV6 = 41
+IPV6_MTU_DISCOVER = 23
+IPV6_V6ONLY = 26
+IPV6_RECVPKTINFO = 49
+IPV6_PKTINFO = 50
+IPV6_RECVTCLASS = 66
+IPV6_TCLASS = 67
+PMTUDISC_DONT = 0
+SOL_SOCKET = 0xFFFF if MIPS else 1
+SO_SNDBUF = 0x1001 if MIPS else 7
+SO_RCVBUF = 0x1002 if MIPS else 8
+SO_SNDBUFFORCE = 31 if MIPS else 32
+SO_RCVBUFFORCE = 33
+SO_MARK = 36
+
+# A source address or interface that is no longer ours
+BAD_SOURCE = (EINVAL, ENODEV, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH)
+# EIO: the driver cannot checksum. EINVAL, EMSGSIZE: the segment does not fit the link, or the kernel is too old.
+GSO_REFUSED = (EIO, EINVAL, EMSGSIZE)
+# A machine without IPv6, or without IPv4
+NO_FAMILY = (EAFNOSUPPORT, EADDRNOTAVAIL)
+
+# Of a UDP socket: fragments are for the network to make, as in the kernel; the rest is told with each datagram.
+UDP_OPTIONS = {
+    False: ((SOL_IP, IP_MTU_DISCOVER, PMTUDISC_DONT), (SOL_IP, IP_PKTINFO, 1), (SOL_IP, IP_RECVTOS, 1)),
+    True: (
+        (SOL_IPV6, IPV6_V6ONLY, 1),
+        (SOL_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT),
+        (SOL_IPV6, IPV6_RECVPKTINFO, 1),
+        (SOL_IPV6, IPV6_RECVTCLASS, 1),
+    ),
+}
+# What a socket's queues may hold: with the privilege to exceed the system's limit, else up to it.
+UDP_BUFFER = 1 << 20
+UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF))
+
+# What fits one segmented send
+GSO_BYTES = 65000
+GSO_SEGMENTS = 64
+
+O_RDONLY = 0
+O_RDWR = 2
+O_CLOEXEC = 0o2000000
+O_NONBLOCK = 0x80 if MIPS else 0o4000
+
+AF_UNIX = 1
+AF_INET = 2
+AF_INET6 = 10
+AF_NETLINK = 16
+SOCK_STREAM = 2 if MIPS else 1
+SOCK_DGRAM = 1 if MIPS else 2
+SOCK_RAW = 3
+MSG_DONTWAIT = 0x40
+MSG_NOSIGNAL = 0x4000
+
+SIGHUP = 1
+SIGINT = 2
+SIGTERM = 15
+SIGIO = 22 if MIPS else 29
+SIG_BLOCK = 1 if MIPS else 0
+F_NOTIFY = 1026
+DN_DELETE = 8
+DN_RENAME = 16
+DN_MULTISHOT = 0x80000000

@@ -1,0 +1,56 @@
+"""Socket addresses as people and control programs write them, and as the protocol wants them for cookies."""
+
+from . import system
+
+_udp = system.udp
+parse_ip = _udp.parse_ip
+format_ip = _udp.format_ip
+
+
+def address_bytes(addr):
+    """Return the IP address of a socket address, then its port, in network order."""
+    packed, port, _ = _udp.split_address(addr)
+    return packed + bytes((port >> 8, port & 255))
+
+
+def parse_endpoint(text):
+    """Return the socket address for `ip:port` or `[ipv6%scope]:port`; ValueError if it is none."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not 0 < _decimal(port) < 65536:
+        raise ValueError("no port in the endpoint")
+    bracketed = host[:1] == "[" and host[-1:] == "]"
+    scope = ""
+    if bracketed:
+        host, _, scope = host[1:-1].partition("%")
+    try:
+        packed = parse_ip(host)
+    except ValueError:
+        packed = b""
+    if len(packed) != (16 if bracketed else 4):
+        raise ValueError("no IP address in the endpoint")
+    return _udp.make_address(packed, int(port), _scope(scope))
+
+
+def _decimal(text):
+    """Return the number, or -1 for what is not plain digits."""
+    return int(text) if text and len(text) < 10 and all(c in "0123456789" for c in text) else -1
+
+
+def _scope(text):
+    if not text:
+        return 0
+    number = _decimal(text)
+    if number >= 0:
+        return number
+    try:
+        return _udp.link_index(text)
+    except OSError:
+        raise ValueError("no such interface in the endpoint") from None
+
+
+def format_endpoint(addr):
+    """Undo `parse_endpoint`."""
+    packed, port, scope = _udp.split_address(addr)
+    if len(packed) == 4:
+        return "%s:%d" % (format_ip(packed), port)
+    return "[%s%s]:%d" % (format_ip(packed), "%%%d" % scope if scope else "", port)
