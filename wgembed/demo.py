@@ -16,8 +16,8 @@ import tempfile
 import time
 
 from . import crypto
-from .__main__ import daemon_command
 from .protocol.icmp import checksum
+from .runtime.cpython import start
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
@@ -208,7 +208,7 @@ def _add_addresses(name, *addresses):
 
 
 def _start_daemon(end, folder):
-    command, environment = daemon_command(end.interface)
+    command, environment = start.command_for(end.interface)
     environment["WGEMBED_SOCKET_DIR"] = folder
     end.socket = os.path.join(folder, end.interface + ".sock")
     end.daemon = _child(end, os.execve, command[0], command, environment)

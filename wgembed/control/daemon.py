@@ -20,7 +20,6 @@ MAX_CLIENTS = 16
 # What may be on its way to a client before nothing more is read from it.
 _READ_SIZE = 4096
 
-DEFAULT_MAX_PEERS = 1024
 PREFIXES_PER_PEER = 16  # of each family, on average
 
 
@@ -145,9 +144,10 @@ class Daemon:
             raise Refusal("'%s' is no name for an interface" % name)
         if system.files.is_socket(socket_path(name)) and system.local.is_answered(socket_path(name)):
             raise Refusal("the interface %s is already served by another program" % name)
+        alloc = system.files.alloc
         peers = _max_peers()
         prefixes = min(PREFIXES_PER_PEER * peers, MAX_PREFIXES)
-        self._tables = Tables(peers, alloc=system.files.alloc)
+        self._tables = Tables(peers, alloc=alloc)
         self._loop = Loop(self._deadline)
         self._loop.after_turn.append(self._after_turn)
         self._signals = system.process.Signals(
@@ -158,7 +158,7 @@ class Daemon:
         self._server = None
         try:
             self._interface = Interface(
-                name, self._tables, prefixes, Arena(DEFAULT_MTU), Inbox(), self._loop, self._log
+                name, self._tables, prefixes, Arena(DEFAULT_MTU, alloc=alloc), Inbox(alloc=alloc), self._loop, self._log
             )
             self._server = ControlServer(self._interface, self._loop, self._log)
             if not system.process.watch_directory(self._server.path.rpartition("/")[0]):
@@ -208,7 +208,7 @@ class Daemon:
 def _max_peers():
     text = system.files.getenv("WGEMBED_MAX_PEERS")
     if not text:
-        return DEFAULT_MAX_PEERS
+        return system.files.USUAL_PEERS
     if not text.isdigit() or not 0 < int(text) < 16384:
         raise Refusal("WGEMBED_MAX_PEERS is a number from 1 to 16383, not '%s'" % text)
     return int(text)

@@ -6,6 +6,7 @@ copied by the kernel alone.
 
 from .. import crypto
 from .constants import PADDING_MULTIPLE, TAG_SIZE, TRANSPORT_HEADER_SIZE
+from .memory import alloc
 
 ARENA_SIZE = 64 * 1536
 MAX_SLOTS = 64
@@ -26,8 +27,8 @@ class Arena:
 
     __slots__ = ("buffer", "lengths", "offsets", "packets", "pointers", "room", "slots", "view", "views", "_pointer")
 
-    def __init__(self, mtu, size=ARENA_SIZE):
-        self.buffer = bytearray(size)
+    def __init__(self, mtu, size=ARENA_SIZE, alloc=alloc):
+        self.buffer = alloc("B", size)
         self.view = memoryview(self.buffer)
         self._pointer = crypto.address(self.buffer)
         self.carve(mtu)
@@ -53,8 +54,8 @@ class Inbox:
 
     __slots__ = ("buffer", "counters", "lengths", "packet_lengths", "packets", "pointer", "view")
 
-    def __init__(self, size=INBOX_SIZE):
-        self.buffer = bytearray(size)
+    def __init__(self, size=INBOX_SIZE, alloc=alloc):
+        self.buffer = alloc("B", size)
         self.view = memoryview(self.buffer)
         self.pointer = crypto.address(self.buffer)
         self.counters = [0] * MAX_DATAGRAMS

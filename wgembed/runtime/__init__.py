@@ -9,7 +9,8 @@ that chooses. What is the same on both is written once, in the modules beside th
     system.tun       read_batch, write_batch
     system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses; the parts of an address
     system.local     UNIX stream sockets
-    system.process   signals, the watch on a directory, starting the background process, log lines
+    system.process   signals, the watch on a directory, log lines
+    system.start     becoming the daemon, in the foreground or behind the user's back
 """
 
 import sys

@@ -13,6 +13,9 @@ except ImportError:
 
     _environ = os.environb
 
+# The size of the peer table unless its owner says otherwise. Tables cost no memory where they are not touched.
+USUAL_PEERS = 1024
+
 close = os.close
 read = os.read
 
@@ -69,3 +72,8 @@ def alloc(typecode, count):
 def getenv(name):
     """Return the environment variable's value as text, or an empty string."""
     return _environ.get(name.encode(), b"").decode("utf-8", "replace")
+
+
+def environment():
+    """Return a copy of the environment, as text."""
+    return {name.decode(): value.decode("utf-8", "surrogateescape") for name, value in _environ.items()}

@@ -47,10 +47,6 @@ def _noted(number, frame):
     """Python wants a handler; the number is on its way through the wake-up socket already."""
 
 
-def ignore_hangup():
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
 def watch_directory(path):
     """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,0 +1,39 @@
+"""Time."""
+
+import sys
+import time
+from struct import unpack_from
+
+from . import libc
+
+_CLOCK_BOOTTIME = 7
+_is_64bit = sys.maxsize > 1 << 32
+
+if _is_64bit:
+    _gettime = libc.func("i", "clock_gettime", "iP")
+    _spec = bytearray(16)
+
+    def now():
+        """Return milliseconds of a clock that goes on while the machine sleeps and is never set."""
+        _gettime(_CLOCK_BOOTTIME, _spec)
+        sec, nsec = unpack_from("ll", _spec)
+        return sec * 1000 + nsec // 1_000_000
+
+else:
+    # What clock_gettime() fills in has two sizes on 32-bit machines, and nothing tells which the C library means.
+    # ticks_ms() wraps; as long as it is asked once in six days, the sum of its steps does not.
+    _ticks = time.ticks_ms()
+    _now = _ticks + 1
+
+    def now():
+        """Return milliseconds of a clock that is never set."""
+        global _ticks, _now
+        ticks = time.ticks_ms()
+        _now += time.ticks_diff(ticks, _ticks)
+        _ticks = ticks
+        return _now
+
+
+def realtime():
+    """Return seconds and nanoseconds since 1970 of the clock that people set."""
+    return divmod(time.time_ns(), 1_000_000_000)

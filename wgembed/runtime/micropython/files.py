@@ -1,0 +1,80 @@
+"""Descriptors and memory."""
+
+import os
+from array import array
+
+import uctypes
+
+from .. import abi
+from . import libc
+
+# The size of the peer table unless its owner says otherwise. Some tables stand in the heap, used or not.
+USUAL_PEERS = 32
+
+_PROT_READ_WRITE = 3
+_MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
+
+_mmap = libc.func("P", "mmap", "PLiiil")
+_unlink = libc.func("i", "unlink", "s")
+_mkdir = libc.func("i", "mkdir", "sI")
+
+
+def close(fd):
+    libc.check(libc.close(fd))
+
+
+def read(fd, size):
+    """Read at most `size` bytes."""
+    buf = bytearray(size)
+    return bytes(memoryview(buf)[: libc.check(libc.read(fd, buf, size))])
+
+
+def open_device(path):
+    """Open a device for reading and writing, never blocking."""
+    return libc.check(libc.open_(path, abi.O_RDWR | abi.O_NONBLOCK | abi.O_CLOEXEC, 0))
+
+
+def ioctl(fd, request, argument):
+    """Call ioctl with a mutable buffer that the kernel may change."""
+    libc.check(libc.ioctl(fd, request, argument))
+
+
+def write_file(path, text):
+    """Write `text` to an existing file."""
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def remove(path):
+    libc.check(_unlink(path))
+
+
+def make_directory(path, mode):
+    """Make the directory if it is missing."""
+    if _mkdir(path, mode) < 0 and libc.errno() != abi.EEXIST:
+        raise OSError(libc.errno())
+
+
+def is_socket(path):
+    """Whether the path names a socket."""
+    try:
+        return os.stat(path)[0] & 0o170000 == 0o140000
+    except OSError:
+        return False
+
+
+def alloc(typecode, count):
+    """Return zeroed memory for `count` items of an array typecode.
+
+    Bytes come from the system: pages never written to are not resident, and the collector need not look at them.
+    Items of other types are few here and come from the heap.
+    """
+    if typecode != "B":
+        return array(typecode, (0 for _ in range(count)))
+    size = max(1, count)
+    return uctypes.bytearray_at(_mmap(0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0), size)
+
+
+def getenv(name):
+    """Return the environment variable's value as text, or an empty string."""
+    return os.getenv(name) or ""

@@ -1,0 +1,41 @@
+"""The C library's calls that the other modules share, and how they fail.
+
+`ffi` checks no argument counts: a signature here must be the function's own. The third string's letters: i int,
+I unsigned, L unsigned long, l long, P pointer, s string.
+"""
+
+import os
+
+import ffi
+
+_libc = ffi.open(None)
+func = _libc.func
+
+errno = os.errno
+
+open_ = func("i", "open", "sii")
+close = func("i", "close", "i")
+read = func("l", "read", "iPL")
+write = func("l", "write", "iPL")
+ioctl = func("i", "ioctl", "iLP")
+fcntl = func("i", "fcntl", "iiL")
+memcmp = func("i", "memcmp", "PPL")
+memcpy = func("P", "memcpy", "PPL")
+socket = func("i", "socket", "iii")
+bind = func("i", "bind", "iPI")
+connect = func("i", "connect", "iPI")
+listen = func("i", "listen", "ii")
+accept4 = func("i", "accept4", "iPPi")
+setsockopt = func("i", "setsockopt", "iiiPI")
+getsockname = func("i", "getsockname", "iPP")
+send = func("l", "send", "iPLi")
+recv = func("l", "recv", "iPLi")
+sendmsg = func("l", "sendmsg", "iPi")
+recvmsg = func("l", "recvmsg", "iPi")
+
+
+def check(result):
+    """Return the result of a call, or raise what it failed of."""
+    if result < 0:
+        raise OSError(errno())
+    return result

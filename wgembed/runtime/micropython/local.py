@@ -1,0 +1,75 @@
+"""UNIX stream sockets, never blocking, owner only."""
+
+from struct import pack
+
+from .. import abi
+from . import libc
+
+_umask = libc.func("I", "umask", "I")
+_KIND = abi.SOCK_STREAM | abi.O_CLOEXEC | abi.O_NONBLOCK
+
+
+def _address(path):
+    encoded = path.encode()
+    if len(encoded) > 107:
+        raise OSError(abi.EINVAL)
+    return pack("H", abi.AF_UNIX) + encoded + b"\0"
+
+
+class Listener:
+    """A listening socket at `path`; OSError if it cannot be made."""
+
+    def __init__(self, path):
+        self.fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
+        address = _address(path)
+        before = _umask(0o177)
+        try:
+            libc.check(libc.bind(self.fd, address, len(address)))
+        except OSError:
+            libc.close(self.fd)
+            raise
+        finally:
+            _umask(before)
+        libc.check(libc.listen(self.fd, 64))
+
+    def accept(self):
+        """Return a Stream, or None when nobody waits."""
+        fd = libc.accept4(self.fd, 0, 0, abi.O_CLOEXEC | abi.O_NONBLOCK)
+        return None if fd < 0 else Stream(fd)
+
+    def close(self):
+        libc.close(self.fd)
+
+
+class Stream:
+    """One end of a connection."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def receive(self, size):
+        """Return at most `size` bytes, b"" at the end, or None when there is nothing yet."""
+        buf = bytearray(size)
+        taken = libc.recv(self.fd, buf, size, abi.MSG_DONTWAIT)
+        if taken < 0:
+            return None if libc.errno() == abi.EAGAIN else b""
+        return bytes(memoryview(buf)[:taken])
+
+    def send(self, data):
+        """Send what fits; returns how many bytes, or -1 when the other end is gone."""
+        sent = libc.send(self.fd, data, len(data), abi.MSG_NOSIGNAL | abi.MSG_DONTWAIT)
+        if sent < 0:
+            return 0 if libc.errno() == abi.EAGAIN else -1
+        return sent
+
+    def close(self):
+        libc.close(self.fd)
+
+
+def is_answered(path):
+    """Whether somebody listens at `path`."""
+    fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
+    address = _address(path)
+    answered = libc.connect(fd, address, len(address)) == 0 or libc.errno() == abi.EAGAIN
+    libc.close(fd)
+    return answered

@@ -1,0 +1,63 @@
+"""The process itself: signals, log lines, and news from a directory."""
+
+from .. import abi
+from . import libc
+from .files import write_file
+
+SIGHUP = abi.SIGHUP
+SIGINT = abi.SIGINT
+SIGIO = abi.SIGIO
+SIGTERM = abi.SIGTERM
+
+_SFD_FLAGS = abi.O_CLOEXEC | abi.O_NONBLOCK
+_SIGINFO_SIZE = 128
+_SIGSET_SIZE = 128
+
+_sigemptyset = libc.func("i", "sigemptyset", "P")
+_sigaddset = libc.func("i", "sigaddset", "Pi")
+_sigprocmask = libc.func("i", "sigprocmask", "iPP")
+_signalfd = libc.func("i", "signalfd", "iPi")
+
+
+class Signals:
+    """Makes the given signals readable from `fd`."""
+
+    def __init__(self, numbers):
+        mask = bytearray(_SIGSET_SIZE)
+        _sigemptyset(mask)
+        for number in numbers:
+            _sigaddset(mask, number)
+        libc.check(_sigprocmask(abi.SIG_BLOCK, mask, 0))
+        self.fd = libc.check(_signalfd(-1, mask, _SFD_FLAGS))
+
+    def take(self):
+        """Return the numbers of the signals that came since the last call."""
+        numbers = []
+        info = bytearray(_SIGINFO_SIZE)
+        while libc.read(self.fd, info, _SIGINFO_SIZE) == _SIGINFO_SIZE:
+            numbers.append(info[0] | info[3])  # a 32-bit number below 128, of either byte order
+        return numbers
+
+
+def watch_directory(path):
+    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot."""
+    fd = libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
+    if libc.fcntl(fd, abi.F_NOTIFY, abi.DN_DELETE | abi.DN_RENAME | abi.DN_MULTISHOT) < 0:
+        libc.close(fd)
+        return False
+    return True
+
+
+def write_line(text):
+    """Write one line to the standard error; a reader that went away is not our problem."""
+    data = text.encode() + b"\n"
+    libc.write(2, data, len(data))
+
+
+def name_process():
+    """Show up as wgembed in ps and top."""
+    try:
+        write_file("/proc/self/comm", "wgembed")
+    except OSError:
+        return
+

@@ -1,0 +1,49 @@
+"""Becoming the daemon: the interpreter is light enough to go on itself."""
+
+from .. import abi
+from . import files, libc, process
+
+_fork = libc.func("i", "fork", "")
+_setsid = libc.func("i", "setsid", "")
+_pipe = libc.func("i", "pipe", "P")
+_dup2 = libc.func("i", "dup2", "ii")
+_waitpid = libc.func("i", "waitpid", "iPi")
+_exit = libc.func("v", "_exit", "i")
+
+
+def daemon(name, foreground):
+    """Serve the interface in this process, or start one that does and return 0 once its control socket is there."""
+    if foreground:
+        return _serve(name, lambda: None)
+    ends = bytearray(8)
+    libc.check(_pipe(ends))
+    read, write = ends[0] | ends[3], ends[4] | ends[7]  # small numbers, of either byte order
+    child = libc.check(_fork())
+    if child == 0:
+        _setsid()
+        libc.close(read)
+        _exit(_serve(name, lambda: _let_go(write)))
+    libc.close(write)
+    if libc.read(read, bytearray(1), 1) == 1:
+        return 0
+    _waitpid(child, 0, 0)
+    return 1
+
+
+def _serve(name, ready):
+    from ...control.daemon import serve
+
+    process.name_process()
+    return serve(name, ready)
+
+
+def _let_go(ready):
+    """Leave the terminal to who started us, and tell that we are ready."""
+    null = libc.open_("/dev/null", abi.O_RDWR, 0)
+    _dup2(null, 0)
+    if files.getenv("LOG_LEVEL") in ("", "silent"):
+        _dup2(null, 1)
+        _dup2(null, 2)
+    libc.close(null)
+    libc.write(ready, b"+", 1)
+    libc.close(ready)

@@ -1,0 +1,41 @@
+"""The packet path's first and last step: batches of packets from and to the tunnel device."""
+
+import uctypes
+
+from .. import abi
+from . import libc
+
+_read = libc.read
+_write = libc.write
+
+
+class TunPort:
+    """The two batch steps on an open, non-blocking tunnel device without packet information."""
+
+    def __init__(self, fd):
+        self.fd = fd
+
+    def read_batch(self, arena):
+        """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised."""
+        fd = self.fd
+        pointers = arena.pointers
+        lengths = arena.lengths
+        room = arena.room
+        for slot in range(arena.slots):
+            size = _read(fd, pointers[slot], room)
+            if size < 0:
+                if libc.errno() != abi.EAGAIN:
+                    raise OSError(libc.errno())
+                return slot
+            lengths[slot] = size
+        return arena.slots
+
+    def write_batch(self, view, packets, lengths, count):
+        """Write `count` IP packets, given by offset and length; returns how many the kernel would not have."""
+        fd = self.fd
+        base = uctypes.addressof(view)
+        refused = 0
+        for i in range(count):
+            if _write(fd, base + packets[i], lengths[i]) < 0:
+                refused += 1
+        return refused

@@ -1,0 +1,278 @@
+"""The packet path's outer side: datagrams in runs, with segmentation offload both ways.
+
+The same as the backend for CPython, over sendmsg and recvmsg with their structures laid out once. A socket address
+is a sockaddr, 16 or 28 bytes; a source is the body of the control message, in_pktinfo or in6_pktinfo.
+"""
+
+from struct import calcsize, pack, pack_into, unpack_from
+
+import uctypes
+
+from ...protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
+from .. import abi
+from . import libc
+
+_WORD = calcsize("P")
+_MSGHDR = "PIPLPLi"
+_MSGHDR_SIZE = calcsize(_MSGHDR)
+_NAMELEN = _WORD
+_CONTROLLEN = 5 * _WORD
+_CMSG_HEADER = (_WORD + 8 + _WORD - 1) // _WORD * _WORD
+_CONTROL_SIZE = 128
+_BIG_ENDIAN = pack("H", 1) == b"\0\1"
+
+_inet_pton = libc.func("i", "inet_pton", "isP")
+_inet_ntop = libc.func("P", "inet_ntop", "iPPI")
+_if_nametoindex = libc.func("I", "if_nametoindex", "s")
+
+_errno = libc.errno
+_sendmsg = libc.sendmsg
+_recvmsg = libc.recvmsg
+_memcmp = libc.memcmp
+
+
+def _aligned(size):
+    return (size + _WORD - 1) // _WORD * _WORD
+
+
+def _put_cmsg(buf, at, level, kind, size):
+    """Write the header of a control message with `size` bytes of data; returns where the data goes."""
+    pack_into("Lii", buf, at, _CMSG_HEADER + size, level, kind)
+    return at + _CMSG_HEADER
+
+
+class UdpSocket:
+    """The socket of one address family, bound to a port.
+
+    After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe what came.
+    """
+
+    def __init__(self, ipv6, port, mark):
+        """Bind to the port, 0 for any. OSError if that cannot be."""
+        self.ipv6 = ipv6
+        kind = abi.SOCK_DGRAM | abi.O_CLOEXEC | abi.O_NONBLOCK
+        self.fd = libc.check(libc.socket(abi.AF_INET6 if ipv6 else abi.AF_INET, kind, 0))
+        self._int = bytearray(4)
+        self._name = bytearray(28)
+        try:
+            self._set_options()
+            self.set_mark(mark)
+            name = make_address(bytes(16 if ipv6 else 4), port, 0)
+            libc.check(libc.bind(self.fd, name, len(name)))
+            pack_into("I", self._int, 0, len(self._name))
+            libc.check(libc.getsockname(self.fd, self._name, self._int))
+        except OSError:
+            libc.close(self.fd)
+            raise
+        self.port = self._name[2] << 8 | self._name[3]
+        self.length = self.stride = self.tos = 0
+        self.addr = self.src = None
+        self._prepare()
+
+    def _prepare(self):
+        """Lay out what sendmsg and recvmsg point to."""
+        self._level = abi.SOL_IPV6 if self.ipv6 else abi.SOL_IP
+        self._pktinfo = abi.IPV6_PKTINFO if self.ipv6 else abi.IP_PKTINFO
+        self._tclass = abi.IPV6_TCLASS if self.ipv6 else abi.IP_TOS
+        self._source_size = 20 if self.ipv6 else 12
+        self._header = bytearray(_MSGHDR_SIZE)
+        self._vectors = bytearray(2 * _WORD * abi.GSO_SEGMENTS)
+        self._control = bytearray(_CONTROL_SIZE)  # of what is sent
+        self._heard = bytearray(_CONTROL_SIZE)  # of what is received
+        self._name_pointer = uctypes.addressof(self._name)
+        self._vectors_pointer = uctypes.addressof(self._vectors)
+        self._control_pointer = uctypes.addressof(self._control)
+        self._heard_pointer = uctypes.addressof(self._heard)
+        self._control_src = self._control_tos = None
+        self._control_end = 0
+
+    def _set_options(self):
+        for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
+            if not self._try_option(level, name, value):
+                raise OSError(_errno())
+        self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
+        self._gso_limit = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
+        for force, name in abi.UDP_BUFFERS:
+            if not self._try_option(abi.SOL_SOCKET, force, abi.UDP_BUFFER):
+                self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
+
+    def _try_option(self, level, name, value):
+        pack_into("I", self._int, 0, value)
+        return libc.setsockopt(self.fd, level, name, self._int, 4) == 0
+
+    def set_mark(self, mark):
+        """Mark what leaves with the firewall mark; 0 is none."""
+        if not self._try_option(abi.SOL_SOCKET, abi.SO_MARK, mark) and mark:
+            raise OSError(_errno())
+
+    def close(self):
+        libc.close(self.fd)
+
+    def _set_control(self, src, tos):
+        """Lay out the control messages for this source and TOS byte; the last ones are kept."""
+        if src is self._control_src and tos == self._control_tos:
+            return
+        end = 0
+        control = self._control
+        if src is not None:
+            at = _put_cmsg(control, 0, self._level, self._pktinfo, self._source_size)
+            control[at : at + self._source_size] = src
+            end = at + _aligned(self._source_size)
+        if tos:
+            at = _put_cmsg(control, end, self._level, self._tclass, 4)
+            pack_into("i", control, at, tos)
+            end = at + _aligned(4)
+        self._control_src = src
+        self._control_tos = tos
+        self._control_end = end
+
+    def _send(self, addr, vectors, end):
+        """Send what `vectors` of the vectors point to, with the control messages up to `end`; True if it went."""
+        pack_into(
+            _MSGHDR, self._header, 0, uctypes.addressof(addr), len(addr), self._vectors_pointer, vectors,
+            self._control_pointer if end else 0, end, 0,
+        )  # fmt: skip
+        return _sendmsg(self.fd, self._header, abi.MSG_DONTWAIT) >= 0
+
+    def send(self, addr, src, buf, size, tos):
+        """Send one datagram; see `Device` for what is returned."""
+        self._set_control(src, tos)
+        pack_into("PL", self._vectors, 0, uctypes.addressof(buf), size)
+        if self._send(addr, 1, self._control_end):
+            return SEND_OK
+        return SEND_BAD_SOURCE if src is not None and _errno() in abi.BAD_SOURCE else SEND_LOST
+
+    def send_run(self, addr, src, arena, first, end, tos):
+        """Send the messages in the arena's slots `first` to `end`, equal sizes together."""
+        self._set_control(src, tos)
+        lengths = arena.lengths
+        result = SEND_OK
+        while first < end:
+            size = lengths[first]
+            stop = first + 1
+            if size <= self._gso_limit:
+                most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size))
+                while stop < most and lengths[stop] == size:
+                    stop += 1
+                if stop < most and lengths[stop] < size:
+                    stop += 1
+            if not self._send_slots(addr, arena, first, stop, size):
+                errno = _errno()
+                if src is not None and errno in abi.BAD_SOURCE:
+                    return SEND_BAD_SOURCE
+                if stop - first == 1 or errno not in abi.GSO_REFUSED:
+                    result = SEND_LOST
+                else:
+                    self._gso_limit = 0 if errno == abi.EIO else size - 1
+                    for slot in range(first, stop):
+                        if not self._send_slots(addr, arena, slot, slot + 1, size):
+                            result = SEND_LOST
+            first = stop
+        return result
+
+    def _send_slots(self, addr, arena, first, stop, size):
+        """Send the messages of the slots in one call, each but the last of `size` bytes."""
+        pointers = arena.pointers
+        lengths = arena.lengths
+        vectors = self._vectors
+        at = 0
+        for slot in range(first, stop):
+            pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
+            at += 2 * _WORD
+        end = self._control_end
+        if stop - first > 1:
+            where = _put_cmsg(self._control, end, abi.SOL_UDP, abi.UDP_SEGMENT, 2)
+            pack_into("H", self._control, where, size)
+            end = where + _aligned(2)
+        return self._send(addr, stop - first, end)
+
+    def receive(self, inbox):
+        """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
+        pack_into("PL", self._vectors, 0, inbox.pointer, len(inbox.buffer))
+        pack_into(
+            _MSGHDR, self._header, 0, self._name_pointer, 28, self._vectors_pointer, 1, self._heard_pointer,
+            _CONTROL_SIZE, 0,
+        )  # fmt: skip
+        length = _recvmsg(self.fd, self._header, abi.MSG_DONTWAIT)
+        if length < 0:
+            if _errno() == abi.EAGAIN:
+                return False
+            # An ICMP error for something sent earlier; the datagrams behind it are still there.
+            self.length = 0
+            return True
+        self.length = self.stride = length
+        size = _small(self._header, _NAMELEN, 4)
+        if self.addr is None or _memcmp(self.addr, self._name, size):
+            self.addr = bytes(memoryview(self._name)[:size])
+        self._hear(_small(self._header, _CONTROLLEN, _WORD))
+        return True
+
+    def _hear(self, end):
+        """Take in the control messages received."""
+        heard = self._heard
+        at = 0
+        while at + _CMSG_HEADER <= end:
+            size = _small(heard, at, _WORD)
+            level = _small(heard, at + _WORD, 4)
+            kind = _small(heard, at + _WORD + 4, 4)
+            data = at + _CMSG_HEADER
+            if level == abi.SOL_UDP:
+                self.stride = _small(heard, data, 4)
+            elif kind == self._pktinfo:
+                if self.src is None or _memcmp(self.src, self._heard_pointer + data, self._source_size):
+                    self.src = bytes(memoryview(heard)[data : data + self._source_size])
+            else:
+                self.tos = heard[data] if size - _CMSG_HEADER == 1 else _small(heard, data, 4)
+            at += _aligned(size)
+
+
+def _small(buf, at, size):
+    """Return an unsigned number below 65536 from a field of `size` bytes in the machine's order."""
+    if _BIG_ENDIAN:
+        return buf[at + size - 2] << 8 | buf[at + size - 1]
+    return buf[at + 1] << 8 | buf[at]
+
+
+def is_ipv6(addr):
+    """Whether the socket address is one of IPv6."""
+    return len(addr) != 16
+
+
+def make_address(packed, port, scope):
+    """Return the socket address for 4 or 16 bytes of IP address, a port, and an interface's number or 0."""
+    where = bytes((port >> 8, port & 255))
+    if len(packed) == 4:
+        return pack("H", abi.AF_INET) + where + packed + bytes(8)
+    return pack("H", abi.AF_INET6) + where + bytes(4) + packed + pack("I", scope)
+
+
+def split_address(addr):
+    """Undo `make_address`: (packed, port, scope)."""
+    port = addr[2] << 8 | addr[3]
+    if len(addr) == 16:
+        return addr[4:8], port, 0
+    return addr[8:24], port, unpack_from("I", addr, 24)[0]
+
+
+def parse_ip(text):
+    """Return the 4 or 16 bytes of an IP address in its usual form; ValueError if it is none."""
+    ipv6 = ":" in text
+    packed = bytearray(16 if ipv6 else 4)
+    if "\0" in text or _inet_pton(abi.AF_INET6 if ipv6 else abi.AF_INET, text, packed) != 1:
+        raise ValueError("not an IP address")
+    return bytes(packed)
+
+
+def format_ip(packed):
+    """Return the usual form of an IP address of 4 or 16 bytes."""
+    text = bytearray(48)
+    _inet_ntop(abi.AF_INET if len(packed) == 4 else abi.AF_INET6, packed, text, len(text))
+    return bytes(text).split(b"\0")[0].decode()
+
+
+def link_index(name):
+    """Return the number of the interface; OSError if there is none of that name."""
+    index = _if_nametoindex(name)
+    if not index:
+        raise OSError(_errno())
+    return index
