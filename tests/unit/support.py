@@ -42,6 +42,11 @@ class Storage:
         return alloc(typecode, count)
 
 
+def memory_in_use():
+    """Return the bytes of the heap that are in use; 0 where the runtime cannot tell."""
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
+
+
 def allocated(function):
     """Return how many bytes `function(1000)` allocates beyond `function(1)`; 0 where the runtime cannot tell.
 

@@ -293,7 +293,7 @@ def test_seal_run():
     packets = [bytes([i]) * (16 * i) for i in range(5)]
     for slot, packet in enumerate(packets):
         bench.put(slot, packet)
-    crypto.seal_run(bench.arena, 1, 4, bench.key, HEADER, 0x1234567890)
+    crypto.seal_run(bench.arena, 1, 4, bench.key, HEADER, 0x1234567890, 0)
     for slot in (1, 2, 3):
         assert bench.message(slot) == sealed(packets[slot], 0x1234567890 + slot - 1)
     # Its neighbours are left alone.
@@ -307,14 +307,28 @@ def test_seal_run_with_the_largest_counters():
     for counter in ((1 << 30) - 1, (1 << 32) - 1, (1 << 62) - 1, (1 << 64) - 2):
         bench.put(0, b"abc")
         bench.put(1, b"defg")
-        crypto.seal_run(bench.arena, 0, 2, bench.key, HEADER, counter)
+        crypto.seal_run(bench.arena, 0, 2, bench.key, HEADER, counter, 0)
         assert bench.message(0) == sealed(b"abc", counter)
         assert bench.message(1) == sealed(b"defg", counter + 1)
 
 
+def test_seal_run_pads_with_zeros_up_to_the_mtu():
+    for size, mtu, padded in (
+        (0, 1420, 0), (1, 1420, 16), (15, 1420, 16), (16, 1420, 16), (17, 1420, 32), (1405, 1420, 1408),
+        (1409, 1420, 1420), (1420, 1420, 1420), (20, 20, 20), (21, 25, 25), (30, 20, 30),
+    ):  # fmt: skip
+        bench = Bench()
+        packet = b"p" * size
+        offset = bench.arena.packets[0]
+        bench.arena.buffer[offset : offset + 1500] = b"\xee" * 1500
+        bench.put(0, packet)
+        assert crypto.seal_run(bench.arena, 0, 1, bench.key, HEADER, 5, mtu) == padded + 32
+        assert bench.message(0) == sealed(packet + bytes(padded - size), 5)
+
+
 def test_seal_run_of_nothing():
     bench = Bench()
-    crypto.seal_run(bench.arena, 2, 2, bench.key, HEADER, 0)
+    crypto.seal_run(bench.arena, 2, 2, bench.key, HEADER, 0, 0)
     assert not any(bench.arena.buffer)
 
 
@@ -334,7 +348,7 @@ def test_open_run_undoes_seal_run():
     packets = [bytes([i]) * 1408 for i in range(6)]
     for slot, packet in enumerate(packets):
         bench.put(slot, packet)
-    crypto.seal_run(bench.arena, 0, 6, bench.key, HEADER, 77)
+    crypto.seal_run(bench.arena, 0, 6, bench.key, HEADER, 77, 0)
     end = bench.receive(0, [bench.message(slot) for slot in range(6)])
     assert crypto.open_run(bench.inbox, 0, end, 1440, bench.key) == 6
     assert [bench.opened(0, 1440, i) for i in range(6)] == packets
@@ -405,7 +419,7 @@ def test_runs_do_not_allocate():
             slots = min(count, 10)
             for slot in range(slots):
                 bench.arena.lengths[slot] = 1408
-            crypto.seal_run(bench.arena, 0, slots, bench.key, HEADER, 5)
+            crypto.seal_run(bench.arena, 0, slots, bench.key, HEADER, 5, 0)
 
     def open_run(count):
         for _ in range(count // 10 or 1):

@@ -168,25 +168,42 @@ def xopen(out, key, nonce, sealed, ad):
     return _aead(_xdecrypt, out, key, nonce, sealed, ad) == 0
 
 
-def seal_run(arena, first, end, key, header, counter):
-    """Seal the packets of the arena's slots `first` to `end` in place, as transport messages.
+_PADDING = tuple(bytes(i) for i in range(16))
+
+
+def seal_run(arena, first, end, key, header, counter, mtu):
+    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
 
     arena    has `buffer`, `offsets` (of each slot's message), `pointers` (to each slot's packet, 16 bytes on) and
-             `lengths`: of the padded packets; afterwards of the messages, 32 more
+             `lengths`: of the packets; afterwards of the messages
     key      pointer to the sending key
     header   the message's first 8 bytes: type and receiver index
     counter  of the first packet; each next one has one more
+    mtu      packets are padded with zeros to a multiple of 16, but not beyond this
+
+    Returns the bytes of all messages.
     """
     buffer, offsets, pointers, lengths = arena.buffer, arena.offsets, arena.pointers, arena.lengths
+    total = 0
     for slot in range(first, end):
         offset = offsets[slot]
         size = lengths[slot]
         packet = pointers[slot]
+        padding = -size & 15
+        if padding and size < mtu:
+            if size + padding > mtu:
+                padding = mtu - size
+            at = offset + 16 + size
+            buffer[at : at + padding] = _PADDING[padding]
+            size += padding
         _pack_header(buffer, offset, header, counter)
         _pack_counter(_nonce, 4, counter)
         _encrypt(packet, _NULL, packet, size, _NULL, 0, _NULL, _nonce_pointer, key)
-        lengths[slot] = size + 32
+        size += 32
+        lengths[slot] = size
+        total += size
         counter += 1
+    return total
 
 
 def open_run(inbox, start, end, stride, key):

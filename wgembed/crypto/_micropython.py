@@ -40,6 +40,7 @@ _randombytes = _lib.func("v", "randombytes_buf", "PL")
 _sodium_memzero = _lib.func("v", "sodium_memzero", "PL")
 _sodium_memcmp = _lib.func("i", "sodium_memcmp", "PPL")
 _memcpy = _ffi.open(None).func("v", "memcpy", "PPL")
+_memset = _ffi.open(None).func("v", "memset", "PiL")
 
 # The nonce of the IETF construction: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
 _nonce = bytearray(12)
@@ -167,14 +168,17 @@ def xopen(out, key, nonce, sealed, ad):
     return _xdecrypt(out, 0, 0, sealed, len(sealed), ad, len(ad), nonce, key) == 0
 
 
-def seal_run(arena, first, end, key, header, counter):
-    """Seal the packets of the arena's slots `first` to `end` in place, as transport messages.
+def seal_run(arena, first, end, key, header, counter, mtu):
+    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
 
     arena    has `buffer`, `offsets` (of each slot's message), `pointers` (to each slot's packet, 16 bytes on) and
-             `lengths`: of the padded packets; afterwards of the messages, 32 more
+             `lengths`: of the packets; afterwards of the messages
     key      pointer to the sending key
     header   the message's first 8 bytes: type and receiver index
     counter  of the first packet; each next one has one more
+    mtu      packets are padded with zeros to a multiple of 16, but not beyond this
+
+    Returns the bytes of all messages.
     """
     # One by one: a tuple of four would be an allocation.
     buffer = arena.buffer
@@ -183,14 +187,24 @@ def seal_run(arena, first, end, key, header, counter):
     lengths = arena.lengths
     kind = header[0] | header[1] << 8 | header[2] << 16 | header[3] << 24
     receiver = header[4] | header[5] << 8 | header[6] << 16 | header[7] << 24
+    total = 0
     for slot in range(first, end):
         size = lengths[slot]
         packet = pointers[slot]
+        padding = -size & 15
+        if padding and size < mtu:
+            if size + padding > mtu:
+                padding = mtu - size
+            _memset(packet + size, 0, padding)
+            size += padding
         _pack_into("<IIQ", buffer, offsets[slot], kind, receiver, counter)
         _pack_into("<Q", _nonce, 4, counter)
         _encrypt(packet, 0, packet, size, 0, 0, 0, _nonce_pointer, key)
-        lengths[slot] = size + 32
+        size += 32
+        lengths[slot] = size
+        total += size
         counter += 1
+    return total
 
 
 def open_run(inbox, start, end, stride, key):

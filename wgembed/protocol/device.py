@@ -31,7 +31,6 @@ from .constants import (
     MESSAGE_INITIATION,
     MESSAGE_TRANSPORT,
     NEVER,
-    PADDING_MULTIPLE,
     REKEY_AFTER_MESSAGES,
     REKEY_AFTER_TIME,
     REKEY_ON_RECEIVE_AFTER,
@@ -42,8 +41,6 @@ from .constants import (
     TRANSPORT_OVERHEAD,
 )
 from .tai64n import Tai64n
-
-_PADDING = tuple(bytes(i) for i in range(PADDING_MULTIPLE))
 
 
 class Device:
@@ -205,7 +202,8 @@ class Device:
 
     def _route(self, slot):
         """Return the peer for the packet in the slot; None, and answered and counted, if it can go nowhere."""
-        buf, packet, size = self.arena.buffer, self.arena.packets[slot], self.arena.lengths[slot]
+        arena = self.arena
+        buf, packet, size = arena.buffer, arena.packets[slot], arena.lengths[slot]
         version = buf[packet] >> 4
         if version == 4 and size >= 20:
             number = self.allowed.lookup4(buf, packet + 16)
@@ -226,13 +224,16 @@ class Device:
     def _end_of_run(self, first, count):
         """Return the first slot after `first` whose packet has another destination or other ECN bits."""
         arena = self.arena
-        buf, packets, lengths, same = arena.buffer, arena.packets, arena.lengths, crypto.same
+        buf, packets, lengths = arena.buffer, arena.packets, arena.lengths
+        same = crypto.same
         packet = packets[first]
         kind, tos = buf[packet] & 0xF0, buf[packet + 1]
         if kind == 0x40:
-            header, ecn_bits, where, size = 20, 0x03, 16, 4
+            header, ecn_bits = 20, 0x03
+            where, size = 16, 4
         else:
-            header, ecn_bits, where, size = 40, 0x30, 24, 16
+            header, ecn_bits = 40, 0x30
+            where, size = 24, 16
         for slot in range(first + 1, count):
             other = packets[slot]
             if (
@@ -258,9 +259,9 @@ class Device:
             self._stage(now, peer, first, end)
             return
         arena = self.arena
-        outer = ecn.encapsulate(ecn.inner(arena.buffer, arena.packets[first])) if arena.lengths[first] else 0
-        data, total = self._pad(first, end)
-        crypto.seal_run(arena, first, end, keypair.sending, keypair.header, keypair.counter)
+        data = arena.lengths[first] > 0  # else it is a keepalive, which is a run of its own
+        outer = ecn.encapsulate(ecn.inner(arena.buffer, arena.packets[first])) if data else 0
+        total = crypto.seal_run(arena, first, end, keypair.sending, keypair.header, keypair.counter, self.mtu)
         keypair.counter += end - first
         result = self.host.send_run(peer.addr, peer.src, arena, first, end, outer)
         if result == SEND_BAD_SOURCE:
@@ -275,27 +276,6 @@ class Device:
         if data:
             timers.data_sent(peer, now)
         self._keep_fresh_sending(peer, keypair, now)
-
-    def _pad(self, first, end):
-        """Pad the packets with zeros; returns whether any carries data, and the bytes of all messages."""
-        arena = self.arena
-        buf, lengths, packets, mtu = arena.buffer, arena.lengths, arena.packets, self.mtu
-        data = False
-        total = 0
-        for slot in range(first, end):
-            size = lengths[slot]
-            if size:
-                data = True
-                padding = -size & (PADDING_MULTIPLE - 1)
-                if size + padding > mtu:
-                    padding = mtu - size if mtu > size else 0
-                if padding:
-                    at = packets[slot] + size
-                    buf[at : at + padding] = _PADDING[padding]
-                    size += padding
-                    lengths[slot] = size
-            total += size + TRANSPORT_OVERHEAD
-        return data, total
 
     def _stage(self, now, peer, first, end):
         arena = self.arena
@@ -457,7 +437,8 @@ class Device:
     def _take_packets(self, now, peer, start, stride, count, tos):
         """Check the inner packets of an opened run and hand the good ones to the host."""
         inbox = self.inbox
-        buf, lengths, packets, packet_lengths = inbox.buffer, inbox.lengths, inbox.packets, inbox.packet_lengths
+        buf, lengths = inbox.buffer, inbox.lengths
+        packets, packet_lengths = inbox.packets, inbox.packet_lengths
         same = crypto.same
         mark = tos & 3
         good = received = trusted = trusted_width = 0
