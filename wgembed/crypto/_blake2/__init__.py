@@ -2,18 +2,23 @@
 
     blake2s(data=b"", *, digest_size=32, key=b"")    update(data)    digest()    copy()
 
-`_words` and `_halves` are the same compression function in two number sizes.
+`_viper`, `_words` and `_halves` are the same compression function: in machine code, and in two number sizes.
 """
 
 import sys
 
 from ._tables import IV
 
-# Ints of 31 bits (tag bit and sign taken off) are what a 32-bit MicroPython keeps without allocating.
-if sys.maxsize > 0x7FFFFFFF:
-    from ._words import compress
-else:
-    from ._halves import compress
+try:
+    if sys.byteorder != "little":
+        raise ImportError
+    from ._viper import compress
+except (ImportError, SyntaxError, ValueError):  # no such file in a bytecode build; no emitter; another machine's code
+    # Ints of 31 bits (tag bit and sign taken off) are what a 32-bit MicroPython keeps without allocating.
+    if sys.maxsize > 0x7FFFFFFF:
+        from ._words import compress
+    else:
+        from ._halves import compress
 
 
 class blake2s:
