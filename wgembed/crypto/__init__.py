@@ -22,6 +22,8 @@ must not allocate; nor must `same`.
 
 import sys
 
+from .hashes import blake2s, hmac, kdf  # noqa: F401
+
 if sys.implementation.name == "micropython":
     from ._micropython import *  # noqa: F403
 else:

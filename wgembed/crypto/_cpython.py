@@ -1,4 +1,4 @@
-"""The primitives on CPython: PyNaCl's libsodium, and CPython's own BLAKE2s.
+"""The primitives on CPython, through PyNaCl's libsodium.
 
 PyNaCl's public functions take and return `bytes`: a copy and an allocation a packet. Its cffi module reaches
 the same library in place. Importing that module alone does not call sodium_init(), without which libsodium
@@ -7,17 +7,11 @@ stays on its slowest code.
 
 from struct import Struct
 
-try:
-    # hashlib would load OpenSSL: 4 MB for a hash that CPython carries itself.
-    from _blake2 import blake2s as _blake2s
-except ImportError:
-    from hashlib import blake2s as _blake2s
-
 from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "address", "blake2s", "equal", "hmac", "kdf", "memzero", "open", "open_run", "random_fill", "same",
+    "address", "equal", "memzero", "open", "open_run", "random_fill", "same",
     "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
 )
 
@@ -70,47 +64,6 @@ def equal(a, b):
 def same(buf, a, b, size):
     """Whether `size` bytes at `a` and at `b` are the same. Not for secrets: it stops at the first difference."""
     return buf[a : a + size] == buf[b : b + size]
-
-
-def blake2s(size, key, *parts):
-    """Return BLAKE2s of the concatenated `parts`: `size` bytes, keyed unless `key` is empty (RFC 7693)."""
-    state = _blake2s(key=key, digest_size=size)
-    for part in parts:
-        state.update(part)
-    return state.digest()
-
-
-_INNER = bytes(x ^ 0x36 for x in range(256))
-_OUTER = bytes(x ^ 0x5C for x in range(256))
-
-
-def _pads(key):
-    """Return the two hash states of HMAC (RFC 2104) that have taken in the padded key."""
-    block = bytes(key) + bytes(64 - len(key))
-    return _blake2s(block.translate(_INNER)), _blake2s(block.translate(_OUTER))
-
-
-def _finish(pads, *parts):
-    inner, outer = pads[0].copy(), pads[1].copy()
-    for part in parts:
-        inner.update(part)
-    outer.update(inner.digest())
-    return outer.digest()
-
-
-def hmac(key, *parts):
-    """Return HMAC-BLAKE2s of the concatenated `parts`: 32 bytes. `key` has at most 64."""
-    return _finish(_pads(key), *parts)
-
-
-def kdf(count, key, data):
-    """Return `count` (1 to 3) times 32 bytes of HKDF over HMAC-BLAKE2s (WireGuard paper, 5.4: KDF_n)."""
-    pads = _pads(hmac(key, data))
-    block = result = _finish(pads, b"\x01")
-    for i in range(2, count + 1):
-        block = _finish(pads, block, bytes((i,)))
-        result += block
-    return result
 
 
 def x25519(out, scalar, point):

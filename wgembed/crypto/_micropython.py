@@ -1,4 +1,4 @@
-"""The primitives on MicroPython: libsodium through `ffi`, and a BLAKE2s of our own.
+"""The primitives on MicroPython: libsodium through `ffi`.
 
 Pointers are ints. On 64-bit machines the two run functions allocate nothing; where pointers do not fit a small int
 they leave some garbage, but keep nothing.
@@ -9,8 +9,6 @@ from struct import pack_into as _pack_into
 
 import ffi as _ffi
 import uctypes as _uctypes
-
-from ._blake2 import blake2s as _blake2s
 
 _SONAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so.30", "libsodium.so")
 
@@ -82,43 +80,6 @@ def same(buf, a, b, size):
         if buf[a + size] != buf[b + size]:
             return False
     return True
-
-
-def blake2s(size, key, *parts):
-    """Return BLAKE2s of the concatenated `parts`: `size` bytes, keyed unless `key` is empty (RFC 7693)."""
-    state = _blake2s(digest_size=size, key=key)
-    for part in parts:
-        state.update(part)
-    return state.digest()
-
-
-def _pads(key):
-    """Return the two hash states of HMAC (RFC 2104) that have taken in the padded key."""
-    block = bytes(key) + bytes(64 - len(key))
-    return _blake2s(bytes([x ^ 0x36 for x in block])), _blake2s(bytes([x ^ 0x5C for x in block]))
-
-
-def _finish(pads, *parts):
-    inner, outer = pads[0].copy(), pads[1].copy()
-    for part in parts:
-        inner.update(part)
-    outer.update(inner.digest())
-    return outer.digest()
-
-
-def hmac(key, *parts):
-    """Return HMAC-BLAKE2s of the concatenated `parts`: 32 bytes. `key` has at most 64."""
-    return _finish(_pads(key), *parts)
-
-
-def kdf(count, key, data):
-    """Return `count` (1 to 3) times 32 bytes of HKDF over HMAC-BLAKE2s (WireGuard paper, 5.4: KDF_n)."""
-    pads = _pads(hmac(key, data))
-    block = result = _finish(pads, b"\x01")
-    for i in range(2, count + 1):
-        block = _finish(pads, block, bytes((i,)))
-        result += block
-    return result
 
 
 def x25519(out, scalar, point):
