@@ -204,6 +204,10 @@ def test_port_is_chosen_and_told(namespace, daemon, name):
     daemon.expect("interface up", 5)
     port = int(ask(name, "get=1\n\n").split("listen_port=")[1].split()[0])
     assert port > 0 and namespace.run("ss", "-Hlun")[1].count(f":{port} ") == 2
+    namespace.ip("link", "set", name, "down")
+    daemon.expect("interface down", 5)
+    namespace.ip("link", "set", name, "up")
+    net.poll(lambda: namespace.run("ss", "-Hlun")[1].count(f":{port} ") == 2, 5, what="the same port")
 
 
 def test_machine_without_ipv6(namespace, name):

@@ -108,6 +108,8 @@ class Interface:
     def follow_link(self):
         """Act on the link's MTU and on its coming up or going down."""
         mtu = min(self._link.mtu, MAX_MTU)
+        if mtu != self._link.mtu:
+            self._log.error("MTU %d: packets over %d bytes do not fit a datagram" % (self._link.mtu, mtu))
         if mtu != self.device.mtu:
             self._log.verbose("MTU is now %d" % mtu)
             self.device.mtu = mtu
@@ -126,7 +128,8 @@ class Interface:
         except OSError as e:
             self._log.error("cannot listen on port %d: %s" % (self._port, e))
             return
-        self._log.verbose("interface up, listening on port %d" % self.listen_port)
+        self._port = self.listen_port  # one that the kernel has chosen stays ours
+        self._log.verbose("interface up, listening on port %d" % self._port)
         self.device.up(_now())
 
     # Sockets

@@ -17,12 +17,16 @@ _sigemptyset = libc.func("i", "sigemptyset", "P")
 _sigaddset = libc.func("i", "sigaddset", "Pi")
 _sigprocmask = libc.func("i", "sigprocmask", "iPP")
 _signalfd = libc.func("i", "signalfd", "iPi")
+_signal = libc.func("P", "signal", "iP")
+_SIGPIPE = 13
+_SIG_IGN = 1
 
 
 class Signals:
     """Makes the given signals readable from `fd`."""
 
     def __init__(self, numbers):
+        _signal(_SIGPIPE, _SIG_IGN)  # as CPython has it: whoever read our log may go away
         mask = bytearray(_SIGSET_SIZE)
         _sigemptyset(mask)
         for number in numbers:
