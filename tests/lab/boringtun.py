@@ -3,8 +3,8 @@
     boringtun.py responder CONFIGURATION HOST      echoes what comes inside, TCP and UDP, on every port
     boringtun.py initiator CONFIGURATION V4 V6     talks to an echo when it is told to; see Initiator
 
-CONFIGURATION is the text of a file for `wg setconf`; HOST is where the responder listens, V4 and V6 are the addresses
-that the initiator has inside.
+CONFIGURATION is the text of a file for `wg setconf`; HOST is where the responder listens, V4 and V6 are the
+addresses that the initiator has inside.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import json
 import sys
 import time
 
-STREAM_BYTES = 1 << 20
+STREAM_BYTES = 1 << 18
 
 
 def parse(text):
@@ -30,7 +30,7 @@ async def echo(stream):
 
 
 async def responder(text, host):
-    """mitmproxy's server: boringtun with smoltcp behind it. It knows no preshared key and answers no IPv6 ping."""
+    """mitmproxy's server: boringtun with smoltcp behind it, without preshared keys, deaf to IPv6 pings."""
     from mitmproxy_rs import wireguard
 
     interface, peer = parse(text)
@@ -43,7 +43,7 @@ async def responder(text, host):
 class Initiator:
     """wireguard-requests' tunnel. Reads one command a line and answers each with a line of JSON.
 
-    stream ADDRESS PORT          a megabyte to an echo and back: the bytes that came back as they were sent
+    stream ADDRESS PORT          256 KB to an echo and back: the bytes that came back as they were sent
     datagrams ADDRESS PORT N HZ  numbered datagrams to an echo: the numbers that did not come back
     """
 
@@ -54,8 +54,7 @@ class Initiator:
         allowed = [prefix.strip() for prefix in peer["AllowedIPs"].split(",")]
         remote = WgPeer(peer["PublicKey"], peer["Endpoint"], allowed, None, peer.get("PresharedKey"))
         self._tunnel = WgTunnel(WgConfig(interface["PrivateKey"], v4, [remote], prefix_len=24,
-                                         address_v6=v6,
-                                         prefix_len_v6=64))
+                                         address_v6=v6, prefix_len_v6=64))
 
     def serve(self):
         print("ready", flush=True)
@@ -85,7 +84,7 @@ class Initiator:
         begin = time.monotonic()
         for number in range(count):
             time.sleep(max(0, begin + number * gap - time.monotonic()))
-            end.send_to(b"%08d" % number, (address, int(port)))
+            end.send_to(str(number).encode(), (address, int(port)))
             try:
                 missing.discard(int(end.recv_from(100)[0]))
             except TimeoutError:

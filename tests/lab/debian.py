@@ -15,7 +15,8 @@ from pathlib import Path
 from lab.need import Missing, programs
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-MICROPYTHON = ("micropython libc6 libffi8 libsodium23 libmbedtls21 libmbedx509-7 libmbedcrypto16").split()
+MICROPYTHON = ["micropython", "libc6", "libffi8", "libsodium23", "libmbedtls21", "libmbedx509-7",
+               "libmbedcrypto16"]
 
 
 def cache():
@@ -42,8 +43,8 @@ def _output(*command, cwd=None):
 
 def _mirror():
     """The archive (not the security one) that this machine's own release comes from."""
-    targets = _output("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages",
-                      "Origin: Debian", "Component: main")
+    targets = _output("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)",
+                      "Created-By: Packages", "Origin: Debian", "Component: main")
     for line in targets.splitlines():
         codename, uri = line.split()
         if "-" not in codename:
@@ -57,8 +58,9 @@ def _apt_options(suite):
     (state / "lists/partial").mkdir(parents=True, exist_ok=True)
     sources = state / "sources.list"
     sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
-    return [f"-oDir::State::lists={state}/lists", f"-oDir::Etc::sourcelist={sources}", "-oDir::Etc::sourceparts=-",
-            "-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache=", "-oAPT::Sandbox::User=root"]
+    return [f"-oDir::State::lists={state}/lists", f"-oDir::Etc::sourcelist={sources}",
+            "-oDir::Etc::sourceparts=-", "-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache=",
+            "-oAPT::Sandbox::User=root"]
 
 
 def unpack(name, packages, suite=None):

@@ -1,7 +1,7 @@
 """Network namespaces, the veth pair between them, and commands that run inside.
 
-A namespace is named after the process that made it, so that several test runs share a machine, and a later run can
-remove what a killed one left behind.
+A namespace is named after the process that made it, so that several test runs share a machine, and a later
+run can remove what a killed one left behind.
 """
 
 import contextlib
@@ -83,8 +83,9 @@ class Process(Background):
     """A child process of ours; it is ended by its own pid only."""
 
     def __init__(self, argv, env=None):
-        self._log = tempfile.TemporaryFile()
-        self._child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=env)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
+        self._child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=self._log,
+                                       stderr=self._log)
         self.pid = self._child.pid
 
     def wait(self, timeout):
@@ -94,6 +95,8 @@ class Process(Background):
         return self._child.poll() is None
 
     def text(self):
+        if self._log.closed:
+            return self._last
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
@@ -111,6 +114,7 @@ class Process(Background):
                 self._child.wait()
         with contextlib.suppress(BrokenPipeError):
             self._child.stdin.close()
+        self._last = self.text()
         self._log.close()
 
 
@@ -125,9 +129,10 @@ class Namespace:
         self.ip("link", "set", "lo", "up")
 
     def close(self):
-        for child in self._children:
-            child.stop()
-        _ip("netns", "del", self.name)
+        with contextlib.ExitStack() as stack:
+            stack.callback(_ip, "netns", "del", self.name)
+            for child in self._children:
+                stack.callback(child.stop)
 
     def command(self, *argv):
         return ["ip", "netns", "exec", self.name, *argv]
@@ -214,7 +219,8 @@ class Site:
         """Replace the outer address of one family."""
         length = {4: 24, 6: 64}[family]
         if family in self.outer:
-            self.place.run("ip", "addr", "del", f"{self.outer[family]}/{length}", "dev", self.device, check=False)
+            self.place.run("ip", "addr", "del", f"{self.outer[family]}/{length}", "dev", self.device,
+                           check=False)
         nodad = ["nodad"] if family == 6 else []
         self.place.ip("addr", "replace", f"{address}/{length}", "dev", self.device, *nodad)
         self.outer[family] = address
@@ -229,8 +235,8 @@ class Site:
 
 def veth(near, far, mtu=1500):
     """Join two namespaces; return their sites, addressed."""
-    near.ip("link", "add", "outer", "mtu", str(mtu), "type", "veth", "peer", "name", "outer", "netns", far.name,
-            "mtu", str(mtu))
+    size = ("mtu", str(mtu))
+    near.ip("link", "add", "outer", *size, "type", "veth", "peer", "name", "outer", "netns", far.name, *size)
     sites = Site(near, "outer", 1), Site(far, "outer", 2)
     for site in sites:
         site.settle()
@@ -246,13 +252,14 @@ class Stranger(Namespace):
 
     def __init__(self, near, far):
         super().__init__()
-        near.place.ip("link", "add", self.name[:15], "type", "veth", "peer", "name", "outer", "netns", self.name)
+        device = unique("s")
+        near.place.ip("link", "add", device, "type", "veth", "peer", "name", "outer", "netns", self.name)
         near.place.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         near.place.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
         for family, length, nodad in ((4, 24, []), (6, 64, ["nodad"])):
-            near.place.ip("addr", "add", f"{self.ROUTER[family]}/{length}", "dev", self.name[:15], *nodad)
+            near.place.ip("addr", "add", f"{self.ROUTER[family]}/{length}", "dev", device, *nodad)
             self.ip("addr", "add", f"{self.ADDRESS[family]}/{length}", "dev", "outer", *nodad)
-        near.place.ip("link", "set", self.name[:15], "up")
+        near.place.ip("link", "set", device, "up")
         self.ip("link", "set", "outer", "up")
         for family in (4, 6):
             self.ip("route", "add", "default", "via", self.ROUTER[family])

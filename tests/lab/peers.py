@@ -33,11 +33,11 @@ def _base64(key):
 
 
 class Peer:
-    """One WireGuard interface at one site. `start` makes it, `apply` gives it keys, `raise_` its addresses."""
+    """One WireGuard interface at one site: `start` makes it, `load` gives it keys, `raise_` its addresses."""
 
     name = "?"
     wg = ["wg"]
-    started = False
+    started = False  # from the moment that there is something to stop
 
     @classmethod
     def prepare(cls):
@@ -114,7 +114,7 @@ class Peer:
 
 
 class Daemon(Peer):
-    """An implementation in user space: `COMMAND IFNAME` stays in the foreground and offers a control socket."""
+    """An implementation in user space. `COMMAND IFNAME` stays in the foreground, with a control socket."""
 
     environment = {}
 
@@ -129,7 +129,8 @@ class Daemon(Peer):
 
     def start(self):
         self.started = True
-        self._child = self.place.spawn(*self.command(), self.interface, env={**os.environ, **self.environment})
+        environment = {**os.environ, **self.environment}
+        self._child = self.place.spawn(*self.command(), self.interface, env=environment)
         try:
             poll(self._answers, START_WITHIN, what=f"{self.name}'s control socket")
         except AssertionError as error:
@@ -151,7 +152,7 @@ class Daemon(Peer):
         return self._child.pid
 
     def log(self):
-        return self._child.text()
+        return self._child.text() if self.started else ""
 
 
 class Wgembed(Daemon):
@@ -205,7 +206,7 @@ class Linux(Peer):
         self.place.ip("link", "del", self.interface)
 
     def log(self):
-        return self.place.run("dmesg")[1][-4000:]
+        return self.place.run("dmesg", check=False)[1]
 
 
 class Linux61(Linux):
@@ -236,11 +237,11 @@ class Boringtun(Peer):
     def load(self, configuration):
         self.started = True
         self._configuration = configuration
-        self._child = self.place.spawn(sys.executable, str(Path(__file__).with_name("boringtun.py")), self.role,
-                                       configuration, *self._where(configuration))
+        program = Path(__file__).with_name("boringtun.py")
+        self._child = self.place.spawn(sys.executable, str(program), self.role, configuration, *self._where())
 
     def raise_(self):
-        self._child.expect("ready", START_WITHIN)
+        self._child.expect("(?m)^ready$", START_WITHIN)
 
     def stop(self):
         self._child.stop()
@@ -256,7 +257,7 @@ class BoringtunResponder(Boringtun):
     role, package, module = "responder", "mitmproxy_rs==0.10.7", "mitmproxy_rs"
     family = 4
 
-    def _where(self, configuration):
+    def _where(self):
         return [self.site.outer[self.family]]
 
 
@@ -266,14 +267,14 @@ class BoringtunInitiator(Boringtun):
     name = "boringtun-initiator"
     role, package, module = "initiator", "wireguard-requests==0.0.3", "wireguard_requests"
 
-    def _where(self, configuration):
+    def _where(self):
         return [address.split("/")[0] for address in self.addresses]
 
     def ask(self, *words, within=30):
         """One command, and its answer."""
         before = self._child.text().count("answer")
         self._child.tell(" ".join(map(str, words)))
-        self._child.expect(rf"(?s)(answer.*\n){{{before + 1}}}", within)
+        self._child.expect(rf"(answer .*\s+){{{before + 1}}}", within)
         return json.loads(self._child.text().rpartition("answer")[2])
 
 
@@ -321,6 +322,3 @@ class Tunnel:
 
     def reach(self, peer, within=15, family=4):
         traffic.reach(peer.place, self.inside(self.other(peer), family), within)
-
-    def logs(self):
-        return "\n".join(f"-- {p.name} ({p.interface})\n{p.log()[-3000:]}" for p in (self.near, self.far))

@@ -1,7 +1,7 @@
 """A Linux kernel of Debian's in QEMU: its WireGuard is the implementation that all others follow.
 
-The guest is an initramfs of busybox and a few of this machine's programs. It has two network cards: a tap in a
-namespace of ours, over which the tests run, and QEMU's own user network, over which it takes commands.
+The guest is an initramfs of busybox and a few of this machine's programs. It has two network cards: a tap in
+a namespace of ours, over which the tests run, and QEMU's own user network, over which it takes commands.
 """
 
 import base64
@@ -23,12 +23,12 @@ MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard"]
 TOOLS = ["dash", "wg", "ip", "iperf3", "ping", "timeout"]
 AGENT_PORT = 7
 BOOT_WITHIN = 90
-# hash seeds and keys come from virtio-rng; ChaCha20's plain C is the fastest under emulation, hence no newer CPU
-MACHINE = ("-nodefaults -no-user-config -display none -no-reboot -M pc -accel tcg -cpu qemu64,+rdrand -smp 1 -m 256M"
-           " -device virtio-rng-pci").split()
+# ChaCha20's plain C is the fastest under emulation, hence no newer CPU; virtio-rng is where keys come from
+MACHINE = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "pc", "-accel", "tcg",
+           "-cpu", "qemu64,+rdrand", "-smp", "1", "-m", "256M", "-device", "virtio-rng-pci"]
 
 # dash, not busybox's shell: that one prefers its own ip and ping to those in PATH
-INIT = """#!/tools/dash
+INIT = f"""#!/tools/dash
 export PATH=/tools:/bin HOME=/root
 /bin/busybox mkdir -p /proc /sys /dev /run /root /var /tmp
 /bin/busybox --install -s /bin
@@ -42,10 +42,10 @@ while ! [ -e /sys/class/net/eth1 ]; do sleep 0.1; done
 ip link set lo up
 ip link set eth1 up
 ip addr add 10.0.2.15/24 dev eth1
-nc -ll -p %d -e /agent &
+nc -ll -p {AGENT_PORT} -e /agent &
 echo "guest is up" > /dev/console
 while :; do sleep 1000; done
-""" % AGENT_PORT
+"""
 
 # one connection is one command: "SECONDS BASE64"; back come its output and, behind an 0x1e, its exit code
 AGENT = """#!/tools/dash
@@ -158,7 +158,7 @@ class Guest:
                 "-serial", "stdio", "-monitor", "none",
                 "-netdev", "tap,id=tests,ifname=outer,script=no,downscript=no",
                 "-device", "virtio-net-pci,romfile=,netdev=tests,addr=10,mac=52:54:00:12:34:02",
-                "-netdev", f"user,id=control,restrict=on,hostfwd=tcp:127.0.0.1:{AGENT_PORT}-10.0.2.15:{AGENT_PORT}",
+                "-netdev", f"user,id=control,restrict=on,hostfwd=tcp:127.0.0.1:{AGENT_PORT}-:{AGENT_PORT}",
                 "-device", "virtio-net-pci,romfile=,netdev=control,addr=11"))
             self._qemu.expect("guest is up", BOOT_WITHIN)
             poll(self._answers, 10, what="the guest's first answer")
@@ -183,8 +183,8 @@ class Guest:
 
     def tidy(self):
         """Leave nothing of a test behind."""
-        self.run("sh", "-c", "killall -q iperf3 ping; for i in $(wg show interfaces); do ip link del $i; done",
-                 check=False)
+        self.run("sh", "-c", "killall -q iperf3 ping;"
+                 " for name in $(wg show interfaces); do ip link del $name; done")
         for site in (self.near, self.far):
             site.settle()
 

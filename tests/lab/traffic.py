@@ -86,7 +86,7 @@ def udp(client, server, address, size="1M", rate="10M", reverse=False):
 def echo(place, port=7007):
     """An echo of TCP and UDP at a namespace; gives the port."""
     server = place.spawn(sys.executable, str(Path(__file__).with_name("echo.py")), str(port))
-    server.expect("ready", 10)
+    server.expect("(?m)^ready$", 10)
     yield port
     server.stop()
 

@@ -1,7 +1,7 @@
 """WireGuard's messages as they are on the wire: watched, and forged.
 
-Forged initiations stand for what a test cannot have from a real peer in time: one that comes from a clock that is
-ahead, and as many as an attacker sends who knows nothing but a public key.
+Forged initiations stand for what a test cannot have from a real peer in time: one from a clock that is ahead,
+and as many as an attacker sends who knows nothing but a public key.
 """
 
 import hashlib
@@ -88,17 +88,21 @@ def anonymous_initiation(responder):
     return message + _mac1(responder, message) + bytes(16)
 
 
+def anonymous_initiations(responder, count=500):
+    return [anonymous_initiation(responder) for _ in range(count)]
+
+
 class Flood:
-    """Bursts of anonymous initiations from one place, and the cookies that come back."""
+    """Bursts of initiations from one place, and the cookies that come back."""
 
-    BURST, PAUSE, VARIETY = 3000, 0.2, 500
+    BURST, PAUSE = 3000, 0.2
 
-    def __init__(self, place, family, target, responder):
+    def __init__(self, place, family, target, messages):
         self.cookies = self.sent = 0
         self._socket = place.socket({4: socket.AF_INET, 6: socket.AF_INET6}[family], socket.SOCK_DGRAM)
         self._socket.connect(target)
         self._socket.setblocking(False)
-        self._messages = [anonymous_initiation(responder) for _ in range(self.VARIETY)]
+        self._messages = messages
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -115,7 +119,7 @@ class Flood:
         while not self._stop.wait(self.PAUSE):
             for n in range(self.BURST):
                 try:
-                    self._socket.send(self._messages[n % self.VARIETY])
+                    self._socket.send(self._messages[n % len(self._messages)])
                     self.sent += 1
                 except OSError:  # a full queue, or an ICMP error: it is a flood, it goes on
                     pass

@@ -2,7 +2,12 @@
 
 from wgembed.crypto import blake2s
 from wgembed.protocol import drops
-from wgembed.protocol.constants import COOKIE_SECRET_MAX_AGE, MAX_QUEUED_HANDSHAKES, UNDER_LOAD_HANDSHAKES
+from wgembed.protocol.constants import (
+    COOKIE_SECRET_MAX_AGE,
+    HANDSHAKE_WORK,
+    MAX_QUEUED_HANDSHAKES,
+    UNDER_LOAD_HANDSHAKES,
+)
 from wgembed.protocol.cookie import mac1_key
 from world import A4, B4, ipv4, pair
 
@@ -24,7 +29,7 @@ def under_load():
     """Return a pair whose b has just come under load."""
     world, a, b, peer_b, peer_a = pair()
     load(b)
-    b.device.handshakes(world.now, 1000)
+    b.device.handshakes(world.now, 10_000)
     del b.sent[:]
     return world, a, b, peer_b, peer_a
 
@@ -32,10 +37,10 @@ def under_load():
 def test_load_begins_at_an_eighth_and_lasts_a_second():
     world, a, b, *_ = pair()
     load(b, UNDER_LOAD_HANDSHAKES - 1)
-    b.device.handshakes(world.now, 1000)
+    b.device.handshakes(world.now, 10_000)
     assert b.sent == [] and b.drop(drops.HS_INITIATION) == UNDER_LOAD_HANDSHAKES - 1
     load(b)
-    b.device.handshakes(world.now, 1000)
+    b.device.handshakes(world.now, 10_000)
     assert [m[0] for m, *_ in b.sent] == [3] * UNDER_LOAD_HANDSHAKES
     world.now += 999
     b.receive(bogus(b, 1))
@@ -54,7 +59,9 @@ def test_full_backlog_refuses():
 def test_work_a_turn_is_bounded():
     world, a, b, *_ = pair()
     load(b, 12)
-    assert b.device.handshakes(world.now, 5) == 7
+    assert b.device.handshakes(world.now, 5 * HANDSHAKE_WORK) == 7
+    load(b, 20)
+    assert b.device.handshakes(world.now, 10) == 17, "under load a message is one unit"
 
 
 def test_cookie_exchange():
@@ -78,7 +85,7 @@ def test_cookie_reply_is_for_address_and_port():
     world.advance(5_400)
     initiation = [m for m, *_ in a.sent if m[0] == 1][-1]
     load(b)
-    b.device.handshakes(world.now, 1000)
+    b.device.handshakes(world.now, 10_000)
     del b.sent[:]
     for addr in (("a", 51821), ("c", 51820)):
         b.receive(initiation, addr)
@@ -147,7 +154,7 @@ def test_limiter_under_load_only():
         a.clock += 1
         a.device.initiate(peer_b, world.now)
         load(b)
-        b.device.handshakes(world.now, 1000)
+        b.device.handshakes(world.now, 10_000)
         del b.sent[:]
         b.receive(a.sent[-1][0], a.addr)
         passed += [m[0] for m, *_ in b.sent].count(2)

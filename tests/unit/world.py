@@ -122,7 +122,7 @@ class Node:
     def receive(self, datagram, addr=("x", 9), src=None, tos=0):
         """Hand one datagram to the device, as if it had come from `addr`."""
         self.receive_run(datagram, len(datagram), addr, src, tos)
-        self.device.handshakes(self.world.now, 100)
+        self.device.handshakes(self.world.now, 1000)
 
     def receive_run(self, datagrams, stride, addr=("x", 9), src=None, tos=0):
         self.device.inbox.buffer[: len(datagrams)] = datagrams

@@ -30,6 +30,8 @@ COUNTER_WINDOW_SIZE = COUNTER_BITS_TOTAL - 64  # one word of the kernel's is kep
 MAX_STAGED_PACKETS = 128
 MAX_QUEUED_HANDSHAKES = 128
 UNDER_LOAD_HANDSHAKES = MAX_QUEUED_HANDSHAKES // 8
+# What a handshake costs beside a message under load, which mostly gets a cookie and no curve multiplication.
+HANDSHAKE_WORK = 8
 
 # Message types and sizes (paper, 5.4.2 to 5.4.7)
 MESSAGE_INITIATION = 1

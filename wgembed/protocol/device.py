@@ -24,6 +24,7 @@ from .constants import (
     COOKIE_REPLY_SIZE,
     DEFAULT_MTU,
     HANDSHAKE_DSCP,
+    HANDSHAKE_WORK,
     INITIATION_INTERVAL,
     INITIATION_SIZE,
     MAX_TIMER_HANDSHAKES,
@@ -492,16 +493,19 @@ class Device:
 
     # Handshakes that arrive
 
-    def handshakes(self, now, most):
-        """Take at most so many messages from the backlog; returns how many still wait."""
+    def handshakes(self, now, work):
+        """Take messages from the backlog until so much work is done; returns how many still wait.
+
+        A message is one unit of work under load, and HANDSHAKE_WORK otherwise.
+        """
         backlog = self.backlog
-        while backlog.count and most:
+        while backlog.count and work > 0:
             under_load = backlog.under_load(now)
             message, addr, src = backlog.pop()
             reason = self._take_handshake(message, addr, src, under_load, now)
             if reason:
                 self.drops[reason] += 1
-            most -= 1
+            work -= 1 if under_load else HANDSHAKE_WORK
         return backlog.count
 
     def _take_handshake(self, message, addr, src, under_load, now):
@@ -518,7 +522,7 @@ class Device:
             if state == cookie.VALID_MAC:
                 self.checker.reply(self._reply, message, address, now)
                 self.host.send(addr, src, self._reply, COOKIE_REPLY_SIZE, 0)
-                return 0
+                return drops.HS_UNDER_LOAD
             if not self.tables.limiter.allow(address[:-2], now):
                 return drops.HS_RATE_LIMIT
         if message[0] == MESSAGE_INITIATION:
@@ -549,17 +553,14 @@ class Device:
         noise.consume_initiation(peer, message)
         peer.addr, peer.src = addr, src
         peer.rx_bytes += len(message)
-        self._respond(peer, now)
-        self.tables.timers.authenticated_received(peer, now)
-        return 0
-
-    def _respond(self, peer, now):
         if not noise.create_response(peer, self._response):
             peer.drop_handshake()
-            return
+            return drops.HS_INITIATION
         noise.begin_session(peer, now)
         self.tables.timers.session_derived(peer, now)
         self._send_handshake(peer, self._response, now)
+        self.tables.timers.authenticated_received(peer, now)
+        return 0
 
     def _take_response(self, message, addr, src, now):
         peer, keypair = self.tables.owner(message, messages.RESPONSE_RECEIVER)
@@ -629,6 +630,6 @@ def _retransmit(device, peer, now):
     peer.attempts += 1
     peer.src = None
     device.initiate(peer, now, retry=True)
-    if not peer.retransmit_at and peer.addr is not None:
+    if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
         # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
-        timers.handshake_initiated(peer, max(now - REKEY_TIMEOUT, peer.last_sent_handshake) + 1)
+        timers.handshake_initiated(peer, peer.last_sent_handshake + 1)

@@ -21,6 +21,7 @@ NAMES = (
     # handshakes and cookies
     "hs_queue_full",
     "hs_mac1",
+    "hs_under_load",  # answered with a cookie
     "hs_rate_limit",
     "hs_no_private_key",
     "hs_initiation",
@@ -49,6 +50,7 @@ NAMES = (
     RX_TUN,
     HS_QUEUE_FULL,
     HS_MAC1,
+    HS_UNDER_LOAD,
     HS_RATE_LIMIT,
     HS_NO_PRIVATE_KEY,
     HS_INITIATION,

@@ -1,0 +1,371 @@
+"""What the daemon costs when it is idle, configured, flooded and reloaded: memory, wake-ups, time to start.
+
+    python tests/bench/memory.py [--json FILE] [MEASUREMENT...]
+
+Measurements are idle, load, packets, handshakes, peers, prefixes, reloads and start; all, unless some are named. The
+budget stands beside each figure. Growth is told in KB from after a warm-up of the same kind to the end.
+"""
+
+import argparse
+import base64
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lab import net, peers, traffic, wire  # noqa: E402
+
+PACKETS = 1_000_000
+HANDSHAKES = 100_000
+PEERS = 1_000
+PREFIXES = 10_000
+CONFIGURATIONS = 3
+RELOADS = 1_000
+STARTS = 10
+IDLE_SECONDS = 5
+# The last keepalive, and a handshake that was not needed, are over after this.
+QUIET_AFTER = 16
+
+# Set once this process has a directory for control sockets to itself: the kernel wakes every daemon whenever
+# another one of the machine makes or removes its socket.
+ALONE = "WGEMBED_BENCH_ALONE"
+
+
+def memory(pid):
+    """Resident and proportional memory in KB."""
+    def field(file, name):
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1])
+        raise ValueError(f"no {name} in {file}")
+    return field("status", "VmRSS:"), field("smaps_rollup", "Pss:")
+
+
+def switches(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
+
+
+class Control:
+    """A connection to a daemon's control socket."""
+
+    def __init__(self, peer):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        self._socket.connect(str(peers.SOCKETS / f"{peer.interface}.sock"))
+
+    def set(self, lines):
+        """Send a `set` operation; returns the seconds until it was answered, well."""
+        begin = time.perf_counter()
+        self._socket.sendall(("set=1\n" + "\n".join(lines) + "\n\n").encode())
+        answer = b""
+        while not answer.endswith(b"\n\n"):
+            answer += self._socket.recv(4096)
+        if answer != b"errno=0\n\n":
+            raise AssertionError(answer.decode())
+        return time.perf_counter() - begin
+
+    def close(self):
+        self._socket.close()
+
+
+@contextlib.contextmanager
+def one(**environment):
+    """One daemon in a namespace of its own, not yet configured."""
+    place = net.Namespace()
+    site = net.Site(place, "lo", 1)
+    site.settle()
+    peer = peers.Wgembed(site, 51820)
+    peer.environment = environment
+    try:
+        peer.start()
+        yield peer
+    finally:
+        peer.end()
+        place.close()
+
+
+@contextlib.contextmanager
+def two():
+    """Two daemons that have just talked; the second one is measured, as the one that receives."""
+    places = [net.Namespace(), net.Namespace()]
+    for place in places:
+        # The kernel looks for routers on every new interface: packets, and wake-ups, that are not ours.
+        place.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/router_solicitations")
+    sites = net.veth(*places)
+    near, far = peers.Wgembed(sites[0], 51820), peers.Wgembed(sites[1], 51821)
+    tunnel = peers.Tunnel(near, far)
+    try:
+        tunnel.start([near, far])
+        tunnel.reach(near)
+        yield tunnel
+    finally:
+        near.end()
+        far.end()
+        for place in places:
+            place.close()
+
+
+class Report:
+    """Rows of name, figure, unit and budget; a budget of None is none."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, name, figure, unit, budget=None):
+        self.rows.append({"name": name, "figure": figure, "unit": unit, "budget": budget})
+        print(f"{name}: {figure:.4g} {unit}", file=sys.stderr, flush=True)
+
+    def memory(self, name, pid, budget=None):
+        rss, pss = memory(pid)
+        self.add(f"RSS, {name}", rss / 1024, "MB", budget)
+        self.add(f"PSS, {name}", pss / 1024, "MB")
+
+    def markdown(self):
+        lines = ["| what | measured | budget |", "|---|---|---|"]
+        for row in self.rows:
+            budget, unit = row["budget"], row["unit"]
+            over = budget is not None and row["figure"] > budget
+            figure = f"**{row['figure']:.4g} {unit}**" if over else f"{row['figure']:.4g} {unit}"
+            lines.append(f"| {row['name']} | {figure} | {'' if budget is None else f'<= {budget} {unit}'} |")
+        return "\n".join(lines)
+
+
+# ---- measurements
+
+
+def idle(report):
+    with one() as peer:
+        report.memory("just started", peer.pid)
+    with two() as tunnel:
+        time.sleep(QUIET_AFTER)
+        before = switches(tunnel.far.pid)
+        time.sleep(IDLE_SECONDS)
+        report.add(f"wake-ups in {IDLE_SECONDS} s, a peer, idle", switches(tunnel.far.pid) - before, "", 0)
+        report.memory("one peer, idle", tunnel.far.pid, 12)
+
+
+def load(report):
+    with two() as tunnel:
+        near, far = tunnel.near, tunnel.far
+        end = traffic.iperf(near.place, far.place, tunnel.inside(far), "-C", "cubic", "-t", "10")
+        report.add("carried under load", end["sum_received"]["bits_per_second"] / 1e6, "Mbit/s")
+        report.memory("one peer, after 10 s of TCP, receiver", far.pid, 12)
+        report.memory("one peer, after 10 s of TCP, sender", near.pid, 12)
+
+
+def _blast(tunnel, count):
+    """Send small datagrams through the tunnel until `count` went through `far`, whatever was lost on the way."""
+    near, far = tunnel.near, tunnel.far
+    target = (tunnel.inside(far), 9)
+    with near.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.connect(target)
+        begin = received(far)
+        payload = bytes(100)
+        while received(far) - begin < count:
+            for _ in range(20):
+                for _ in range(100):
+                    # Nobody listens there: every answer is an ICMP error, and a packet the other way.
+                    with contextlib.suppress(OSError):
+                        sender.send(payload)
+                time.sleep(0.002)
+
+
+def received(peer):
+    """How many packets the tunnel device was handed."""
+    return int(peer.place.run("cat", f"/sys/class/net/{peer.interface}/statistics/rx_packets")[1])
+
+
+def packets(report):
+    with two() as tunnel:
+        _blast(tunnel, PACKETS // 10)
+        before = [memory(p.pid)[0] for p in (tunnel.near, tunnel.far)]
+        _blast(tunnel, PACKETS)
+        after = [memory(p.pid)[0] for p in (tunnel.near, tunnel.far)]
+    report.add(f"growth over {PACKETS:,} packets, sender", after[0] - before[0], "KB", 0)
+    report.add(f"growth over {PACKETS:,} packets, receiver", after[1] - before[1], "KB", 0)
+
+
+def lost(peer):
+    """How many datagrams found no room in the queues of the sockets."""
+    return sum(int(line.split()[-1]) for line in peer.place.run("cat", "/proc/net/udp")[1].splitlines()[1:])
+
+
+def handshakes(report):
+    with two() as tunnel:
+        near, far = tunnel.near, tunnel.far
+        messages = wire.anonymous_initiations(far.public)
+        target = (far.site.outer[4], far.port)
+        # From many ports: the kernel joins nothing of it.
+        senders = [near.place.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(50)]
+        for sender in senders:
+            sender.connect(target)
+            sender.setblocking(False)
+
+        def flood(count):
+            """Send until the daemon has taken `count`; returns how many it answered with a cookie."""
+            answered = sent = 0
+            before = lost(far)
+            while sent - (lost(far) - before) < count:
+                for _ in range(10):
+                    for _ in range(200):
+                        senders[sent % len(senders)].send(messages[sent % len(messages)])
+                        sent += 1
+                    time.sleep(0.01)
+                    for sender in senders:
+                        with contextlib.suppress(BlockingIOError):
+                            while sender.recv(100):
+                                answered += 1
+            return answered
+
+        flood(HANDSHAKES // 10)
+        before = memory(far.pid)[0]
+        answered = flood(HANDSHAKES)
+        after = memory(far.pid)[0]
+        for sender in senders:
+            sender.close()
+        tunnel.reach(near)
+    report.add(f"cookies in answer to {HANDSHAKES:,} initiations", answered, "")
+    report.add(f"growth over a flood of {HANDSHAKES:,} initiations", after - before, "KB", 0)
+
+
+def _keys(count):
+    return [os.urandom(32) for _ in range(count)]
+
+
+def configure(report):
+    grown, took = zip(*(_configure() for _ in range(CONFIGURATIONS)), strict=True)
+    report.add(f"memory per configured peer ({PEERS:,}, one prefix and an endpoint each)", max(grown) / PEERS, "KB", 5)
+    report.add(f"`wg setconf` of {PEERS:,} peers, median of {CONFIGURATIONS}", statistics.median(took), "s", 0.5)
+
+
+def _configure():
+    """The growth in KB and the time for a new daemon that is given its peers."""
+    with one(WGEMBED_MAX_PEERS="2000") as peer:
+        head = ["[Interface]", f"PrivateKey = {base64.b64encode(peer.private).decode()}", "ListenPort = 51820"]
+        peer.load("\n".join(head) + "\n")
+        peer.raise_()
+        before = memory(peer.pid)[0]
+        text = head
+        for n, key in enumerate(_keys(PEERS)):
+            text += ["[Peer]", f"PublicKey = {base64.b64encode(key).decode()}",
+                     f"AllowedIPs = 10.{n >> 8}.{n & 255}.1/32", f"Endpoint = 192.0.2.2:{n + 1}"]  # fmt: skip
+        begin = time.perf_counter()
+        peer.load("\n".join(text) + "\n")
+        took = time.perf_counter() - begin
+        return memory(peer.pid)[0] - before, took
+
+
+def prefixes(report):
+    for name, budget, form in (("IPv4", 32, "10.{0}.{1}.0/24"), ("IPv6", 64, "fd00:0:{0:x}:{1:x}::/64")):
+        with one() as peer:
+            control = Control(peer)
+            # The table's size is fixed: what it cannot hold is measured as far as it goes.
+            lines = ["public_key=" + "11" * 32] + ["allowed_ip=" + form.format(n >> 8, n & 255) for n in range(PREFIXES)]
+            control.set(lines[:100])
+            before = memory(peer.pid)[0]
+            count = _fill(control, lines)
+            grown = memory(peer.pid)[0] - before
+            control.close()
+        report.add(f"memory per {name} prefix ({count:,} of them)", grown * 1024 / count, "bytes", budget)
+
+
+def _fill(control, lines):
+    """Insert as many prefixes as there is room for, after the first hundred; returns how many."""
+    count = 0
+    for first in range(100, len(lines), 100):
+        try:
+            control.set([lines[0], *lines[first : first + 100]])
+        except AssertionError:
+            break
+        count += len(lines[first : first + 100])
+    return count
+
+
+def reloads(report):
+    with two() as tunnel:
+        near, far = tunnel.near, tunnel.far
+        control = Control(far)
+        keys = [key.hex() for key in _keys(50)]
+
+        def reload(number):
+            """What `wg syncconf` sends: peers that went, that came, and that stayed and changed."""
+            lines = [f"private_key={far.private.hex()}", "listen_port=51821"]
+            for n, key in enumerate(keys):
+                if (n + number) % 3 == 0:
+                    lines += [f"public_key={key}", "remove=true"]
+                else:
+                    lines += [f"public_key={key}", f"preshared_key={os.urandom(32).hex()}", "endpoint=192.0.2.9:1",
+                              "persistent_keepalive_interval=0", "replace_allowed_ips=true",
+                              f"allowed_ip=10.{number % 250}.{n}.0/24", f"allowed_ip=fd00:{n:x}::/64"]  # fmt: skip
+            lines += [f"public_key={near.public.hex()}", "replace_allowed_ips=true",
+                      f"allowed_ip={tunnel.inside(near)}/32", f"allowed_ip={tunnel.inside(near, 6)}/128"]  # fmt: skip
+            control.set(lines)
+
+        for number in range(RELOADS):
+            reload(number)
+        before = memory(far.pid)[0]
+        for number in range(RELOADS):
+            reload(number)
+        after = memory(far.pid)[0]
+        control.close()
+        tunnel.reach(near)
+    report.add(f"growth over {RELOADS:,} reloads", after - before, "KB", 0)
+
+
+def start(report):
+    """From the command to the control socket: `wgembed NAME` comes back when it is there."""
+    took = []
+    place = net.Namespace()
+    try:
+        for _ in range(STARTS):
+            name = net.unique("m")
+            begin = time.perf_counter()
+            child = place.spawn(*peers.Wgembed.command(), name)
+            path = peers.SOCKETS / f"{name}.sock"
+            while not path.exists():
+                time.sleep(0.001)
+            took.append((time.perf_counter() - begin) * 1000)
+            child.stop()
+    finally:
+        place.close()
+    report.add(f"start to ready, median of {STARTS}", statistics.median(took), "ms", 150)
+
+
+MEASUREMENTS = {
+    "idle": idle, "load": load, "packets": packets, "handshakes": handshakes, "peers": configure, "prefixes": prefixes,
+    "reloads": reloads, "start": start,
+}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT")
+    options = parser.parse_args()
+    unknown = set(options.measurements) - set(MEASUREMENTS)
+    if unknown:
+        parser.error(f"no measurement: {', '.join(sorted(unknown))}")
+    peers.Wgembed.prepare()
+    if os.environ.get(ALONE) != "1":
+        os.execvpe("unshare", ["unshare", "--mount", sys.executable, *sys.argv], dict(os.environ, **{ALONE: "1"}))
+    peers.SOCKETS.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", str(peers.SOCKETS)], check=True)
+    report = Report()
+    for name in options.measurements or MEASUREMENTS:
+        MEASUREMENTS[name](report)
+    print(report.markdown())
+    if options.json:
+        options.json.write_text(json.dumps(report.rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

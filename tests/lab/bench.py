@@ -1,0 +1,103 @@
+"""What a test works at: two sites, a peer at each, and the guests that outlive it."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+
+from lab import net, peers, qemu
+
+NEAR_PORT, FAR_PORT = 51820, 51821
+
+
+class Guests:
+    """The session's guests, booted when first asked for."""
+
+    def __init__(self):
+        self._running = {}
+
+    def get(self, package):
+        if package not in self._running:
+            self._running[package] = qemu.Guest(package)
+        return self._running[package]
+
+    def close(self):
+        for guest in self._running.values():
+            guest.close()
+
+
+class Bench:
+    """Two sites joined by a link, and a peer at each: `near` runs wgembed, `far` the other implementation."""
+
+    def __init__(self, kind, guests, mtu=1500):
+        self._closing = ExitStack()
+        if issubclass(kind, peers.Linux):
+            guest = guests.get(kind.package)
+            guest.tidy()
+            self._closing.callback(guest.tidy)
+            self.near_site, self.far_site = guest.near, guest.far
+        else:
+            self.near_site, self.far_site = net.veth(self._namespace(), self._namespace(), mtu=mtu)
+        self.near = peers.Wgembed(self.near_site, NEAR_PORT)
+        self.far = kind(self.far_site, FAR_PORT)
+        for peer in (self.near, self.far):
+            self._closing.callback(peer.end)
+
+    def _namespace(self):
+        namespace = net.Namespace()
+        self._closing.callback(namespace.close)
+        return namespace
+
+    def tunnel(self, **options):
+        return peers.Tunnel(self.near, self.far, **options)
+
+    def stranger(self):
+        """A third machine that reaches both outer addresses."""
+        stranger = net.Stranger(self.near_site, self.far_site)
+        self._closing.callback(stranger.close)
+        return stranger
+
+    def logs(self):
+        """What both peers said last."""
+        return "\n".join(f"-- {peer.name} ({peer.interface})\n{peer.log()[-3000:]}"
+                         for peer in (self.near, self.far) if peer.started)
+
+    def close(self):
+        self._closing.close()
+
+
+class Together:
+    """Scenarios that mostly wait, side by side; those of one lane run one after the other.
+
+    A scenario is a function of a Bench. A lane is one peer in one test module, and has guests of its own.
+    """
+
+    def __init__(self, lanes):
+        pairs = {(kind, scenario) for (_, kind), scenarios in lanes.items() for scenario in scenarios}
+        self._outcomes = {pair: Future() for pair in pairs}
+        self._pool = ThreadPoolExecutor(max(1, len(lanes)))
+        for (_, kind), scenarios in lanes.items():
+            self._pool.submit(self._run, kind, scenarios)
+
+    def _run(self, kind, scenarios):
+        guests = Guests()
+        for scenario in scenarios:
+            outcome = self._outcomes[kind, scenario]
+            try:
+                outcome.set_result(self._one(kind, scenario, guests))
+            except BaseException as error:
+                outcome.set_exception(error)
+        guests.close()
+
+    def _one(self, kind, scenario, guests):
+        bench = Bench(kind, guests)
+        try:
+            return scenario(bench)
+        except Exception as error:
+            raise AssertionError(f"{error!r}\n{bench.logs()}") from error
+        finally:
+            bench.close()
+
+    def outcome(self, kind, scenario):
+        return self._outcomes[kind, scenario].result()
+
+    def close(self):
+        self._pool.shutdown()

@@ -1,0 +1,168 @@
+"""Bugs that other implementations shipped and that no other file here has a test for: see docs/others-bugs.md."""
+
+import gc
+import sys
+
+from wgembed.crypto import blake2s
+from wgembed.protocol import drops
+from wgembed.protocol.constants import REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_TIMEOUT
+from wgembed.protocol.cookie import mac1_key
+from world import A4, B4, connected, ipv4, pair
+
+PACKET = ipv4(A4, B4, b"hello")
+BACK = ipv4(B4, A4, b"world")
+YEAR = 365 * 86_400
+WINDOWS, ROUNDS = 20, 20
+
+
+def kept():
+    """How much memory is in use: bytes, or blocks of it on CPython."""
+    gc.collect()
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else sys.getallocatedblocks()
+
+
+def grows(function):
+    """Whether each call of the function leaves something behind, once caches and tables have filled."""
+    for _ in range(WINDOWS):
+        before = kept()
+        for _ in range(ROUNDS):
+            function()
+        if kept() - before < ROUNDS // 2:
+            return False
+    return True
+
+
+def forget(*nodes):
+    """Drop what the nodes have written down for the test."""
+    for node in nodes:
+        del node.sent[:], node.got[:]
+
+
+def test_traffic_does_not_grow_memory():
+    """Others kept buffers in pools without bound, and died of it on routers with 128 MB."""
+    world, a, b, *_ = connected()
+    large = [ipv4(A4, B4, bytes((i,)) * 1300) for i in range(30)]
+
+    def burst():
+        a.transmit(*large)
+        b.transmit(BACK)
+        assert len(b.got) == 30 and a.got == [BACK]
+        forget(a, b)
+
+    assert not grows(burst)
+
+
+def test_packets_for_a_silent_peer_do_not_grow_memory():
+    world, a, b, *_ = pair()
+    world.filter = lambda source, destination, datagram: []
+    large = [ipv4(A4, B4, bytes((i,)) * 1300) for i in range(30)]
+
+    def burst():
+        a.transmit(*large)
+        forget(a)
+
+    assert not grows(burst)
+    assert a.drop(drops.TX_STAGED) > 400
+
+
+def bogus(public, n):
+    message = b"\1\0\0\0" + bytes((n & 255, n >> 8, 7, 7)) + b"\x11" * 108
+    return message + blake2s(16, mac1_key(public), message) + bytes(16)
+
+
+def test_a_handshake_flood_does_not_grow_memory():
+    """From ever new addresses, in load and out of it; a real handshake gets through afterwards."""
+    world, a, b, *_ = pair()
+    messages = [bogus(b.public, n) for n in range(40)]
+    ports = [0]
+
+    def burst():
+        for message in messages:
+            ports[0] += 1
+            b.receive_run(message, 148, ("%d" % (ports[0] >> 4), ports[0]))
+        b.device.handshakes(world.now, 100)
+        world.settle()
+        world.now += 7
+        forget(b)
+
+    assert not grows(burst)
+    assert b.tables.indices.used == 0
+    world.advance(1_000)
+    a.transmit(PACKET)
+    assert b.got == [PACKET]
+
+
+def test_handshakes_of_a_real_peer_do_not_grow_memory():
+    world, a, b, peer_b, peer_a = connected()
+
+    def rekey():
+        world.advance(REKEY_TIMEOUT)
+        a.device.initiate(peer_b, world.now)
+        world.settle()
+        forget(a, b)
+
+    assert not grows(rekey)
+
+
+def test_a_clock_stepping_forward_in_mid_run_does_no_harm():
+    """Nothing runs out: the life of a key is not measured with the clock that people set."""
+    world, a, b, peer_b, peer_a = connected()
+    a.clock += 10 * YEAR
+    b.clock += 20 * YEAR
+    a.transmit(PACKET)
+    b.transmit(BACK)
+    assert [m[0] for m, *_ in a.sent + b.sent] == [4, 4] and b.got == [PACKET] and a.got == [BACK]
+    world.advance(REKEY_AFTER_TIME)
+    a.transmit(PACKET)
+    assert peer_b.previous is not None and len(b.got) == 2
+
+
+def test_a_clock_stepping_forward_and_back_again_does_no_harm():
+    """Others could not shake hands again until the time of the step had come: for ten years, that is."""
+    world, a, b, peer_b, peer_a = connected()
+    a.clock += 10 * YEAR
+    world.advance(REKEY_AFTER_TIME)
+    a.transmit(PACKET)
+    a.clock -= 10 * YEAR
+    for _ in range(3):
+        world.advance(REJECT_AFTER_TIME)
+        forget(b)
+        a.transmit(PACKET)
+        assert b.got == [PACKET] and b.drop(drops.HS_REPLAY) == 0
+
+
+def test_traffic_at_every_age_of_a_key():
+    """Others lost packets at a rekey. Both sides talk, each second, for four lives of a key: nothing is lost."""
+    world, a, b, peer_b, peer_a = connected()
+    for second in range(4 * REJECT_AFTER_TIME // 1000):
+        a.transmit(PACKET)
+        if second % 3 == 0:
+            b.transmit(BACK)
+        world.advance(1_000)
+    assert len(b.got) == 720 and len(a.got) == 240
+    assert sum(a.device.drops) == sum(b.device.drops) == 0
+
+
+def test_one_sided_traffic_at_every_age_of_a_key():
+    """The responder alone has something to say: the initiator renews the key in time, with a keepalive at the latest."""
+    world, a, b, peer_b, peer_a = connected()
+    for _ in range(4 * REJECT_AFTER_TIME // 1000):
+        b.transmit(BACK)
+        world.advance(1_000)
+    assert len(a.got) == 720
+    assert sum(a.device.drops) == sum(b.device.drops) == 0
+
+
+def test_roaming_of_both_ends_one_after_the_other():
+    """Others moved an endpoint on initiations only: here data does it, in either direction."""
+    world, a, b, peer_b, peer_a = connected()
+    for node, mover in ((b, a), (a, b), (b, a)):
+        del world.nodes[mover.addr]
+        mover.addr = (mover.addr[0], mover.addr[1] + 1)
+        world.nodes[mover.addr] = mover
+        mover.transmit(PACKET if mover is a else BACK)
+        assert node.device.first.addr == mover.addr
+        forget(a, b)
+        node.transmit(PACKET if node is a else BACK)
+        assert len(mover.got) == 1
+        assert [m[0] for m, *_ in a.sent + b.sent] == [4], "and no handshake"
