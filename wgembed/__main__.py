@@ -34,7 +34,14 @@ def main(arguments=None):
     if len(names) != 1 or names[0].startswith("-"):
         sys.stderr.write(USAGE)
         return 2
-    return system.start.daemon(names[0], foreground or system.files.getenv("WG_PROCESS_FOREGROUND") == "1")
+    foreground = foreground or system.files.getenv("WG_PROCESS_FOREGROUND") == "1"
+    return system.start.daemon(names[0], foreground, _serve)
+
+
+def _serve(name, ready):
+    from .control.daemon import serve
+
+    return serve(name, ready)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ except ImportError:
 from . import files
 
 
-def daemon(name, foreground):
-    """Serve the interface in this process, or start one that does and return 0 once its control socket is there."""
+def daemon(name, foreground, serve):
+    """Serve the interface in this process, or start one that does and return 0 once its control socket is there.
+
+    serve  what the daemon does: here lean.py calls it, in the other interpreter
+    """
     command, environment = command_for(name)
     if foreground:
         os.execve(command[0], command, environment)

@@ -11,10 +11,14 @@ _waitpid = libc.func("i", "waitpid", "iPi")
 _exit = libc.func("v", "_exit", "i")
 
 
-def daemon(name, foreground):
-    """Serve the interface in this process, or start one that does and return 0 once its control socket is there."""
+def daemon(name, foreground, serve):
+    """Serve the interface in this process, or start one that does and return 0 once its control socket is there.
+
+    serve  what the daemon does: serve(name, ready), ready() being called once the control socket is there
+    """
+    process.name_process()
     if foreground:
-        return _serve(name, lambda: None)
+        return serve(name, lambda: None)
     ends = bytearray(8)
     libc.check(_pipe(ends))
     read, write = ends[0] | ends[3], ends[4] | ends[7]  # small numbers, of either byte order
@@ -22,19 +26,12 @@ def daemon(name, foreground):
     if child == 0:
         _setsid()
         libc.close(read)
-        _exit(_serve(name, lambda: _let_go(write)))
+        _exit(serve(name, lambda: _let_go(write)))
     libc.close(write)
     if libc.read(read, bytearray(1), 1) == 1:
         return 0
     _waitpid(child, 0, 0)
     return 1
-
-
-def _serve(name, ready):
-    from ...control.daemon import serve
-
-    process.name_process()
-    return serve(name, ready)
 
 
 def _let_go(ready):
