@@ -34,6 +34,26 @@ def ioctl(fd, request, argument):
     fcntl.ioctl(fd, request, argument)
 
 
+def read_file(path):
+    """Return the content of the file as bytes."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = b""
+        while True:
+            part = os.read(fd, 65536)
+            if not part:
+                return content
+            content += part
+    finally:
+        os.close(fd)
+
+
+def write(fd, data):
+    """Write all of `data` to the blocking descriptor."""
+    while data:
+        data = data[os.write(fd, data) :]
+
+
 def write_file(path, text):
     """Write `text` to an existing file."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)

@@ -39,6 +39,18 @@ def ioctl(fd, request, argument):
     libc.check(libc.ioctl(fd, request, argument))
 
 
+def read_file(path):
+    """Return the content of the file as bytes."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(fd, data):
+    """Write all of `data` to the blocking descriptor."""
+    while data:
+        data = data[libc.check(libc.write(fd, data, len(data))) :]
+
+
 def write_file(path, text):
     """Write `text` to an existing file."""
     with open(path, "w") as file:

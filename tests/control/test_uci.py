@@ -1,0 +1,89 @@
+"""UCI files: the real libuci's answers to 1,500 of them, and what they do not cover."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wgembed.control import uci
+
+with gzip.open(Path(__file__).parent / "uci-golden.jsonl.gz", "rt") as lines:
+    GOLDEN = [json.loads(line) for line in lines]
+
+
+def answer(text, delta, strict):
+    """What the reader says, in the form of the golden file: every character of a string is a byte."""
+    try:
+        package = uci.parse(b"t", text.encode("latin-1"), strict)
+    except uci.ParseError as e:
+        return {"error": str(e)}
+    if delta is not None:
+        uci.apply_changes(package, delta.encode("latin-1"))
+    return {"show": package.show().decode("latin-1")}
+
+
+def test_golden_files_are_all_here():
+    assert len(GOLDEN) == 1500 and sum("delta" in case for case in GOLDEN) > 100
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+def test_as_libuci(mode):
+    wrong = [case for case in GOLDEN if answer(case["text"], case.get("delta"), mode == "strict") != case[mode]]
+    assert wrong == []
+
+
+def test_names_that_are_made_up():
+    package = uci.parse(b"n", b"config system\n" + b"config x\n" * 3 + b"config wireguard_wg0\n")
+    assert package.sections[0].name == b"cfg01e48a" and package.sections[4].name == b"cfg0596fc"
+
+
+def test_byte_order_mark():
+    with pytest.raises(uci.ParseError, match="invalid command.* at line 1, byte 0"):
+        uci.parse(b"n", b"\xef\xbb\xbfconfig a\n")
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes(text):
+    """Lenient refuses nothing; strict refuses with a reason or says the same."""
+    lenient = uci.parse(b"t", text, strict=False).show()
+    try:
+        assert uci.parse(b"t", text).show() == lenient
+    except uci.ParseError as e:
+        assert 0 <= e.line <= text.count(b"\n") + 1
+
+
+WORD = st.sampled_from("t a b cfg013511 x 'v' 'it'\\\\''s' = . '1' - + @ ^ | ~".split(" "))
+
+
+@given(st.lists(st.lists(WORD, max_size=8).map("".join), max_size=6).map("\n".join))
+def test_any_changes(delta):
+    package = uci.parse(b"t", b"config a a\n\toption x 'v'\n\tlist b 1\n\tlist b 2\nconfig peer\n")
+    uci.apply_changes(package, delta.encode())
+    shown = package.show()
+    assert all(line.startswith(b"t.") for line in shown.split(b"\n")[:-1])
+
+
+def command(tmp_path, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "wgembed.control.uci", "-c", str(tmp_path), "-t", str(tmp_path / "saved"), *arguments],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_command(tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "net").write_text("config interface wg0\n\toption mtu 1420\n\tlist addresses 'a b'\n")
+    (tmp_path / "bad").write_text("config interface wg0\n\tmtu 1420\n")
+    assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1420'\nnet.wg0.addresses='a b'\n", "")
+    (tmp_path / "saved" / "net").write_text("net.wg0.mtu='1400'\n-net.wg0.addresses\n")
+    assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1400'\n", "")
+    assert command(tmp_path, "show", "bad") == (1, "", "uci: Parse error (invalid command) at line 2, byte 1\n")
+    assert command(tmp_path, "-S", "show", "bad") == (0, "bad.wg0=interface\n", "")
+    assert command(tmp_path, "show", "none") == (1, "", "uci: Entry not found\n")
+    assert command(tmp_path, "set")[0] == 1

@@ -1,0 +1,511 @@
+"""Reading UCI configuration files as libuci reads them, down to its error messages.
+
+A package is a list of sections, a section a list of options, all in the order of the file. Names, types and values
+are bytes: a value may hold any. What libuci does at each corner was taken from its behaviour; 1,500 files with its
+answers are in the tests.
+
+    python -m wgembed.control.uci [-S] [-c DIR] [-t SAVEDIR] show PACKAGE
+
+prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong.
+"""
+
+from ..runtime import system
+
+CONFIG_DIRECTORY = "/etc/config"
+SAVE_DIRECTORY = "/tmp/.uci"
+
+_SPACE = b" \t\n\v\f\r"
+_KEYWORDS = {word: word[:1] for word in (b"p", b"package", b"c", b"config", b"o", b"option", b"l", b"list")}
+_WITHOUT_NAME = {b"p": "package without name", b"c": "config without name", b"o": "option without name"}
+
+
+class ParseError(Exception):
+    """What libuci says of a file that it refuses: the reason, the line, and the byte in the line so far."""
+
+    def __init__(self, reason, line, byte):
+        super().__init__("Parse error (%s) at line %d, byte %d" % (reason, line, byte))
+        self.line = line
+
+
+class Option:
+    """A name with a value: bytes, or for a list `values`, bytes each. One of `value` and `values` is None."""
+
+    def __init__(self, name, value):
+        self.name = name
+        self.value = value
+        self.values = None
+
+    def append(self, value):
+        """Add to the list, which a single value becomes with this."""
+        if self.values is None:
+            self.values = [] if self.value is None else [self.value]
+            self.value = None
+        self.values.append(value)
+
+
+class Section:
+    """A type, a name (made up where `anonymous`), and options."""
+
+    def __init__(self, kind, name, anonymous):
+        self.kind = kind
+        self.name = name
+        self.anonymous = anonymous
+        self.options = []
+
+    def find(self, name):
+        for option in self.options:
+            if option.name == name:
+                return option
+        return None
+
+    def set(self, name, value):
+        """Give the option a single value; an old one keeps its place."""
+        option = self.find(name)
+        if option is None:
+            self.options.append(Option(name, value))
+        else:
+            option.value = value
+            option.values = None
+
+    def append(self, name, value):
+        """Add a value to the list of this name."""
+        option = self.find(name)
+        if option is None:
+            option = Option(name, None)
+            self.options.append(option)
+        option.append(value)
+
+
+class Package:
+    """The sections of one file."""
+
+    def __init__(self, name):
+        self.name = name
+        self.sections = []
+        self._made = 0
+
+    def find(self, name):
+        for section in self.sections:
+            if section.name == name:
+                return section
+        return None
+
+    def add(self, kind, name=None):
+        """Append a section; without a name it gets the one that libuci would make up."""
+        self._made += 1
+        section = Section(kind, name or _made_up_name(self._made, kind), not name)
+        self.sections.append(section)
+        return section
+
+    def show(self):
+        """Return what `uci -X show` prints of the package, as bytes."""
+        lines = []
+        for section in self.sections:
+            path = self.name + b"." + section.name
+            lines.append(path + b"=" + section.kind)
+            for option in section.options:
+                values = [option.value] if option.values is None else option.values
+                lines.append(path + b"." + option.name + b"=" + b" ".join([quote(value) for value in values]))
+        return b"".join([line + b"\n" for line in lines])
+
+
+def quote(value):
+    """Return the value in single quotes, as in a file."""
+    return b"'" + value.replace(b"'", b"'\\''") + b"'"
+
+
+def _made_up_name(number, kind):
+    """Return the name of the `number`th section if it has none: a DJB hash of its type tells it from others."""
+    total = 5381
+    for c in kind:
+        total = (total * 33 + c) & 0xFFFFFFFF
+    return b"cfg%02x%04x" % (number, total & 0xFFFF)
+
+
+def is_name(text):
+    """Whether this can be the name of a section or an option: [A-Za-z0-9_]+."""
+    return bool(text) and all(_is_word_character(c) for c in text)
+
+
+def is_package_name(text):
+    return bool(text) and all(_is_word_character(c) or c == 0x2D for c in text)
+
+
+def is_type(text):
+    return bool(text) and all(33 <= c <= 126 for c in text)
+
+
+def _is_word_character(c):
+    return 0x30 <= c <= 0x39 or 0x41 <= c <= 0x5A or 0x61 <= c <= 0x7A or c == 0x5F
+
+
+class _Lines:
+    """The file line by line, and the words of a line. A quoted string or a backslash takes in the next line."""
+
+    def __init__(self, text):
+        self._text = text
+        self._at = 0
+        self._room = 32
+        self.number = 0
+        self.line = b""
+        self.pos = 0
+
+    def next(self):
+        """Begin the next line; False at the end of the file."""
+        if self._at >= len(self._text):
+            return False
+        self.line = self._read(0)
+        self.pos = 0
+        return True
+
+    def _read(self, offset):
+        """Return the next physical line, line feed included, which is to stand at `offset` in the present one.
+
+        libuci reads in pieces of what its buffer has room for, which doubles as needed. That shows only where a NUL
+        stands: it hides the rest of its piece, and what comes after that is joined on.
+        """
+        line = b""
+        if offset >= self._room - 1:
+            self._room *= 2
+        while True:
+            most = self._room - offset - len(line) - 1
+            feed = self._text.find(b"\n", self._at, self._at + most)
+            end = min(self._at + most, len(self._text)) if feed < 0 else feed + 1
+            piece = self._text[self._at : end]
+            self._at = end
+            nul = piece.find(b"\0")
+            if nul >= 0:
+                piece = piece[:nul]
+            if not piece:
+                return line
+            line += piece
+            if line[-1:] == b"\n":
+                self.number += 1
+                return line
+            self._room *= 2
+
+    def _continue(self):
+        """Put the next line in place of what is left of this one; False if there is none."""
+        self.line = self.line[: self.pos] + self._read(self.pos)
+        return self.pos < len(self.line)
+
+    def error(self, reason):
+        return ParseError(reason, self.number, self.pos)
+
+    @property
+    def _here(self):
+        return self.line[self.pos : self.pos + 1]
+
+    def skip_space(self):
+        while self._here and self._here in _SPACE:
+            self.pos += 1
+
+    def keyword(self):
+        """Return the word up to a space or tab without going past it, and where it ends; None when nothing is left."""
+        start = self.pos
+        while self.line[start : start + 1] in (b" ", b"\t"):
+            start += 1
+        end = start
+        while end < len(self.line) and self.line[end] not in b" \t":
+            end += 1
+        return (self.line[start:end], end) if end > start else (None, end)
+
+    def word(self):
+        """Return the next word; empty when the command ends here."""
+        self.skip_space()
+        if self._here == b";":
+            self.pos += 1
+            return b""
+        start = self.pos
+        out = bytearray()
+        while True:
+            c = self._here
+            if c in (b"'", b'"'):
+                self._quoted(c, out)
+            elif c == b"#":
+                self.line = self.line[: self.pos]
+                break
+            elif c in (b"", b";"):
+                break
+            elif c == b"\\":
+                self._escaped(out)
+            else:
+                out += c
+                self.pos += 1
+            if not self._here or self._here in _SPACE:
+                break
+        if self._here == b";":
+            # Behind a bare word it would stand where the word's end is marked: the rest of the line is lost.
+            if len(out) == self.pos - start:
+                self.line = self.line[: self.pos]
+        elif self._here:
+            self.pos += 1
+        return bytes(out)
+
+    def _escaped(self, out):
+        """Take the character behind a backslash, or the next line."""
+        self.pos += 1
+        if self.line[self.pos :] in (b"", b"\n", b"\r\n"):
+            self._continue()
+            return
+        out += self._here
+        self.pos += 1
+
+    def _quoted(self, mark, out):
+        """Take a quoted string, over as many lines as it has."""
+        self.pos += 1
+        while True:
+            c = self._here
+            if c == mark:
+                self.pos += 1
+                return
+            if not c:
+                if not self._continue():
+                    raise self.error("EOF with unterminated " + mark.decode())
+            elif c == b"\\" and mark == b'"':
+                self._escaped(out)
+            else:
+                out += c
+                self.pos += 1
+
+
+class _Parser:
+    """Turns the commands of a file into a package."""
+
+    def __init__(self, name, text, strict):
+        self.package = Package(name)
+        self._lines = _Lines(text)
+        self._strict = strict
+        self._section = None
+
+    def parse(self):
+        while self._lines.next():
+            try:
+                self._parse_line()
+            except ParseError:
+                if self._strict:
+                    raise
+        return self.package
+
+    def _parse_line(self):
+        lines = self._lines
+        lines.skip_space()
+        while True:
+            word, end = lines.keyword()
+            if word is None or word[:1] == b"#":
+                return
+            command = _KEYWORDS.get(word)
+            if command is None:
+                raise lines.error("invalid command")
+            if command in (b"o", b"l") and self._section is None:
+                raise lines.error("option/list command found before the first section")
+            if end >= len(lines.line):
+                raise lines.error(_WITHOUT_NAME.get(command, "option without name"))
+            lines.pos = end + 1
+            self._parse_command(command)
+
+    def _parse_command(self, command):
+        if command == b"p":
+            self._name(is_package_name, True)
+            self._end()
+        elif command == b"c":
+            self._parse_config()
+        else:
+            name = self._name(is_name, True)
+            value = self._lines.word()
+            self._end()
+            if command == b"l":
+                self._section.append(name, value)
+            elif value:
+                self._section.set(name, value)
+
+    def _parse_config(self):
+        kind = self._lines.word()
+        if not kind:
+            raise self._lines.error("insufficient arguments")
+        if not is_type(kind):
+            raise self._lines.error("invalid character in type field")
+        name = self._name(is_name, False)
+        self._end()
+        section = self.package.find(name) if name else None
+        if section is None:
+            section = self.package.add(kind, name)
+        elif section.kind != kind:
+            if self._strict:
+                raise self._lines.error("section of different type overwrites prior section with same name")
+            section.kind = kind
+        self._section = section
+
+    def _name(self, is_valid, required):
+        name = self._lines.word()
+        if not name and required:
+            raise self._lines.error("insufficient arguments")
+        if name and not is_valid(name):
+            raise self._lines.error("invalid character in name field")
+        return name
+
+    def _end(self):
+        self._lines.skip_space()
+        if self._lines.word() and self._strict:
+            raise self._lines.error("too many arguments")
+
+
+def parse(name, text, strict=True):
+    """Return the Package in the bytes `text`; ParseError if it is refused, which in lenient mode nothing is."""
+    return _Parser(name, text, strict).parse()
+
+
+# Uncommitted changes, one a line: pkg.sec.opt='value' sets; before it + adds a section, - removes, @ renames,
+# ^ reorders, | adds to a list, ~ removes from a list. A line that does not fit is passed over.
+
+
+def apply_changes(package, text):
+    """Apply the uncommitted changes in the bytes `text` to the package."""
+    lines = _Lines(text)
+    while lines.next():
+        try:
+            change = _parse_change(lines)
+        except ParseError:
+            continue
+        if change is not None and change[1] == package.name:
+            _apply(package, change)
+
+
+def _parse_change(lines):
+    """Return (command, package, section, option, value), or None if the line is no change."""
+    word = lines.word()
+    if not word or lines.pos < len(lines.line):
+        return None
+    command = b"="
+    if word[:1] in (b"+", b"-", b"@", b"^", b"|", b"~"):
+        command, word = word[:1], word[1:]
+    path, equals, value = word.partition(b"=")
+    parts = path.split(b".")
+    if not 2 <= len(parts) <= 3 or not is_package_name(parts[0]) or not all(is_name(p) for p in parts[1:]):
+        return None
+    value = value if equals else None
+    if value is None and command != b"-" or value and not _is_text(value):
+        return None
+    option = parts[2] if len(parts) == 3 else None
+    if command == b"^" and option or command in (b"|", b"~") and not option or command == b"@" and not is_name(value):
+        return None
+    return command, parts[0], parts[1], option, value
+
+
+def _is_text(value):
+    return all(c >= 32 or c in b"\t\n\r" for c in value)
+
+
+def _apply(package, change):
+    command, _, name, option_name, value = change
+    section = package.find(name)
+    option = section.find(option_name) if section and option_name else None
+    if command in (b"=", b"+"):
+        _apply_set(package, section, change)
+        if command == b"+" and not option_name and package.find(name):
+            package.find(name).anonymous = True
+    elif section is None or option_name and option is None and command != b"|":
+        return
+    elif command == b"-":
+        _apply_removal(package, section, option, value)
+    elif command == b"@":
+        _apply_rename(section, option, value)
+    elif command == b"^":
+        package.sections.remove(section)
+        package.sections.insert(_leading_number(value), section)
+    elif command == b"|":
+        section.append(option_name, value)
+    elif command == b"~" and option.values is not None:
+        option.values = [v for v in option.values if v != value]
+
+
+def _apply_set(package, section, change):
+    _, _, name, option_name, value = change
+    if option_name:
+        if section is None:
+            return
+        if value:
+            section.set(option_name, value)
+        elif section.find(option_name):
+            section.options.remove(section.find(option_name))
+    elif not value:
+        if section is not None:
+            package.sections.remove(section)
+    elif is_type(value):
+        if section is None:
+            package.add(value, name).anonymous = False
+        else:
+            section.kind = value
+
+
+def _apply_removal(package, section, option, value):
+    if option is None:
+        package.sections.remove(section)
+    elif value and option.values is not None:
+        index = _leading_number(value)
+        if index < len(option.values):
+            del option.values[index]
+    else:
+        section.options.remove(option)
+
+
+def _apply_rename(section, option, value):
+    if option is None:
+        section.name = value
+        section.anonymous = False
+    else:
+        option.name = value
+
+
+def _leading_number(text):
+    """Return the decimal number that the bytes begin with, or 0."""
+    digits = b""
+    for c in text:
+        if not 0x30 <= c <= 0x39:
+            break
+        digits += bytes((c,))
+    return int(digits or b"0")
+
+
+def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY):
+    """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
+    package = parse(name.encode(), system.files.read_file(directory + "/" + name), strict)
+    try:
+        changes = system.files.read_file(saved + "/" + name)
+    except OSError:
+        return package
+    apply_changes(package, changes)
+    return package
+
+
+def main(arguments):
+    """`[-S] [-c DIR] [-t SAVEDIR] show PACKAGE`, as the command `uci -X` would; returns the exit status."""
+    strict, directory, saved = True, CONFIG_DIRECTORY, SAVE_DIRECTORY
+    arguments = list(arguments)
+    while arguments and arguments[0] in ("-S", "-c", "-t"):
+        option = arguments.pop(0)
+        if option == "-S":
+            strict = False
+        elif option == "-c" and arguments:
+            directory = arguments.pop(0)
+        elif arguments:
+            saved = arguments.pop(0)
+    if len(arguments) != 2 or arguments[0] != "show":
+        system.process.write_line("usage: uci [-S] [-c DIR] [-t SAVEDIR] show PACKAGE")
+        return 1
+    try:
+        package = load(arguments[1], strict, directory, saved)
+    except ParseError as e:
+        system.process.write_line("uci: %s" % e)
+        return 1
+    except OSError:
+        system.process.write_line("uci: Entry not found")
+        return 1
+    system.files.write(1, package.show())
+    return 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.exit(main(sys.argv[1:]))
