@@ -201,3 +201,25 @@ def connected(**how):
     assert b.got and a.got, "the pair does not connect"
     del a.got[:], b.got[:], a.sent[:], b.sent[:]
     return world, a, b, peer_b, peer_a
+
+
+PACKET = ipv4(A4, B4, b"hello")
+BACK = ipv4(B4, A4, b"world")
+
+
+def types(node):
+    """The types of the messages that the node has sent; transport ones without data as 'k'."""
+    return ["k" if m[0] == 4 and len(m) == 32 else m[0] for m, *_ in node.sent]
+
+
+def indices(node):
+    """Check that the node's index table holds just what its peers use."""
+    used = 0
+    peer = node.device.first
+    while peer is not None:
+        slots = [k for k in peer.keypairs if k.index is not None]
+        assert sorted(map(id, slots)) == sorted(id(k) for k in (peer.current, peer.previous, peer.next) if k)
+        used += len(slots) + (peer.handshake_index is not None)
+        peer = peer.after
+    assert node.tables.indices.used == used
+    return used

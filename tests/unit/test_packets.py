@@ -1,0 +1,144 @@
+"""What becomes of packets: inner checks, padding, ECN, unreachable destinations."""
+
+from wgembed.protocol import drops
+from world import A4, A6, B4, B6, PACKET, World, connected, ipv4, ipv6, pair
+
+# Inner packets
+
+
+def open_at_b(world, a, b, inner):
+    """Seal any bytes at a and hand the message to b."""
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    arena = a.device.arena
+    start = arena.packets[0]
+    arena.buffer[start : start + len(inner)] = inner
+    arena.lengths[0] = len(inner)
+    a.device._send_run(world.now, a.device.first, 0, 1)
+    world.filter = None
+    b.receive(held[0], a.addr)
+
+
+def test_inner_packets_are_checked():
+    world, a, b, peer_b, peer_a = connected()
+    short4 = bytearray(PACKET)
+    short4[3] = 19
+    long4 = bytearray(PACKET)
+    long4[3] = 200
+    long6 = bytearray(ipv6(A6, B6, b"x"))
+    long6[5] = 250
+    for inner, reason in (
+        (b"\x00" * 40, drops.RX_INNER_TYPE),
+        (b"\x55" * 40, drops.RX_INNER_TYPE),
+        (b"\x45", drops.RX_INNER_SIZE),
+        (bytes(short4), drops.RX_INNER_SIZE),
+        (bytes(long4), drops.RX_INNER_SIZE),
+        (b"\x60" + bytes(15), drops.RX_INNER_SIZE),
+        (bytes(long6), drops.RX_INNER_SIZE),
+        (ipv4(B4, A4, b""), drops.RX_INNER_SOURCE),
+        (ipv4(b"\x08\x08\x08\x08", B4, b""), drops.RX_INNER_SOURCE),
+        (ipv6(B6, A6, b""), drops.RX_INNER_SOURCE),
+    ):
+        before = b.drop(reason)
+        open_at_b(world, a, b, inner)
+        assert b.drop(reason) == before + 1, inner
+        assert b.got == []
+
+
+def test_the_batch_is_checked_packet_by_packet():
+    """A trusted source before it does not let a foreign one through."""
+    world, a, b, peer_b, peer_a = connected()
+    c_allowed = ipv4(b"\x0a\0\0\7", B4, b"spoof")
+    batch = [PACKET, c_allowed, PACKET, ipv6(A6, B6, b"6"), ipv6(B6, B6, b"spoof"), ipv6(A6, B6, b"6")]
+    arena = a.device.arena
+    for slot, packet in enumerate(batch):
+        start = arena.packets[slot]
+        arena.buffer[start : start + len(packet)] = packet
+        arena.lengths[slot] = len(packet)
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    a.device._send_run(world.now, peer_b, 0, len(batch))
+    stride = max(map(len, held))
+    held.sort(key=len, reverse=True)
+    for datagram in held:
+        b.receive_run(datagram, stride, a.addr)
+    assert sorted(b.got) == sorted([PACKET, PACKET, ipv6(A6, B6, b"6"), ipv6(A6, B6, b"6")])
+    assert b.drop(drops.RX_INNER_SOURCE) == 2
+
+
+def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():
+    """The 16 bytes from a good IPv4 source on, spelt again as an IPv6 source, are not known to be good."""
+    world, a, b, peer_b, peer_a = connected()
+    four = ipv4(A4, B4, b"payload!")
+    six = ipv6(four[12:28], B6, b"")
+    batch = [four + bytes(len(six) - len(four)), six]
+    arena = a.device.arena
+    for slot, packet in enumerate(batch):
+        arena.buffer[arena.packets[slot] : arena.packets[slot] + len(packet)] = packet
+        arena.lengths[slot] = len(packet)
+    world.filter = lambda source, destination, datagram: []
+    a.device._send_run(world.now, peer_b, 0, 2)
+    b.receive_run(a.sent[0][0] + a.sent[1][0], len(a.sent[0][0]), a.addr)
+    assert b.got == [four] and b.drop(drops.RX_INNER_SOURCE) == 1
+
+
+def test_a_peer_cannot_use_the_prefix_of_another():
+    """Lookup is over all peers: a per-peer check would let b's own, wider prefix cover c's address."""
+    world = World()
+    hub, b, c = world.node("hub"), world.node("b"), world.node("c")
+    hub.add(b, ((b"\x0a\0\0\0", 8),), endpoint=False)
+    hub.add(c, ((b"\x0a\0\0\3", 32),), endpoint=False)
+    b.add(hub, ((bytes(4), 0),))
+    b.transmit(ipv4(b"\x0a\0\0\3", b"\x0a\0\0\1", b"spoof"))
+    assert hub.got == [] and hub.drop(drops.RX_INNER_SOURCE) == 1
+    b.transmit(ipv4(b"\x0a\0\0\2", b"\x0a\0\0\1", b"fine"))
+    assert len(hub.got) == 1
+
+
+def test_padding_never_exceeds_the_mtu():
+    world, a, b, peer_b, peer_a = connected()
+    for mtu in (576, 1420, 1421, 1431):
+        a.device.mtu = mtu
+        for size in (1, 15, 16, 17, mtu - 40, mtu - 21, mtu - 20):
+            del a.sent[:], b.got[:]
+            packet = ipv4(A4, B4, b"p" * size)
+            a.transmit(packet)
+            inner = len(a.sent[0][0]) - 32
+            assert inner <= max(mtu, len(packet)) and (inner % 16 == 0 or inner == mtu)
+            assert b.got == [packet]
+
+
+def test_ecn_is_copied_out_and_folded_in():
+    world, a, b, peer_b, peer_a = connected()
+    a.transmit(*[ipv4(A4, B4, b"x", tos) for tos in (0, 1, 1, 2, 3, 0xFC)])
+    assert [tos for *_, tos in a.sent] == [0, 1, 1, 2, 2, 0]
+    del a.sent[:], b.got[:]
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(ipv4(A4, B4, b"x", 2), ipv4(A4, B4, b"x", 0))
+    b.receive(a.sent[0][0], a.addr, tos=3)
+    b.receive(a.sent[1][0], a.addr, tos=3)
+    assert len(b.got) == 1 and b.got[0][1] == 3 and b.drop(drops.RX_ECN) == 1
+
+
+def test_handshakes_carry_their_dscp_and_data_does_not():
+    world, a, b, *_ = pair()
+    a.transmit(PACKET)
+    assert [tos for *_, tos in a.sent] == [0x88, 0] and b.sent[0][3] == 0x88
+
+
+# Unreachable
+
+
+def test_unreachable_without_peer_or_endpoint():
+    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    a.transmit(ipv4(A4, b"\x0a\0\0\x09", b"nobody"))
+    assert a.got[0][20:22] == b"\3\1" and a.drop(drops.TX_NO_PEER) == 1
+    b.transmit(ipv6(B6, A6, b"no endpoint"))
+    assert b.got[0][40:42] == b"\1\3" and b.drop(drops.TX_NO_ENDPOINT) == 1
+    assert a.sent == [] and b.sent == []
+
+
+def test_not_ip_is_dropped():
+    world, a, *_ = pair()
+    a.transmit(b"\0" * 30, b"\x45\0", b"\x60" + bytes(20))
+    assert a.drop(drops.TX_NOT_IP) == 3 and a.got == [] and a.sent == []
