@@ -77,11 +77,12 @@ class Device:
         clamped = bytearray(32)
         if any(private):
             noise.clamp(clamped, private)
-        if crypto.equal(clamped, self.identity.private):
+        unchanged = crypto.equal(clamped, self.identity.private)
+        crypto.memzero(clamped)
+        if unchanged:
             return
         self.identity.set(private)
         self.checker.set_identity(self.identity.public)
-        crypto.memzero(clamped)
         own = self._by_key.get(self.identity.public)
         if own is not None:
             self.remove_peer(own)

@@ -20,6 +20,14 @@ close = os.close
 read = os.read
 
 
+def read_ready(fd, size):
+    """Read at most `size` bytes of what is there: b"" at the end, None when there is nothing yet."""
+    try:
+        return os.read(fd, size)
+    except BlockingIOError:
+        return None
+
+
 def open_device(path):
     """Open a device for reading and writing, never blocking."""
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -17,6 +17,8 @@ try:
 except ImportError:
     import os
 
+_MANY = 256  # more descriptors than the daemon ever has
+
 SIGHUP = signal.SIGHUP
 SIGINT = signal.SIGINT
 SIGIO = signal.SIGIO
@@ -63,4 +65,38 @@ def write_line(text):
     try:
         os.write(2, text.encode() + b"\n")
     except OSError:
+        return
+
+
+def spawn(function):
+    """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        os.set_blocking(read, False)
+        return pid, read
+    status = 1
+    try:
+        # The tunnel device must not outlive the daemon in a child that waits for a name server.
+        os.closerange(3, write)
+        os.closerange(write + 1, _MANY)
+        signal.set_wakeup_fd(-1)
+        for number in (SIGHUP, SIGINT, SIGIO, SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.write(write, function())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def end(pid):
+    """Kill the child process, if it still runs, and forget it."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
         return

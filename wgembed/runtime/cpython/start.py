@@ -47,5 +47,8 @@ def _module_folders():
     from importlib.util import find_spec
 
     for module in ("wgembed", "nacl", "_cffi_backend"):
-        folder = find_spec(module).origin.rpartition("/")[0]
+        spec = find_spec(module)
+        if spec is None:
+            raise ImportError("no module named '%s'" % module)
+        folder = spec.origin.rpartition("/")[0]
         yield folder if module.startswith("_") else folder.rpartition("/")[0]

@@ -191,3 +191,12 @@ def format_ip(packed):
 def link_index(name):
     """Return the number of the interface; OSError if there is none of that name."""
     return socket.if_nametoindex(name)
+
+
+def look_up(name):
+    """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
+    try:
+        found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM)
+    except OSError:
+        return []
+    return [parse_ip(addr[0].partition("%")[0]) for _, _, _, _, addr in found]

@@ -29,6 +29,15 @@ def read(fd, size):
     return bytes(memoryview(buf)[: libc.check(libc.read(fd, buf, size))])
 
 
+def read_ready(fd, size):
+    """Read at most `size` bytes of what is there: b"" at the end, None when there is nothing yet."""
+    buf = bytearray(size)
+    taken = libc.read(fd, buf, size)
+    if taken < 0 and libc.errno() == abi.EAGAIN:
+        return None
+    return bytes(memoryview(buf)[: libc.check(taken)])
+
+
 def open_device(path):
     """Open a device for reading and writing, never blocking."""
     return libc.check(libc.open_(path, abi.O_RDWR | abi.O_NONBLOCK | abi.O_CLOEXEC, 0))

@@ -3,10 +3,11 @@
 from struct import pack
 
 from .. import abi
-from . import libc
+from . import files, libc
 
 _umask = libc.func("I", "umask", "I")
 _KIND = abi.SOCK_STREAM | abi.O_CLOEXEC | abi.O_NONBLOCK
+_received = files.alloc("B", 4096)  # what any stream is read into
 
 
 def _address(path):
@@ -49,11 +50,10 @@ class Stream:
 
     def receive(self, size):
         """Return at most `size` bytes, b"" at the end, or None when there is nothing yet."""
-        buf = bytearray(size)
-        taken = libc.recv(self.fd, buf, size, abi.MSG_DONTWAIT)
+        taken = libc.recv(self.fd, _received, min(size, len(_received)), abi.MSG_DONTWAIT)
         if taken < 0:
             return None if libc.errno() == abi.EAGAIN else b""
-        return bytes(memoryview(buf)[:taken])
+        return bytes(memoryview(_received)[:taken])
 
     def send(self, data):
         """Send what fits; returns how many bytes, or -1 when the other end is gone."""

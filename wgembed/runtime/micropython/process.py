@@ -18,6 +18,15 @@ _sigaddset = libc.func("i", "sigaddset", "Pi")
 _sigprocmask = libc.func("i", "sigprocmask", "iPP")
 _signalfd = libc.func("i", "signalfd", "iPi")
 _signal = libc.func("P", "signal", "iP")
+_fork = libc.func("i", "fork", "")
+_pipe2 = libc.func("i", "pipe2", "Pi")
+_kill = libc.func("i", "kill", "ii")
+_waitpid = libc.func("i", "waitpid", "iPi")
+_exit = libc.func("v", "_exit", "i")
+_F_SETFL = 4
+_MANY = 256  # more descriptors than the daemon ever has
+_SIG_SETMASK = 3 if abi.MIPS else 2
+_SIGKILL = 9
 _SIGPIPE = 13
 _SIG_IGN = 1
 
@@ -65,3 +74,40 @@ def name_process():
     except OSError:
         return
 
+
+
+def pipe():
+    """Return the two ends of a new pipe: to read from, to write to."""
+    ends = bytearray(8)
+    libc.check(_pipe2(ends, abi.O_CLOEXEC))
+    return ends[0] | ends[3], ends[4] | ends[7]  # small numbers, of either byte order
+
+
+def spawn(function):
+    """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
+    read, write = pipe()
+    pid = libc.check(_fork())
+    if pid:
+        libc.close(write)
+        libc.fcntl(read, _F_SETFL, abi.O_NONBLOCK)
+        return pid, read
+    status = 1
+    try:
+        # The tunnel device must not outlive the daemon in a child that waits for a name server.
+        for fd in range(3, _MANY):
+            if fd != write:
+                libc.close(fd)
+        mask = bytearray(_SIGSET_SIZE)
+        _sigemptyset(mask)
+        _sigprocmask(_SIG_SETMASK, mask, 0)
+        data = function()
+        libc.write(write, data, len(data))
+        status = 0
+    finally:
+        _exit(status)
+
+
+def end(pid):
+    """Kill the child process, if it still runs, and forget it."""
+    _kill(pid, _SIGKILL)
+    _waitpid(pid, 0, 0)

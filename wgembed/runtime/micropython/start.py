@@ -5,7 +5,6 @@ from . import files, libc, process
 
 _fork = libc.func("i", "fork", "")
 _setsid = libc.func("i", "setsid", "")
-_pipe = libc.func("i", "pipe", "P")
 _dup2 = libc.func("i", "dup2", "ii")
 _waitpid = libc.func("i", "waitpid", "iPi")
 _exit = libc.func("v", "_exit", "i")
@@ -19,9 +18,7 @@ def daemon(name, foreground, serve):
     process.name_process()
     if foreground:
         return serve(name, lambda: None)
-    ends = bytearray(8)
-    libc.check(_pipe(ends))
-    read, write = ends[0] | ends[3], ends[4] | ends[7]  # small numbers, of either byte order
+    read, write = process.pipe()
     child = libc.check(_fork())
     if child == 0:
         _setsid()

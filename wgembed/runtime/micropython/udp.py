@@ -19,11 +19,16 @@ _NAMELEN = _WORD
 _CONTROLLEN = 5 * _WORD
 _CMSG_HEADER = (_WORD + 8 + _WORD - 1) // _WORD * _WORD
 _CONTROL_SIZE = 128
+_ADDRINFO_ADDR = (5 * 4 + _WORD - 1) // _WORD * _WORD
+_ADDRINFO_NEXT = _ADDRINFO_ADDR + 2 * _WORD
+_ADDRINFO_SIZE = _ADDRINFO_NEXT + _WORD
 _BIG_ENDIAN = pack("H", 1) == b"\0\1"
 
 _inet_pton = libc.func("i", "inet_pton", "isP")
 _inet_ntop = libc.func("P", "inet_ntop", "iPPI")
 _if_nametoindex = libc.func("I", "if_nametoindex", "s")
+
+_getaddrinfo = libc.func("i", "getaddrinfo", "sPPP")
 
 _errno = libc.errno
 _sendmsg = libc.sendmsg
@@ -276,3 +281,21 @@ def link_index(name):
     if not index:
         raise OSError(_errno())
     return index
+
+
+def look_up(name):
+    """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
+    hints = bytearray(48)
+    pack_into("iii", hints, 0, 0, 0, abi.SOCK_DGRAM)
+    result = bytearray(_WORD)
+    if "\0" in name or _getaddrinfo(name, 0, hints, result):
+        return []
+    found = []
+    entry = unpack_from("P", result)[0]
+    while entry:
+        # struct addrinfo: four ints, the length of the address, pointers to it, to a name and to the next entry
+        info = uctypes.bytes_at(entry, _ADDRINFO_SIZE)
+        addr, entry = unpack_from("P", info, _ADDRINFO_ADDR)[0], unpack_from("P", info, _ADDRINFO_NEXT)[0]
+        family = unpack_from("H", uctypes.bytes_at(addr, 2))[0]
+        found.append(uctypes.bytes_at(addr + 4, 4) if family == abi.AF_INET else uctypes.bytes_at(addr + 8, 16))
+    return found

@@ -1,0 +1,124 @@
+"""Addresses, routes and rules by the shim, as `ip` sees them afterwards; on CPython and on MicroPython."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import debian
+from lab.need import need
+
+ROOT = Path(__file__).parents[2]
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+from wgembed.runtime import abi, system
+from wgembed.runtime.address import parse_ip
+from wgembed.runtime.rtnetlink import Route, RtNetlink
+
+ip = RtNetlink()
+index = system.udp.link_index("eth")
+{body}
+print("done")
+"""
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def script(request, namespace, tmp_path):
+    """A function that runs Python lines in a namespace with a link `eth`, and returns what they print."""
+    command = [sys.executable] if request.param == "cpython" else [*need(debian.micropython), "-X", "heapsize=1M"]
+    namespace.ip("link", "add", "eth", "type", "veth", "peer", "name", "far")
+    namespace.ip("link", "set", "far", "up")
+
+    def run(body):
+        file = tmp_path / "script.py"
+        file.write_text(SCRIPT.format(root=str(ROOT), body=body))
+        code, told = namespace.run(*command, str(file), check=False)
+        assert code == 0 and told.endswith("done\n"), told
+        return told[: -len("done\n")]
+
+    return run
+
+
+def test_link(script, namespace):
+    script("ip.set_link(index, up=True, mtu=1400)")
+    told = namespace.ip("link", "show", "eth")
+    assert "mtu 1400" in told and ",UP" in told
+    script("ip.set_link(index, up=False)")
+    told = namespace.ip("link", "show", "eth")
+    assert "mtu 1400" in told and ",UP" not in told
+
+
+def test_addresses(script, namespace):
+    told = script(
+        "ip.set_link(index, up=True)\n"
+        "for a, n in (('10.1.2.3', 24), ('fd01::2', 64)):\n"
+        "    ip.add_address(index, parse_ip(a), n)\n"
+        "    ip.add_address(index, parse_ip(a), n)\n"
+        "print((parse_ip('10.1.2.3'), 24) in ip.addresses(index), (parse_ip('fd01::2'), 64) in ip.addresses(index))\n"
+    )
+    assert told == "True True\n"
+    told = namespace.ip("addr", "show", "dev", "eth")
+    assert "inet 10.1.2.3/24" in told and "inet6 fd01::2/64" in told and "tentative" not in told.split("fd01::2")[1][:60]
+    script("ip.remove_address(index, parse_ip('10.1.2.3'), 24)\nip.remove_address(index, parse_ip('fd01::2'), 64)")
+    told = namespace.ip("addr", "show", "dev", "eth")
+    assert "10.1.2.3" not in told and "fd01::2" not in told
+
+
+def test_errors_have_the_kernels_number(script):
+    told = script(
+        "for call in (lambda: ip.remove_address(index, parse_ip('10.9.9.9'), 24),\n"
+        "             lambda: ip.set_link(9999, up=True),\n"
+        "             lambda: ip.remove_route(Route(parse_ip('10.8.0.0'), 16, index))):\n"
+        "    try:\n"
+        "        call()\n"
+        "        print('no error')\n"
+        "    except OSError as e:\n"
+        "        print(e.errno)\n"
+    )
+    assert told == "99\n19\n3\n"
+
+
+def test_routes(script, namespace):
+    script(
+        "ip.set_link(index, up=True)\n"
+        "ip.add_address(index, parse_ip('10.1.2.3'), 24)\n"
+        "ip.add_address(index, parse_ip('fd01::2'), 64)\n"
+        "ip.add_route(Route(parse_ip('10.5.0.0'), 16, index, metric=7))\n"
+        "ip.add_route(Route(parse_ip('10.6.0.0'), 16, index, gateway=parse_ip('10.1.2.1'), table=300))\n"
+        "ip.add_route(Route(parse_ip('fd05::'), 32, index, metric=9))\n"
+        "ip.add_route(Route(parse_ip('0.0.0.0'), 0, index, table=51820))\n"
+    )
+    assert "metric 7" in namespace.ip("route", "show", "10.5.0.0/16")
+    assert "via 10.1.2.1 dev eth" in namespace.ip("route", "show", "table", "300")
+    assert "metric 9" in namespace.ip("-6", "route", "show", "fd05::/32")
+    assert "default dev eth" in namespace.ip("route", "show", "table", "51820")
+    told = script(
+        "wanted = Route(parse_ip('10.5.0.0'), 16, index, metric=7)\n"
+        "print(wanted in ip.routes(abi.AF_INET))\n"
+        "print(Route(parse_ip('fd05::'), 32, index, metric=9) in ip.routes(abi.AF_INET6))\n"
+        "print(ip.route_to(parse_ip('10.5.6.7')).index == index, ip.route_to(parse_ip('fd01::9')).index == index)\n"
+        "ip.remove_route(wanted)\n"
+        "print(wanted in ip.routes(abi.AF_INET))\n"
+    )
+    assert told == "True\nTrue\nTrue True\nFalse\n"
+    assert namespace.ip("route", "show", "10.5.0.0/16") == ""
+
+
+def test_rules(script, namespace):
+    script(
+        "for family in (abi.AF_INET, abi.AF_INET6):\n"
+        "    ip.add_rule(family, 51820, mark=0xca6c, inverted=True)\n"
+        "    ip.add_rule(family, 254, suppress_length=0)\n"
+    )
+    for family in ("-4", "-6"):
+        told = namespace.ip(family, "rule", "show")
+        assert "not from all fwmark 0xca6c lookup 51820" in told and "lookup main suppress_prefixlength 0" in told
+    script(
+        "for family in (abi.AF_INET, abi.AF_INET6):\n"
+        "    ip.remove_rule(family, 51820, mark=0xca6c, inverted=True)\n"
+        "    ip.remove_rule(family, 254, suppress_length=0)\n"
+    )
+    for family in ("-4", "-6"):
+        assert "51820" not in namespace.ip(family, "rule", "show") and "suppress" not in namespace.ip(family, "rule", "show")
