@@ -33,13 +33,19 @@ from .constants import (
     REKEY_TIMEOUT_JITTER_MAX,
 )
 
-_draw = bytearray(2)
+# Drawn for a hundred timers at once: one of them starts with nearly every batch of packets.
+_drawn = bytearray(200)
+_used = len(_drawn)
 
 
 def jitter():
     """Return 0 to 333 ms, at random."""
-    crypto.random_fill(_draw)
-    return (_draw[0] << 8 | _draw[1]) % (REKEY_TIMEOUT_JITTER_MAX + 1)
+    global _used
+    if _used == len(_drawn):
+        crypto.random_fill(_drawn)
+        _used = 0
+    _used += 2
+    return (_drawn[_used - 2] << 8 | _drawn[_used - 1]) % (REKEY_TIMEOUT_JITTER_MAX + 1)
 
 
 class Timers:
