@@ -3,7 +3,6 @@
 import sys
 
 from . import __version__
-from .runtime import system
 
 USAGE = """\
 usage: wgembed [-f|--foreground] INTERFACE
@@ -14,11 +13,22 @@ wgembed INTERFACE makes a WireGuard interface and serves it in the background, w
 It is set up with wg(8) and ip(8). wgembed demo shows a tunnel between two namespaces of its own.
 Environment: LOG_LEVEL (silent, error, verbose), WG_PROCESS_FOREGROUND=1, WGEMBED_MAX_PEERS.
 """
+# Made in advance: there may be no room to put it together.
+OUT_OF_MEMORY = "wgembed: out of memory; MicroPython is given more with -X heapsize=512K\n"
 
 
 def main(arguments=None):
     """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except ImportError as e:
+        sys.stderr.write("wgembed: this Python lacks what it needs: %s\n" % e)
+    except MemoryError:
+        sys.stderr.write(OUT_OF_MEMORY)
+    return 1
+
+
+def _run(arguments):
     if arguments in (["-h"], ["--help"]):
         sys.stdout.write(USAGE)
         return 0
@@ -34,6 +44,9 @@ def main(arguments=None):
     if len(names) != 1 or names[0].startswith("-"):
         sys.stderr.write(USAGE)
         return 2
+    # Not before here: what the machine lacks is told by main().
+    from .runtime import system
+
     foreground = foreground or system.files.getenv("WG_PROCESS_FOREGROUND") == "1"
     return system.start.daemon(names[0], foreground, _serve)
 

@@ -1,9 +1,9 @@
 """What the daemon costs when it is idle, configured, flooded and reloaded: memory, wake-ups, time to start.
 
-    python tests/bench/memory.py [--json FILE] [MEASUREMENT...]
+    python tests/bench/memory.py [--micropython] [--json FILE] [MEASUREMENT...]
 
-Measurements are idle, load, packets, handshakes, peers, prefixes, reloads and start; all, unless some are named. The
-budget stands beside each figure. Growth is told in KB from after a warm-up of the same kind to the end.
+Measurements are idle, load, packets, flood, peers, prefixes, reloads, handshake and start; all, unless some are named.
+The budget stands beside each figure. Growth is told in KB from after a warm-up of the same kind to the end.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -24,11 +25,11 @@ from lab import net, peers, traffic, wire  # noqa: E402
 
 PACKETS = 1_000_000
 HANDSHAKES = 100_000
-PEERS = 1_000
 PREFIXES = 10_000
 CONFIGURATIONS = 3
 RELOADS = 1_000
 STARTS = 10
+SINGLE_HANDSHAKES = 20
 IDLE_SECONDS = 5
 # The last keepalive, and a handshake that was not needed, are over after this.
 QUIET_AFTER = 16
@@ -36,6 +37,23 @@ QUIET_AFTER = 16
 # Set once this process has a directory for control sockets to itself: the kernel wakes every daemon whenever
 # another one of the machine makes or removes its socket.
 ALONE = "WGEMBED_BENCH_ALONE"
+
+
+@dataclass
+class Program:
+    """What is measured, its budgets, and how much of some things it is asked for."""
+
+    kind: type
+    resident: int  # MB under load
+    ready: int  # ms until the control socket is there
+    peers: int  # to be configured at once
+    capacity: int  # of the peer table then
+    changing: int  # peers that come and go with reloads
+
+
+CPYTHON = Program(peers.Wgembed, resident=12, ready=150, peers=1000, capacity=2000, changing=50)
+MICROPYTHON = Program(peers.WgembedMicropython, resident=4, ready=60, peers=16, capacity=32, changing=20)
+program = CPYTHON
 
 
 def memory(pid):
@@ -82,7 +100,7 @@ def one(**environment):
     place = net.Namespace()
     site = net.Site(place, "lo", 1)
     site.settle()
-    peer = peers.Wgembed(site, 51820)
+    peer = program.kind(site, 51820)
     peer.environment = environment
     try:
         peer.start()
@@ -100,7 +118,7 @@ def two():
         # The kernel looks for routers on every new interface: packets, and wake-ups, that are not ours.
         place.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/router_solicitations")
     sites = net.veth(*places)
-    near, far = peers.Wgembed(sites[0], 51820), peers.Wgembed(sites[1], 51821)
+    near, far = program.kind(sites[0], 51820), program.kind(sites[1], 51821)
     tunnel = peers.Tunnel(near, far)
     try:
         tunnel.start([near, far])
@@ -149,7 +167,7 @@ def idle(report):
         before = switches(tunnel.far.pid)
         time.sleep(IDLE_SECONDS)
         report.add(f"wake-ups in {IDLE_SECONDS} s, a peer, idle", switches(tunnel.far.pid) - before, "", 0)
-        report.memory("one peer, idle", tunnel.far.pid, 12)
+        report.memory("one peer, idle", tunnel.far.pid, program.resident)
 
 
 def load(report):
@@ -157,8 +175,8 @@ def load(report):
         near, far = tunnel.near, tunnel.far
         end = traffic.iperf(near.place, far.place, tunnel.inside(far), "-C", "cubic", "-t", "10")
         report.add("carried under load", end["sum_received"]["bits_per_second"] / 1e6, "Mbit/s")
-        report.memory("one peer, after 10 s of TCP, receiver", far.pid, 12)
-        report.memory("one peer, after 10 s of TCP, sender", near.pid, 12)
+        report.memory("one peer, after 10 s of TCP, receiver", far.pid, program.resident)
+        report.memory("one peer, after 10 s of TCP, sender", near.pid, program.resident)
 
 
 def _blast(tunnel, count):
@@ -199,7 +217,7 @@ def lost(peer):
     return sum(int(line.split()[-1]) for line in peer.place.run("cat", "/proc/net/udp")[1].splitlines()[1:])
 
 
-def handshakes(report):
+def flood(report):
     with two() as tunnel:
         near, far = tunnel.near, tunnel.far
         messages = wire.anonymous_initiations(far.public)
@@ -210,7 +228,7 @@ def handshakes(report):
             sender.connect(target)
             sender.setblocking(False)
 
-        def flood(count):
+        def send(count):
             """Send until the daemon has taken `count`; returns how many it answered with a cookie."""
             answered = sent = 0
             before = lost(far)
@@ -226,9 +244,9 @@ def handshakes(report):
                                 answered += 1
             return answered
 
-        flood(HANDSHAKES // 10)
+        send(HANDSHAKES // 10)
         before = memory(far.pid)[0]
-        answered = flood(HANDSHAKES)
+        answered = send(HANDSHAKES)
         after = memory(far.pid)[0]
         for sender in senders:
             sender.close()
@@ -243,21 +261,24 @@ def _keys(count):
 
 def configure(report):
     grown, took = zip(*(_configure() for _ in range(CONFIGURATIONS)), strict=True)
-    report.add(f"memory per configured peer ({PEERS:,}, one prefix and an endpoint each)", max(grown) / PEERS, "KB", 5)
-    report.add(f"`wg setconf` of {PEERS:,} peers, median of {CONFIGURATIONS}", statistics.median(took), "s", 0.5)
+    count = program.peers
+    report.add(f"memory per configured peer ({count:,}, one prefix and an endpoint each)", max(grown) / count, "KB", 5)
+    report.add(f"`wg setconf` of {count:,} peers, median of {CONFIGURATIONS}", statistics.median(took), "s", 0.5)
 
 
 def _configure():
     """The growth in KB and the time for a new daemon that is given its peers."""
-    with one(WGEMBED_MAX_PEERS="2000") as peer:
+    with one(WGEMBED_MAX_PEERS=str(program.capacity)) as peer:
         head = ["[Interface]", f"PrivateKey = {base64.b64encode(peer.private).decode()}", "ListenPort = 51820"]
-        peer.load("\n".join(head) + "\n")
-        peer.raise_()
-        before = memory(peer.pid)[0]
-        text = head
-        for n, key in enumerate(_keys(PEERS)):
+        text = list(head)
+        for n, key in enumerate(_keys(program.peers)):
             text += ["[Peer]", f"PublicKey = {base64.b64encode(key).decode()}",
                      f"AllowedIPs = 10.{n >> 8}.{n & 255}.1/32", f"Endpoint = 192.0.2.2:{n + 1}"]  # fmt: skip
+        # One of them first, and gone again: the code for it is no peer's.
+        peer.load("\n".join(text[: len(head) + 4]) + "\n")
+        peer.raise_()
+        peer.load("\n".join(head) + "\n")
+        before = memory(peer.pid)[0]
         begin = time.perf_counter()
         peer.load("\n".join(text) + "\n")
         took = time.perf_counter() - begin
@@ -294,7 +315,7 @@ def reloads(report):
     with two() as tunnel:
         near, far = tunnel.near, tunnel.far
         control = Control(far)
-        keys = [key.hex() for key in _keys(50)]
+        keys = [key.hex() for key in _keys(program.changing)]
 
         def reload(number):
             """What `wg syncconf` sends: peers that went, that came, and that stayed and changed."""
@@ -321,6 +342,25 @@ def reloads(report):
     report.add(f"growth over {RELOADS:,} reloads", after - before, "KB", 0)
 
 
+def handshake(report):
+    """From an initiation to the response: what one handshake costs one end, the wire included."""
+    took = []
+    with two() as tunnel, tunnel.near.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        near, far = tunnel.near, tunnel.far
+        near.stop()
+        sender.settimeout(5)
+        sender.connect((far.site.outer[4], far.port))
+        for _ in range(SINGLE_HANDSHAKES):
+            message = wire.initiation(near.private, far.public, wire.tai64n(time.time()))
+            begin = time.perf_counter()
+            sender.send(message)
+            while len(sender.recv(256)) != wire.LENGTHS[wire.RESPONSE]:
+                pass
+            took.append((time.perf_counter() - begin) * 1000)
+            time.sleep(0.05)
+    report.add(f"answer to an initiation, median of {SINGLE_HANDSHAKES}", statistics.median(took), "ms", 5)
+
+
 def start(report):
     """From the command to the control socket: `wgembed NAME` comes back when it is there."""
     took = []
@@ -329,7 +369,7 @@ def start(report):
         for _ in range(STARTS):
             name = net.unique("m")
             begin = time.perf_counter()
-            child = place.spawn(*peers.Wgembed.command(), name)
+            child = place.spawn(*program.kind.command(), name)
             path = peers.SOCKETS / f"{name}.sock"
             while not path.exists():
                 time.sleep(0.001)
@@ -337,24 +377,27 @@ def start(report):
             child.stop()
     finally:
         place.close()
-    report.add(f"start to ready, median of {STARTS}", statistics.median(took), "ms", 150)
+    report.add(f"start to ready, median of {STARTS}", statistics.median(took), "ms", program.ready)
 
 
 MEASUREMENTS = {
-    "idle": idle, "load": load, "packets": packets, "handshakes": handshakes, "peers": configure, "prefixes": prefixes,
-    "reloads": reloads, "start": start,
+    "idle": idle, "load": load, "packets": packets, "flood": flood, "peers": configure, "prefixes": prefixes,
+    "reloads": reloads, "handshake": handshake, "start": start,
 }  # fmt: skip
 
 
 def main():
+    global program
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--micropython", action="store_true", help="measure the daemon under MicroPython")
     parser.add_argument("--json", type=Path)
     parser.add_argument("measurements", nargs="*", metavar="MEASUREMENT")
     options = parser.parse_args()
     unknown = set(options.measurements) - set(MEASUREMENTS)
     if unknown:
         parser.error(f"no measurement: {', '.join(sorted(unknown))}")
-    peers.Wgembed.prepare()
+    program = MICROPYTHON if options.micropython else CPYTHON
+    program.kind.prepare()
     if os.environ.get(ALONE) != "1":
         os.execvpe("unshare", ["unshare", "--mount", sys.executable, *sys.argv], dict(os.environ, **{ALONE: "1"}))
     peers.SOCKETS.mkdir(exist_ok=True)

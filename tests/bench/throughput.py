@@ -17,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lab import net, peers, traffic  # noqa: E402
 
-PROGRAMS = {kind.name: kind for kind in (peers.WireguardGo, peers.WireguardGoSid, peers.Wgembed)}
+PROGRAMS = {kind.name: kind for kind in (peers.WireguardGo, peers.WireguardGoSid, peers.Wgembed,
+                                            peers.WgembedMicropython)}
 TICK = os.sysconf("SC_CLK_TCK")
 
 

@@ -1,4 +1,4 @@
-"""The daemon as a program: how it starts, what it says, when it ends."""
+"""The daemon as a program, on both runtimes: how it starts, what it says, when it ends."""
 
 import os
 import signal
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import net
+from lab import micropython, net
+from lab.need import need
 
 SOCKETS = Path("/var/run/wireguard")
 COMMAND = [sys.executable, "-m", "wgembed"]
@@ -40,10 +41,15 @@ def name():
     return net.unique("d")
 
 
+@pytest.fixture(params=["cpython", "micropython"])
+def command(request):
+    return COMMAND if request.param == "cpython" else need(micropython.command)
+
+
 @pytest.fixture
-def daemon(namespace, name):
+def daemon(namespace, name, command):
     """A daemon in the foreground, telling everything."""
-    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
+    child = namespace.spawn(*command, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
     child.expect("ready", 10)
     return child
 
@@ -57,15 +63,16 @@ def find(name):
     """The pid of the background daemon for the interface."""
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if command.read_bytes().endswith(b"lean.py\0" + name.encode() + b"\0"):
+            is_daemon = command.with_name("comm").read_text() == "wgembed\n"
+            if is_daemon and command.read_bytes().endswith(b"\0" + name.encode() + b"\0"):
                 return int(command.parent.name)
         except OSError:
             continue
     return None
 
 
-def test_background(namespace, name):
-    code, told = namespace.run(*COMMAND, name)
+def test_background(namespace, name, command):
+    code, told = namespace.run(*command, name)
     assert (code, told) == (0, ""), "it comes back when the socket is there, and says nothing"
     pid = find(name)
     try:
@@ -81,8 +88,8 @@ def test_background(namespace, name):
     assert namespace.run("ip", "link", "show", name, check=False)[0] != 0
 
 
-def test_foreground_by_environment(namespace, name):
-    child = namespace.spawn(*COMMAND, name, env=dict(os.environ, WG_PROCESS_FOREGROUND="1"))
+def test_foreground_by_environment(namespace, name, command):
+    child = namespace.spawn(*command, name, env=dict(os.environ, WG_PROCESS_FOREGROUND="1"))
     net.poll(lambda: path(name).exists(), 10)
     assert child.running()
     assert find(name) == child.pid
@@ -113,57 +120,57 @@ def test_deletion_of_the_socket_ends_it(namespace, daemon, name):
     assert namespace.run("ip", "link", "show", name, check=False)[0] != 0
 
 
-def test_second_daemon_is_refused(namespace, daemon, name):
-    code, told = namespace.run(*COMMAND, name, check=False)
+def test_second_daemon_is_refused(namespace, daemon, name, command):
+    code, told = namespace.run(*command, name, check=False)
     assert code == 1 and "already served by another program" in told and "Traceback" not in told
     assert daemon.running() and ask(name, "get=1\n\n").endswith("errno=0\n\n")
 
 
-def test_interface_of_another_kind(namespace, name):
+def test_interface_of_another_kind(namespace, name, command):
     namespace.ip("link", "add", name, "type", "veth")
-    code, told = namespace.run(*COMMAND, "-f", name, check=False)
+    code, told = namespace.run(*command, "-f", name, check=False)
     assert code == 1 and "another kind" in told and "Traceback" not in told
     assert not path(name).exists()
 
 
 @pytest.mark.parametrize("bad", ["toolongforalink00", "a/b", "a b", "..", ""])
-def test_bad_names(namespace, bad):
-    code, told = namespace.run(*COMMAND, "-f", bad, check=False)
+def test_bad_names(namespace, bad, command):
+    code, told = namespace.run(*command, "-f", bad, check=False)
     assert code == 1 and "no name for an interface" in told and "Traceback" not in told
 
 
-def test_usage():
+def test_usage(command):
     for arguments in ([], ["-x"], ["-f"], ["a", "b"]):
-        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True)
         assert done.returncode == 2 and done.stderr.startswith("usage:")
-    done = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True)
+    done = subprocess.run([*command, "--version"], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("wgembed ")
 
 
-def test_stale_socket_is_replaced(namespace, name):
+def test_stale_socket_is_replaced(namespace, name, command):
     SOCKETS.mkdir(mode=0o755, exist_ok=True)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path(name)))
-    child = namespace.spawn(*COMMAND, "-f", name)
+    child = namespace.spawn(*command, "-f", name)
     net.poll(lambda: namespace.run("wg", "show", name, check=False)[0] == 0, 10)
     assert child.running()
 
 
-def test_unreachable_device_node(namespace, name):
+def test_unreachable_device_node(namespace, name, command):
     """Without /dev/net/tun: a sentence."""
     code, told = namespace.run(
-        "unshare", "-m", "sh", "-c", f"mount -t tmpfs none /dev/net && exec {' '.join(COMMAND)} -f {name}", check=False
+        "unshare", "-m", "sh", "-c", f"mount -t tmpfs none /dev/net && exec {' '.join(command)} -f {name}", check=False
     )
     assert code == 1 and "cannot open /dev/net/tun" in told and "Traceback" not in told
 
 
-def test_bad_table_size(namespace, name):
-    code, told = namespace.run("env", "WGEMBED_MAX_PEERS=0", *COMMAND, "-f", name, check=False)
+def test_bad_table_size(namespace, name, command):
+    code, told = namespace.run("env", "WGEMBED_MAX_PEERS=0", *command, "-f", name, check=False)
     assert code == 1 and "WGEMBED_MAX_PEERS" in told and "Traceback" not in told
 
 
-def test_full_table_with_the_stock_tool(namespace, name):
-    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, WGEMBED_MAX_PEERS="2"))
+def test_full_table_with_the_stock_tool(namespace, name, command):
+    child = namespace.spawn(*command, "-f", name, env=dict(os.environ, WGEMBED_MAX_PEERS="2"))
     net.poll(lambda: path(name).exists(), 10)
     keys = [namespace.run("sh", "-c", "wg genkey | wg pubkey")[1].strip() for _ in range(3)]
     for key in keys[:2]:
@@ -210,11 +217,11 @@ def test_port_is_chosen_and_told(namespace, daemon, name):
     net.poll(lambda: namespace.run("ss", "-Hlun")[1].count(f":{port} ") == 2, 5, what="the same port")
 
 
-def test_machine_without_ipv6(namespace, name):
+def test_machine_without_ipv6(namespace, name, command):
     """Others once failed to start."""
     for where in ("all", "default", "lo"):
         namespace.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{where}/disable_ipv6")
-    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
+    child = namespace.spawn(*command, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
     net.poll(lambda: path(name).exists(), 10)
     namespace.ip("link", "set", name, "up")
     child.expect("interface up", 5)

@@ -25,9 +25,12 @@ class Guests:
 
 
 class Bench:
-    """Two sites joined by a link, and a peer at each: `near` runs wgembed, `far` the other implementation."""
+    """Two sites joined by a link, and a peer at each: `near` runs wgembed, `far` the other implementation.
 
-    def __init__(self, kind, guests, mtu=1500):
+    near  the class of the near peer; by default `kind` knows
+    """
+
+    def __init__(self, kind, guests, mtu=1500, near=None):
         self._closing = ExitStack()
         if issubclass(kind, peers.Linux):
             guest = guests.get(kind.package)
@@ -36,7 +39,7 @@ class Bench:
             self.near_site, self.far_site = guest.near, guest.far
         else:
             self.near_site, self.far_site = net.veth(self._namespace(), self._namespace(), mtu=mtu)
-        self.near = peers.Wgembed(self.near_site, NEAR_PORT)
+        self.near = (near or kind.opponent or peers.Wgembed)(self.near_site, NEAR_PORT)
         self.far = kind(self.far_site, FAR_PORT)
         for peer in (self.near, self.far):
             self._closing.callback(peer.end)

@@ -52,19 +52,20 @@ def _mirror():
     raise Missing("apt has no lists of a Debian archive: run apt-get update")
 
 
-def _apt_options(suite):
+def _apt_options(suite, architecture=None):
     """Options that make apt look at `suite` alone, with lists of its own."""
-    state = cache() / "apt" / suite
+    state = cache() / "apt" / (f"{suite}-{architecture}" if architecture else suite)
     (state / "lists/partial").mkdir(parents=True, exist_ok=True)
     sources = state / "sources.list"
     sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
-    return [f"-oDir::State::lists={state}/lists", f"-oDir::Etc::sourcelist={sources}",
+    of_machine = [f"-oAPT::Architecture={architecture}", f"-oAPT::Architectures={architecture}"] if architecture else []
+    return [*of_machine, f"-oDir::State::lists={state}/lists", f"-oDir::Etc::sourcelist={sources}",
             "-oDir::Etc::sourceparts=-", "-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache=",
             "-oAPT::Sandbox::User=root"]
 
 
-def unpack(name, packages, suite=None):
-    """Unpack packages, by default of this machine's own release, and return the directory.
+def unpack(name, packages, suite=None, architecture=None):
+    """Unpack packages, by default of this machine's own release and kind, and return the directory.
 
     Packages that must agree, such as a program and its C library, go under one `name`.
     """
@@ -76,7 +77,7 @@ def unpack(name, packages, suite=None):
         fresh = root.with_name(name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
-        options = _apt_options(suite) if suite else ["-oAPT::Sandbox::User=root"]
+        options = _apt_options(suite, architecture) if suite else ["-oAPT::Sandbox::User=root"]
         if suite:
             _output("apt-get", "-q", *options, "update")
         for package in packages:

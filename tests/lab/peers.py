@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import debian, traffic, wire
+from lab import debian, micropython, traffic, wire
 from lab.need import Missing, privileges, programs
 from lab.net import CommandFailed, poll, unique
 
@@ -38,6 +38,7 @@ class Peer:
     name = "?"
     wg = ["wg"]
     started = False  # from the moment that there is something to stop
+    opponent = None  # what stands at the near end, if it is not wgembed as users run it
 
     @classmethod
     def prepare(cls):
@@ -166,6 +167,16 @@ class Wgembed(Daemon):
         return shlex.split(os.environ.get("WGEMBED_COMMAND") or default)
 
 
+class WgembedMicropython(Wgembed):
+    """This project's daemon under MicroPython, compiled."""
+
+    name = "wgembed-micropython"
+
+    @classmethod
+    def command(cls):
+        return [*micropython.command(), "-f"]
+
+
 class WireguardGo(Daemon):
     """wireguard-go as the machine's release has it."""
 
@@ -185,6 +196,13 @@ class WireguardGoSid(WireguardGo):
     @classmethod
     def command(cls):
         return [*debian.wireguard_go_sid(), "-f"]
+
+
+class WireguardGoMicropython(WireguardGo):
+    """wireguard-go against MicroPython."""
+
+    name = "wireguard-go-micropython"
+    opponent = WgembedMicropython
 
 
 class Linux(Peer):

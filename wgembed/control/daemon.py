@@ -225,8 +225,8 @@ def serve(name, ready):
     except Refusal as e:
         system.process.write_line("wgembed: %s" % e)
         return 1
-    ready()
     try:
+        ready()
         daemon.run()
     finally:
         daemon.close()

@@ -93,7 +93,10 @@ def alloc(typecode, count):
     if typecode != "B":
         return array(typecode, (0 for _ in range(count)))
     size = max(1, count)
-    return uctypes.bytearray_at(_mmap(0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0), size)
+    pointer = _mmap(0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0)
+    if pointer & 1:  # MAP_FAILED; a page begins at an even address
+        raise MemoryError
+    return uctypes.bytearray_at(pointer, size)
 
 
 def getenv(name):

@@ -1,5 +1,7 @@
 """Becoming the daemon: the interpreter is light enough to go on itself."""
 
+import gc
+
 from .. import abi
 from . import files, libc, process
 
@@ -8,6 +10,14 @@ _setsid = libc.func("i", "setsid", "")
 _dup2 = libc.func("i", "dup2", "ii")
 _waitpid = libc.func("i", "waitpid", "iPi")
 _exit = libc.func("v", "_exit", "i")
+_madvise = libc.func("i", "madvise", "LLi")
+_MADV_DONTNEED = 4
+
+# The collector runs when so many bytes were allocated, long before the heap is full: what was never touched of it is
+# not resident, however large it was made.
+_GARBAGE = 32768
+# What must be free of the heap when all is laid out: for the peers of a full table, a handshake's own needs, garbage.
+_RESERVE = 98304
 
 
 def daemon(name, foreground, serve):
@@ -16,8 +26,9 @@ def daemon(name, foreground, serve):
     serve  what the daemon does: serve(name, ready), ready() being called once the control socket is there
     """
     process.name_process()
+    gc.threshold(_GARBAGE)
     if foreground:
-        return serve(name, lambda: None)
+        return serve(name, _settle)
     read, write = process.pipe()
     child = libc.check(_fork())
     if child == 0:
@@ -31,8 +42,39 @@ def daemon(name, foreground, serve):
     return 1
 
 
+def _settle():
+    """The start is over. MemoryError if the heap is too small for what may come."""
+    gc.collect()
+    if gc.mem_free() < _RESERVE:
+        raise MemoryError
+    _drop_code()
+
+
+def _drop_code():
+    """Give back the pages of code that only the start has needed. Those needed again come again, from their files."""
+    try:
+        with open("/proc/self/smaps") as maps:
+            for start, end in _unchanged_code(maps):
+                _madvise(start, end - start, _MADV_DONTNEED)
+    except OSError:
+        return
+
+
+def _unchanged_code(maps):
+    """Yield start and end of the mappings with code from files; not where any was written to, by relocation."""
+    where = None
+    for line in maps:
+        if " r-xp " in line and "/" in line:
+            where = [int(word, 16) for word in line.split()[0].split("-")]
+        elif where and line[:10] == "Anonymous:":
+            if line.split()[1] == "0":
+                yield where
+            where = None
+
+
 def _let_go(ready):
     """Leave the terminal to who started us, and tell that we are ready."""
+    _settle()
     null = libc.open_("/dev/null", abi.O_RDWR, 0)
     _dup2(null, 0)
     if files.getenv("LOG_LEVEL") in ("", "silent"):

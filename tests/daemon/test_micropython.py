@@ -1,0 +1,122 @@
+"""The daemon under MicroPython where something is missing or scarce: one sentence and an exit status, and no surprise."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_daemon import ask, path
+
+from lab import debian, micropython, net
+from lab.need import need
+
+SONAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so.30", "libsodium.so")
+
+
+@pytest.fixture
+def name():
+    return net.unique("m")
+
+
+@pytest.fixture
+def interpreter(tmp_path):
+    """A copy of the interpreter and its libraries, to take something out of: the folder, and the command."""
+    loader, _, libraries, program = need(debian.micropython)
+    copy = tmp_path / "lib"
+    copy.mkdir()
+    for file in Path(libraries).glob("*.so*"):
+        (copy / file.name).symlink_to(file)
+    (copy / "micropython").write_bytes(Path(program).read_bytes())
+    (copy / "micropython").chmod(0o755)
+    options = need(micropython.command)
+    command = [*options[: options.index(loader)], loader, "--library-path", str(copy), str(copy / "micropython")]
+    return copy, [*command, *options[options.index("-X") :]]
+
+
+def sentence(namespace, *argv):
+    """What the daemon says that cannot start: a line on the standard error, nothing else."""
+    done = subprocess.run(namespace.command(*argv), capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("wgembed: ") and done.stderr.count("\n") == 1 and done.stderr.endswith("\n")
+    return done.stderr
+
+
+@pytest.mark.parametrize("mode", [["-f"], []], ids=["foreground", "background"])
+@pytest.mark.parametrize("heap", ["64K", "128K", "192K", "256K", "288K", "320K"])
+def test_too_small_a_heap(namespace, name, heap, mode):
+    """Too small to load, to lay out the tables, or to have something left for the work: told at the start."""
+    told = sentence(namespace, *need(lambda: micropython.command(heap)), *mode, name)
+    assert "out of memory" in told and "heapsize" in told
+    assert not path(name).exists()
+
+
+def test_no_memory_for_the_tables(namespace, name):
+    """The machine has none left: the tables that stand outside the heap cannot be mapped."""
+    limited = f'ulimit -v 40000 && exec "$@" -f {name}'
+    command = ["env", "WGEMBED_MAX_PEERS=16383", *need(lambda: micropython.command("16M"))]
+    assert "out of memory" in sentence(namespace, "sh", "-c", limited, "sh", *command)
+
+
+def test_without_libsodium(namespace, interpreter, name):
+    libraries, command = interpreter
+    for soname in SONAMES:
+        # A file in the way, for the machine's own may be found behind the folder.
+        (libraries / soname).unlink(missing_ok=True)
+        (libraries / soname).write_bytes(b"")
+    assert "libsodium.so.23" in sentence(namespace, *command, "-f", name)
+
+
+def test_without_ffi(namespace, interpreter, name):
+    """A MicroPython whose module has another name has none of this one."""
+    libraries, command = interpreter
+    program = libraries / "micropython"
+    program.write_bytes(program.read_bytes().replace(b"\0ffi\0", b"\0xxi\0"))
+    assert "ffi" in sentence(namespace, *command, "-f", name)
+
+
+def test_what_only_cpython_can(namespace):
+    assert "wgembed.demo" in sentence(namespace, *need(micropython.command), "demo")
+
+
+def resident(pid, field):
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split(f"\n{field}:")[1].split()[0])
+
+
+def test_memory_follows_the_need_and_not_the_heap(namespace, name):
+    """Of a heap of 16 MB only what is in use is resident, however much garbage there was in the meantime."""
+    child = namespace.spawn(*need(lambda: micropython.command("16M")), "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
+    child.expect("ready", 10)
+    for _ in range(500):
+        assert ask(name, "set=1\npublic_key=" + "11" * 32 + "\nallowed_ip=10.0.0.0/8\n\nget=1\n\n").endswith("errno=0\n\n")
+    assert resident(child.pid, "RssAnon") < 1024
+
+
+def test_code_that_only_the_start_needed_is_not_resident(namespace, name):
+    child = namespace.spawn(*need(micropython.command), "-f", name)
+    net.poll(lambda: path(name).exists() and resident(child.pid, "VmRSS") < 3500, 5, what="less than 3500 kB")
+
+
+RECEIVE = """
+import gc
+from wgembed.runtime import system
+netlink = system.netlink.Netlink(0)
+listener = system.local.Listener("%s")
+system.local.is_answered("%s")
+stream = listener.accept()
+gc.collect()
+gc.disable()
+before = gc.mem_alloc()
+for _ in range(10):
+    assert netlink.receive() is None
+    assert stream.receive(4096) == b""
+print(gc.mem_alloc() - before)
+"""
+
+
+def test_receiving_needs_no_large_piece_of_the_heap(namespace, tmp_path):
+    """A heap in long use has room, but not in one piece."""
+    command = need(micropython.command)
+    code = RECEIVE % ((tmp_path / "socket",) * 2)
+    _, told = namespace.run(*command[: command.index("-m")], "-c", code)
+    assert int(told) < 4096

