@@ -1,6 +1,8 @@
+import sys
+
 import pytest
 
-from lab import net
+from lab import micropython, net
 from lab.need import need, privileges, programs
 
 
@@ -12,3 +14,9 @@ def namespace():
     namespace = net.Namespace()
     yield namespace
     namespace.close()
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def command(request):
+    """What `wgembed` is on either runtime."""
+    return [sys.executable, "-m", "wgembed"] if request.param == "cpython" else need(micropython.command)

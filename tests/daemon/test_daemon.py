@@ -5,17 +5,14 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from lab import micropython, net
-from lab.need import need
+from lab import net
 
 SOCKETS = Path("/var/run/wireguard")
-COMMAND = [sys.executable, "-m", "wgembed"]
 
 
 def path(name):
@@ -39,11 +36,6 @@ def ask(name, text, timeout=5):
 @pytest.fixture
 def name():
     return net.unique("d")
-
-
-@pytest.fixture(params=["cpython", "micropython"])
-def command(request):
-    return COMMAND if request.param == "cpython" else need(micropython.command)
 
 
 @pytest.fixture

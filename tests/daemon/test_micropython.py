@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_daemon import ask, path
+from test_scale import configuration
 
 from lab import debian, micropython, net
 from lab.need import need
@@ -48,6 +49,19 @@ def test_too_small_a_heap(namespace, name, heap, mode):
     told = sentence(namespace, *need(lambda: micropython.command(heap)), *mode, name)
     assert "out of memory" in told and "heapsize" in told
     assert not path(name).exists()
+
+
+def test_a_heap_that_is_accepted_carries_a_full_table(namespace, name):
+    """The smallest for the usual 32 peers; told of them all, again and again."""
+    child = namespace.spawn(*need(lambda: micropython.command("384K")), "-f", name)
+    net.poll(lambda: path(name).exists(), 10)
+    namespace.ip("link", "set", name, "up")
+    text = configuration(32)
+    for _ in range(10):
+        namespace.run("wg", "setconf", name, "/dev/stdin", input=text)
+        told = ask(name, "get=1\n\n")
+        assert told.count("public_key=") == told.count("allowed_ip=10.") == 32
+    assert child.running()
 
 
 def test_no_memory_for_the_tables(namespace, name):

@@ -2,10 +2,11 @@
 
 import base64
 import os
+import sys
 from pathlib import Path
 
 import pytest
-from test_daemon import COMMAND, ask, path
+from test_daemon import ask, path
 
 from lab import net
 
@@ -22,7 +23,7 @@ def configuration(peers, prefixes=1):
 @pytest.mark.parametrize(("peers", "prefixes"), [(1000, 10), (10_000, 1)])
 def test_many_peers(namespace, peers, prefixes):
     name = net.unique("s")
-    child = namespace.spawn(*COMMAND, "-f", name, env=dict(os.environ, WGEMBED_MAX_PEERS="10000"))
+    child = namespace.spawn(sys.executable, "-m", "wgembed", "-f", name, env=dict(os.environ, WGEMBED_MAX_PEERS="10000"))
     net.poll(lambda: path(name).exists(), 10)
     text = configuration(peers, prefixes)
     namespace.run("wg", "setconf", name, "/dev/stdin", input=text)
@@ -37,7 +38,7 @@ def test_many_peers(namespace, peers, prefixes):
     assert child.running()
 
 
-def test_wg_quick(namespace, tmp_path):
+def test_wg_quick(namespace, tmp_path, command):
     """The stock wg-quick brings the tunnel up with wgembed in place of the kernel, and takes it down."""
     private = namespace.run("wg", "genkey")[1].strip()
     key = namespace.run("sh", "-c", "wg genkey | wg pubkey")[1].strip()
@@ -48,7 +49,7 @@ def test_wg_quick(namespace, tmp_path):
         f"[Peer]\nPublicKey = {key}\nAllowedIPs = 10.6.0.0/16\n"
     )
     script = tmp_path / "wgembed"
-    script.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {" ".join(command)} "$@"\n')
     script.chmod(0o755)
     environment = ["env", f"WG_QUICK_USERSPACE_IMPLEMENTATION={script}"]
     namespace.run(*environment, "wg-quick", "up", str(file))

@@ -8,7 +8,8 @@ from lab import peers
 from lab.bench import Bench, Guests, Together
 from lab.need import Missing, need
 
-FULL_PEERS = [peers.WireguardGo, peers.WireguardGoSid, peers.Linux61, peers.Linux612, peers.Wgembed]
+FULL_PEERS = [peers.WireguardGo, peers.WireguardGoSid, peers.Linux61, peers.Linux612, peers.Wgembed,
+              peers.WgembedMicropython, peers.WireguardGoMicropython]
 
 
 def pytest_collection_modifyitems(items):
@@ -27,8 +28,8 @@ def guests():
 @pytest.fixture(params=FULL_PEERS, ids=lambda kind: kind.name)
 def kind(request):
     """An implementation with an interface of its own."""
-    need(peers.Wgembed.prepare)
     need(request.param.prepare)
+    need((request.param.opponent or peers.Wgembed).prepare)
     return request.param
 
 
@@ -56,8 +57,8 @@ def together(request):
 def available(kind):
     """Whether need() would let this peer's tests run; they themselves say why not."""
     try:
-        peers.Wgembed.prepare()
         kind.prepare()
+        (kind.opponent or peers.Wgembed).prepare()
     except Missing:
         return False
     return True

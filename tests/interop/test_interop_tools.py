@@ -10,11 +10,16 @@ ANOTHER = "10.99.0.0/16"
 
 
 @pytest.fixture(params=[lambda: ["wg"], debian.wg_sid], ids=["release", "sid"])
-def tunnel(request, guests):
+def tool(request):
+    return need(request.param)
+
+
+@pytest.fixture(params=[peers.Wgembed, peers.WgembedMicropython], ids=lambda kind: kind.name)
+def tunnel(request, tool, guests):
     """Two of ours, with a session, the near one steered by the `wg` in question."""
     need(peers.Wgembed.prepare)
-    tool = need(request.param)
-    bench = Bench(peers.Wgembed, guests)
+    need(request.param.prepare)
+    bench = Bench(peers.Wgembed, guests, near=request.param)
     bench.near.wg = tool
     tunnel = bench.tunnel()
     tunnel.start(knowing=[tunnel.near])

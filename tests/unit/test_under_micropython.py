@@ -5,6 +5,7 @@ WGEMBED_MICROPYTHON is the command to run, if it is not to be Debian's package.
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,25 @@ def test_libsodium_is_initialised_before_use(micropython):
     again = "crypto._micropython._lib.func('i', 'sodium_init', '')()"
     done = run(micropython, "-c", f"import sys; sys.path.insert(0, '.'); from wgembed import crypto; print({again})")
     assert done.stdout == "1\n", done.stdout + done.stderr
+
+
+ALONE = """
+import _blake2
+from _blake2 import test_blake2
+names = [name for name in dir(test_blake2) if name.startswith("test_")]
+for name in names:
+    getattr(test_blake2, name)()
+print(len(names), _blake2.blake2s(b"abc").digest().hex()[:8])
+"""
+
+
+def test_the_shim_stands_alone(micropython, tmp_path):
+    """As micropython-lib would install it: one folder, with its own tests, and nothing of ours around it."""
+    shutil.copytree(FOLDER.parents[1] / "wgembed/crypto/_blake2", tmp_path / "_blake2")
+    done = subprocess.run([*micropython, "-c", ALONE], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.stdout == "6 508c5e8c\n", done.stdout + done.stderr
+    # What its manifest says is there: a package of that name, beside the manifest's own folder.
+    taken = []
+    manifest = compile((tmp_path / "_blake2/manifest.py").read_text(), "manifest.py", "exec")
+    exec(manifest, {"metadata": lambda **_: None, "package": lambda name, base_path: taken.append((name, base_path))})
+    assert taken == [("_blake2", "..")] and (tmp_path / "_blake2" / taken[0][1] / "_blake2/__init__.py").is_file()

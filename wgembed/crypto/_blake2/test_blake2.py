@@ -1,15 +1,17 @@
 """BLAKE2s against RFC 7693, with every compression function that runs here, whatever the machine would choose."""
 
-from wgembed import crypto
-from wgembed.crypto import _blake2
-from wgembed.crypto._blake2 import _halves, _words, blake2s
+import sys
+
+from . import _halves, _words, blake2s
 
 try:
-    from wgembed.crypto._blake2 import _viper
+    from . import _viper
 
     VARIANTS = _words, _halves, _viper
 except (ImportError, SyntaxError):
     VARIANTS = _words, _halves
+
+_blake2 = sys.modules[__name__.rpartition(".")[0]]
 
 # RFC 7693, appendix E: the hash of the hashes of sequences of many lengths, keyed and not
 SELF_TEST = "6a411f08ce25adcdfb02aba641451cec53c598b24f4fc787fbdc88797f4c1dfe"
@@ -97,7 +99,3 @@ def test_parameters_out_of_range():
         except ValueError:
             continue
         raise AssertionError("accepted: " + str(parameters))
-
-
-def test_it_is_what_the_seam_offers():
-    assert crypto.blake2s(20, b"key", b"data") == blake2s(b"data", digest_size=20, key=b"key").digest()

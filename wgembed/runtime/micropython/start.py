@@ -16,8 +16,9 @@ _MADV_DONTNEED = 4
 # The collector runs when so many bytes were allocated, long before the heap is full: what was never touched of it is
 # not resident, however large it was made.
 _GARBAGE = 32768
-# What must be free of the heap when all is laid out: for the peers of a full table, a handshake's own needs, garbage.
-_RESERVE = 98304
+# What must be free of the heap when all is laid out: for garbage and a handshake's own needs, and for each peer to come.
+_SPARE = 49152
+_PEER = 2304
 
 
 def daemon(name, foreground, serve):
@@ -45,7 +46,8 @@ def daemon(name, foreground, serve):
 def _settle():
     """The start is over. MemoryError if the heap is too small for what may come."""
     gc.collect()
-    if gc.mem_free() < _RESERVE:
+    peers = int(files.getenv("WGEMBED_MAX_PEERS") or files.USUAL_PEERS)
+    if gc.mem_free() < _SPARE + peers * _PEER:
         raise MemoryError
     _drop_code()
 
