@@ -1,0 +1,57 @@
+"""Big-endian and 32-bit machines: the unit tests there, and tunnels between them and this machine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import foreign, wire
+from lab.need import need
+from lab.net import Process
+
+ROOT = Path(__file__).parents[2]
+UNIT_TESTS = str(ROOT / "tests/unit/run.py")
+EXCHANGE = str(ROOT / "tests/foreign/exchange.py")
+# Two devices with all their buffers, twice
+HEAP = ["-X", "heapsize=3M"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=["s390x", "armhf"])
+def architecture(request):
+    return request.param
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def interpreter(request, architecture):
+    if request.param == "cpython":
+        return need(foreign.python, architecture)
+    return [*need(foreign.micropython, architecture), *HEAP]
+
+
+def test_unit_tests(interpreter):
+    done = subprocess.run([*interpreter, UNIT_TESTS], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed, failed = done.stdout.split()[-4::2]
+    assert int(passed) > 200 and failed == "0"
+
+
+@pytest.mark.parametrize("initiator", ["here", "there"])
+def test_exchange(interpreter, initiator):
+    """A handshake and packets of many sizes, both ways, between that machine and this one."""
+    asking, echoing = [sys.executable], interpreter
+    if initiator == "there":
+        asking, echoing = echoing, asking
+    keys = [wire.generate_private_key() for _ in range(2)]
+    publics = [wire.public_key(key).hex() for key in keys]
+    echo = Process([*echoing, EXCHANGE, "echo", keys[0].hex(), publics[1]])
+    try:
+        port = echo.expect(r"(?m)^(\d+)$", 20)[1]
+        done = subprocess.run(
+            [*asking, EXCHANGE, "ask", keys[1].hex(), publics[0], port], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr + echo.text()
+    finally:
+        echo.stop()
