@@ -32,6 +32,9 @@ send = func("l", "send", "iPLi")
 recv = func("l", "recv", "iPLi")
 sendmsg = func("l", "sendmsg", "iPi")
 recvmsg = func("l", "recvmsg", "iPi")
+fork = func("i", "fork", "")
+waitpid = func("i", "waitpid", "iPi")
+exit_now = func("v", "_exit", "i")
 
 
 def check(result):

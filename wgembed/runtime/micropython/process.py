@@ -18,11 +18,8 @@ _sigaddset = libc.func("i", "sigaddset", "Pi")
 _sigprocmask = libc.func("i", "sigprocmask", "iPP")
 _signalfd = libc.func("i", "signalfd", "iPi")
 _signal = libc.func("P", "signal", "iP")
-_fork = libc.func("i", "fork", "")
 _pipe2 = libc.func("i", "pipe2", "Pi")
 _kill = libc.func("i", "kill", "ii")
-_waitpid = libc.func("i", "waitpid", "iPi")
-_exit = libc.func("v", "_exit", "i")
 _F_SETFL = 4
 _MANY = 256  # more descriptors than the daemon ever has
 _SIG_SETMASK = 3 if abi.MIPS else 2
@@ -86,7 +83,7 @@ def pipe():
 def spawn(function):
     """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
     read, write = pipe()
-    pid = libc.check(_fork())
+    pid = libc.check(libc.fork())
     if pid:
         libc.close(write)
         libc.fcntl(read, _F_SETFL, abi.O_NONBLOCK)
@@ -104,10 +101,10 @@ def spawn(function):
         libc.write(write, data, len(data))
         status = 0
     finally:
-        _exit(status)
+        libc.exit_now(status)
 
 
 def end(pid):
     """Kill the child process, if it still runs, and forget it."""
     _kill(pid, _SIGKILL)
-    _waitpid(pid, 0, 0)
+    libc.waitpid(pid, 0, 0)

@@ -5,11 +5,8 @@ import gc
 from .. import abi
 from . import files, libc, process
 
-_fork = libc.func("i", "fork", "")
 _setsid = libc.func("i", "setsid", "")
 _dup2 = libc.func("i", "dup2", "ii")
-_waitpid = libc.func("i", "waitpid", "iPi")
-_exit = libc.func("v", "_exit", "i")
 _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
@@ -31,15 +28,15 @@ def daemon(name, foreground, serve):
     if foreground:
         return serve(name, _settle)
     read, write = process.pipe()
-    child = libc.check(_fork())
+    child = libc.check(libc.fork())
     if child == 0:
         _setsid()
         libc.close(read)
-        _exit(serve(name, lambda: _let_go(write)))
+        libc.exit_now(serve(name, lambda: _let_go(write)))
     libc.close(write)
     if libc.read(read, bytearray(1), 1) == 1:
         return 0
-    _waitpid(child, 0, 0)
+    libc.waitpid(child, 0, 0)
     return 1
 
 
