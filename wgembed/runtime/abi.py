@@ -49,6 +49,7 @@ SO_RCVBUF = 0x1002 if MIPS else 8
 SO_SNDBUFFORCE = 31 if MIPS else 32
 SO_RCVBUFFORCE = 33
 SO_MARK = 36
+SO_BINDTODEVICE = 25
 
 # A source address or interface that is no longer ours
 BAD_SOURCE = (EINVAL, ENODEV, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH)
@@ -57,11 +58,11 @@ GSO_REFUSED = (EIO, EINVAL, EMSGSIZE)
 # A machine without IPv6, or without IPv4
 NO_FAMILY = (EAFNOSUPPORT, EADDRNOTAVAIL)
 
-# Of a UDP socket: fragments are for the network to make, as in the kernel; the rest is told with each datagram.
+# Of a UDP socket: fragments are for the network to make, as in the kernel; the rest is told with each datagram. A
+# kernel that refuses one of them leaves us without sticky sources, or without ECN, and with a tunnel.
 UDP_OPTIONS = {
     False: ((SOL_IP, IP_MTU_DISCOVER, PMTUDISC_DONT), (SOL_IP, IP_PKTINFO, 1), (SOL_IP, IP_RECVTOS, 1)),
     True: (
-        (SOL_IPV6, IPV6_V6ONLY, 1),
         (SOL_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT),
         (SOL_IPV6, IPV6_RECVPKTINFO, 1),
         (SOL_IPV6, IPV6_RECVTCLASS, 1),
