@@ -83,6 +83,15 @@ def make_directory(path, mode):
         return
 
 
+def exists(path):
+    """Whether there is something of this name; a link counts for what it leads to."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def is_socket(path):
     """Whether the path names a socket."""
     try:

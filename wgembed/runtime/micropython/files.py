@@ -76,6 +76,15 @@ def make_directory(path, mode):
         raise OSError(libc.errno())
 
 
+def exists(path):
+    """Whether there is something of this name; a link counts for what it leads to."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
 def is_socket(path):
     """Whether the path names a socket."""
     try:
