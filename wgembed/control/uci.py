@@ -82,6 +82,13 @@ class Section:
             option.values = None
             option.line = line
 
+    def assign(self, name, value):
+        """Give the option a single value; an empty one removes it."""
+        if value:
+            self.set(name, value)
+        elif self.find(name):
+            self.options.remove(self.find(name))
+
     def append(self, name, value, line=0):
         """Add a value to the list of this name."""
         option = self.find(name)
@@ -92,9 +99,12 @@ class Section:
 
     def retype(self, kind, line=0):
         """Give the section another type."""
-        if kind != self.kind:
-            self.kind = kind
-            self.line = line
+        if kind == self.kind:
+            return
+        if len(kind) != len(self.kind):
+            self.anonymous = False  # so libuci: it makes a new section then, by the name of the old one
+        self.kind = kind
+        self.line = line
 
 
 class Package:
@@ -415,7 +425,7 @@ def _parse_change(lines):
     if not 2 <= len(parts) <= 3 or not is_package_name(parts[0]) or not all(is_name(p) for p in parts[1:]):
         return None
     value = value if equals else None
-    if value is None and command != b"-" or value and not _is_text(value):
+    if value is None and command != b"-" or value and not is_text(value):
         return None
     option = parts[2] if len(parts) == 3 else None
     if command == b"^" and option or command in (b"|", b"~") and not option or command == b"@" and not is_name(value):
@@ -423,7 +433,8 @@ def _parse_change(lines):
     return command, parts[0], parts[1], option, value
 
 
-def _is_text(value):
+def is_text(value):
+    """Whether `uci set` would take this as a value."""
     return all(c >= 32 or c in b"\t\n\r" for c in value)
 
 
@@ -433,8 +444,6 @@ def _apply(package, change):
     option = section.find(option_name) if section and option_name else None
     if command in (b"=", b"+"):
         _apply_set(package, section, change)
-        if command == b"+" and not option_name and package.find(name):
-            package.find(name).anonymous = True
     elif section is None or option_name and option is None and command != b"|":
         return
     elif command == b"-":
@@ -443,7 +452,7 @@ def _apply(package, change):
         _apply_rename(section, option, value)
     elif command == b"^":
         package.sections.remove(section)
-        package.sections.insert(_leading_number(value), section)
+        package.sections.insert(_index(value) or 0, section)
     elif command == b"|":
         section.append(option_name, value)
     elif command == b"~" and option.values is not None:
@@ -451,30 +460,29 @@ def _apply(package, change):
 
 
 def _apply_set(package, section, change):
-    _, _, name, option_name, value = change
+    command, _, name, option_name, value = change
     if option_name:
-        if section is None:
-            return
-        if value:
-            section.set(option_name, value)
-        elif section.find(option_name):
-            section.options.remove(section.find(option_name))
+        if section is not None:
+            section.assign(option_name, value)
     elif not value:
         if section is not None:
             package.sections.remove(section)
     elif is_type(value):
         if section is None:
-            package.add(value, name).anonymous = False
+            section = package.add(value, name)
+            section.anonymous = False
         else:
             section.retype(value)
+        if command == b"+":
+            section.anonymous = True
 
 
 def _apply_removal(package, section, option, value):
     if option is None:
         package.sections.remove(section)
     elif value and option.values is not None:
-        index = _leading_number(value)
-        if index < len(option.values):
+        index = _index(value)
+        if index is not None and index < len(option.values):
             del option.values[index]
     else:
         section.options.remove(option)
@@ -488,14 +496,16 @@ def _apply_rename(section, option, value):
         option.name = value
 
 
-def _leading_number(text):
-    """Return the decimal number that the bytes begin with, or 0."""
-    digits = b""
-    for c in text:
-        if not 0x30 <= c <= 0x39:
-            break
-        digits += bytes((c,))
-    return int(digits or b"0")
+def _index(text):
+    """Return the decimal number that the bytes begin with; None if there is none, or it is no place in a list."""
+    text = text.lstrip()
+    end = start = 1 if text[:1] in (b"+", b"-") else 0
+    while text[end : end + 1].isdigit():
+        end += 1
+    number = int(text[start:end] or b"-1")
+    if text[:1] == b"-":
+        number = -number if end > start else -1
+    return number if 0 <= number < 0x80000000 else None
 
 
 def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
@@ -512,6 +522,7 @@ def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
 
 
 def _apply_saved(package, directory):
+    """Apply the changes to the package that are saved in the directory."""
     try:
         changes = system.files.read_file(directory + "/" + package.name.decode())
     except OSError:

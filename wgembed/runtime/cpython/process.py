@@ -60,6 +60,10 @@ def watch_directory(path):
     return True
 
 
+def pid():
+    return os.getpid()
+
+
 def write_line(text):
     """Write one line to the standard error; a reader that went away is not our problem."""
     try:

@@ -20,6 +20,7 @@ _signalfd = libc.func("i", "signalfd", "iPi")
 _signal = libc.func("P", "signal", "iP")
 _pipe2 = libc.func("i", "pipe2", "Pi")
 _kill = libc.func("i", "kill", "ii")
+_getpid = libc.func("i", "getpid", "")
 _F_SETFL = 4
 _MANY = 256  # more descriptors than the daemon ever has
 _SIG_SETMASK = 3 if abi.MIPS else 2
@@ -56,6 +57,10 @@ def watch_directory(path):
         libc.close(fd)
         return False
     return True
+
+
+def pid():
+    return _getpid()
 
 
 def write_line(text):
