@@ -66,6 +66,12 @@ class Process:
     def on_up(self, interface):
         """The link came up, and its sockets are open."""
 
+    def on_down(self, interface):
+        """The link went down, and the sockets are closed."""
+
+    def on_no_port(self, interface):
+        """The link came up, but the port of the interface is taken."""
+
     def on_routes(self):
         """An address or a route of the machine has changed."""
 
@@ -141,7 +147,7 @@ def _max_peers():
 def serve(name, ready):
     """Serve the interface until it is time to end; returns the exit status.
 
-    ready  is called once the control socket is there
+    ready  is called once the control socket is there, with the number of peers that may still come
     """
     level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
     try:
@@ -150,7 +156,7 @@ def serve(name, ready):
         system.process.write_line("wgembed: %s" % e)
         return 1
     try:
-        ready()
+        ready(daemon.tables.capacity)
         daemon.run()
     finally:
         daemon.close()

@@ -25,7 +25,8 @@ class Interface:
     """The interface `name`; OSError or LinkError if it cannot be made.
 
     owner     the process: tables, arena, inbox, loop and fit_arena(), and what it is told:
-              on_lost(interface), on_up(interface), on_routes(), on_unanswered(peer)
+              on_lost(interface), on_up(interface), on_down(interface), on_no_port(interface), on_routes(),
+              on_unanswered(peer)
     prefixes  how many allowed IPs of each family there can be
     log       a control.log.Log
     stamps    where the timestamps of initiations come from, if not from a Tai64n of the device's own
@@ -40,6 +41,7 @@ class Interface:
         self._log = log
         self._loop = owner.loop
         self._port = 0
+        self._refused_port = None
         self._bound_to = ""
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
@@ -64,9 +66,9 @@ class Interface:
         return self._link.index
 
     @property
-    def is_listening(self):
-        """Whether the sockets are open, as they are while the link is up unless the port is taken."""
-        return bool(self._sockets)
+    def bound_to(self):
+        """The name of the link that the sockets are bound to, or ""."""
+        return self._bound_to
 
     def close(self):
         """Take the interface away and wipe its keys."""
@@ -145,13 +147,18 @@ class Interface:
             self._log.verbose("interface down")
             self.device.down()
             self._close_sockets()
+            self._owner.on_down(self)
 
     def _up(self):
         try:
             self._open_sockets(self._port)
         except OSError as e:
-            self._log.error("cannot listen on port %d: %s" % (self._port, e))
+            if self._refused_port != self._port:
+                self._log.error("cannot listen on port %d: %s" % (self._port, e))
+            self._refused_port = self._port
+            self._owner.on_no_port(self)
             return
+        self._refused_port = None
         self._port = self.listen_port  # one that the kernel has chosen stays ours
         self._log.verbose("interface up, listening on port %d" % self._port)
         self.device.up(_now())

@@ -7,8 +7,8 @@ What it asks of the machine, it asks of its host:
     host.deliver(view, packets, lengths, count)   `count` IP packets, by offset and length, to the tunnel device
     host.address_bytes(addr) -> bytes             IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
-    host.unanswered(peer)                         an initiation is about to be repeated, or the peer fell silent;
-                                                  the host may give it another endpoint
+    host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or what
+                                                  was sent none for 15 s (0): the host may change the endpoint
 
 `addr` and `src` are the host's own: they are kept, compared for equality and handed back. `src` None leaves the
 choice of the source to the machine.
@@ -614,6 +614,7 @@ def _expire(device, peer, now):
     if peer.new_handshake_at and peer.new_handshake_at <= now:
         peer.new_handshake_at = 0
         peer.src = None
+        peer.attempts = 0
         device.host.unanswered(peer)
         device.initiate(peer, now)
     if peer.zero_at and peer.zero_at <= now:

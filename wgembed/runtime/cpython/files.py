@@ -131,6 +131,24 @@ def write_file(path, text):
         os.close(fd)
 
 
+def write_new(path, data):
+    """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def identity(path):
+    """Return what changes whenever the file does, or None if there is none."""
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return s.st_ino, s.st_size, s.st_mtime_ns
+
+
 def remove(path):
     os.unlink(path)
 

@@ -132,6 +132,24 @@ def write_file(path, text):
         file.write(text)
 
 
+def write_new(path, data):
+    """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
+    fd = libc.check(libc.open_(path, abi.O_WRONLY | abi.O_CREAT | abi.O_TRUNC | abi.O_CLOEXEC, 0o600))
+    try:
+        write(fd, data)
+    finally:
+        close(fd)
+
+
+def identity(path):
+    """Return what changes whenever the file does, or None if there is none. Of its time, whole seconds."""
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return s[1], s[6], s[8]
+
+
 def remove(path):
     libc.check(_unlink(path))
 
