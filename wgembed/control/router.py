@@ -191,6 +191,7 @@ class Router(Process):
             self._log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
             self._apply(config)
+            self.netconf.finish()
         except BaseException:
             self.close()
             raise
@@ -248,7 +249,7 @@ class Router(Process):
         except (Refusal, OSError, LinkError) as e:
             self._log.error("the configuration cannot be applied, the one before holds: %s" % e)
         else:
-            self._log.verbose("configuration applied")
+            self.netconf.after(lambda: self._log.verbose("configuration applied"))
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""

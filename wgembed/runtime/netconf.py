@@ -137,8 +137,16 @@ class NetConf:
         if self._job is None:
             self._begin()
 
+    def after(self, function):
+        """Call function() when all that was submitted has been carried out."""
+        self.submit((), lambda answers: function())
+
     def _begin(self):
         requests, self._done = self._waiting.pop(0)
+        if not requests:
+            self._done(())
+            self._go_on()
+            return
         self._job = Job(*self._helper, requests)
         self._loop.watch(self._job.fd, self._on_job)
 
@@ -156,6 +164,9 @@ class NetConf:
             self._helper = None
             answers = carry_out(job.requests)
         done(answers)
+        self._go_on()
+
+    def _go_on(self):
         if not self._waiting or self._job is not None:
             return
         if self._helper is not None:
@@ -166,7 +177,7 @@ class NetConf:
             done(carry_out(requests))
 
     def finish(self):
-        """Wait until everything is carried out, for the process is about to end."""
+        """Wait until everything is carried out: at the start, and before the end."""
         while self._job is not None:
             poller = system.poll.Poller()
             poller.watch(self._job.fd, system.poll.IN)
