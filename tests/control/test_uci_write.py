@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lab import debian
 from lab.need import need
-
 from wgembed.control import uci, uci_write
 
 RUNNER = Path(__file__).with_name("uci_runner.py")

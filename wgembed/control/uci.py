@@ -6,7 +6,7 @@ answers are in the tests.
 
     python -m wgembed.control.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
 
-prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong.
+prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong and says so.
 """
 
 from ..runtime import system
@@ -14,6 +14,9 @@ from ..runtime import system
 CONFIG_DIRECTORY = "/etc/config"
 OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
+REGULAR_FILE = 0o100000  # a file's mode, of the bits 0o170000
+
+_ENOENT = 2
 
 _SPACE = b" \t\n\v\f\r"
 _KEYWORDS = {word: word[:1] for word in (b"p", b"package", b"c", b"config", b"o", b"option", b"l", b"list")}
@@ -108,11 +111,15 @@ class Section:
 
 
 class Package:
-    """The sections of one file."""
+    """The sections of one file.
+
+    skipped  what lenient mode says of the commands that it passed over, as text
+    """
 
     def __init__(self, name):
         self.name = name
         self.sections = []
+        self.skipped = []
         self._made = 0
 
     def find(self, name):
@@ -322,9 +329,10 @@ class _Parser:
         while self._lines.next():
             try:
                 self._parse_line()
-            except ParseError:
+            except ParseError as e:
                 if self._strict:
                     raise
+                self.package.skipped.append(str(e))
         return self.package
 
     def _parse_line(self):
@@ -510,9 +518,15 @@ def _index(text):
 
 def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
     """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
-    package = parse(name.encode(), system.files.read_file(file_of(name, directory, override)), strict)
+    package = parse(name.encode(), _read(file_of(name, directory, override)), strict)
     _apply_saved(package, saved)
     return package
+
+
+def _read(path):
+    if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
+        raise OSError(_ENOENT)
+    return system.files.read_file(path)
 
 
 def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
@@ -524,7 +538,7 @@ def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
 def _apply_saved(package, directory):
     """Apply the changes to the package that are saved in the directory."""
     try:
-        changes = system.files.read_file(directory + "/" + package.name.decode())
+        changes = _read(directory + "/" + package.name.decode())
     except OSError:
         return
     apply_changes(package, changes)
@@ -533,7 +547,7 @@ def _apply_saved(package, directory):
 def main(arguments):
     """`[-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE`, as `uci -X` would; returns the exit status."""
     strict = True
-    directories = {"-c": CONFIG_DIRECTORY, "-C": OVERRIDE_DIRECTORY, "-t": SAVE_DIRECTORY}
+    directories = {"-c": CONFIG_DIRECTORY, "-C": OVERRIDE_DIRECTORY, "-t": None}
     arguments = list(arguments)
     while arguments and (arguments[0] == "-S" or arguments[0] in directories):
         option = arguments.pop(0)
@@ -545,13 +559,17 @@ def main(arguments):
         system.process.write_line("usage: uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE")
         return 1
     try:
-        package = load(arguments[1], strict, directories["-c"], directories["-t"], directories["-C"])
+        package = load(arguments[1], strict, directories["-c"], SAVE_DIRECTORY, directories["-C"])
+        if directories["-t"]:
+            _apply_saved(package, directories["-t"])  # with the usual ones, not in their place
     except ParseError as e:
         system.process.write_line("uci: %s" % e)
         return 1
     except OSError:
         system.process.write_line("uci: Entry not found")
         return 1
+    for line in package.skipped:
+        system.process.write_line(line)
     system.files.write(1, package.show())
     return 0
 

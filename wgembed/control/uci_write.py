@@ -8,8 +8,6 @@ not written with ours, as `uci commit` would.
 from ..runtime import system
 from . import uci
 
-_REGULAR = 0o100000
-
 
 class StoreError(Exception):
     """Why a file was left as it is. The text names sections and options, never values."""
@@ -82,7 +80,7 @@ def _open_locked(path):
         fd = system.files.open_for_change(path)
         try:
             system.files.lock(fd)
-            if system.files.status(fd)[1] & 0o170000 != _REGULAR:
+            if system.files.status(fd)[1] & 0o170000 != uci.REGULAR_FILE:
                 raise StoreError("not a file: %s" % path)
             if _is_at(fd, path):
                 taken, fd = fd, None
