@@ -27,6 +27,7 @@ CALLS = [
     "close",
     "rename",
     "sync_directory",
+    "write_over",
 ]
 
 

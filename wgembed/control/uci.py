@@ -309,7 +309,12 @@ class _Lines:
             if not c:
                 if not self._continue():
                     raise self.error("EOF with unterminated " + mark.decode())
-            elif c == b"\\" and mark == b'"':
+            elif mark == b"'":
+                end = self.line.find(mark, self.pos)
+                end = len(self.line) if end < 0 else end
+                out += self.line[self.pos : end]
+                self.pos = end
+            elif c == b"\\":
                 self._escaped(out)
             else:
                 out += c
@@ -324,6 +329,7 @@ class _Parser:
         self._lines = _Lines(text)
         self._strict = strict
         self._section = None
+        self._words = {}
 
     def parse(self):
         while self._lines.next():
@@ -374,6 +380,7 @@ class _Parser:
             raise self._lines.error("insufficient arguments")
         if not is_type(kind):
             raise self._lines.error("invalid character in type field")
+        kind = self._shared(kind)
         name = self._name(is_name, False)
         self._end()
         section = self.package.find(name) if name else None
@@ -391,7 +398,11 @@ class _Parser:
             raise self._lines.error("insufficient arguments")
         if name and not is_valid(name):
             raise self._lines.error("invalid character in name field")
-        return name
+        return self._shared(name)
+
+    def _shared(self, word):
+        """Return the word as the object that it was the first time: names come again with every section."""
+        return self._words.setdefault(word, word)
 
     def _end(self):
         self._lines.skip_space()
@@ -518,15 +529,43 @@ def _index(text):
 
 def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
     """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
-    package = parse(name.encode(), _read(file_of(name, directory, override)), strict)
-    _apply_saved(package, saved)
-    return package
+    path = file_of(name, directory, override)
+    while True:
+        fd = _open_locked(path)
+        try:
+            package = parse(name.encode(), read_all(fd), strict)
+            _apply_saved(package, saved)
+            # `uci commit` takes the changes away while the file is locked, but renames the new one only after that.
+            if is_at(fd, path):
+                return package
+        finally:
+            system.files.close(fd)
 
 
-def _read(path):
+def _open_locked(path):
+    """Open a regular file and lock it against writers, as libuci does."""
     if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
         raise OSError(_ENOENT)
-    return system.files.read_file(path)
+    fd = system.files.open_to_read(path)
+    try:
+        system.files.lock(fd, True)
+    except OSError:
+        system.files.close(fd)
+        raise
+    return fd
+
+
+def read_all(fd):
+    """Return what is left in the open file."""
+    parts = []
+    while not parts or parts[-1]:
+        parts.append(system.files.read(fd, 4096))
+    return b"".join(parts)
+
+
+def is_at(fd, path):
+    """Whether the open file still is the one of that name."""
+    return system.files.status(fd)[0] == system.files.status(path)[0]
 
 
 def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
@@ -538,10 +577,13 @@ def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
 def _apply_saved(package, directory):
     """Apply the changes to the package that are saved in the directory."""
     try:
-        changes = _read(directory + "/" + package.name.decode())
+        fd = _open_locked(directory + "/" + package.name.decode())
     except OSError:
         return
-    apply_changes(package, changes)
+    try:
+        apply_changes(package, read_all(fd))
+    finally:
+        system.files.close(fd)
 
 
 def main(arguments):

@@ -61,7 +61,7 @@ def _try_change(path, name, edit):
     """Change the file unless it is not the one locked any more: False then."""
     fd = _open_locked(path)
     try:
-        package = uci.parse(name, _read(fd))
+        package = uci.parse(name, uci.read_all(fd))
         before = export(package)
         edit(package)
         text = export(package)
@@ -82,25 +82,12 @@ def _open_locked(path):
             system.files.lock(fd)
             if system.files.status(fd)[1] & 0o170000 != uci.REGULAR_FILE:
                 raise StoreError("not a file: %s" % path)
-            if _is_at(fd, path):
+            if uci.is_at(fd, path):
                 taken, fd = fd, None
                 return taken
         finally:
             if fd is not None:
                 system.files.close(fd)
-
-
-def _is_at(fd, path):
-    return system.files.status(fd)[0] == system.files.status(path)[0]
-
-
-def _read(fd):
-    content = b""
-    while True:
-        part = system.files.read(fd, 4096)
-        if not part:
-            return content
-        content += part
 
 
 def _reads_back(name, text):
@@ -116,19 +103,33 @@ def _replace(path, fd, text):
     directory, _, name = path.rpartition("/")
     fresh = "%s/.%s.uci-%d" % (directory, name, system.process.pid())
     _remove(fresh)  # of one that had our number before a power cut
-    _, mode, owner = system.files.status(fd)
+    _, mode, owner, _ = system.files.status(fd)
     try:
         _write(fresh, text, mode & 0o7777, owner)
         # libuci lets go of its lock just before it renames, so somebody may have been let in too early: us.
-        if not _is_at(fd, path):
+        if not uci.is_at(fd, path):
             _remove(fresh)
             return False
         system.files.rename(fresh, path)
     except BaseException:
         _remove(fresh)
         raise
+    _tell_waiting(fd, text)
     system.files.sync_directory(directory or "/")
     return True
+
+
+def _tell_waiting(fd, text):
+    """Put the text into the file that has lost its name, too.
+
+    A libuci that waits for our lock does not look at the name again: it would go on with what was there before, and
+    with its commit our change were gone. Not if the file has another name: that may be somebody's copy.
+    """
+    try:
+        if system.files.status(fd)[3] == 0:
+            system.files.write_over(fd, text)
+    except OSError:
+        return
 
 
 def _write(path, text, mode, owner):
