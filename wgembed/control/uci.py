@@ -19,6 +19,7 @@ REGULAR_FILE = 0o100000  # a file's mode, of the bits 0o170000
 _ENOENT = 2
 
 _SPACE = b" \t\n\v\f\r"
+_SEMICOLON, _HASH, _BACKSLASH, _DOUBLE_QUOTE = b';#\\"'
 _KEYWORDS = {word: word[:1] for word in (b"p", b"package", b"c", b"config", b"o", b"option", b"l", b"list")}
 _WITHOUT_NAME = {b"p": "package without name", b"c": "config without name", b"o": "option without name"}
 
@@ -241,16 +242,17 @@ class _Lines:
 
     @property
     def _here(self):
-        return self.line[self.pos : self.pos + 1]
+        """The character at the position, as a number; 0, which no line has in it, at the end of the line."""
+        return self.line[self.pos] if self.pos < len(self.line) else 0
 
     def skip_space(self):
-        while self._here and self._here in _SPACE:
+        while self._here in _SPACE:
             self.pos += 1
 
     def keyword(self):
         """Return the word up to a space or tab without going past it, and where it ends; None when nothing is left."""
         start = self.pos
-        while self.line[start : start + 1] in (b" ", b"\t"):
+        while start < len(self.line) and self.line[start] in b" \t":
             start += 1
         end = start
         while end < len(self.line) and self.line[end] not in b" \t":
@@ -260,28 +262,28 @@ class _Lines:
     def word(self):
         """Return the next word; empty when the command ends here."""
         self.skip_space()
-        if self._here == b";":
+        if self._here == _SEMICOLON:
             self.pos += 1
             return b""
         start = self.pos
         out = bytearray()
         while True:
             c = self._here
-            if c in (b"'", b'"'):
+            if c in b"'\"":
                 self._quoted(c, out)
-            elif c == b"#":
+            elif c == _HASH:
                 self.line = self.line[: self.pos]
                 break
-            elif c in (b"", b";"):
+            elif not c or c == _SEMICOLON:
                 break
-            elif c == b"\\":
+            elif c == _BACKSLASH:
                 self._escaped(out)
             else:
-                out += c
+                out.append(c)
                 self.pos += 1
             if not self._here or self._here in _SPACE:
                 break
-        if self._here == b";":
+        if self._here == _SEMICOLON:
             # Behind a bare word it would stand where the word's end is marked: the rest of the line is lost.
             if len(out) == self.pos - start:
                 self.line = self.line[: self.pos]
@@ -295,7 +297,7 @@ class _Lines:
         if self.line[self.pos :] in (b"", b"\n", b"\r\n"):
             self._continue()
             return
-        out += self._here
+        out.append(self._here)
         self.pos += 1
 
     def _quoted(self, mark, out):
@@ -308,16 +310,11 @@ class _Lines:
                 return
             if not c:
                 if not self._continue():
-                    raise self.error("EOF with unterminated " + mark.decode())
-            elif mark == b"'":
-                end = self.line.find(mark, self.pos)
-                end = len(self.line) if end < 0 else end
-                out += self.line[self.pos : end]
-                self.pos = end
-            elif c == b"\\":
+                    raise self.error("EOF with unterminated " + chr(mark))
+            elif c == _BACKSLASH and mark == _DOUBLE_QUOTE:
                 self._escaped(out)
             else:
-                out += c
+                out.append(c)
                 self.pos += 1
 
 

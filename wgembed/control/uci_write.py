@@ -15,17 +15,22 @@ class StoreError(Exception):
 
 def export(package, header=False):
     """Return the package as the text of a file, the one that `uci commit` leaves; `uci export` puts a header before."""
-    lines = [b"package " + package.name] if header else []
-    for section in package.sections:
-        lines.append(b"")
-        line = b"config " + uci.quote(section.kind)[1:-1]
-        lines.append(line if section.anonymous else line + b" " + uci.quote(section.name))
-        for option in section.options:
-            if option.values is None:
-                lines.append(b"\toption " + option.name + b" " + uci.quote(option.value))
-            else:
-                lines += [b"\tlist " + option.name + b" " + uci.quote(value) for value in option.values]
-    return b"".join([line + b"\n" for line in lines]) + b"\n"
+    parts = [_export_section(section) for section in package.sections]
+    parts.insert(0, b"package " + package.name + b"\n" if header else b"")
+    parts.append(b"\n")
+    return b"".join(parts)
+
+
+def _export_section(section):
+    line = b"\nconfig " + uci.quote(section.kind)[1:-1]
+    lines = [line if section.anonymous else line + b" " + uci.quote(section.name)]
+    for option in section.options:
+        if option.values is None:
+            lines.append(b"\toption " + option.name + b" " + uci.quote(option.value))
+        else:
+            lines += [b"\tlist " + option.name + b" " + uci.quote(value) for value in option.values]
+    lines.append(b"")
+    return b"\n".join(lines)
 
 
 def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
@@ -38,7 +43,11 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
         section = package.find(section_name)
         if section is None:
             raise StoreError("no section %s in the file" % _text(section_name))
+        option = section.find(option_name)
+        if (option.value if option else b"") == value:
+            return False
         section.assign(option_name, value)
+        return True
 
     if not uci.is_name(option_name) or not uci.is_text(value):
         raise StoreError("not to be written: %s.%s" % (_text(section_name), _text(option_name)))
@@ -46,7 +55,7 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
 
 
 def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
-    """Have edit(package) change the package's file under libuci's lock. A file that this leaves the same is not written.
+    """Have edit(package) change the package's file under libuci's lock; if it returns False the file is not written.
 
     edit may be called again, with the package read anew, when somebody else has replaced the file meanwhile. Raises
     what it raises, and StoreError, uci.ParseError or OSError, the file being as it was; an OSError about the directory,
@@ -62,14 +71,11 @@ def _try_change(path, name, edit):
     fd = _open_locked(path)
     try:
         package = uci.parse(name, uci.read_all(fd))
-        before = export(package)
-        edit(package)
-        text = export(package)
-        if text == before:
+        if not edit(package):
             return True
-        if not _reads_back(name, text):
+        if any(_has_mark(section.kind) for section in package.sections):
             raise StoreError("the file would not read back: a section's type")
-        return _replace(path, fd, text)
+        return _replace(path, fd, export(package))
     finally:
         system.files.close(fd)
 
@@ -90,12 +96,9 @@ def _open_locked(path):
                 system.files.close(fd)
 
 
-def _reads_back(name, text):
-    # A type is written bare, as libuci does it, even if it has a quote or # in it.
-    try:
-        return export(uci.parse(name, text)) == text
-    except uci.ParseError:
-        return False
+def _has_mark(kind):
+    # libuci writes a type bare, even one that does not read back like that.
+    return any(c in b"'\"\\#;" for c in kind)
 
 
 def _replace(path, fd, text):
