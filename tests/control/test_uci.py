@@ -1,7 +1,8 @@
-"""UCI files: the real libuci's answers to 1,500 of them, and what they do not cover."""
+"""UCI files: the real libuci's answers to 3,000 of them, and what they do not cover."""
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgembed.control import uci
+from lab import debian
+from lab.need import need
+from wgembed.control import uci, uci_write
 
-with gzip.open(Path(__file__).parent / "uci-golden.jsonl.gz", "rt") as lines:
-    GOLDEN = [json.loads(line) for line in lines]
+
+def golden(name):
+    with gzip.open(Path(__file__).parent / name, "rt") as lines:
+        return [json.loads(line) for line in lines]
+
+
+# text, what changes it (delta, not committed), and what the library shows in either mode
+GOLDEN = golden("uci-golden.jsonl.gz")
+# also: a file in the override directory (over), the lines that are skipped with a message, and the export, both in lenient
+# mode. Where `committed` it was checked that `uci commit` leaves the same file.
+MORE = golden("uci-golden-2.jsonl.gz")
 
 
 def answer(text, delta, strict):
@@ -29,11 +41,57 @@ def answer(text, delta, strict):
 
 def test_golden_files_are_all_here():
     assert len(GOLDEN) == 1500 and sum("delta" in case for case in GOLDEN) > 100
+    assert len(MORE) == 1490 and sum("over" in case for case in MORE) > 50
+    assert sum("delta" in case for case in MORE) > 800 and sum("committed" in case for case in MORE) > 350
 
 
 @pytest.mark.parametrize("mode", ["strict", "lenient"])
 def test_as_libuci(mode):
     wrong = [case for case in GOLDEN if answer(case["text"], case.get("delta"), mode == "strict") != case[mode]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+def test_more_as_libuci(mode, tmp_path):
+    wrong = [case for case in MORE if loaded(case, mode == "strict", tmp_path) != case[mode]]
+    assert wrong == []
+
+
+def loaded(case, strict, folder):
+    """As `answer`, but from files."""
+    directories = []
+    for part in ("text", "delta", "over"):
+        directory = folder / part
+        directory.mkdir(exist_ok=True)
+        directories.append(str(directory))
+        (directory / "t").unlink(missing_ok=True)
+        if part in case:
+            (directory / "t").write_bytes(case[part].encode("latin-1"))
+    try:
+        return {"show": uci.load("t", strict, *directories).show().decode("latin-1")}
+    except uci.ParseError as e:
+        return {"error": str(e)}
+
+
+def test_what_is_written_reads_back():
+    """All but a type that needs quotes, which libuci does not give it."""
+    again = 0
+    for case in MORE:
+        package = uci.parse(b"t", case.get("over", case["text"]).encode("latin-1"), strict=False)
+        if not any(uci_write._has_mark(section.kind) for section in package.sections):
+            text = uci_write.export(package)
+            assert uci_write.export(uci.parse(b"t", text)) == text
+            again += 1
+    assert again > 1200
+
+
+def test_skipped_and_exported_as_libuci():
+    wrong = []
+    for case in MORE:
+        package = uci.parse(b"t", case.get("over", case["text"]).encode("latin-1"), strict=False)
+        uci.apply_changes(package, case.get("delta", "").encode("latin-1"))
+        if (package.skipped, uci_write.export(package).decode("latin-1")) != (case["skipped"], case["export"]):
+            wrong.append(case)
     assert wrong == []
 
 
@@ -119,7 +177,8 @@ def test_command(tmp_path):
     (tmp_path / "saved" / "net").write_text("net.wg0.mtu='1400'\n-net.wg0.addresses\n")
     assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1400'\n", "")
     assert command(tmp_path, "show", "bad") == (1, "", "uci: Parse error (invalid command) at line 2, byte 1\n")
-    assert command(tmp_path, "-S", "show", "bad") == (0, "bad.wg0=interface\n", "")
+    skipped = "Parse error (invalid command) at line 2, byte 1\n"
+    assert command(tmp_path, "-S", "show", "bad") == (0, "bad.wg0=interface\n", skipped)
     assert command(tmp_path, "show", "none") == (1, "", "uci: Entry not found\n")
     assert command(tmp_path, "set")[0] == 1
     (tmp_path / "over" / "net").write_text("config interface wg0\n\toption mtu 1280\n")
@@ -149,3 +208,42 @@ def test_the_override_directory(tmp_path):
     assert [section.name for section in package.sections] == [b"over"]
     package = uci.load("t", directory=str(tmp_path / "config"), saved=str(tmp_path), override="")
     assert [section.name for section in package.sections] == [b"config"]
+
+
+def test_usual_changes_come_first(tmp_path, monkeypatch, capfdbinary):
+    """-t names one more directory of changes."""
+    monkeypatch.setattr(uci, "SAVE_DIRECTORY", str(tmp_path / "usual"))
+    for name in ("usual", "saved"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t").write_text(f"|t.b.x='{name}'\n")
+    (tmp_path / "t").write_text("config a b\n")
+    assert uci.main(["-c", str(tmp_path), "-C", "", "show", "t"]) == 0
+    assert uci.main(["-c", str(tmp_path), "-C", "", "-t", str(tmp_path / "saved"), "show", "t"]) == 0
+    assert capfdbinary.readouterr().out == b"t.b=a\nt.b.x='usual'\nt.b=a\nt.b.x='usual' 'saved'\n"
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "t")
+    with pytest.raises(OSError):
+        uci.load("t", directory=str(tmp_path), override="")
+
+
+def test_as_libuci_under_micropython(tmp_path):
+    """The same 3,000 files in either mode."""
+    micropython = need(debian.micropython)
+    cases = [(case, mode) for case in GOLDEN + MORE for mode in ("strict", "lenient")]
+    with open(tmp_path / "cases", "w") as file:
+        for case, mode in cases:
+            text, delta = (
+                part.encode("latin-1").hex() for part in (case.get("over", case["text"]), case.get("delta") or "")
+            )
+            print(mode[0], text, delta, sep=",", file=file)
+    runner = Path(__file__).with_name("uci_runner.py")
+    done = subprocess.run([*micropython, runner, "answers", tmp_path / "cases"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(cases)
+    for line, (case, mode) in zip(lines, cases, strict=True):
+        shown, exported = (bytes.fromhex(part).decode("latin-1") for part in line.split(","))
+        assert shown == case[mode].get("show", case[mode].get("error")), case
+        assert mode == "strict" or exported == case.get("export", exported), case

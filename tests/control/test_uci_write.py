@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from lab import debian
 from lab.need import need
-
 from wgembed.control import uci, uci_write
 
 RUNNER = Path(__file__).with_name("uci_runner.py")
@@ -200,6 +200,16 @@ def test_replaced_at_the_last_moment(directory, monkeypatch):
     assert os.listdir(directory) == ["t"]
 
 
+def test_who_waits_sees_it(runner, directory):
+    """libuci goes on with the file that it has opened, once it has the lock."""
+    with open(directory / "t", "rb") as waiting:
+        store(runner, directory, "t", "wg0", "private_key", SECRET)
+        assert waiting.read() == NEW
+    os.link(directory / "t", directory / "copy")
+    store(runner, directory, "t", "wg0", "private_key", "other")
+    assert (directory / "copy").read_bytes() == NEW
+
+
 def steps(runner, directory, number, how):
     (directory / "t").unlink()
     (directory / "t").write_bytes(OLD)
@@ -215,28 +225,30 @@ def test_the_order_of_things(runner, directory):
     assert verdict == "done" and (directory / "t").read_bytes() == NEW
     before, _, after = " ".join(calls).partition(" create ")
     assert before == "real_path open_for_change lock status status status read read status"
-    assert after == "write set_owner set_mode sync close status status rename sync_directory close"
+    assert after == "write set_owner set_mode sync close status status rename status write_over write sync_directory close"
 
 
 def test_every_call_may_fail(runner, directory):
     """The old file is whole, and nothing lies beside it; once it has the name the new one is."""
-    total = len(steps(runner, directory, 0, "raise")) - 1
-    for number in range(1, total + 1):
-        verdict, name, leaked = steps(runner, directory, number, "raise")
-        assert (verdict, leaked) == ("failed", "False")
-        late = number > total - 2
-        assert (directory / "t").read_bytes() == (NEW if late else OLD), name
-        assert os.listdir(directory) == ["t"], name
+    calls = steps(runner, directory, 0, "raise")[1:]
+    for number, expected in enumerate(calls, 1):
+        renamed = number > calls.index("rename") + 1
+        verdict, *details = steps(runner, directory, number, "raise")
+        if calls[number - 1] in ("status", "write_over", "write") and renamed:
+            assert verdict == "done"
+        else:
+            assert (verdict, *details) == ("failed", expected, "False")
+        assert (directory / "t").read_bytes() == (NEW if renamed else OLD), expected
+        assert os.listdir(directory) == ["t"], expected
 
 
 def test_it_may_end_at_any_call(runner, directory):
     """As in a power cut. What it leaves beside the file is no package to libuci, and readable for the owner alone."""
-    total = len(steps(runner, directory, 0, "raise")) - 1
-    for number in range(1, total + 1):
-        verdict, name = steps(runner, directory, number, "exit")
-        assert verdict == "exit"
-        late = number > total - 2
-        assert (directory / "t").read_bytes() == (NEW if late else OLD), name
+    calls = steps(runner, directory, 0, "raise")[1:]
+    for number, expected in enumerate(calls, 1):
+        assert steps(runner, directory, number, "exit") == ["exit", expected]
+        renamed = number > calls.index("rename") + 1
+        assert (directory / "t").read_bytes() == (NEW if renamed else OLD), expected
         for left in directory.glob(".t.uci-*"):
             assert left.stat().st_mode & 0o777 == 0o600
             left.unlink()

@@ -13,9 +13,22 @@ sys.path.insert(0, (__file__.rpartition("/")[0] or ".") + "/../..")
 from wgembed.control import uci, uci_write  # noqa: E402
 from wgembed.runtime import system  # noqa: E402
 
-CALLS = (
-    "real_path open_for_change lock status read create write set_owner set_mode sync close rename sync_directory"
-).split()
+CALLS = [
+    "real_path",
+    "open_for_change",
+    "lock",
+    "status",
+    "read",
+    "create",
+    "write",
+    "set_owner",
+    "set_mode",
+    "sync",
+    "close",
+    "rename",
+    "sync_directory",
+    "write_over",
+]
 
 
 def answer(text, delta, strict):

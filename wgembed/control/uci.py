@@ -6,7 +6,7 @@ answers are in the tests.
 
     python -m wgembed.control.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
 
-prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong.
+prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong and says so.
 """
 
 from ..runtime import system
@@ -14,8 +14,12 @@ from ..runtime import system
 CONFIG_DIRECTORY = "/etc/config"
 OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
+REGULAR_FILE = 0o100000  # a file's mode, of the bits 0o170000
+
+_ENOENT = 2
 
 _SPACE = b" \t\n\v\f\r"
+_SEMICOLON, _HASH, _BACKSLASH, _DOUBLE_QUOTE = b';#\\"'
 _KEYWORDS = {word: word[:1] for word in (b"p", b"package", b"c", b"config", b"o", b"option", b"l", b"list")}
 _WITHOUT_NAME = {b"p": "package without name", b"c": "config without name", b"o": "option without name"}
 
@@ -108,11 +112,15 @@ class Section:
 
 
 class Package:
-    """The sections of one file."""
+    """The sections of one file.
+
+    skipped  what lenient mode says of the commands that it passed over, as text
+    """
 
     def __init__(self, name):
         self.name = name
         self.sections = []
+        self.skipped = []
         self._made = 0
 
     def find(self, name):
@@ -234,16 +242,17 @@ class _Lines:
 
     @property
     def _here(self):
-        return self.line[self.pos : self.pos + 1]
+        """The character at the position, as a number; 0, which no line has in it, at the end of the line."""
+        return self.line[self.pos] if self.pos < len(self.line) else 0
 
     def skip_space(self):
-        while self._here and self._here in _SPACE:
+        while self._here in _SPACE:
             self.pos += 1
 
     def keyword(self):
         """Return the word up to a space or tab without going past it, and where it ends; None when nothing is left."""
         start = self.pos
-        while self.line[start : start + 1] in (b" ", b"\t"):
+        while start < len(self.line) and self.line[start] in b" \t":
             start += 1
         end = start
         while end < len(self.line) and self.line[end] not in b" \t":
@@ -253,28 +262,28 @@ class _Lines:
     def word(self):
         """Return the next word; empty when the command ends here."""
         self.skip_space()
-        if self._here == b";":
+        if self._here == _SEMICOLON:
             self.pos += 1
             return b""
         start = self.pos
         out = bytearray()
         while True:
             c = self._here
-            if c in (b"'", b'"'):
+            if c in b"'\"":
                 self._quoted(c, out)
-            elif c == b"#":
+            elif c == _HASH:
                 self.line = self.line[: self.pos]
                 break
-            elif c in (b"", b";"):
+            elif not c or c == _SEMICOLON:
                 break
-            elif c == b"\\":
+            elif c == _BACKSLASH:
                 self._escaped(out)
             else:
-                out += c
+                out.append(c)
                 self.pos += 1
             if not self._here or self._here in _SPACE:
                 break
-        if self._here == b";":
+        if self._here == _SEMICOLON:
             # Behind a bare word it would stand where the word's end is marked: the rest of the line is lost.
             if len(out) == self.pos - start:
                 self.line = self.line[: self.pos]
@@ -288,7 +297,7 @@ class _Lines:
         if self.line[self.pos :] in (b"", b"\n", b"\r\n"):
             self._continue()
             return
-        out += self._here
+        out.append(self._here)
         self.pos += 1
 
     def _quoted(self, mark, out):
@@ -301,11 +310,11 @@ class _Lines:
                 return
             if not c:
                 if not self._continue():
-                    raise self.error("EOF with unterminated " + mark.decode())
-            elif c == b"\\" and mark == b'"':
+                    raise self.error("EOF with unterminated " + chr(mark))
+            elif c == _BACKSLASH and mark == _DOUBLE_QUOTE:
                 self._escaped(out)
             else:
-                out += c
+                out.append(c)
                 self.pos += 1
 
 
@@ -317,14 +326,16 @@ class _Parser:
         self._lines = _Lines(text)
         self._strict = strict
         self._section = None
+        self._words = {}
 
     def parse(self):
         while self._lines.next():
             try:
                 self._parse_line()
-            except ParseError:
+            except ParseError as e:
                 if self._strict:
                     raise
+                self.package.skipped.append(str(e))
         return self.package
 
     def _parse_line(self):
@@ -366,6 +377,7 @@ class _Parser:
             raise self._lines.error("insufficient arguments")
         if not is_type(kind):
             raise self._lines.error("invalid character in type field")
+        kind = self._shared(kind)
         name = self._name(is_name, False)
         self._end()
         section = self.package.find(name) if name else None
@@ -383,7 +395,11 @@ class _Parser:
             raise self._lines.error("insufficient arguments")
         if name and not is_valid(name):
             raise self._lines.error("invalid character in name field")
-        return name
+        return self._shared(name)
+
+    def _shared(self, word):
+        """Return the word as the object that it was the first time: names come again with every section."""
+        return self._words.setdefault(word, word)
 
     def _end(self):
         self._lines.skip_space()
@@ -510,9 +526,43 @@ def _index(text):
 
 def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
     """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
-    package = parse(name.encode(), system.files.read_file(file_of(name, directory, override)), strict)
-    _apply_saved(package, saved)
-    return package
+    path = file_of(name, directory, override)
+    while True:
+        fd = _open_locked(path)
+        try:
+            package = parse(name.encode(), read_all(fd), strict)
+            _apply_saved(package, saved)
+            # `uci commit` takes the changes away while the file is locked, but renames the new one only after that.
+            if is_at(fd, path):
+                return package
+        finally:
+            system.files.close(fd)
+
+
+def _open_locked(path):
+    """Open a regular file and lock it against writers, as libuci does."""
+    if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
+        raise OSError(_ENOENT)
+    fd = system.files.open_to_read(path)
+    try:
+        system.files.lock(fd, True)
+    except OSError:
+        system.files.close(fd)
+        raise
+    return fd
+
+
+def read_all(fd):
+    """Return what is left in the open file."""
+    parts = []
+    while not parts or parts[-1]:
+        parts.append(system.files.read(fd, 4096))
+    return b"".join(parts)
+
+
+def is_at(fd, path):
+    """Whether the open file still is the one of that name."""
+    return system.files.status(fd)[0] == system.files.status(path)[0]
 
 
 def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
@@ -524,16 +574,19 @@ def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
 def _apply_saved(package, directory):
     """Apply the changes to the package that are saved in the directory."""
     try:
-        changes = system.files.read_file(directory + "/" + package.name.decode())
+        fd = _open_locked(directory + "/" + package.name.decode())
     except OSError:
         return
-    apply_changes(package, changes)
+    try:
+        apply_changes(package, read_all(fd))
+    finally:
+        system.files.close(fd)
 
 
 def main(arguments):
     """`[-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE`, as `uci -X` would; returns the exit status."""
     strict = True
-    directories = {"-c": CONFIG_DIRECTORY, "-C": OVERRIDE_DIRECTORY, "-t": SAVE_DIRECTORY}
+    directories = {"-c": CONFIG_DIRECTORY, "-C": OVERRIDE_DIRECTORY, "-t": None}
     arguments = list(arguments)
     while arguments and (arguments[0] == "-S" or arguments[0] in directories):
         option = arguments.pop(0)
@@ -545,13 +598,17 @@ def main(arguments):
         system.process.write_line("usage: uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE")
         return 1
     try:
-        package = load(arguments[1], strict, directories["-c"], directories["-t"], directories["-C"])
+        package = load(arguments[1], strict, directories["-c"], SAVE_DIRECTORY, directories["-C"])
+        if directories["-t"]:
+            _apply_saved(package, directories["-t"])  # with the usual ones, not in their place
     except ParseError as e:
         system.process.write_line("uci: %s" % e)
         return 1
     except OSError:
         system.process.write_line("uci: Entry not found")
         return 1
+    for line in package.skipped:
+        system.process.write_line(line)
     system.files.write(1, package.show())
     return 0
 

@@ -8,8 +8,6 @@ not written with ours, as `uci commit` would.
 from ..runtime import system
 from . import uci
 
-_REGULAR = 0o100000
-
 
 class StoreError(Exception):
     """Why a file was left as it is. The text names sections and options, never values."""
@@ -17,17 +15,22 @@ class StoreError(Exception):
 
 def export(package, header=False):
     """Return the package as the text of a file, the one that `uci commit` leaves; `uci export` puts a header before."""
-    lines = [b"package " + package.name] if header else []
-    for section in package.sections:
-        lines.append(b"")
-        line = b"config " + uci.quote(section.kind)[1:-1]
-        lines.append(line if section.anonymous else line + b" " + uci.quote(section.name))
-        for option in section.options:
-            if option.values is None:
-                lines.append(b"\toption " + option.name + b" " + uci.quote(option.value))
-            else:
-                lines += [b"\tlist " + option.name + b" " + uci.quote(value) for value in option.values]
-    return b"".join([line + b"\n" for line in lines]) + b"\n"
+    parts = [_export_section(section) for section in package.sections]
+    parts.insert(0, b"package " + package.name + b"\n" if header else b"")
+    parts.append(b"\n")
+    return b"".join(parts)
+
+
+def _export_section(section):
+    line = b"\nconfig " + uci.quote(section.kind)[1:-1]
+    lines = [line if section.anonymous else line + b" " + uci.quote(section.name)]
+    for option in section.options:
+        if option.values is None:
+            lines.append(b"\toption " + option.name + b" " + uci.quote(option.value))
+        else:
+            lines += [b"\tlist " + option.name + b" " + uci.quote(value) for value in option.values]
+    lines.append(b"")
+    return b"\n".join(lines)
 
 
 def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
@@ -40,7 +43,11 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
         section = package.find(section_name)
         if section is None:
             raise StoreError("no section %s in the file" % _text(section_name))
+        option = section.find(option_name)
+        if (option.value if option else b"") == value:
+            return False
         section.assign(option_name, value)
+        return True
 
     if not uci.is_name(option_name) or not uci.is_text(value):
         raise StoreError("not to be written: %s.%s" % (_text(section_name), _text(option_name)))
@@ -48,7 +55,7 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
 
 
 def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
-    """Have edit(package) change the package's file under libuci's lock. A file that this leaves the same is not written.
+    """Have edit(package) change the package's file under libuci's lock; if it returns False the file is not written.
 
     edit may be called again, with the package read anew, when somebody else has replaced the file meanwhile. Raises
     what it raises, and StoreError, uci.ParseError or OSError, the file being as it was; an OSError about the directory,
@@ -63,15 +70,12 @@ def _try_change(path, name, edit):
     """Change the file unless it is not the one locked any more: False then."""
     fd = _open_locked(path)
     try:
-        package = uci.parse(name, _read(fd))
-        before = export(package)
-        edit(package)
-        text = export(package)
-        if text == before:
+        package = uci.parse(name, uci.read_all(fd))
+        if not edit(package):
             return True
-        if not _reads_back(name, text):
+        if any(_has_mark(section.kind) for section in package.sections):
             raise StoreError("the file would not read back: a section's type")
-        return _replace(path, fd, text)
+        return _replace(path, fd, export(package))
     finally:
         system.files.close(fd)
 
@@ -82,9 +86,9 @@ def _open_locked(path):
         fd = system.files.open_for_change(path)
         try:
             system.files.lock(fd)
-            if system.files.status(fd)[1] & 0o170000 != _REGULAR:
+            if system.files.status(fd)[1] & 0o170000 != uci.REGULAR_FILE:
                 raise StoreError("not a file: %s" % path)
-            if _is_at(fd, path):
+            if uci.is_at(fd, path):
                 taken, fd = fd, None
                 return taken
         finally:
@@ -92,25 +96,9 @@ def _open_locked(path):
                 system.files.close(fd)
 
 
-def _is_at(fd, path):
-    return system.files.status(fd)[0] == system.files.status(path)[0]
-
-
-def _read(fd):
-    content = b""
-    while True:
-        part = system.files.read(fd, 4096)
-        if not part:
-            return content
-        content += part
-
-
-def _reads_back(name, text):
-    # A type is written bare, as libuci does it, even if it has a quote or # in it.
-    try:
-        return export(uci.parse(name, text)) == text
-    except uci.ParseError:
-        return False
+def _has_mark(kind):
+    # libuci writes a type bare, even one that does not read back like that.
+    return any(c in b"'\"\\#;" for c in kind)
 
 
 def _replace(path, fd, text):
@@ -118,19 +106,33 @@ def _replace(path, fd, text):
     directory, _, name = path.rpartition("/")
     fresh = "%s/.%s.uci-%d" % (directory, name, system.process.pid())
     _remove(fresh)  # of one that had our number before a power cut
-    _, mode, owner = system.files.status(fd)
+    _, mode, owner, _ = system.files.status(fd)
     try:
         _write(fresh, text, mode & 0o7777, owner)
         # libuci lets go of its lock just before it renames, so somebody may have been let in too early: us.
-        if not _is_at(fd, path):
+        if not uci.is_at(fd, path):
             _remove(fresh)
             return False
         system.files.rename(fresh, path)
     except BaseException:
         _remove(fresh)
         raise
+    _tell_waiting(fd, text)
     system.files.sync_directory(directory or "/")
     return True
+
+
+def _tell_waiting(fd, text):
+    """Put the text into the file that has lost its name, too.
+
+    A libuci that waits for our lock does not look at the name again: it would go on with what was there before, and
+    with its commit our change were gone. Not if the file has another name: that may be somebody's copy.
+    """
+    try:
+        if system.files.status(fd)[3] == 0:
+            system.files.write_over(fd, text)
+    except OSError:
+        return
 
 
 def _write(path, text, mode, owner):

@@ -68,24 +68,28 @@ def open_for_change(path):
     return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
 
+def open_to_read(path):
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def create(path):
     """Create a file that nobody else can read; OSError if there is one."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
-def lock(fd):
-    """Take the exclusive flock of the file, waiting for it; where the kernel has none there is nothing to take."""
+def lock(fd, shared=False):
+    """Take the file's flock, waiting for it; where the kernel has none there is nothing to take."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     except OSError as e:
         if e.errno != errno.ENOSYS:
             raise
 
 
 def status(path):
-    """Return of a file, by path or descriptor: its identity (device, inode), its mode, its owner (user, group)."""
+    """Return of a file, by path or descriptor: its identity (device, inode), mode, owner (user, group), number of names."""
     s = os.stat(path)
-    return (s.st_dev, s.st_ino), s.st_mode, (s.st_uid, s.st_gid)
+    return (s.st_dev, s.st_ino), s.st_mode, (s.st_uid, s.st_gid), s.st_nlink
 
 
 def set_owner(fd, owner):
@@ -120,6 +124,15 @@ def real_path(path):
     from os.path import realpath  # too rarely needed to be there from the start
 
     return realpath(path, strict=True)
+
+
+def write_over(fd, data):
+    """Put `data` in place of what is in the open file, whose place this leaves where it is."""
+    again = os.open("/proc/self/fd/%d" % fd, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+    try:
+        write(again, data)
+    finally:
+        os.close(again)
 
 
 def write_file(path, text):

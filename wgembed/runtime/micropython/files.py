@@ -24,6 +24,7 @@ _fsync = libc.func("i", "fsync", "i")
 _rename = libc.func("i", "rename", "ss")
 _realpath = libc.func("P", "realpath", "sP")
 
+_LOCK_SH = 1
 _LOCK_EX = 2
 _PATH_MAX = 4096
 
@@ -74,21 +75,25 @@ def open_for_change(path):
     return libc.check(libc.open_(path, abi.O_RDWR | abi.O_CLOEXEC, 0))
 
 
+def open_to_read(path):
+    return libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
+
+
 def create(path):
     """Create a file that nobody else can read; OSError if there is one."""
     return libc.check(libc.open_(path, abi.O_RDWR | abi.O_CREAT | abi.O_EXCL | abi.O_CLOEXEC, 0o600))
 
 
-def lock(fd):
-    """Take the exclusive flock of the file, waiting for it; where the kernel has none there is nothing to take."""
-    if _flock(fd, _LOCK_EX) < 0 and libc.errno() != abi.ENOSYS:
+def lock(fd, shared=False):
+    """Take the file's flock, waiting for it; where the kernel has none there is nothing to take."""
+    if _flock(fd, _LOCK_SH if shared else _LOCK_EX) < 0 and libc.errno() != abi.ENOSYS:
         raise OSError(libc.errno())
 
 
 def status(path):
-    """Return of a file, by path or descriptor: its identity (device, inode), its mode, its owner (user, group)."""
+    """Return of a file, by path or descriptor: its identity (device, inode), mode, owner (user, group), number of names."""
     s = os.stat("/proc/self/fd/%d" % path if isinstance(path, int) else path)
-    return (s[2], s[1]), s[0], (s[4], s[5])
+    return (s[2], s[1]), s[0], (s[4], s[5]), s[3]
 
 
 def set_owner(fd, owner):
@@ -124,6 +129,16 @@ def real_path(path):
     if not _realpath(path, buf):
         raise OSError(libc.errno())
     return bytes(buf[: buf.find(b"\0")]).decode()
+
+
+def write_over(fd, data):
+    """Put `data` in place of what is in the open file, whose place this leaves where it is."""
+    # Not by ftruncate and pwrite: how wide an offset is depends on the C library.
+    again = libc.check(libc.open_("/proc/self/fd/%d" % fd, abi.O_WRONLY | abi.O_TRUNC | abi.O_CLOEXEC, 0))
+    try:
+        write(again, data)
+    finally:
+        libc.close(again)
 
 
 def write_file(path, text):
