@@ -236,6 +236,8 @@ class Network:
         self._added = []
         self._refused = {}
         self._mtu = 0
+        self._is_waiting = False  # for answers; until then nobody knows what of it is ours
+        self._next = None  # what to do then
 
     @property
     def outside(self):
@@ -256,6 +258,10 @@ class Network:
 
     def follow(self, wanted, raise_link):
         """Make the network as planned; `raise_link`: also take the link up."""
+        if self._is_waiting:
+            raise_link = raise_link or self._next is not None and self._next[1]
+            self._next = (wanted, raise_link)
+            return
         gone = [thing for thing in self._added if thing not in wanted.things]
         new = [thing for thing in wanted.things if thing not in self._added]
         requests = [("del", thing) for thing in reversed(gone)]
@@ -269,6 +275,7 @@ class Network:
         self._added = [thing for thing in self._added if thing not in gone] + new
         if any(self._outlives(thing) for _, thing in requests):
             self._write_record()
+        self._is_waiting = True
         self._conf.submit(requests, lambda answers: self._take(requests, answers))
 
     def _take(self, requests, answers):
@@ -287,9 +294,17 @@ class Network:
         if foreign:
             self._added = [thing for thing in self._added if thing not in foreign]
             self._write_record()
+        self._is_waiting = False
+        following, self._next = self._next, None
+        if following:
+            self.follow(*following)
 
     def end(self):
         """Take away what does not go with the link."""
+        self._next = None
+        self._conf.after(self._end)
+
+    def _end(self):
         requests = [("del", thing) for thing in reversed(self.outside)]
         self._added = []
         if requests:

@@ -1,0 +1,280 @@
+"""Addresses, routes, rules and MTU that `wgembed run` makes, with real packets; and that it takes away just those."""
+
+import socket
+import sys
+
+import pytest
+
+from lab import micropython, net, traffic
+from lab.need import need
+from lab.router import Keys, interface, peer
+
+HEAP = "1M"
+DEFAULTS = ["0.0.0.0/0", "::/0"]
+
+
+@pytest.fixture(params=["pyroute2", "rtnetlink", "micropython"])
+def command(request):
+    """The runtimes, and on CPython who carries out the changes; on MicroPython there is no choice."""
+    return need(micropython.command, HEAP) if request.param == "micropython" else [sys.executable, "-m", "wgembed"]
+
+
+@pytest.fixture
+def hands(request, command):
+    """The environment that says who carries out the changes."""
+    return {"WGEMBED_PYROUTE2": "0"} if "rtnetlink" in request.node.callspec.id else {}
+
+
+def everything(place):
+    """All addresses, routes and rules, and the settings that are touched."""
+    told = [place.ip(*family, kind, "show", *more)
+            for family in ([], ["-6"]) for kind, *more in (["rule"], ["route", "table", "all"])]
+    told.append(place.run("cat", "/proc/sys/net/ipv4/conf/all/src_valid_mark")[1])
+    return "".join(told)
+
+
+def with_gateways(world):
+    """Behind `far` stands the internet: `near` has default routes there."""
+    for route in (("192.0.2.2",), ("2001:db8::2",)):
+        world.near.place.ip("route", "add", "default", "via", *route)
+
+
+def add_inside(world, *addresses):
+    """Addresses beyond the tunnel."""
+    for address in addresses:
+        world.far.place.ip("addr", "add", address, "dev", "lo")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_all_traffic_goes_into_the_tunnel_but_its_own(world, hands, family):
+    """A default route as OpenWrt has it: a host route keeps the endpoint outside."""
+    with_gateways(world)
+    add_inside(world, "203.0.113.9/32", "2001:db8:9::9/128")
+    place = world.near.place
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(family=family, allowed_ips=DEFAULTS, route_allowed_ips=1))
+    for address in ("203.0.113.9", "2001:db8:9::9"):
+        traffic.reach(place, address)
+        assert f"dev {pair.name} " in place.ip("route", "get", address)
+    assert " dev outer " in place.ip("route", "get", pair.far.site.outer[family])
+    assert int(pair.router.dump(pair.name)[1][6]) > 300, "it went through the tunnel"
+    assert "default via 192.0.2.2" in place.ip("route", "show"), "the provider's route stays"
+    pair.router.stop()
+    assert everything(place) == before
+
+
+@pytest.mark.parametrize("options", [{"nohostroute": 1}, {"fwmark": "0x1234"}], ids=str)
+def test_a_default_route_in_a_table_of_its_own(world, hands, options):
+    """A default route as wg-quick has it: a rule keeps what carries the mark outside."""
+    with_gateways(world)
+    add_inside(world, "203.0.113.9/32", "2001:db8:9::9/128")
+    place = world.near.place
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(**options), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    for address in ("203.0.113.9", "2001:db8:9::9"):
+        traffic.reach(place, address)
+        assert f"dev {pair.name} " in place.ip("route", "get", address)
+    mark = options.get("fwmark", "0xca6c")
+    assert pair.router.dump(pair.name)[0][3] == mark
+    assert f"not from all fwmark {mark} lookup" in place.ip("rule", "show")
+    assert "suppress_prefixlength 0" in place.ip("rule", "show")
+    assert "192.0.2.2 via" not in place.ip("route", "show"), "no host route is needed"
+    # Without the default route the rules go as well, and the mark that was ours.
+    pair.router.reload(pair.interface(nohostroute=1), pair.peer(allowed_ips=["10.77.0.2"], route_allowed_ips=1))
+    assert "fwmark" not in place.ip("rule", "show")
+    assert pair.router.dump(pair.name)[0][3] == "off"
+    traffic.reach(place, "10.77.0.2")
+    pair.router.stop()
+    assert everything(place) == before
+
+
+def test_what_was_there_before_stays(world, hands):
+    """A route or rule of somebody else's, the same as ours would be, is neither taken over nor taken away."""
+    with_gateways(world)
+    place = world.near.place
+    place.ip("route", "add", "192.0.2.2/32", "dev", "outer", "scope", "link")
+    place.ip("rule", "add", "table", "main", "suppress_prefixlength", "0", "priority", "32764")
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=["192.0.2.0/24", "10.77.0.2"], route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    pair.router.reload(pair.interface(fwmark=7), pair.peer(allowed_ips=[*DEFAULTS, "10.77.0.2"], route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    assert "cannot" not in pair.router.log()
+    pair.router.stop()
+    assert everything(place) == before
+
+
+def test_after_a_crash_the_next_start_clears_up(world, hands):
+    with_gateways(world)
+    place = world.near.place
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    full = [pair.interface(), pair.peer(allowed_ips=[*DEFAULTS], route_allowed_ips=1)]
+    for sections in (full, [pair.interface(nohostroute=1), full[1]]):
+        pair.router.start(*sections)
+        traffic.reach(place, "10.77.0.2")
+        pair.router.kill()
+        net.poll(lambda: place.run("ip", "link", "show", pair.name, check=False)[0], 5)
+        assert everything(place) != before
+        pair.router.start(pair.interface())
+        kept = everything(place)
+        assert "192.0.2.2 " not in kept.replace("via 192.0.2.2 ", "") and "fwmark" not in kept
+        pair.router.stop()
+        assert everything(place) == before
+
+
+def test_a_table_of_the_owners_choice(world, hands):
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.router.start(
+        pair.interface(ip4table=77, ip6table="local", metric=5),
+        pair.peer(allowed_ips=["0.0.0.0/0", "fd78::/16"], route_allowed_ips=1),
+        peer(pair.name, public_key=Keys().public, allowed_ips="10.1.0.0/16"),
+    )  # fmt: skip
+    assert f"default dev {pair.name}" in place.ip("route", "show", "table", "77")
+    assert f"fd78::/16 dev {pair.name}" in place.ip("-6", "route", "show", "table", "local")
+    assert "0.0.0.0/1" not in place.ip("route", "show") and "10.1.0.0" not in place.ip("route", "show", "table", "all")
+    assert "fwmark" not in place.ip("rule", "show")
+
+
+@pytest.mark.parametrize("family,link,mtu", [(4, 1500, 1440), (6, 1500, 1420), (4, 1492, 1432), (6, 1492, 1412)])
+def test_the_mtu_follows_the_way_to_the_endpoint(world, hands, family, link, mtu):
+    """1492 is PPPoE's."""
+    for site in (world.near, world.far):
+        site.place.ip("link", "set", "outer", "mtu", str(link))
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(family=family))
+    assert pair.router.mtu(pair.name) == mtu
+    place = world.near.place
+    traffic.reach(place, "fd77::2")
+    pair.far.set_mtu(mtu)
+    # The largest packet goes through in one piece outside as well: nothing was cut up.
+    assert traffic.ping(place, "fd77::2", size=mtu - 48, fragment=False).lost == 0
+    frags = place.run("sh", "-c", "cat /proc/net/snmp /proc/net/snmp6 | grep -E 'FragCreates|FragOKs'", check=False)[1]
+    assert all(int(line.split()[1]) == 0 for line in frags.splitlines() if line.startswith("Ip6"))
+    for site in (world.near, world.far):
+        site.place.ip("link", "set", "outer", "mtu", "1400")
+    place.ip("route", "add", "198.51.100.9", "via", "192.0.2.2")  # news of routes
+    net.poll(lambda: pair.router.mtu(pair.name) == mtu - link + 1400, 5, what="the MTU of the new way")
+
+
+def test_the_mtu_without_an_endpoint_is_that_of_the_default_route(world, hands):
+    pair = world.pair(**hands)
+    pair.router.start(pair.interface(), pair.peer(family=None))
+    assert pair.router.mtu(pair.name) == 1420
+    world.near.place.ip("link", "set", "outer", "mtu", "1492")
+    world.near.place.ip("route", "add", "default", "via", "192.0.2.2")
+    net.poll(lambda: pair.router.mtu(pair.name) == 1412, 5)
+
+
+def test_a_mtu_of_the_routes_own(world, hands):
+    world.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2", "mtu", "1300")
+    pair = world.pair(**hands)
+    pair.router.start(pair.interface(), pair.peer(endpoint_host="198.51.100.9"))
+    assert pair.router.mtu(pair.name) == 1240
+
+
+class Second:
+    """A second way out of `near`: another link to `far`."""
+
+    def __init__(self, world):
+        self.near, self.far = world.near.place, world.far.place
+        self.near.ip("link", "add", "wan2", "type", "veth", "peer", "name", "wan2", "netns", self.far.name)
+        for place, number in ((self.near, 1), (self.far, 2)):
+            place.ip("addr", "add", f"198.51.100.{number}/24", "dev", "wan2")
+            place.ip("link", "set", "wan2", "up")
+
+
+def test_the_host_route_follows_when_the_way_out_changes(world, hands):
+    """Two providers; the endpoint lies behind both. The first one fails in the middle of a transfer."""
+    second = Second(world)
+    add_inside(world, "203.0.113.1/32")
+    place = world.near.place
+    place.ip("route", "add", "default", "via", "192.0.2.2", "metric", "10")
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(
+        pair.interface(), pair.peer(endpoint_host="203.0.113.1", allowed_ips=DEFAULTS, route_allowed_ips=1)
+    )
+    traffic.reach(place, "10.77.0.2")
+    assert "via 192.0.2.2 dev outer" in place.ip("route", "get", "203.0.113.1")
+    place.ip("link", "set", "outer", "down")
+    net.poll(lambda: "via 198.51.100.2 dev wan2" in place.ip("route", "get", "203.0.113.1"), 5, what="the other way")
+    traffic.reach(place, "10.77.0.2", within=20)
+    assert second
+
+
+def test_tunlink_chooses_the_way(world, hands):
+    Second(world)
+    add_inside(world, "203.0.113.1/32")
+    place = world.near.place
+    place.ip("route", "add", "default", "via", "192.0.2.2", "metric", "10")
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    pair = world.pair(**hands)
+    pair.start_far()
+    options = {"endpoint_host": "203.0.113.1"}
+    pair.router.start(pair.interface(tunlink="wan2"), pair.peer(**options))
+    traffic.reach(place, "10.77.0.2")
+    assert "via 198.51.100.2 dev wan2" in place.ip("route", "get", "203.0.113.1")
+    # Without a host route the sockets are bound to it: the routes of the machine stay as they are.
+    pair.router.reload(pair.interface(tunlink="wan2", nohostroute=1), pair.peer(**options))
+    assert "via 192.0.2.2 dev outer" in place.ip("route", "get", "203.0.113.1")
+    world.near.place.run("ip", "route", "del", "default", "metric", "10")
+    place.ip("route", "add", "blackhole", "203.0.113.1/32", "metric", "99")
+    assert traffic.ping(place, "10.77.0.2").received
+
+
+def test_another_address_of_ours_in_mid_transfer(world, hands):
+    """The provider gives us another address: TCP through the tunnel goes on."""
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(persistent_keepalive=25))
+    place, far = world.near.place, world.far.place
+    traffic.reach(place, "10.77.0.2")
+    with traffic.echo(far) as port, traffic.connect(place, "10.77.0.2", port) as stream:
+        for number in (1, 7, 8):
+            if number > 1:
+                world.near.readdress(4, f"192.0.2.{number}")
+            stream.sendall(b"%d" % number)
+            assert stream.recv(9) == b"%d" % number
+    seen = far.run("wg", "show", pair.far.interface, "endpoints")[1]
+    assert "192.0.2.8:51820" in seen
+    assert pair.router.running()
+
+
+def test_no_ipv6_on_the_machine(world, hands):
+    place = world.near.place
+    for which in ("all", "default"):
+        place.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{which}/disable_ipv6")
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::2"], route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    assert "cannot add the address fd77::1/64" in pair.router.log()
+
+
+def test_one_interface_inside_another(world, hands):
+    """The endpoint of the second tunnel lies behind the first one, and is left there."""
+    pair = world.pair(**hands)
+    pair.start_far("10.55.0.0/16")
+    second = net.unique("r")
+    pair.router.start(
+        pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "10.50.0.0/16"], route_allowed_ips=1),
+        interface(second, private_key=Keys().private, addresses="10.60.0.1"),
+        peer(second, public_key=Keys().public, endpoint_host="10.77.0.2", allowed_ips="10.61.0.0/16", route_allowed_ips=1),
+    )  # fmt: skip
+    traffic.reach(world.near.place, "10.77.0.2")
+    with world.far.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        end.bind(("10.77.0.2", 51820))
+        end.settimeout(10)
+        world.near.place.run("ping", "-c", "1", "-W", "1", "10.61.0.1", check=False)
+        assert len(end.recv(256)) == 148, "the initiation came through the first tunnel"
