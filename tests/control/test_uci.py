@@ -1,5 +1,6 @@
 """UCI files: the real libuci's answers to 3,000 of them, and what they do not cover."""
 
+import fcntl
 import gzip
 import json
 import os
@@ -247,3 +248,37 @@ def test_as_libuci_under_micropython(tmp_path):
         shown, exported = (bytes.fromhex(part).decode("latin-1") for part in line.split(","))
         assert shown == case[mode].get("show", case[mode].get("error")), case
         assert mode == "strict" or exported == case.get("export", exported), case
+
+
+def test_a_commit_while_it_is_read(tmp_path, monkeypatch):
+    """libuci takes the changes away first, and renames the file last: between the two there is nothing to be had."""
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "t").write_text("config a b\n")
+    (tmp_path / "saved" / "t").write_text("t.b.x='1'\n")
+    read = uci.read_all
+
+    def late(fd):
+        text = read(fd)
+        if (tmp_path / "saved" / "t").stat().st_size:
+            (tmp_path / "saved" / "t").write_text("")
+            (tmp_path / "new").write_text("config a b\n\toption x 1\n")
+            (tmp_path / "new").rename(tmp_path / "t")
+        return text
+
+    monkeypatch.setattr(uci, "read_all", late)
+    package = uci.load("t", directory=str(tmp_path), override="", saved=str(tmp_path / "saved"))
+    assert package.show() == b"t.b=a\nt.b.x='1'\n"
+
+
+def test_it_waits_for_who_commits(tmp_path):
+    (tmp_path / "t").write_text("config a b\n")
+    with open(tmp_path / "t") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        assert uci.load("t", directory=str(tmp_path), override="").find(b"b")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        directories = ["-c", str(tmp_path), "-C", "", "-t", str(tmp_path)]
+        arguments = [sys.executable, "-m", "wgembed.control.uci", *directories, "show", "t"]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+    assert process.communicate(timeout=20)[0] == b"t.b=a\n"

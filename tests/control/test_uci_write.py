@@ -210,6 +210,15 @@ def test_who_waits_sees_it(runner, directory):
     assert (directory / "copy").read_bytes() == NEW
 
 
+def test_a_file_that_is_never_the_same(directory, monkeypatch):
+    """As on a file system that makes up its inode numbers."""
+    monkeypatch.setattr(uci, "is_at", lambda fd, path: False)
+    with pytest.raises(uci_write.StoreError, match="keeps replacing"):
+        uci_write.store("t", b"wg0", b"x", b"1", str(directory), "")
+    assert (directory / "t").read_bytes() == OLD and os.listdir(directory) == ["t"]
+    assert uci.load("t", directory=str(directory), override="", saved="").find(b"wg0")
+
+
 def steps(runner, directory, number, how):
     (directory / "t").unlink()
     (directory / "t").write_bytes(OLD)

@@ -1,7 +1,7 @@
 """Reading UCI configuration files as libuci reads them, down to its error messages.
 
 A package is a list of sections, a section a list of options, all in the order of the file. Names, types and values
-are bytes: a value may hold any. What libuci does at each corner was taken from its behaviour; 1,500 files with its
+are bytes: a value may hold any. What libuci does at each corner was taken from its behaviour; 3,000 files with its
 answers are in the tests.
 
     python -m wgembed.control.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
@@ -15,6 +15,9 @@ CONFIG_DIRECTORY = "/etc/config"
 OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
 REGULAR_FILE = 0o100000  # a file's mode, of the bits 0o170000
+
+# How often to begin again with a file that was replaced meanwhile: there are file systems where it always seems so.
+ATTEMPTS = 20
 
 _ENOENT = 2
 
@@ -527,16 +530,17 @@ def _index(text):
 def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
     """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
     path = file_of(name, directory, override)
-    while True:
+    for _ in range(ATTEMPTS):
         fd = _open_locked(path)
         try:
             package = parse(name.encode(), read_all(fd), strict)
             _apply_saved(package, saved)
             # `uci commit` takes the changes away while the file is locked, but renames the new one only after that.
             if is_at(fd, path):
-                return package
+                break
         finally:
             system.files.close(fd)
+    return package
 
 
 def _open_locked(path):

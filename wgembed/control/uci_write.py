@@ -62,8 +62,10 @@ def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIR
     which comes last, is the exception: the new file is there, but might not outlast a power cut.
     """
     path = system.files.real_path(uci.file_of(name, directory, override))
-    while not _try_change(path, name.encode(), edit):
-        pass
+    for _ in range(uci.ATTEMPTS):
+        if _try_change(path, name.encode(), edit):
+            return
+    raise StoreError("somebody else keeps replacing it: %s" % path)
 
 
 def _try_change(path, name, edit):
@@ -82,7 +84,7 @@ def _try_change(path, name, edit):
 
 def _open_locked(path):
     # libuci locks the file itself, so the lock is worth nothing once another file has its name.
-    while True:
+    for _ in range(uci.ATTEMPTS):
         fd = system.files.open_for_change(path)
         try:
             system.files.lock(fd)
@@ -94,6 +96,7 @@ def _open_locked(path):
         finally:
             if fd is not None:
                 system.files.close(fd)
+    raise StoreError("somebody else keeps replacing it: %s" % path)
 
 
 def _has_mark(kind):
