@@ -246,3 +246,15 @@ def test_a_start_that_cannot_be_says_why(world):
     router.config.unlink()
     code, told = router.place.run(*router._command, check=False)
     assert code == 1 and "cannot be read" in told
+
+
+def test_reloads_do_not_grow_memory(world):
+    """Each reload opens a routing socket; on MicroPython its buffer was never given back."""
+    pair = world.pair()
+    pair.router.start(pair.interface(), pair.peer(), pair.other_peer(1))
+    for _ in range(20):
+        pair.router.reload()
+    before = pair.router.memory()
+    for _ in range(40):
+        pair.router.reload()
+    assert pair.router.memory() - before < 100

@@ -9,7 +9,7 @@ from .. import crypto
 from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
-from ..runtime import durable, netconf, rtnetlink, system
+from ..runtime import abi, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
@@ -172,7 +172,7 @@ class Router(Process):
         self.members = []
         config = self._load()
         process = system.process
-        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM, process.SIGIO))
+        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
         self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
         self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
         _make_directories(self.run_directory)
@@ -186,8 +186,7 @@ class Router(Process):
         self._ip = rtnetlink.RtNetlink()
         self._way_out = None
         self._seen = self._identity()
-        self._watched = system.process.watch_directory(directory, True)
-        if not self._watched:
+        if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_names):
             self._log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
             self._apply(config)
@@ -394,11 +393,12 @@ class Router(Process):
         if number == process.SIGHUP:
             self._log.verbose("reload")
             self.reload()
-        elif number == process.SIGIO:
-            self.alarms.hasten("files", system.clock.now() + _SETTLE, self._on_files)
         else:
             self._log.verbose("signal %d" % number)
             self.loop.stop()
+
+    def _on_names(self):
+        self.alarms.hasten("files", system.clock.now() + _SETTLE, self._on_files)
 
     def _on_files(self):
         if self._identity() != self._seen:
