@@ -38,7 +38,7 @@ class Member:
         self.name = config.name
         self.config = config
         self.place = place
-        self.log = router.log_for(config)
+        self.log = log_module.Log(config.name, router.level_for(config))
         self.endpoints = {}  # by public key
         self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
         try:
@@ -154,8 +154,8 @@ class _Target:
 def _prefixes(config):
     """Return how many allowed IPs of each family there is room for."""
     configured = sum([len(peer.allowed_ips) for peer in config.peers])
-    each = PREFIXES_PER_PEER * max(config.max_peers, len(config.peers)) if system.files.USUAL_PEERS > 64 else 0
-    return min(max(each, 2 * configured + _SPARE_PREFIXES), MAX_PREFIXES)
+    wanted = max(2 * configured + _SPARE_PREFIXES, PREFIXES_PER_PEER * config.max_peers, system.files.USUAL_PREFIXES)
+    return min(wanted, MAX_PREFIXES)
 
 
 class Router(Process):
@@ -166,8 +166,7 @@ class Router(Process):
 
     def __init__(self, directory):
         self._directory = directory
-        self._level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
-        self._log = log_module.Log("run", self._level)
+        self._log = log_module.Log("run", log_module.level_from(system.files.getenv("LOG_LEVEL")))
         self._warned = []
         self.members = []
         config = self._load()
@@ -195,8 +194,9 @@ class Router(Process):
             self.close()
             raise
 
-    def log_for(self, config):
-        return log_module.Log(config.name, self._level if config.log_level is None else config.log_level)
+    def level_for(self, interface):
+        """Return how much is told of the interface: what its section says, or the globals, or the environment."""
+        return self._log.level if interface.log_level is None else interface.log_level
 
     def run(self):
         self._log.verbose("ready")
@@ -230,7 +230,7 @@ class Router(Process):
         for warning in config.warnings:
             if warning not in self._warned:
                 self._warned.append(warning)
-                self._log.error(warning)
+                self._log.note(warning)
         return config
 
     def _identity(self):
@@ -247,11 +247,15 @@ class Router(Process):
             self._log.error("the configuration is refused, the one before holds")
         except (Refusal, OSError, LinkError) as e:
             self._log.error("the configuration cannot be applied, the one before holds: %s" % e)
+        except MemoryError:
+            self._log.error("the configuration cannot be applied: there is not enough memory")
         else:
             self.netconf.after(lambda: self._log.verbose("configuration applied"))
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
+        if config.log_level is not None:
+            self._log.level = config.log_level
         try:
             self._check_room(config)
             self._prepare_keys(config)
@@ -284,7 +288,7 @@ class Router(Process):
         for interface in stay:
             member = old[interface.name]
             before, member.config = member.config, interface
-            member.log.set_level(self._level if interface.log_level is None else interface.log_level)
+            member.log.level = self.level_for(interface)
             member.set_up(before, now)
         for member in made:
             member.set_up(None, now)
@@ -323,7 +327,7 @@ class Router(Process):
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
-        self._log.error("made a private key for %s" % interface.where)
+        self._log.note("made a private key for %s" % interface.where)
         return private
 
     def take_key(self, config):
@@ -375,6 +379,13 @@ class Router(Process):
         self.alarms.hasten("network", system.clock.now() + delay, self._follow)
 
     def _follow(self, raise_links=False):
+        try:
+            self._follow_network(raise_links)
+        except OSError as e:
+            self._log.error("the network cannot be set up now: %s" % e)
+            self.follow_soon(_RETRY)
+
+    def _follow_network(self, raise_links):
         for member in self.members:
             member.bind()
             member.follow_network(self._ip, raise_links)

@@ -16,6 +16,7 @@ except ImportError:
 
 # The size of the peer table unless its owner says otherwise. Tables cost no memory where they are not touched.
 USUAL_PEERS = 1024
+USUAL_PREFIXES = 16 * 1024  # of each family, of an interface
 
 close = os.close
 read = os.read

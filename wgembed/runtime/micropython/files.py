@@ -10,6 +10,7 @@ from . import libc
 
 # The size of the peer table unless its owner says otherwise. Some tables stand in the heap, used or not.
 USUAL_PEERS = 32
+USUAL_PREFIXES = 64  # of each family, of an interface
 
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
