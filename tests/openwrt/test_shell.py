@@ -14,30 +14,35 @@ FOLDERS = (".ci", "init.d", "package", "tests", "wgembed")
 SHELL = re.compile(rb"#!.*\b(sh|bash|rc\.common)\b|# shellcheck shell=")
 
 
-def scripts():
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and SHELL.match(path.open("rb").readline()):
-                yield path
+def first_line(path):
+    with path.open("rb") as file:
+        return file.readline()
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+SCRIPTS = [path for path in FILES if SHELL.match(first_line(path))]
+FOR_ROUTERS = [path for path in SCRIPTS if b"bash" not in first_line(path)]
 
 
 def test_the_scripts_are_found():
-    found = {path.relative_to(ROOT).as_posix() for path in scripts()}
+    found = set(map(name_of, SCRIPTS))
     assert {".ci/run", "init.d/wgembed", "package/files/launch.sh", "package/files/wgembed.defaults"} <= found
 
 
-@pytest.mark.parametrize("path", scripts(), ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", SCRIPTS, ids=name_of)
 def test_shellcheck(path):
     need(programs, "shellcheck")
-    dialect = [] if b"bash" in path.open("rb").readline() else ["--shell=dash"]
+    dialect = ["--shell=dash"] if path in FOR_ROUTERS else []
     done = subprocess.run(["shellcheck", "--external-sources", *dialect, path], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", scripts(), ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", FOR_ROUTERS, ids=name_of)
 def test_syntax_for_ash(path):
     need(programs, "busybox")
-    if b"bash" in path.open("rb").readline():
-        pytest.skip("for bash")
     done = subprocess.run(["busybox", "ash", "-n", path], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
