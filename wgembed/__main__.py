@@ -6,13 +6,18 @@ from . import __version__
 
 USAGE = """\
 usage: wgembed [-f|--foreground] INTERFACE
+       wgembed run|check [--config-dir DIR]
+       wgembed genkey|pubkey
        wgembed demo
        wgembed --version
 
 wgembed INTERFACE makes a WireGuard interface and serves it in the background, wgembed -f in the foreground.
-It is set up with wg(8) and ip(8). wgembed demo shows a tunnel between two namespaces of its own.
+It is set up with wg(8) and ip(8). wgembed run serves all interfaces of /etc/config/wgembed, in the foreground;
+wgembed check says what is wrong with that file and with this machine. genkey prints a new private key, pubkey the
+public key of the one that it reads. wgembed demo shows a tunnel between two namespaces of its own.
 Environment: LOG_LEVEL (silent, error, verbose), WG_PROCESS_FOREGROUND=1, WGEMBED_MAX_PEERS.
 """
+CONFIG_DIRECTORY = "/etc/config"
 # Made in advance: there may be no room to put it together.
 OUT_OF_MEMORY = "wgembed: out of memory; MicroPython is given more with -X heapsize=512K\n"
 
@@ -39,6 +44,14 @@ def _run(arguments):
         from .demo import demo
 
         return demo()
+    if arguments[:1] in (["run"], ["check"]):
+        directory = _config_directory(arguments[1:])
+        if directory is not None:
+            return _run_router(directory) if arguments[0] == "run" else _check(directory)
+    if arguments in (["genkey"], ["pubkey"]):
+        from .control import keys
+
+        return keys.genkey() if arguments == ["genkey"] else keys.pubkey()
     foreground = arguments[:1] in (["-f"], ["--foreground"])
     names = arguments[1:] if foreground else arguments
     if len(names) != 1 or names[0].startswith("-"):
@@ -49,6 +62,35 @@ def _run(arguments):
 
     foreground = foreground or system.files.getenv("WG_PROCESS_FOREGROUND") == "1"
     return system.start.daemon(names[0], foreground, _serve)
+
+
+def _config_directory(arguments):
+    """Return the directory that the arguments name, or None if they are wrong."""
+    if not arguments:
+        return CONFIG_DIRECTORY
+    if len(arguments) == 2 and arguments[0] == "--config-dir":
+        return arguments[1]
+    if len(arguments) == 1 and arguments[0].startswith("--config-dir="):
+        return arguments[0].partition("=")[2]
+    return None
+
+
+def _run_router(directory):
+    from .runtime import system
+
+    return system.start.router(directory, _route)
+
+
+def _route(directory, ready):
+    from .control.router import serve
+
+    return serve(directory, ready)
+
+
+def _check(directory):
+    from .control.check import check
+
+    return check(directory)
 
 
 def _serve(name, ready):

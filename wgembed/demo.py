@@ -208,7 +208,7 @@ def _add_addresses(name, *addresses):
 
 
 def _start_daemon(end, folder):
-    command, environment = start.command_for(end.interface)
+    command, environment = start.command_for("serve", end.interface)
     environment["WGEMBED_SOCKET_DIR"] = folder
     end.socket = os.path.join(folder, end.interface + ".sock")
     end.daemon = _child(end, os.execve, command[0], command, environment)

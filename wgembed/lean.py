@@ -1,4 +1,4 @@
-"""Where the daemon's own interpreter begins.
+"""Where the daemon's own interpreter begins: `serve IFNAME` or `route DIRECTORY`.
 
 It is started with -S -E -s: site and what it drags in would cost a third of the memory that the whole daemon needs.
 WGEMBED_PATH brings the folders of modules that site would have found; WGEMBED_READY is the descriptor to which one
@@ -16,10 +16,15 @@ except ImportError:
 def main():
     sys.path[:1] = os.environ.pop(b"WGEMBED_PATH", b"").decode().split(":")
     ready = os.environ.pop(b"WGEMBED_READY", b"")
+    verb, argument = sys.argv[1:]
+    _name_process()
+    if verb == "route":
+        from wgembed.control.router import serve
+
+        return serve(argument, lambda peers: None)
     from wgembed.control.daemon import serve
 
-    _name_process()
-    return serve(sys.argv[1], (lambda: _let_go(int(ready))) if ready else (lambda: None))
+    return serve(argument, lambda peers: _let_go(int(ready)) if ready else None)
 
 
 def _name_process():

@@ -47,6 +47,38 @@ def test_byte_order_mark():
         uci.parse(b"n", b"\xef\xbb\xbfconfig a\n")
 
 
+def lines(package):
+    """Every section and option with its line, as `name:line`."""
+    return " ".join(
+        "%s:%d" % (thing.name.decode(), thing.line) for section in package.sections for thing in [section, *section.options]
+    )
+
+
+LINES = [
+    (b"config a a\n\toption x 1\n\n# no\n\tlist y 1\n\tlist y 2\nconfig b b", "a:1 x:2 y:6 b:7"),
+    (b"config a a\noption x 1\nconfig b b\nconfig a a\noption x 2\noption z 1", "a:1 x:5 z:6 b:3"),
+    (b"config a a ; option x 1\noption y 'on\ntwo' ; option z 1\noption w 1", "a:1 x:1 y:2 z:3 w:4"),
+    (b'config \\\na a\noption x \\\n\\\n1 ; list y "\n"; option z 1\n', "a:1 x:3 y:5 z:6"),
+    (b"config a a\noption x 1\noption x ''\nlist x 2\noption x 3\noption y\n", "a:1 x:5"),
+    (b"config a a\noption x 1\0 hidden\noption y 1\noption z 1\n", "a:1 x:2 z:4"),
+    (b"config a a\r\nbad\r\nconfig b a\r\noption x 1\r\n", "a:3 x:4"),
+]
+
+
+@pytest.mark.parametrize("text, expected", LINES)
+def test_lines(text, expected):
+    assert lines(uci.parse(b"t", text, False)) == expected
+
+
+def test_lines_of_changes():
+    """What an uncommitted change has set stands in no line of the file."""
+    package = uci.parse(b"t", b"config a a\noption x 1\nlist y 1\noption z 1\nconfig b b\n")
+    uci.apply_changes(package, b"t.a.x='2'\n|t.a.y='2'\n@t.a.z='w'\nt.c='c'\nt.b.q='1'\n^t.b='0'\nt.a='a'\n")
+    assert lines(package) == "b:5 q:0 a:1 x:0 y:0 w:4 c:0"
+    uci.apply_changes(package, b"t.b='other'\n")
+    assert lines(package)[:3] == "b:0"
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes(text):
     """Lenient refuses nothing; strict refuses with a reason or says the same."""
@@ -71,15 +103,16 @@ def test_any_changes(delta):
 
 
 def command(tmp_path, *arguments):
+    directories = ["-c", str(tmp_path), "-C", str(tmp_path / "over"), "-t", str(tmp_path / "saved")]
     done = subprocess.run(
-        [sys.executable, "-m", "wgembed.control.uci", "-c", str(tmp_path), "-t", str(tmp_path / "saved"), *arguments],
-        capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+        [sys.executable, "-m", "wgembed.control.uci", *directories, *arguments], capture_output=True, text=True, timeout=30
+    )
     return done.returncode, done.stdout, done.stderr
 
 
 def test_command(tmp_path):
     (tmp_path / "saved").mkdir()
+    (tmp_path / "over").mkdir()
     (tmp_path / "net").write_text("config interface wg0\n\toption mtu 1420\n\tlist addresses 'a b'\n")
     (tmp_path / "bad").write_text("config interface wg0\n\tmtu 1420\n")
     assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1420'\nnet.wg0.addresses='a b'\n", "")
@@ -89,3 +122,30 @@ def test_command(tmp_path):
     assert command(tmp_path, "-S", "show", "bad") == (0, "bad.wg0=interface\n", "")
     assert command(tmp_path, "show", "none") == (1, "", "uci: Entry not found\n")
     assert command(tmp_path, "set")[0] == 1
+    (tmp_path / "over" / "net").write_text("config interface wg0\n\toption mtu 1280\n")
+    assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1400'\n", "")
+    (tmp_path / "saved" / "net").unlink()
+    assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1280'\n", "")
+    (tmp_path / "over" / "only").write_text("config a b\n")
+    assert command(tmp_path, "show", "only") == (0, "only.b=a\n", "")
+    # It takes the other's place whatever it is; only one that leads nowhere does not.
+    (tmp_path / "over" / "net").unlink()
+    (tmp_path / "over" / "net").mkdir()
+    assert command(tmp_path, "show", "net") == (1, "", "uci: Entry not found\n")
+    (tmp_path / "over" / "net").rmdir()
+    (tmp_path / "over" / "net").symlink_to("nowhere")
+    assert command(tmp_path, "show", "net") == (0, "net.wg0=interface\nnet.wg0.mtu='1420'\nnet.wg0.addresses='a b'\n", "")
+    # An empty name is no directory.
+    (tmp_path / "over" / "net").unlink()
+    (tmp_path / "over" / "net").write_text("config other\n")
+    assert command(tmp_path, "-C", "", "show", "net")[1].startswith("net.wg0=interface\n")
+
+
+def test_the_override_directory(tmp_path):
+    for name in ("config", "over"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "t").write_text(f"config a {name}\n")
+    package = uci.load("t", directory=str(tmp_path / "config"), saved=str(tmp_path), override=str(tmp_path / "over"))
+    assert [section.name for section in package.sections] == [b"over"]
+    package = uci.load("t", directory=str(tmp_path / "config"), saved=str(tmp_path), override="")
+    assert [section.name for section in package.sections] == [b"config"]

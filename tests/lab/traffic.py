@@ -47,7 +47,12 @@ def ping(place, address, **options):
 
 def reach(place, address, within=15):
     """Ping until an answer comes."""
-    poll(lambda: ping(place, address, count=1, patience=1).received, within, what=f"an answer from {address}")
+    def answered():
+        try:
+            return ping(place, address, count=1, patience=1).received
+        except CommandFailed:  # no route yet
+            return 0
+    poll(answered, within, what=f"an answer from {address}")
 
 
 def iperf(client, server, address, *options, timeout=40):

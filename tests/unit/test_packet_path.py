@@ -19,6 +19,9 @@ class Still:
     def send_run(self, addr, src, arena, first, end, ecn):
         return SEND_OK
 
+    def unanswered(self, peer):
+        """Nobody else knows where the peer may be."""
+
     def deliver(self, view, packets, lengths, count):
         self.delivered = count
 

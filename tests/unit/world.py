@@ -85,6 +85,9 @@ class Node:
             self.world.carry(self.addr, addr, message, ecn)
         return SEND_OK
 
+    def unanswered(self, peer):
+        """Nobody else knows where the peer may be."""
+
     def deliver(self, view, packets, lengths, count):
         for i in range(count):
             self.got.append(bytes(view[packets[i] : packets[i] + lengths[i]]))

@@ -24,29 +24,51 @@ _HANDSHAKE_WORK = 8 * HANDSHAKE_WORK
 class Interface:
     """The interface `name`; OSError or LinkError if it cannot be made.
 
+    owner     the process: tables, arena, inbox, loop and fit_arena(), and what it is told:
+              on_lost(interface), on_up(interface), on_down(interface), on_no_port(interface), on_routes(),
+              on_unanswered(peer)
     prefixes  how many allowed IPs of each family there can be
     log       a control.log.Log
+    stamps    where the timestamps of initiations come from, if not from a Tai64n of the device's own
     """
 
-    def __init__(self, name, tables, prefixes, arena, inbox, loop, log):
+    def __init__(self, name, owner, prefixes, log, stamps=None):
         self.name = name
-        self.arena = arena
-        self.inbox = inbox
+        self.arena = owner.arena
+        self.inbox = owner.inbox
         self.mark = 0
+        self._owner = owner
         self._log = log
-        self._loop = loop
+        self._loop = owner.loop
         self._port = 0
+        self._refused_port = None
+        self._bound_to = ""
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
         self._tun = system.tun.TunPort(link_module.open_tun(name))
-        self._link = link_module.Link(name)
-        self._link.prepare(DEFAULT_MTU)
-        self.device = Device(tables, arena, inbox, self, prefixes, prefixes)
+        try:
+            self._link = link_module.Link(name)
+            self._link.prepare(DEFAULT_MTU)
+            self.device = Device(owner.tables, owner.arena, owner.inbox, self, prefixes, prefixes, stamps)
+        except (OSError, MemoryError):
+            system.files.close(self._tun.fd)
+            raise
         self.realtime = system.clock.realtime
         self.address_bytes = address.address_bytes
-        loop.watch(self._tun.fd, self._on_tun)
-        loop.watch(self._link.fd, self._on_link)
-        loop.after_turn.append(self._after_turn)
+        self.unanswered = owner.on_unanswered
+        self._loop.watch(self._tun.fd, self._on_tun)
+        self._loop.watch(self._link.fd, self._on_link)
+        self._loop.after_turn.append(self._after_turn)
+
+    @property
+    def index(self):
+        """The number of the link."""
+        return self._link.index
+
+    @property
+    def bound_to(self):
+        """The name of the link that the sockets are bound to, or ""."""
+        return self._bound_to
 
     def close(self):
         """Take the interface away and wipe its keys."""
@@ -81,7 +103,7 @@ class Interface:
             count = self._tun.read_batch(self.arena)
         except OSError as e:
             self._log.error("the tunnel device is gone: %s" % e)
-            self._loop.stop()
+            self._owner.on_lost(self)
             return
         self.device.transmit(_now(), count)
 
@@ -102,10 +124,11 @@ class Interface:
         news = self._link.news()
         if news & link_module.LINK_GONE:
             self._log.error("the interface was deleted")
-            self._loop.stop()
+            self._owner.on_lost(self)
             return
         if news & link_module.ROUTES_CHANGED:
             self.device.forget_sources()
+            self._owner.on_routes()
         if news & link_module.LINK_CHANGED:
             self.follow_link()
 
@@ -117,24 +140,29 @@ class Interface:
         if mtu != self.device.mtu:
             self._log.verbose("MTU is now %d" % mtu)
             self.device.mtu = mtu
-        if mtu > self.arena.room or mtu + 16 <= self.arena.room:
-            self.arena.carve(mtu)
+            self._owner.fit_arena()
         if self._link.is_up and not self.device.is_up:
             self._up()
         elif self.device.is_up and not self._link.is_up:
             self._log.verbose("interface down")
             self.device.down()
             self._close_sockets()
+            self._owner.on_down(self)
 
     def _up(self):
         try:
             self._open_sockets(self._port)
         except OSError as e:
-            self._log.error("cannot listen on port %d: %s" % (self._port, e))
+            if self._refused_port != self._port:
+                self._log.error("cannot listen on port %d: %s" % (self._port, e))
+            self._refused_port = self._port
+            self._owner.on_no_port(self)
             return
+        self._refused_port = None
         self._port = self.listen_port  # one that the kernel has chosen stays ours
         self._log.verbose("interface up, listening on port %d" % self._port)
         self.device.up(_now())
+        self._owner.on_up(self)
 
     # Sockets
 
@@ -159,9 +187,18 @@ class Interface:
         self.mark = mark
         self.device.forget_sources()
 
+    def bind_to(self, link):
+        """Let what is sent leave by the link of this name alone; "" for any. OSError if there is no such link."""
+        for socket in self._sockets:
+            socket.bind_to(link)
+        self._bound_to = link
+        self.device.forget_sources()
+
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
         sockets = _bind_pair(port, self.mark)
+        for socket in sockets if self._bound_to else ():
+            socket.bind_to(self._bound_to)
         self._close_sockets()
         self._sockets = sockets
         for socket in sockets:

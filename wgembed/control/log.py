@@ -5,6 +5,7 @@ from ..runtime import system
 SILENT = 0
 ERROR = 1
 VERBOSE = 2
+LEVELS = {"silent": SILENT, "error": ERROR, "verbose": VERBOSE, "debug": VERBOSE}
 
 
 class Log:
@@ -12,6 +13,9 @@ class Log:
 
     def __init__(self, name, level):
         self._name = name
+        self._level = level
+
+    def set_level(self, level):
         self._level = level
 
     def error(self, text):
@@ -28,4 +32,4 @@ class Log:
 
 def level_from(text):
     """Return the level for the value of LOG_LEVEL; unset means errors only."""
-    return {"verbose": VERBOSE, "debug": VERBOSE, "silent": SILENT}.get(text, ERROR)
+    return LEVELS.get(text, ERROR)

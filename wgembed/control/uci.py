@@ -4,7 +4,7 @@ A package is a list of sections, a section a list of options, all in the order o
 are bytes: a value may hold any. What libuci does at each corner was taken from its behaviour; 1,500 files with its
 answers are in the tests.
 
-    python -m wgembed.control.uci [-S] [-c DIR] [-t SAVEDIR] show PACKAGE
+    python -m wgembed.control.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
 
 prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong.
 """
@@ -12,6 +12,7 @@ prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which ski
 from ..runtime import system
 
 CONFIG_DIRECTORY = "/etc/config"
+OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
 
 _SPACE = b" \t\n\v\f\r"
@@ -28,29 +29,42 @@ class ParseError(Exception):
 
 
 class Option:
-    """A name with a value: bytes, or for a list `values`, bytes each. One of `value` and `values` is None."""
+    """A name with a value: bytes, or for a list `values`, bytes each. One of `value` and `values` is None.
 
-    def __init__(self, name, value):
+    line  where in the file the command stands that set it last; 0 when an uncommitted change did
+    """
+
+    __slots__ = ("name", "value", "values", "line")
+
+    def __init__(self, name, value, line=0):
         self.name = name
         self.value = value
         self.values = None
+        self.line = line
 
-    def append(self, value):
+    def append(self, value, line=0):
         """Add to the list, which a single value becomes with this."""
         if self.values is None:
             self.values = [] if self.value is None else [self.value]
             self.value = None
         self.values.append(value)
+        self.line = line
 
 
 class Section:
-    """A type, a name (made up where `anonymous`), and options."""
+    """A type, a name (made up where `anonymous`), and options.
 
-    def __init__(self, kind, name, anonymous):
+    line  where in the file it begins, or was given another type; 0 when an uncommitted change did that
+    """
+
+    __slots__ = ("kind", "name", "anonymous", "options", "line")
+
+    def __init__(self, kind, name, anonymous, line=0):
         self.kind = kind
         self.name = name
         self.anonymous = anonymous
         self.options = []
+        self.line = line
 
     def find(self, name):
         for option in self.options:
@@ -58,22 +72,39 @@ class Section:
                 return option
         return None
 
-    def set(self, name, value):
+    def set(self, name, value, line=0):
         """Give the option a single value; an old one keeps its place."""
         option = self.find(name)
         if option is None:
-            self.options.append(Option(name, value))
+            self.options.append(Option(name, value, line))
         else:
             option.value = value
             option.values = None
+            option.line = line
 
-    def append(self, name, value):
+    def assign(self, name, value):
+        """Give the option a single value; an empty one removes it."""
+        if value:
+            self.set(name, value)
+        elif self.find(name):
+            self.options.remove(self.find(name))
+
+    def append(self, name, value, line=0):
         """Add a value to the list of this name."""
         option = self.find(name)
         if option is None:
             option = Option(name, None)
             self.options.append(option)
-        option.append(value)
+        option.append(value, line)
+
+    def retype(self, kind, line=0):
+        """Give the section another type."""
+        if kind == self.kind:
+            return
+        if len(kind) != len(self.kind):
+            self.anonymous = False  # so libuci: it makes a new section then, by the name of the old one
+        self.kind = kind
+        self.line = line
 
 
 class Package:
@@ -90,10 +121,10 @@ class Package:
                 return section
         return None
 
-    def add(self, kind, name=None):
+    def add(self, kind, name=None, line=0):
         """Append a section; without a name it gets the one that libuci would make up."""
         self._made += 1
-        section = Section(kind, name or _made_up_name(self._made, kind), not name)
+        section = Section(kind, name or _made_up_name(self._made, kind), not name, line)
         self.sections.append(section)
         return section
 
@@ -140,13 +171,19 @@ def _is_word_character(c):
 
 
 class _Lines:
-    """The file line by line, and the words of a line. A quoted string or a backslash takes in the next line."""
+    """The file line by line, and the words of a line. A quoted string or a backslash takes in the next line.
+
+    number  how many lines libuci has counted, for its error messages
+    at      where the line begins that was read last, counted from 1
+    """
 
     def __init__(self, text):
         self._text = text
         self._at = 0
         self._room = 32
+        self._feeds = 0
         self.number = 0
+        self.at = 0
         self.line = b""
         self.pos = 0
 
@@ -165,12 +202,15 @@ class _Lines:
         stands: it hides the rest of its piece, and what comes after that is joined on.
         """
         line = b""
+        self.at = self._feeds + 1
         if offset >= self._room - 1:
             self._room *= 2
         while True:
             most = self._room - offset - len(line) - 1
             feed = self._text.find(b"\n", self._at, self._at + most)
             end = min(self._at + most, len(self._text)) if feed < 0 else feed + 1
+            if feed >= 0:
+                self._feeds += 1
             piece = self._text[self._at : end]
             self._at = end
             nul = piece.find(b"\0")
@@ -305,21 +345,22 @@ class _Parser:
             self._parse_command(command)
 
     def _parse_command(self, command):
+        line = self._lines.at
         if command == b"p":
             self._name(is_package_name, True)
             self._end()
         elif command == b"c":
-            self._parse_config()
+            self._parse_config(line)
         else:
             name = self._name(is_name, True)
             value = self._lines.word()
             self._end()
             if command == b"l":
-                self._section.append(name, value)
+                self._section.append(name, value, line)
             elif value:
-                self._section.set(name, value)
+                self._section.set(name, value, line)
 
-    def _parse_config(self):
+    def _parse_config(self, line):
         kind = self._lines.word()
         if not kind:
             raise self._lines.error("insufficient arguments")
@@ -329,11 +370,11 @@ class _Parser:
         self._end()
         section = self.package.find(name) if name else None
         if section is None:
-            section = self.package.add(kind, name)
-        elif section.kind != kind:
-            if self._strict:
-                raise self._lines.error("section of different type overwrites prior section with same name")
-            section.kind = kind
+            section = self.package.add(kind, name, line)
+        elif section.kind != kind and self._strict:
+            raise self._lines.error("section of different type overwrites prior section with same name")
+        else:
+            section.retype(kind, line)
         self._section = section
 
     def _name(self, is_valid, required):
@@ -384,7 +425,7 @@ def _parse_change(lines):
     if not 2 <= len(parts) <= 3 or not is_package_name(parts[0]) or not all(is_name(p) for p in parts[1:]):
         return None
     value = value if equals else None
-    if value is None and command != b"-" or value and not _is_text(value):
+    if value is None and command != b"-" or value and not is_text(value):
         return None
     option = parts[2] if len(parts) == 3 else None
     if command == b"^" and option or command in (b"|", b"~") and not option or command == b"@" and not is_name(value):
@@ -392,7 +433,8 @@ def _parse_change(lines):
     return command, parts[0], parts[1], option, value
 
 
-def _is_text(value):
+def is_text(value):
+    """Whether `uci set` would take this as a value."""
     return all(c >= 32 or c in b"\t\n\r" for c in value)
 
 
@@ -402,8 +444,6 @@ def _apply(package, change):
     option = section.find(option_name) if section and option_name else None
     if command in (b"=", b"+"):
         _apply_set(package, section, change)
-        if command == b"+" and not option_name and package.find(name):
-            package.find(name).anonymous = True
     elif section is None or option_name and option is None and command != b"|":
         return
     elif command == b"-":
@@ -412,7 +452,7 @@ def _apply(package, change):
         _apply_rename(section, option, value)
     elif command == b"^":
         package.sections.remove(section)
-        package.sections.insert(_leading_number(value), section)
+        package.sections.insert(_index(value) or 0, section)
     elif command == b"|":
         section.append(option_name, value)
     elif command == b"~" and option.values is not None:
@@ -420,30 +460,29 @@ def _apply(package, change):
 
 
 def _apply_set(package, section, change):
-    _, _, name, option_name, value = change
+    command, _, name, option_name, value = change
     if option_name:
-        if section is None:
-            return
-        if value:
-            section.set(option_name, value)
-        elif section.find(option_name):
-            section.options.remove(section.find(option_name))
+        if section is not None:
+            section.assign(option_name, value)
     elif not value:
         if section is not None:
             package.sections.remove(section)
     elif is_type(value):
         if section is None:
-            package.add(value, name).anonymous = False
+            section = package.add(value, name)
+            section.anonymous = False
         else:
-            section.kind = value
+            section.retype(value)
+        if command == b"+":
+            section.anonymous = True
 
 
 def _apply_removal(package, section, option, value):
     if option is None:
         package.sections.remove(section)
     elif value and option.values is not None:
-        index = _leading_number(value)
-        if index < len(option.values):
+        index = _index(value)
+        if index is not None and index < len(option.values):
             del option.values[index]
     else:
         section.options.remove(option)
@@ -457,44 +496,56 @@ def _apply_rename(section, option, value):
         option.name = value
 
 
-def _leading_number(text):
-    """Return the decimal number that the bytes begin with, or 0."""
-    digits = b""
-    for c in text:
-        if not 0x30 <= c <= 0x39:
-            break
-        digits += bytes((c,))
-    return int(digits or b"0")
+def _index(text):
+    """Return the decimal number that the bytes begin with; None if there is none, or it is no place in a list."""
+    text = text.lstrip()
+    end = start = 1 if text[:1] in (b"+", b"-") else 0
+    while text[end : end + 1].isdigit():
+        end += 1
+    number = int(text[start:end] or b"-1")
+    if text[:1] == b"-":
+        number = -number if end > start else -1
+    return number if 0 <= number < 0x80000000 else None
 
 
-def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY):
+def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
     """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
-    package = parse(name.encode(), system.files.read_file(directory + "/" + name), strict)
-    try:
-        changes = system.files.read_file(saved + "/" + name)
-    except OSError:
-        return package
-    apply_changes(package, changes)
+    package = parse(name.encode(), system.files.read_file(file_of(name, directory, override)), strict)
+    _apply_saved(package, saved)
     return package
 
 
+def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
+    """Return the path of the package's file. One of that name in `override`, if that is not empty, goes before."""
+    path = override + "/" + name
+    return path if override and system.files.exists(path) else directory + "/" + name
+
+
+def _apply_saved(package, directory):
+    """Apply the changes to the package that are saved in the directory."""
+    try:
+        changes = system.files.read_file(directory + "/" + package.name.decode())
+    except OSError:
+        return
+    apply_changes(package, changes)
+
+
 def main(arguments):
-    """`[-S] [-c DIR] [-t SAVEDIR] show PACKAGE`, as the command `uci -X` would; returns the exit status."""
-    strict, directory, saved = True, CONFIG_DIRECTORY, SAVE_DIRECTORY
+    """`[-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE`, as `uci -X` would; returns the exit status."""
+    strict = True
+    directories = {"-c": CONFIG_DIRECTORY, "-C": OVERRIDE_DIRECTORY, "-t": SAVE_DIRECTORY}
     arguments = list(arguments)
-    while arguments and arguments[0] in ("-S", "-c", "-t"):
+    while arguments and (arguments[0] == "-S" or arguments[0] in directories):
         option = arguments.pop(0)
         if option == "-S":
             strict = False
-        elif option == "-c" and arguments:
-            directory = arguments.pop(0)
         elif arguments:
-            saved = arguments.pop(0)
+            directories[option] = arguments.pop(0)
     if len(arguments) != 2 or arguments[0] != "show":
-        system.process.write_line("usage: uci [-S] [-c DIR] [-t SAVEDIR] show PACKAGE")
+        system.process.write_line("usage: uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE")
         return 1
     try:
-        package = load(arguments[1], strict, directory, saved)
+        package = load(arguments[1], strict, directories["-c"], directories["-t"], directories["-C"])
     except ParseError as e:
         system.process.write_line("uci: %s" % e)
         return 1

@@ -7,6 +7,8 @@ What it asks of the machine, it asks of its host:
     host.deliver(view, packets, lengths, count)   `count` IP packets, by offset and length, to the tunnel device
     host.address_bytes(addr) -> bytes             IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
+    host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or what
+                                                  was sent none for 15 s (0): the host may change the endpoint
 
 `addr` and `src` are the host's own: they are kept, compared for equality and handed back. `src` None leaves the
 choice of the source to the machine.
@@ -47,7 +49,7 @@ from .tai64n import Tai64n
 class Device:
     """One interface: its keys, its peers, its allowed IPs, over tables that the process shares."""
 
-    def __init__(self, tables, arena, inbox, host, prefixes4=4096, prefixes6=4096):
+    def __init__(self, tables, arena, inbox, host, prefixes4=4096, prefixes6=4096, stamps=None):
         self.tables = tables
         self.arena = arena
         self.inbox = inbox
@@ -57,7 +59,7 @@ class Device:
         self.allowed = AllowedIPs(prefixes4, prefixes6, tables.capacity, tables.alloc)
         self.backlog = Backlog()
         self.drops = [0] * len(drops.NAMES)
-        self.stamps = Tai64n()
+        self.stamps = stamps or Tai64n()
         self.is_up = False
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
         self.first = self.last = None  # the list of peers, in the order of their coming
@@ -612,6 +614,8 @@ def _expire(device, peer, now):
     if peer.new_handshake_at and peer.new_handshake_at <= now:
         peer.new_handshake_at = 0
         peer.src = None
+        peer.attempts = 0
+        device.host.unanswered(peer)
         device.initiate(peer, now)
     if peer.zero_at and peer.zero_at <= now:
         peer.zero_at = 0
@@ -630,6 +634,7 @@ def _retransmit(device, peer, now):
         return
     peer.attempts += 1
     peer.src = None
+    device.host.unanswered(peer)
     device.initiate(peer, now, retry=True)
     if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
         # Nothing left, for we have just answered the peer's own initiation. It may never confirm.

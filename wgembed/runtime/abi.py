@@ -17,6 +17,7 @@ EADDRINUSE = errno.EADDRINUSE
 
 MIPS = EADDRINUSE == 125
 
+ENOSYS = 89 if MIPS else 38
 EMSGSIZE = 97 if MIPS else 90
 EAFNOSUPPORT = 124 if MIPS else 97
 EADDRNOTAVAIL = 126 if MIPS else 99
@@ -49,6 +50,7 @@ SO_RCVBUF = 0x1002 if MIPS else 8
 SO_SNDBUFFORCE = 31 if MIPS else 32
 SO_RCVBUFFORCE = 33
 SO_MARK = 36
+SO_BINDTODEVICE = 25
 
 # A source address or interface that is no longer ours
 BAD_SOURCE = (EINVAL, ENODEV, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH)
@@ -57,11 +59,11 @@ GSO_REFUSED = (EIO, EINVAL, EMSGSIZE)
 # A machine without IPv6, or without IPv4
 NO_FAMILY = (EAFNOSUPPORT, EADDRNOTAVAIL)
 
-# Of a UDP socket: fragments are for the network to make, as in the kernel; the rest is told with each datagram.
+# Of a UDP socket: fragments are for the network to make, as in the kernel; the rest is told with each datagram. A
+# kernel that refuses one of them leaves us without sticky sources, or without ECN, and with a tunnel.
 UDP_OPTIONS = {
     False: ((SOL_IP, IP_MTU_DISCOVER, PMTUDISC_DONT), (SOL_IP, IP_PKTINFO, 1), (SOL_IP, IP_RECVTOS, 1)),
     True: (
-        (SOL_IPV6, IPV6_V6ONLY, 1),
         (SOL_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DONT),
         (SOL_IPV6, IPV6_RECVPKTINFO, 1),
         (SOL_IPV6, IPV6_RECVTCLASS, 1),
@@ -76,7 +78,11 @@ GSO_BYTES = 65000
 GSO_SEGMENTS = 64
 
 O_RDONLY = 0
+O_WRONLY = 1
 O_RDWR = 2
+O_CREAT = 0x100 if MIPS else 0o100
+O_EXCL = 0x400 if MIPS else 0o200
+O_TRUNC = 0o1000
 O_CLOEXEC = 0o2000000
 O_NONBLOCK = 0x80 if MIPS else 0o4000
 
@@ -96,6 +102,8 @@ SIGTERM = 15
 SIGIO = 22 if MIPS else 29
 SIG_BLOCK = 1 if MIPS else 0
 F_NOTIFY = 1026
+DN_MODIFY = 2
+DN_CREATE = 4
 DN_DELETE = 8
 DN_RENAME = 16
 DN_MULTISHOT = 0x80000000

@@ -9,6 +9,7 @@ from struct import pack, unpack_from
 from . import abi, system
 
 _RTM_NEWLINK = 16
+_RTM_GETLINK = 18
 _RTM_NEWADDR = 20
 _RTM_DELADDR = 21
 _RTM_GETADDR = 22
@@ -22,6 +23,7 @@ _NLM_F_REQUEST = 1
 _NLM_F_ACK = 4
 _NLM_F_DUMP = 0x300
 _NLM_F_REPLACE = 0x100
+_NLM_F_EXCL = 0x200
 _NLM_F_CREATE = 0x400
 _NLMSG_ERROR = 2
 _NLMSG_DONE = 3
@@ -35,6 +37,8 @@ _RTA_OIF = 4
 _RTA_GATEWAY = 5
 _RTA_PRIORITY = 6
 _RTA_PREFSRC = 7
+_RTA_METRICS = 8
+_RTA_MULTIPATH = 9
 _RTA_TABLE = 15
 _RT_TABLE_UNSPEC = 0
 _RT_TABLE_MAIN = 254
@@ -42,12 +46,16 @@ _RTPROT_STATIC = 4
 _RT_SCOPE_UNIVERSE = 0
 _RT_SCOPE_LINK = 253
 _RTN_UNICAST = 1
+_RTAX_MTU = 2
+_RTNH_F_DEAD = 1
+_RTNH_F_LINKDOWN = 16
 _FRA_PRIORITY = 6
 _FRA_FWMARK = 10
 _FRA_SUPPRESS_PREFIXLEN = 14
 _FRA_TABLE = 15
 _FIB_RULE_INVERT = 2
 _FR_ACT_TO_TBL = 1
+_IFLA_IFNAME = 3
 _IFLA_MTU = 4
 
 _HEADER = 16
@@ -66,7 +74,10 @@ def _family(packed):
 
 
 class Route:
-    """A route: `destination` packed, its prefix `length`, `table`, and what it leads to, 0 or None where not given."""
+    """A route: `destination` packed, its prefix `length`, `table`, and what it leads to, 0 or None where not given.
+
+    mtu  that the route has of its own, 0 for the link's; told, never asked for
+    """
 
     def __init__(self, destination, length, index=0, gateway=None, source=None, metric=0, table=_RT_TABLE_MAIN):
         self.destination = destination
@@ -76,6 +87,7 @@ class Route:
         self.source = source
         self.metric = metric
         self.table = table
+        self.mtu = 0
 
     def __eq__(self, other):
         return self._key() == other._key()
@@ -136,6 +148,13 @@ class RtNetlink:
             body += _number(_IFLA_MTU, mtu)
         self._change(_RTM_NEWLINK, 0, body)
 
+    def link(self, index):
+        """Return name, MTU and whether it is up, of the link with this number; OSError if there is none."""
+        body = self._request(_RTM_GETLINK, _NLM_F_ACK, pack("BxHiII", 0, 0, index, 0, 0))[0]
+        attributes = _attributes(body, 16)
+        name = attributes[_IFLA_IFNAME].rstrip(b"\0").decode()
+        return name, unpack_from("I", attributes[_IFLA_MTU])[0], bool(unpack_from("I", body, 8)[0] & _IFF_UP)
+
     # addresses
 
     def add_address(self, index, packed, length):
@@ -163,9 +182,9 @@ class RtNetlink:
 
     # routes
 
-    def add_route(self, route):
-        """Add the route, or replace the one to the same destination with the same metric in its table."""
-        self._change(_RTM_NEWROUTE, _NLM_F_CREATE | _NLM_F_REPLACE, self._route(route))
+    def add_route(self, route, exclusive=False):
+        """Add the route. One to the same destination with the same metric in its table is replaced, or raises EEXIST."""
+        self._change(_RTM_NEWROUTE, _NLM_F_CREATE | (_NLM_F_EXCL if exclusive else _NLM_F_REPLACE), self._route(route))
 
     def remove_route(self, route):
         self._change(_RTM_DELROUTE, 0, self._route(route))
@@ -188,10 +207,10 @@ class RtNetlink:
         return body
 
     def routes(self, family):
-        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables."""
+        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, that lead somewhere."""
         found = []
         for body in self._request(_RTM_GETROUTE, _NLM_F_DUMP, pack("B", family) + bytes(11)):
-            if body[7] == _RTN_UNICAST:
+            if body[7] == _RTN_UNICAST and not unpack_from("I", body, 8)[0] & (_RTNH_F_DEAD | _RTNH_F_LINKDOWN):
                 found.append(_parse_route(body))
         return found
 
@@ -206,7 +225,8 @@ class RtNetlink:
 
     def add_rule(self, family, table, mark=0, inverted=False, suppress_length=None, priority=0):
         """Add a rule that looks up `table`: for packets with the mark, or without it; priority 0 lets the kernel choose."""
-        self._change(_RTM_NEWRULE, _NLM_F_CREATE, self._rule(family, table, mark, inverted, suppress_length, priority))
+        rule = self._rule(family, table, mark, inverted, suppress_length, priority)
+        self._change(_RTM_NEWRULE, _NLM_F_CREATE | _NLM_F_EXCL, rule)
 
     def remove_rule(self, family, table, mark=0, inverted=False, suppress_length=None, priority=0):
         self._change(_RTM_DELRULE, 0, self._rule(family, table, mark, inverted, suppress_length, priority))
@@ -241,7 +261,17 @@ def _parse_route(body):
     def number(kind, otherwise):
         return unpack_from("I", attributes[kind])[0] if kind in attributes else otherwise
 
-    return Route(
+    if _RTA_MULTIPATH in attributes:
+        # The first way of several stands for all.
+        hop = attributes[_RTA_MULTIPATH]
+        size, _, _, index = unpack_from("HBBi", hop)
+        attributes[_RTA_OIF] = pack("I", index)
+        attributes[_RTA_GATEWAY] = _attributes(hop[:size], 8).get(_RTA_GATEWAY)
+    route = Route(
         attributes.get(_RTA_DST, bytes(4 if family == abi.AF_INET else 16)), length, number(_RTA_OIF, 0),
         attributes.get(_RTA_GATEWAY), attributes.get(_RTA_PREFSRC), number(_RTA_PRIORITY, 0), number(_RTA_TABLE, table),
     )  # fmt: skip
+    if _RTA_METRICS in attributes:
+        own = _attributes(attributes[_RTA_METRICS], 0).get(_RTAX_MTU)
+        route.mtu = unpack_from("I", own)[0] if own else 0
+    return route

@@ -1,11 +1,18 @@
 """Time."""
 
-from time import CLOCK_BOOTTIME, CLOCK_REALTIME, clock_gettime_ns
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime_ns
+
+_clock = CLOCK_BOOTTIME
+try:
+    clock_gettime_ns(_clock)
+except OSError:
+    # Kernels before 2.6.39. This one stands still while the machine sleeps, which routers do not.
+    _clock = CLOCK_MONOTONIC
 
 
 def now():
     """Return milliseconds of a clock that goes on while the machine sleeps and is never set."""
-    return clock_gettime_ns(CLOCK_BOOTTIME) // 1_000_000
+    return clock_gettime_ns(_clock) // 1_000_000
 
 
 def realtime():

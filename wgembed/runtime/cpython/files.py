@@ -1,5 +1,6 @@
 """Descriptors and memory."""
 
+import errno
 import fcntl
 from mmap import mmap
 from struct import calcsize
@@ -62,6 +63,65 @@ def write(fd, data):
         data = data[os.write(fd, data) :]
 
 
+def open_for_change(path):
+    """Open an existing file for reading and writing."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
+
+def create(path):
+    """Create a file that nobody else can read; OSError if there is one."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def lock(fd):
+    """Take the exclusive flock of the file, waiting for it; where the kernel has none there is nothing to take."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except OSError as e:
+        if e.errno != errno.ENOSYS:
+            raise
+
+
+def status(path):
+    """Return of a file, by path or descriptor: its identity (device, inode), its mode, its owner (user, group)."""
+    s = os.stat(path)
+    return (s.st_dev, s.st_ino), s.st_mode, (s.st_uid, s.st_gid)
+
+
+def set_owner(fd, owner):
+    os.fchown(fd, *owner)
+
+
+def set_mode(fd, mode):
+    os.fchmod(fd, mode)
+
+
+def sync(fd):
+    """Have the content of the file on the disk."""
+    os.fsync(fd)
+
+
+def sync_directory(path):
+    """Have the names in the directory on the disk."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def rename(old, new):
+    """Give the file its new name, in place of what has that name."""
+    os.rename(old, new)
+
+
+def real_path(path):
+    """Return the absolute path without links."""
+    from os.path import realpath  # too rarely needed to be there from the start
+
+    return realpath(path, strict=True)
+
+
 def write_file(path, text):
     """Write `text` to an existing file."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -69,6 +129,24 @@ def write_file(path, text):
         os.write(fd, text.encode())
     finally:
         os.close(fd)
+
+
+def write_new(path, data):
+    """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+
+
+def identity(path):
+    """Return what changes whenever the file does, or None if there is none."""
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return s.st_ino, s.st_size, s.st_mtime_ns
 
 
 def remove(path):
@@ -81,6 +159,15 @@ def make_directory(path, mode):
         os.mkdir(path, mode)
     except FileExistsError:
         return
+
+
+def exists(path):
+    """Whether there is something of this name; a link counts for what it leads to."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def is_socket(path):

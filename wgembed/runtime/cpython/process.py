@@ -49,15 +49,23 @@ def _noted(number, frame):
     """Python wants a handler; the number is on its way through the wake-up socket already."""
 
 
-def watch_directory(path):
-    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot."""
+def watch_directory(path, changes=False):
+    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot.
+
+    changes  also when a file in it is made or written to
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.fcntl(fd, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT)
+        events = fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT
+        fcntl.fcntl(fd, fcntl.F_NOTIFY, events | (fcntl.DN_CREATE | fcntl.DN_MODIFY if changes else 0))
     except OSError:
         os.close(fd)
         return False
     return True
+
+
+def pid():
+    return os.getpid()
 
 
 def write_line(text):
@@ -70,6 +78,25 @@ def write_line(text):
 
 def spawn(function):
     """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
+    return _fork(lambda write: os.write(write, function()))
+
+
+def spawn_command(command, environment, data):
+    """Run a command with `data` for its standard input; returns (pid, fd) as `spawn` does, for its standard output."""
+
+    def become(write):
+        given = os.memfd_create("requests")
+        os.write(given, data)
+        os.lseek(given, 0, 0)
+        os.dup2(given, 0)
+        os.dup2(write, 1)
+        os.execve(command[0], command, environment)
+
+    return _fork(become)
+
+
+def _fork(function):
+    """Call function(fd) in a child process, and return (pid, fd): what it writes to its fd can be read from ours."""
     read, write = os.pipe()
     pid = os.fork()
     if pid:
@@ -84,7 +111,7 @@ def spawn(function):
         signal.set_wakeup_fd(-1)
         for number in (SIGHUP, SIGINT, SIGIO, SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        os.write(write, function())
+        function(write)
         status = 0
     finally:
         os._exit(status)

@@ -15,7 +15,7 @@ def daemon(name, foreground, serve):
 
     serve  what the daemon does: here lean.py calls it, in the other interpreter
     """
-    command, environment = command_for(name)
+    command, environment = command_for("serve", name)
     if foreground:
         os.execve(command[0], command, environment)
     read, write = os.pipe()
@@ -33,22 +33,54 @@ def daemon(name, foreground, serve):
     return os.waitstatus_to_exitcode(status) or 1
 
 
-def command_for(name):
+def router(directory, serve):
+    """Serve all that the configuration in the directory has, in the foreground.
+
+    serve  what the daemon does: here lean.py calls it, in the other interpreter
+    """
+    command, environment = command_for("route", directory)
+    os.execve(command[0], command, environment)
+
+
+def pyroute2_command():
+    """Return the command, and its environment, that carries out requests with pyroute2 (see netconf.py); None without it.
+
+    To be asked in the lean interpreter. WGEMBED_PYROUTE2=0 does without.
+    """
+    environment = files.environment()
+    folders = environment.get("WGEMBED_PYROUTE2", "0")
+    if folders == "0":
+        return None
+    environment["WGEMBED_PATH"] = folders
+    return [sys.executable, "-S", "-E", "-s", __file__.rpartition("/")[0] + "/iproute.py"], environment
+
+
+def command_for(verb, argument):
     """Return the argument vector and the environment of the daemon's lean interpreter."""
     folders = list(_module_folders())
     lean = folders[0] + "/wgembed/lean.py"
     environment = files.environment()
     environment["WGEMBED_PATH"] = ":".join(dict.fromkeys(folders))
-    return [sys.executable, "-S", "-E", "-s", lean, name], environment
+    pyroute2 = _folder_of("pyroute2")
+    environment.setdefault("WGEMBED_PYROUTE2", ":".join(dict.fromkeys([*folders, pyroute2])) if pyroute2 else "0")
+    return [sys.executable, "-S", "-E", "-s", lean, verb, argument], environment
 
 
 def _module_folders():
     """Yield the folders that hold wgembed and what it is made of, without a slash at the end."""
+    for module in ("wgembed", "nacl", "_cffi_backend"):
+        folder = _folder_of(module)
+        if folder is None:
+            raise ImportError("no module named '%s'" % module)
+        yield folder
+
+
+def _folder_of(module):
+    """Return the folder that must be on the path for this module, or None if there is no such module."""
     from importlib.util import find_spec
 
-    for module in ("wgembed", "nacl", "_cffi_backend"):
-        spec = find_spec(module)
-        if spec is None:
-            raise ImportError("no module named '%s'" % module)
-        folder = spec.origin.rpartition("/")[0]
-        yield folder if module.startswith("_") else folder.rpartition("/")[0]
+    spec = find_spec(module)
+    if spec is None:
+        return None
+    folder = spec.origin.rpartition("/")[0]
+    return folder.rpartition("/")[0] if spec.submodule_search_locations else folder

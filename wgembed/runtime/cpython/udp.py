@@ -44,12 +44,16 @@ class UdpSocket:
         self._level, self._pktinfo = (abi.SOL_IPV6, abi.IPV6_PKTINFO) if ipv6 else (abi.SOL_IP, abi.IP_PKTINFO)
         self._control_for = None
         self._control = []
+        self._tos_taken = True
         self.length = self.stride = self.tos = 0
         self.addr = self.src = None
 
     def _set_options(self):
+        if self.ipv6:
+            # Without it the port would be taken for IPv4 as well.
+            self._socket.setsockopt(abi.SOL_IPV6, abi.IPV6_V6ONLY, 1)
         for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
-            self._socket.setsockopt(level, name, value)
+            self._try_option(level, name, value)
         self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
         self._gso_limit = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
         for force, name in abi.UDP_BUFFERS:
@@ -69,6 +73,10 @@ class UdpSocket:
             self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, mark)
             self._marked = True
 
+    def bind_to(self, link):
+        """Let what is sent leave by the link of this name alone; "" for any."""
+        self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_BINDTODEVICE, link.encode() + b"\0")
+
     def close(self):
         self._socket.close()
 
@@ -79,7 +87,7 @@ class UdpSocket:
             self._control = []
             if src is not None:
                 self._control.append((self._level, self._pktinfo, src))
-            if tos:
+            if tos and self._tos_taken:
                 self._control.append((self._level, abi.IPV6_TCLASS if self.ipv6 else abi.IP_TOS, pack("i", tos)))
         return self._control
 
@@ -88,8 +96,20 @@ class UdpSocket:
         try:
             self._sendmsg((memoryview(buf)[:size],), self._ancillary(src, tos), 0, addr)
         except OSError as e:
-            return SEND_BAD_SOURCE if src is not None and e.errno in abi.BAD_SOURCE else SEND_LOST
+            if src is not None and e.errno in abi.BAD_SOURCE:
+                return SEND_BAD_SOURCE
+            if self._gives_up_tos(tos, e.errno):
+                return self.send(addr, src, buf, size, 0)
+            return SEND_LOST
         return SEND_OK
+
+    def _gives_up_tos(self, tos, errno):
+        """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""
+        if not tos or not self._tos_taken or errno != abi.EINVAL:
+            return False
+        self._tos_taken = False
+        self._control_for = None
+        return True
 
     def send_run(self, addr, src, arena, first, end, tos):
         """Send the messages in the arena's slots `first` to `end`, equal sizes together."""
@@ -106,17 +126,19 @@ class UdpSocket:
                 if stop < most and lengths[stop] < size:
                     stop += 1
             run = [view[offsets[i] : offsets[i] + lengths[i]] for i in range(first, stop)]
-            first = stop
             try:
                 if len(run) == 1:
                     self._sendmsg(run, control, 0, addr)
                 else:
                     self._sendmsg(run, [*control, (abi.SOL_UDP, abi.UDP_SEGMENT, pack("H", size))], 0, addr)
             except OSError as e:
+                if src is None and self._gives_up_tos(tos, e.errno):
+                    return self.send_run(addr, src, arena, first, end, 0)
                 failure = self._send_again(run, control, addr, src, size, e.errno)
                 if failure == SEND_BAD_SOURCE:
                     return failure
                 result = failure or result
+            first = stop
         return result
 
     def _send_again(self, run, control, addr, src, size, errno):

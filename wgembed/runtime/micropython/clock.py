@@ -6,16 +6,19 @@ from struct import unpack_from
 
 from . import libc
 
+_CLOCK_MONOTONIC = 1
 _CLOCK_BOOTTIME = 7
 _is_64bit = sys.maxsize > 1 << 32
 
 if _is_64bit:
     _gettime = libc.func("i", "clock_gettime", "iP")
     _spec = bytearray(16)
+    # Kernels before 2.6.39 lack it. The other one stands still while the machine sleeps, which routers do not.
+    _clock = _CLOCK_BOOTTIME if _gettime(_CLOCK_BOOTTIME, _spec) == 0 else _CLOCK_MONOTONIC
 
     def now():
         """Return milliseconds of a clock that goes on while the machine sleeps and is never set."""
-        _gettime(_CLOCK_BOOTTIME, _spec)
+        _gettime(_clock, _spec)
         sec, nsec = unpack_from("ll", _spec)
         return sec * 1000 + nsec // 1_000_000
 

@@ -17,6 +17,15 @@ _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
 _mmap = libc.func("P", "mmap", "PLiiil")
 _unlink = libc.func("i", "unlink", "s")
 _mkdir = libc.func("i", "mkdir", "sI")
+_flock = libc.func("i", "flock", "ii")
+_fchown = libc.func("i", "fchown", "iII")
+_fchmod = libc.func("i", "fchmod", "iI")
+_fsync = libc.func("i", "fsync", "i")
+_rename = libc.func("i", "rename", "ss")
+_realpath = libc.func("P", "realpath", "sP")
+
+_LOCK_EX = 2
+_PATH_MAX = 4096
 
 
 def close(fd):
@@ -60,10 +69,85 @@ def write(fd, data):
         data = data[libc.check(libc.write(fd, data, len(data))) :]
 
 
+def open_for_change(path):
+    """Open an existing file for reading and writing."""
+    return libc.check(libc.open_(path, abi.O_RDWR | abi.O_CLOEXEC, 0))
+
+
+def create(path):
+    """Create a file that nobody else can read; OSError if there is one."""
+    return libc.check(libc.open_(path, abi.O_RDWR | abi.O_CREAT | abi.O_EXCL | abi.O_CLOEXEC, 0o600))
+
+
+def lock(fd):
+    """Take the exclusive flock of the file, waiting for it; where the kernel has none there is nothing to take."""
+    if _flock(fd, _LOCK_EX) < 0 and libc.errno() != abi.ENOSYS:
+        raise OSError(libc.errno())
+
+
+def status(path):
+    """Return of a file, by path or descriptor: its identity (device, inode), its mode, its owner (user, group)."""
+    s = os.stat("/proc/self/fd/%d" % path if isinstance(path, int) else path)
+    return (s[2], s[1]), s[0], (s[4], s[5])
+
+
+def set_owner(fd, owner):
+    libc.check(_fchown(fd, *owner))
+
+
+def set_mode(fd, mode):
+    libc.check(_fchmod(fd, mode))
+
+
+def sync(fd):
+    """Have the content of the file on the disk."""
+    libc.check(_fsync(fd))
+
+
+def sync_directory(path):
+    """Have the names in the directory on the disk."""
+    fd = libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
+    try:
+        libc.check(_fsync(fd))
+    finally:
+        libc.close(fd)
+
+
+def rename(old, new):
+    """Give the file its new name, in place of what has that name."""
+    libc.check(_rename(old, new))
+
+
+def real_path(path):
+    """Return the absolute path without links."""
+    buf = bytearray(_PATH_MAX)
+    if not _realpath(path, buf):
+        raise OSError(libc.errno())
+    return bytes(buf[: buf.find(b"\0")]).decode()
+
+
 def write_file(path, text):
     """Write `text` to an existing file."""
     with open(path, "w") as file:
         file.write(text)
+
+
+def write_new(path, data):
+    """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
+    fd = libc.check(libc.open_(path, abi.O_WRONLY | abi.O_CREAT | abi.O_TRUNC | abi.O_CLOEXEC, 0o600))
+    try:
+        write(fd, data)
+    finally:
+        close(fd)
+
+
+def identity(path):
+    """Return what changes whenever the file does, or None if there is none. Of its time, whole seconds."""
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return s[1], s[6], s[8]
 
 
 def remove(path):
@@ -74,6 +158,15 @@ def make_directory(path, mode):
     """Make the directory if it is missing."""
     if _mkdir(path, mode) < 0 and libc.errno() != abi.EEXIST:
         raise OSError(libc.errno())
+
+
+def exists(path):
+    """Whether there is something of this name; a link counts for what it leads to."""
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
 
 
 def is_socket(path):

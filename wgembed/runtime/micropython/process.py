@@ -20,6 +20,7 @@ _signalfd = libc.func("i", "signalfd", "iPi")
 _signal = libc.func("P", "signal", "iP")
 _pipe2 = libc.func("i", "pipe2", "Pi")
 _kill = libc.func("i", "kill", "ii")
+_getpid = libc.func("i", "getpid", "")
 _F_SETFL = 4
 _MANY = 256  # more descriptors than the daemon ever has
 _SIG_SETMASK = 3 if abi.MIPS else 2
@@ -49,13 +50,21 @@ class Signals:
         return numbers
 
 
-def watch_directory(path):
-    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot."""
+def watch_directory(path, changes=False):
+    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot.
+
+    changes  also when a file in it is made or written to
+    """
     fd = libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
-    if libc.fcntl(fd, abi.F_NOTIFY, abi.DN_DELETE | abi.DN_RENAME | abi.DN_MULTISHOT) < 0:
+    events = abi.DN_DELETE | abi.DN_RENAME | abi.DN_MULTISHOT
+    if libc.fcntl(fd, abi.F_NOTIFY, events | (abi.DN_CREATE | abi.DN_MODIFY if changes else 0)) < 0:
         libc.close(fd)
         return False
     return True
+
+
+def pid():
+    return _getpid()
 
 
 def write_line(text):

@@ -21,10 +21,10 @@ _PEER = 2304
 def daemon(name, foreground, serve):
     """Serve the interface in this process, or start one that does and return 0 once its control socket is there.
 
-    serve  what the daemon does: serve(name, ready), ready() being called once the control socket is there
+    serve  what the daemon does: serve(name, ready), ready(peers) being called once the control socket is there, with
+           the number of peers that may still come
     """
-    process.name_process()
-    gc.threshold(_GARBAGE)
+    _prepare()
     if foreground:
         return serve(name, _settle)
     read, write = process.pipe()
@@ -32,7 +32,7 @@ def daemon(name, foreground, serve):
     if child == 0:
         _setsid()
         libc.close(read)
-        libc.exit_now(serve(name, lambda: _let_go(write)))
+        libc.exit_now(serve(name, lambda peers: _let_go(write, peers)))
     libc.close(write)
     if libc.read(read, bytearray(1), 1) == 1:
         return 0
@@ -40,10 +40,24 @@ def daemon(name, foreground, serve):
     return 1
 
 
-def _settle():
-    """The start is over. MemoryError if the heap is too small for what may come."""
+def router(directory, serve):
+    """Serve all that the configuration in the directory has, in the foreground: serve(directory, ready)."""
+    _prepare()
+    return serve(directory, _settle)
+
+
+def pyroute2_command():
+    """Return None: pyroute2 does not run here."""
+
+
+def _prepare():
+    process.name_process()
+    gc.threshold(_GARBAGE)
+
+
+def _settle(peers):
+    """The start is over. MemoryError if the heap is too small for what may come, so many peers among it."""
     gc.collect()
-    peers = int(files.getenv("WGEMBED_MAX_PEERS") or files.USUAL_PEERS)
     if gc.mem_free() < _SPARE + peers * _PEER:
         raise MemoryError
     _drop_code()
@@ -71,9 +85,9 @@ def _unchanged_code(maps):
             where = None
 
 
-def _let_go(ready):
+def _let_go(ready, peers):
     """Leave the terminal to who started us, and tell that we are ready."""
-    _settle()
+    _settle(peers)
     null = libc.open_("/dev/null", abi.O_RDWR, 0)
     _dup2(null, 0)
     if files.getenv("LOG_LEVEL") in ("", "silent"):

@@ -70,6 +70,7 @@ class UdpSocket:
             libc.close(self.fd)
             raise
         self.port = self._name[2] << 8 | self._name[3]
+        self._tos_taken = True
         self.length = self.stride = self.tos = 0
         self.addr = self.src = None
         self._prepare()
@@ -92,9 +93,11 @@ class UdpSocket:
         self._control_end = 0
 
     def _set_options(self):
+        # Without it the port would be taken for IPv4 as well.
+        if self.ipv6 and not self._try_option(abi.SOL_IPV6, abi.IPV6_V6ONLY, 1):
+            raise OSError(_errno())
         for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
-            if not self._try_option(level, name, value):
-                raise OSError(_errno())
+            self._try_option(level, name, value)
         self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
         self._gso_limit = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
         for force, name in abi.UDP_BUFFERS:
@@ -110,6 +113,11 @@ class UdpSocket:
         if not self._try_option(abi.SOL_SOCKET, abi.SO_MARK, mark) and mark:
             raise OSError(_errno())
 
+    def bind_to(self, link):
+        """Let what is sent leave by the link of this name alone; "" for any."""
+        name = link.encode() + b"\0"
+        libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_BINDTODEVICE, name, len(name)))
+
     def close(self):
         libc.close(self.fd)
 
@@ -123,7 +131,7 @@ class UdpSocket:
             at = _put_cmsg(control, 0, self._level, self._pktinfo, self._source_size)
             control[at : at + self._source_size] = src
             end = at + _aligned(self._source_size)
-        if tos:
+        if tos and self._tos_taken:
             at = _put_cmsg(control, end, self._level, self._tclass, 4)
             pack_into("i", control, at, tos)
             end = at + _aligned(4)
@@ -145,7 +153,20 @@ class UdpSocket:
         pack_into("PL", self._vectors, 0, uctypes.addressof(buf), size)
         if self._send(addr, 1, self._control_end):
             return SEND_OK
-        return SEND_BAD_SOURCE if src is not None and _errno() in abi.BAD_SOURCE else SEND_LOST
+        errno = _errno()
+        if src is not None and errno in abi.BAD_SOURCE:
+            return SEND_BAD_SOURCE
+        if self._gives_up_tos(tos, errno):
+            return self.send(addr, src, buf, size, 0)
+        return SEND_LOST
+
+    def _gives_up_tos(self, tos, errno):
+        """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""
+        if not tos or not self._tos_taken or errno != abi.EINVAL:
+            return False
+        self._tos_taken = False
+        self._control_tos = -1
+        return True
 
     def send_run(self, addr, src, arena, first, end, tos):
         """Send the messages in the arena's slots `first` to `end`, equal sizes together."""
@@ -165,6 +186,8 @@ class UdpSocket:
                 errno = _errno()
                 if src is not None and errno in abi.BAD_SOURCE:
                     return SEND_BAD_SOURCE
+                if src is None and self._gives_up_tos(tos, errno):
+                    return self.send_run(addr, src, arena, first, end, 0)
                 if stop - first == 1 or errno not in abi.GSO_REFUSED:
                     result = SEND_LOST
                 else:

@@ -1,0 +1,248 @@
+"""`wgembed run`: from the configuration to the tunnel, and from one configuration to the next."""
+
+import os
+import socket
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lab import net, traffic
+from lab.router import Keys, interface, peer
+
+
+def routes(place, *arguments):
+    return place.ip("route", "show", *arguments).splitlines()
+
+
+def test_a_tunnel_from_the_configuration(world):
+    pair = world.pair()
+    pair.start_far("10.90.0.0/16")
+    pair.router.start(
+        pair.interface(metric=7), pair.peer(allowed_ips=["10.77.0.2", "fd77::2", "10.91.1.1/16"], route_allowed_ips=1)
+    )
+    place = world.near.place
+    for inside in ("10.77.0.2", "fd77::2"):
+        traffic.reach(place, inside)
+    assert "10.91.0.0/16 dev " + pair.name in "\n".join(routes(place))
+    assert "metric 7" in [line for line in routes(place) if line.startswith("10.91.0.0/16")][0]
+    assert [line.split()[1] for line in place.ip("-br", "addr", "show", pair.name).split("\n") if line] == ["UNKNOWN"]
+    assert pair.router.mtu(pair.name) == 1440
+    assert stat.S_IMODE(os.stat(f"/var/run/wireguard/{pair.name}.sock").st_mode) == 0o600
+    pair.router.stop()
+    assert not os.path.exists(f"/var/run/wireguard/{pair.name}.sock")
+    assert place.run("ip", "link", "show", pair.name, check=False)[0] != 0
+
+
+def test_a_reload_under_traffic_loses_nothing(world):
+    pair = world.pair()
+    pair.start_far()
+    others = [pair.other_peer(n) for n in range(20)]
+    pair.router.start(pair.interface(), pair.peer(), *others)
+    place = world.near.place
+    traffic.reach(place, "10.77.0.2")
+    before = pair.handshake()
+    data = os.urandom(8 << 20)
+    with traffic.echo(world.far.place) as port, ThreadPoolExecutor() as pool:
+        back = pool.submit(traffic.stream_to_echo, place, "10.77.0.2", port, data)
+        load = pool.submit(traffic.tcp, place, world.far.place, "10.77.0.2", "200M")
+        _reload_under_pings(pair, others)
+        assert back.result() == data
+        assert load.result() > 199 << 20, "what iperf3 counts, but for what is on its way at the end"
+    assert pair.router.running()
+    assert pair.handshake() == before, "the session was kept"
+    assert len(pair.router.dump(pair.name)) == 1 + 1 + 11 + 1
+    addresses = place.ip("-4", "-o", "addr", "show", "dev", pair.name)
+    assert "10.66.9.1/32" in addresses and "10.66.8.1" not in addresses
+
+
+def _reload_under_pings(pair, others):
+    pings = pair.router.place.spawn("ping", "-n", "-i", "0.05", "-c", "80", "-W", "2", "10.77.0.2")
+    for number in range(10):
+        told = pair.router.reload(
+            pair.interface(addresses=["10.77.0.1/24", "fd77::1/64", f"10.66.{number}.1/32"]), pair.peer(), *others[number:],
+            pair.other_peer(100 + number),
+        )  # fmt: skip
+        assert "applied" in told
+    assert traffic.parse_pings(pings.finish(30)).lost == 0
+
+
+def test_a_changed_file_is_applied_by_itself(world):
+    pair = world.pair()
+    pair.router.start(pair.interface())
+    pair.router.write(pair.interface(), pair.other_peer(1))
+    net.poll(lambda: len(pair.router.dump(pair.name)) == 2, 5, what="the new peer")
+    # As an editor does that writes in place.
+    pair.router.config.write_text(pair.interface(listen_port=51999))
+    net.poll(lambda: pair.router.dump(pair.name)[0][2] == "51999", 5, what="the new port")
+    assert len(pair.router.dump(pair.name)) == 1
+
+
+def test_interfaces_come_and_go(world):
+    pair = world.pair()
+    pair.start_far()
+    second, third = net.unique("r"), net.unique("r")
+    pair.router.start(pair.interface(), pair.peer(), interface(second, private_key=Keys().private, addresses="10.5.0.1"))
+    place = world.near.place
+    traffic.reach(place, "10.77.0.2")
+    before = pair.handshake()
+    assert "10.5.0.1/32" in place.ip("addr", "show", second)
+    pair.router.reload(pair.interface(), pair.peer(), interface(third, private_key=Keys().private, mtu=1300))
+    assert place.run("ip", "link", "show", second, check=False)[0] != 0
+    net.poll(lambda: pair.router.mtu(third) == 1300, 3)
+    assert not os.path.exists(f"/var/run/wireguard/{second}.sock") and os.path.exists(f"/var/run/wireguard/{third}.sock")
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+    assert pair.handshake() == before
+    pair.router.reload(pair.interface(), pair.peer(), interface(third, private_key=Keys().private, disabled=1))
+    assert place.run("ip", "link", "show", third, check=False)[0] != 0
+
+
+def test_changes_of_an_interface_take_effect_in_place(world):
+    pair = world.pair()
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer())
+    place, keys = world.near.place, Keys()
+    traffic.reach(place, "10.77.0.2")
+    before = pair.handshake()
+    pair.router.reload(pair.interface(listen_port=52000, fwmark="0x99", mtu=1280), pair.peer(persistent_keepalive=25))
+    line, other = pair.router.dump(pair.name)
+    assert (line[2], line[3], other[7]) == ("52000", "0x99", "25")
+    assert pair.router.mtu(pair.name) == 1280
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+    assert pair.handshake() == before
+    # Another private key: the other end knows it first.
+    world.far.place.run("wg", "set", pair.far.interface, "peer", pair.keys.public, "remove", "peer", keys.public,
+                        "allowed-ips", "10.77.0.1/32,fd77::1/128")  # fmt: skip
+    pair.router.reload(pair.interface(private_key=keys.private), pair.peer())
+    assert pair.router.dump(pair.name)[0][1] == keys.public
+    traffic.reach(place, "10.77.0.2")
+
+
+def test_an_endpoint_that_the_peer_chose_survives_a_reload(world):
+    pair = world.pair()
+    pair.start_far(endpoint=world.near.endpoint(4, 51820))
+    pair.router.start(pair.interface(), pair.peer(endpoint_host="192.0.2.77"))
+    traffic.reach(world.far.place, "10.77.0.1")
+    learnt = pair.router.dump(pair.name)[1][2]
+    assert learnt == "192.0.2.2:51821"
+    pair.router.reload(pair.interface(), pair.peer(endpoint_host="192.0.2.77"), pair.other_peer(1))
+    assert pair.router.dump(pair.name)[1][2] == learnt
+    pair.router.reload(pair.interface(), pair.peer(endpoint_host="192.0.2.78"))
+    assert pair.router.dump(pair.name)[1][2] == "192.0.2.78:51821"
+
+
+def test_what_wg_added_stays_and_moved_prefixes_come_back(world):
+    pair = world.pair()
+    first, second, own = Keys().public, Keys().public, Keys().public
+    def sections(*prefixes):
+        return [pair.interface(), peer(pair.name, public_key=first, allowed_ips=["10.1.0.0/16"]),
+                peer(pair.name, public_key=second, allowed_ips=["10.2.0.0/16", *prefixes])]  # fmt: skip
+    pair.router.start(*sections())
+    world.near.place.run("wg", "set", pair.name, "peer", own, "allowed-ips", "10.3.0.0/16")
+    pair.router.reload(*sections("10.1.0.0/16"))
+    def allowed():
+        return {line[0]: set(line[3].split(",")) for line in pair.router.dump(pair.name)[1:]}
+    assert allowed() == {first: {"(none)"}, second: {"10.2.0.0/16", "10.1.0.0/16"}, own: {"10.3.0.0/16"}}
+    pair.router.reload(*sections())
+    assert allowed() == {first: {"10.1.0.0/16"}, second: {"10.2.0.0/16"}, own: {"10.3.0.0/16"}}
+
+
+@pytest.mark.parametrize("value", ["", "generate", None])
+def test_a_private_key_is_made_and_kept(world, value):
+    pair = world.pair()
+    options = {} if value is None else {"private_key": value}
+    text = interface(pair.name, listen_port=51820, **options)
+    pair.router.start(text)
+    private = pair.router.dump(pair.name)[0][0]
+    assert f"option private_key '{private}'" in pair.router.config.read_text()
+    assert stat.S_IMODE(pair.router.config.stat().st_mode) == 0o600
+    pair.router.reload()
+    pair.router.stop()
+    pair.router.start()
+    assert pair.router.dump(pair.name)[0][0] == private
+    assert private not in pair.router.log()
+
+
+def test_a_key_file_is_read_and_made(world):
+    pair = world.pair()
+    file = world.folder / "wg.key"
+    pair.router.start(interface(pair.name, private_key_file=file))
+    private = pair.router.dump(pair.name)[0][0]
+    assert file.read_text() == private + "\n" and stat.S_IMODE(file.stat().st_mode) == 0o600
+    keys = Keys()
+    file.write_text(keys.private)
+    pair.router.reload()
+    assert pair.router.dump(pair.name)[0][0] == keys.private
+    file.write_text("nonsense")
+    assert "a key is 44 characters" in pair.router.reload()
+    assert pair.router.dump(pair.name)[0][0] == keys.private
+
+
+def test_a_deleted_link_is_made_again(world):
+    pair = world.pair()
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer())
+    place = world.near.place
+    traffic.reach(place, "10.77.0.2")
+    place.ip("link", "del", pair.name)
+    net.poll(lambda: place.run("ip", "link", "show", pair.name, check=False)[0] == 0, 5, what="the interface")
+    traffic.reach(place, "10.77.0.2")
+
+
+def test_a_link_taken_down_and_up_has_its_routes_again(world):
+    pair = world.pair()
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::2", "10.91.0.0/16"], route_allowed_ips=1))
+    place = world.near.place
+    traffic.reach(place, "fd77::2")
+    place.ip("link", "set", pair.name, "down")
+    net.poll(lambda: "interface down" in pair.router.log(), 5)
+    place.ip("link", "set", pair.name, "up")
+    traffic.reach(place, "fd77::2")
+    assert any(line.startswith("10.91.0.0/16") for line in routes(place))
+
+
+def test_a_port_in_use_is_waited_for_at_the_start_and_refused_later(world):
+    pair = world.pair()
+    pair.start_far()
+    place = world.near.place
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 51820))
+        pair.router.start(pair.interface(), pair.peer())
+        pair.router.expect("cannot listen on port 51820", 5)
+    traffic.reach(place, "10.77.0.2", within=20)
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 53000))
+        assert "port 53000" in pair.router.reload(pair.interface(listen_port=53000), pair.peer(), pair.other_peer(1))
+    assert pair.router.dump(pair.name)[0][2] == "51820" and len(pair.router.dump(pair.name)) == 2
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+
+
+def test_two_interfaces_and_fifty_peers(world):
+    pair, second, keys = world.pair(), net.unique("r"), Keys()
+    pair.start_far()
+    names = [pair.name, second]
+    pair.router.start(
+        pair.interface(), pair.peer(), *[pair.other_peer(n) for n in range(24)],
+        interface(second, private_key=keys.private, addresses="10.99.0.1/24", listen_port=51830),
+        *[peer(second, public_key=Keys().public, allowed_ips=f"10.99.1.{n}") for n in range(25)],
+    )  # fmt: skip
+    traffic.reach(world.near.place, "10.77.0.2")
+    assert [len(pair.router.dump(name)) - 1 for name in names] == [25, 25]
+    for _ in range(3):
+        assert "applied" in pair.router.reload()
+
+
+def test_a_start_that_cannot_be_says_why(world):
+    router = world.router()
+    for text, sentence in (
+        ("config interface 'x'\n\toption listen_port 'soon'\n", "wgembed:2: interface 'x', option listen_port: a number"),
+        ("config interface 'lo'\n", "lo"),
+        ("nonsense\n", "invalid command"),
+    ):
+        router.write(text)
+        code, told = router.place.run(*router._command, check=False)
+        assert code == 1 and sentence in told, told
+    router.config.unlink()
+    code, told = router.place.run(*router._command, check=False)
+    assert code == 1 and "cannot be read" in told

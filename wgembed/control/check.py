@@ -1,0 +1,235 @@
+"""`wgembed check`: what is wrong with the configuration and with this machine, one sentence a line.
+
+An error is what keeps a tunnel from working or a key from being safe: with one, the exit status is 1. A note is what
+its owner may want to know. Nothing is changed, and no running daemon is asked.
+"""
+
+from ..runtime import address, rtnetlink, system
+from ..runtime.link import TUN_DEVICE
+from ..runtime.resolver import Lookup
+from . import config as config_module
+from . import network, peering, stamps, tunlink
+from .server import is_served
+
+# A clock before this (2025-01-01) was never set.
+_CLOCK_UNSET = 1735689600
+_OTHERS_MAY = 0o077
+# How long names may take, all together, in ms.
+_PATIENCE = 10_000
+
+
+class Report:
+    """Collects sentences."""
+
+    def __init__(self):
+        self.errors = []
+        self.notes = []
+
+    def print(self):
+        """Print them; returns the exit status."""
+        lines = ["error: " + text for text in self.errors] + ["note: " + text for text in self.notes]
+        system.files.write(1, "".join([line + "\n" for line in lines or ["nothing is wrong"]]).encode())
+        return 1 if self.errors else 0
+
+
+def check(directory):
+    """Check the configuration in the directory and the machine; returns the exit status."""
+    report = Report()
+    _check_machine(report)
+    try:
+        config = config_module.load(directory)
+    except config_module.ConfigError as e:
+        report.errors += e.problems
+        return report.print()
+    report.notes += config.warnings
+    if not config.interfaces:
+        report.notes.append("no interface is enabled in %s/%s" % (directory, config_module.PACKAGE))
+    _check_config_mode(report, directory, config)
+    found = _resolve(report, config)
+    ip = rtnetlink.RtNetlink()
+    for interface in config.interfaces:
+        _check_interface(report, interface)
+        _check_key_file(report, interface)
+        _check_overlaps(report, interface)
+        _check_paths(report, config, interface, found, ip)
+    _check_routed_twice(report, config)
+    for interface in config.interfaces:
+        interface.forget_secrets()
+    return report.print()
+
+
+# The machine
+
+
+def _check_machine(report):
+    try:
+        system.files.close(system.files.open_device(TUN_DEVICE))
+    except OSError as e:
+        if system.files.exists(TUN_DEVICE):
+            report.errors.append("%s cannot be opened (%s): are you root?" % (TUN_DEVICE, e))
+        else:
+            report.errors.append("%s is not there: the kernel needs its tun module (on OpenWrt: kmod-tun)" % TUN_DEVICE)
+    for name, what in (("net/ipv4/ip_forward", "IPv4"), ("net/ipv6/conf/all/forwarding", "IPv6")):
+        if _setting(name) == "0":
+            report.notes.append("%s is not forwarded here: only this machine itself can use the tunnels" % what)
+    now, _ = system.clock.realtime()
+    if now < _CLOCK_UNSET:
+        report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
+    mark = stamps.read((system.files.getenv("WGEMBED_STATE_DIR") or stamps.DIRECTORY) + "/clock")
+    if mark is not None and stamps.seconds(mark) - stamps.AHEAD > now + stamps.SPARE:
+        report.notes.append("the clock was set back: timestamps go on from the mark in %s/clock" % stamps.DIRECTORY)
+
+
+def _setting(name):
+    try:
+        return system.files.read_file("/proc/sys/" + name).strip().decode()
+    except OSError:
+        return ""
+
+
+# Keys
+
+
+def _mode(path):
+    try:
+        return system.files.status(path)[1]
+    except OSError:
+        return 0
+
+
+def _check_config_mode(report, directory, config):
+    path = "%s/%s" % (directory, config_module.PACKAGE)
+    secret = any(i.private_key is not None or any(p.preshared_key is not None for p in i.peers) for i in config.interfaces)
+    if secret and _mode(path) & _OTHERS_MAY:
+        report.errors.append("%s holds keys and others can read it: chmod 600 %s" % (path, path))
+
+
+def _check_key_file(report, interface):
+    path = interface.key_file
+    if not path:
+        return
+    here = "%s, option private_key_file" % interface.where
+    if not system.files.exists(path):
+        report.notes.append("%s: %s is not there and will be made" % (here, path))
+        return
+    if _mode(path) & _OTHERS_MAY:
+        report.errors.append("%s: others can read %s: chmod 600 %s" % (here, path, path))
+    try:
+        interface.private_key = config_module.read_key_file(path)
+    except (OSError, ValueError) as e:
+        report.errors.append("%s: %s: %s" % (here, path, e))
+
+
+# Interfaces
+
+
+def _check_interface(report, interface):
+    name, where = interface.name, interface.where
+    served = is_served(name)
+    if not served and system.files.exists("/sys/class/net/" + name):
+        report.errors.append("%s: there is a network interface of that name already" % where)
+    if not served and interface.listen_port:
+        try:
+            system.udp.UdpSocket(False, interface.listen_port, 0).close()
+        except OSError as e:
+            report.errors.append("%s, option listen_port: %d cannot be had: %s" % (where, interface.listen_port, e))
+    if _setting("net/ipv6/conf/all/disable_ipv6") == "1" and any(len(a) == 16 for a, _ in interface.addresses):
+        report.errors.append("%s, option addresses: IPv6 is switched off on this machine" % where)
+    if interface.tunlink and tunlink.index_of(interface.tunlink) < 0:
+        report.errors.append("%s, option tunlink: there is no link %s" % (where, tunlink.device_of(interface.tunlink)))
+    for peer in interface.peers:
+        if not peer.allowed_ips:
+            report.errors.append("%s: without allowed_ips nothing goes to this peer, nor comes from it" % peer.where)
+
+
+def _check_overlaps(report, interface):
+    owners = peering.owners(interface.peers)
+    for peer in interface.peers:
+        for packed, length in peer.allowed_ips:
+            owner = owners[network.masked(packed, length), length]
+            if owner != peer.public_key:
+                other = [p.where for p in interface.peers if p.public_key == owner][0]
+                report.errors.append(
+                    "%s, option allowed_ips: %s/%d belongs to %s as well, which gets it"
+                    % (peer.where, address.format_ip(packed), length, other)
+                )
+
+
+def _check_routed_twice(report, config):
+    seen = {}
+    for interface in config.interfaces:
+        for peer in interface.peers:
+            for packed, length in peer.allowed_ips if peer.route else ():
+                table = interface.table4 if len(packed) == 4 else interface.table6
+                route = network.masked(packed, length), length, table, interface.metric
+                other = seen.setdefault(route, interface)
+                if other is not interface:
+                    report.errors.append(
+                        "%s: %s/%d is routed into %s as well, with the same metric"
+                        % (interface.where, address.format_ip(packed), length, other.where)
+                    )
+
+
+# Endpoints and the way to them
+
+
+def _resolve(report, config):
+    """Return the packed addresses of all endpoints that are known, by host."""
+    found, lookups = {}, {}
+    for peer in [peer for interface in config.interfaces for peer in interface.peers if peer.host]:
+        literal = peer.host.partition("%")[0]
+        try:
+            found[peer.host] = [address.parse_ip(literal)]
+        except ValueError:
+            if peer.host not in lookups:
+                lookups[peer.host] = Lookup(peer.host)
+    end = system.clock.now() + _PATIENCE
+    for host, lookup in lookups.items():
+        poller = system.poll.Poller()
+        poller.watch(lookup.fd, system.poll.IN)
+        while not lookup.advance() and system.clock.now() < end:
+            for _ in poller.wait(max(0, end - system.clock.now())):
+                pass
+        found[host] = lookup.finish()
+        if not found[host]:
+            report.errors.append("endpoint_host '%s' cannot be resolved now" % host)
+    return found
+
+
+def _check_paths(report, config, interface, found, ip):
+    """See that each endpoint can be reached, not through the tunnel itself, with the MTU that was chosen."""
+    routed = [
+        (packed, length, other is interface)
+        for other in config.interfaces
+        for peer in other.peers
+        if peer.route
+        for packed, length in peer.allowed_ips
+    ]
+    chosen = tunlink.index_of(interface.tunlink) if interface.tunlink else 0
+    tunnels = [index for index in [_index(other.name) for other in config.interfaces] if index]
+    paths = network.Paths(ip, tunnels, ())
+    for peer in interface.peers:
+        for packed in found.get(peer.host, ())[:1]:
+            here = "%s, option endpoint_host" % peer.where
+            text = address.format_ip(packed)
+            route = paths.find(packed, max(chosen, 0))
+            if route is None:
+                report.errors.append("%s: no route leads to %s" % (here, text))
+                continue
+            if network.swallows(interface, packed, routed):
+                report.errors.append(
+                    "%s: %s lies in what is routed into a tunnel, and nohostroute leaves it there" % (here, text)
+                )
+            best = network.best_mtu(packed, route, paths)
+            if interface.mtu and best and interface.mtu > best:
+                report.errors.append(
+                    "%s, option mtu: %d is too much for the way to %s, which takes %d"
+                    % (interface.where, interface.mtu, text, best)
+                )
+
+
+def _index(name):
+    try:
+        return system.udp.link_index(name)
+    except OSError:
+        return 0

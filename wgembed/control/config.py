@@ -1,0 +1,524 @@
+"""/etc/config/wgembed: what its sections mean.
+
+The names are OpenWrt's own for `proto wireguard` in /etc/config/network, so that sections copy over as they stand:
+`config interface 'wg0'`, and `config wireguard_wg0` for each peer. package/files/wgembed.config explains every option.
+
+A configuration is good as a whole or refused as a whole: ConfigError lists every mistake, each in a sentence with file,
+line, section and option. What is merely odd is a warning.
+"""
+
+from binascii import a2b_base64, b2a_base64
+
+from .. import crypto
+from ..protocol import noise
+from ..protocol.arena import MAX_MTU
+from ..runtime import abi, system
+from ..runtime.address import parse_ip
+from ..runtime.link import NAME_MAX, is_valid_name
+from . import log, uci, uci_write
+
+PACKAGE = "wgembed"
+KEY_SIZE = 32
+DEFAULT_PORT = 51820
+LEAST_MTU = 576
+LEAST_MTU_IPV6 = 1280
+ROUTE_TABLES = "/etc/iproute2/rt_tables"
+PEER_TYPE = "wireguard_"
+
+_TRUE = ("1", "on", "true", "yes", "enabled")
+_FALSE = ("0", "off", "false", "no", "disabled")
+_TABLES = {"default": 253, "main": 254, "local": 255}
+
+
+class ConfigError(Exception):
+    """The configuration is refused. `problems` are sentences."""
+
+    def __init__(self, problems):
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class InterfaceConfig:
+    """What is to be known of one interface. `where` is how messages name its section.
+
+    private_key  32 bytes, or None where it is in `key_file`, or still to be made
+    key_file     the file with the private key, "" for none
+    listen_port, fwmark, metric, mtu, max_peers  numbers; 0 is: chosen by us
+    addresses    pairs of packed address and prefix length
+    table4, table6  the routing tables for its routes, 0 for the main one
+    peers        PeerConfig each
+    """
+
+    __slots__ = (
+        "addresses", "fwmark", "key_file", "line", "listen_port", "log_level", "max_peers", "metric", "mtu", "name",
+        "nohostroute", "peers", "private_key", "section", "table4", "table6", "tunlink", "where",
+    )  # fmt: skip
+
+    def __init__(self, name, where, section, line):
+        self.name = name
+        self.where = where
+        self.section = section
+        self.line = line
+        self.private_key = None
+        self.key_file = self.tunlink = ""
+        self.listen_port = self.fwmark = self.metric = self.mtu = self.max_peers = self.table4 = self.table6 = 0
+        self.log_level = None
+        self.nohostroute = False
+        self.addresses = []
+        self.peers = []
+
+    def forget_secrets(self):
+        """Overwrite the keys, once they are where they are used."""
+        for key in [self.private_key] + [peer.preshared_key for peer in self.peers]:
+            if key is not None:
+                crypto.memzero(key)
+        self.private_key = None
+
+
+class PeerConfig:
+    """One peer. `host` is a name or an address, "" for none; `allowed_ips` pairs of packed address and prefix length."""
+
+    __slots__ = (
+        "allowed_ips", "description", "host", "keepalive", "line", "port", "preshared_key", "public_key", "route", "where",
+    )  # fmt: skip
+
+    def __init__(self, where, line):
+        self.where = where
+        self.line = line
+        self.public_key = None
+        self.preshared_key = None
+        self.host = self.description = ""
+        self.port = DEFAULT_PORT
+        self.keepalive = 0
+        self.route = False
+        self.allowed_ips = []
+
+
+class Config:
+    """The interfaces that are enabled, and sentences about what is odd."""
+
+    def __init__(self):
+        self.interfaces = []
+        self.warnings = []
+
+
+# Values: each function takes the text of an option and returns what it means, or raises ValueError with a sentence.
+
+
+def boolean(text):
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("1 or 0 is wanted, not '%s'" % text)
+
+
+def _number(text, least, most):
+    digits = text[2:] if text[:2] == "0x" else text
+    base = 16 if text[:2] == "0x" else 10
+    allowed = "0123456789abcdefABCDEF" if base == 16 else "0123456789"
+    if not digits or len(digits) > 10 or not all(c in allowed for c in digits) or not least <= int(digits, base) <= most:
+        raise ValueError("a number from %d to %d is wanted, not '%s'" % (least, most, text))
+    return int(digits, base)
+
+
+def port(text):
+    return _number(text, 0, 65535)
+
+
+def endpoint_port(text):
+    return _number(text, 1, 65535)
+
+
+def mark(text):
+    return 0 if text == "off" else _number(text, 0, 0xFFFFFFFF)
+
+
+def keepalive(text):
+    return 0 if text == "off" else _number(text, 0, 65535)
+
+
+def mtu(text):
+    return _number(text, LEAST_MTU, MAX_MTU)
+
+
+def metric(text):
+    return _number(text, 0, 0xFFFFFFFF)
+
+
+def peers(text):
+    return _number(text, 1, 16383)
+
+
+def table(text):
+    """A routing table, by number or by its name in /etc/iproute2/rt_tables."""
+    number = _TABLES.get(text) or _named_tables().get(text)
+    return number or _number(text, 1, 0xFFFFFFFF)
+
+
+def _named_tables():
+    try:
+        lines = system.files.read_file(ROUTE_TABLES).decode().split("\n")
+    except OSError:
+        return {}
+    found = {}
+    for line in lines:
+        words = line.split("#")[0].split()
+        if len(words) == 2 and words[0].isdigit():
+            found[words[1]] = int(words[0])
+    return found
+
+
+def key(text):
+    """32 bytes of base64, canonical. The value is never repeated: it may be a secret with a typing error."""
+    try:
+        found = bytearray(a2b_base64(text))
+    except ValueError:
+        found = b""
+    if len(found) != KEY_SIZE or b2a_base64(bytes(found)).strip().decode() != text:
+        raise ValueError("a key is 44 characters of base64, the last one '='")
+    return found
+
+
+def private_key(text):
+    return None if text == "generate" else key(text)
+
+
+def network(text):
+    """An address with or without prefix length."""
+    host, slash, bits = text.partition("/")
+    try:
+        packed = parse_ip(host)
+    except ValueError:
+        raise ValueError("'%s' is no IP address or network" % text) from None
+    most = len(packed) * 8
+    if not slash:
+        return packed, most
+    if not bits.isdigit() or len(bits) > 3 or int(bits) > most:
+        raise ValueError("'%s': the prefix length is a number from 0 to %d" % (text, most))
+    return packed, int(bits)
+
+
+def networks(text):
+    if "," in text:
+        raise ValueError("'%s': one address or network an entry of the list, without commas" % text)
+    return [network(word) for word in text.split()]
+
+
+def host(text):
+    """A host name, or an address, IPv6 with or without brackets and with an interface's name behind % or without."""
+    if text[:1] == "[" and text[-1:] == "]":
+        text = text[1:-1]
+    if ":" in text or not text.strip("0123456789."):
+        try:
+            parse_ip(text.partition("%")[0])
+        except ValueError:
+            raise ValueError("'%s' is no IP address" % text) from None
+        return text
+    labels = (text[:-1] if text[-1:] == "." else text).split(".")
+    if len(text) > 253 or not all(_is_label(label) for label in labels):
+        raise ValueError("'%s' is no host name" % text)
+    return text
+
+
+def _is_label(text):
+    if not 0 < len(text) < 64 or text[0] == "-" or text[-1] == "-":
+        return False
+    return all(c.isalpha() or c.isdigit() or c in "-_" for c in text)
+
+
+def link(text):
+    if not is_valid_name(text):
+        raise ValueError("'%s' is no name for a network or interface" % text)
+    return text
+
+
+def path(text):
+    if text[:1] != "/":
+        raise ValueError("a path from the root is wanted, not '%s'" % text)
+    return text
+
+
+def level(text):
+    if text not in log.LEVELS:
+        raise ValueError("silent, error or verbose is wanted, not '%s'" % text)
+    return log.level_from(text)
+
+
+def line_of_text(text):
+    return text
+
+
+# Options by name: the attribute that they set and the function for the value; a list of networks adds up. None: it is
+# taken note of elsewhere, or it means nothing here and nobody need be told.
+_INTERFACE_OPTIONS = {
+    "private_key": ("private_key", private_key),
+    "private_key_file": ("key_file", path),
+    "listen_port": ("listen_port", port),
+    "addresses": ("addresses", networks),
+    "mtu": ("mtu", mtu),
+    "fwmark": ("fwmark", mark),
+    "metric": ("metric", metric),
+    "ip4table": ("table4", table),
+    "ip6table": ("table6", table),
+    "nohostroute": ("nohostroute", boolean),
+    "tunlink": ("tunlink", link),
+    "max_peers": ("max_peers", peers),
+    "log_level": ("log_level", level),
+    "proto": None,
+    "disabled": None,
+    "auto": None,
+    "delegate": None,
+    "force_link": None,
+    "defaultroute": None,
+}
+_PEER_OPTIONS = {
+    "public_key": ("public_key", key),
+    "preshared_key": ("preshared_key", key),
+    "allowed_ips": ("allowed_ips", networks),
+    "route_allowed_ips": ("route", boolean),
+    "endpoint_host": ("host", host),
+    "endpoint_port": ("port", endpoint_port),
+    "persistent_keepalive": ("keepalive", keepalive),
+    "description": ("description", line_of_text),
+    "disabled": None,
+    # The peer's own, which LuCI keeps for its QR code.
+    "private_key": None,
+}
+# What means something to OpenWrt's network daemon, and nothing here.
+_WITHOUT_EFFECT = (
+    "ip6prefix", "peerdns", "dns", "dns_metric", "dns_search", "ip6assign", "ip6hint", "ip6ifaceid", "ip6class",
+)  # fmt: skip
+
+
+class _Reader:
+    """Goes through a package once."""
+
+    def __init__(self, package, filename):
+        self._package = package
+        self._filename = filename
+        self._problems = []
+        self._counts = {}
+        self._disabled = []
+        self.config = Config()
+
+    def read(self):
+        orphans = []
+        for section in self._package.sections:
+            kind = section.kind.decode()
+            where = self._where(section, kind)
+            if kind == "interface":
+                self._read_interface(section, where)
+            elif kind.startswith(PEER_TYPE):
+                orphans.append((section, kind[len(PEER_TYPE) :], where))
+            elif kind != "globals":
+                self._warn(section.line, where, "sections of the type '%s' mean nothing here" % kind)
+        for section, name, where in orphans:
+            self._read_peer(section, name, where)
+        for interface in self.config.interfaces:
+            self._check_interface(interface)
+        if self._problems:
+            for interface in self.config.interfaces:
+                interface.forget_secrets()
+            raise ConfigError(self._problems)
+        return self.config
+
+    def _where(self, section, kind):
+        """Return how people call the section: by its name, or by its place among those of its type."""
+        place = self._counts[kind] = self._counts.get(kind, -1) + 1
+        return "%s[%d]" % (kind, place) if section.anonymous else "%s '%s'" % (kind, section.name.decode())
+
+    def _at(self, line, where):
+        return "%s%s: %s" % (self._filename, ":%d" % line if line else " (uncommitted)", where)
+
+    def _refuse(self, line, where, sentence):
+        self._problems.append("%s: %s" % (self._at(line, where), sentence))
+
+    def _warn(self, line, where, sentence):
+        self.config.warnings.append("%s: %s" % (self._at(line, where), sentence))
+
+    # Options
+
+    def _switch(self, section, name, where, otherwise):
+        """Return the boolean option, or `otherwise` where it is not there or wrong."""
+        option = section.find(name.encode())
+        if option is None:
+            return otherwise
+        try:
+            return boolean(_text(option))
+        except ValueError as e:
+            self._refuse(option.line, "%s, option %s" % (where, name), str(e))
+            return otherwise
+
+    def _read_options(self, section, where, options, target):
+        for option in section.options:
+            name = option.name.decode()
+            here = "%s, option %s" % (where, name)
+            if name not in options:
+                why = "has no effect here" if name in _WITHOUT_EFFECT else "is unknown and ignored"
+                self._warn(option.line, here, why)
+            elif options[name] is not None:
+                self._read_option(option, here, options[name], target)
+
+    def _read_option(self, option, here, meaning, target):
+        attribute, parse = meaning
+        try:
+            if parse is networks:
+                found = getattr(target, attribute)
+                for value in option.values if option.values is not None else [option.value]:
+                    for one in networks(_decoded(value)):
+                        if one not in found:
+                            found.append(one)
+                return
+            text = _text(option)
+            if text:
+                setattr(target, attribute, parse(text))
+        except ValueError as e:
+            self._refuse(option.line, here, str(e))
+
+    # Sections
+
+    def _read_interface(self, section, where):
+        name = section.name.decode()
+        if self._switch(section, "disabled", where, False) or not self._switch(section, "auto", where, True):
+            self._disabled.append(name)
+            return
+        proto = section.find(b"proto")
+        if proto is not None and _text(proto) not in ("wireguard", "wgembed"):
+            self._warn(proto.line, "%s, option proto" % where, "only wireguard is served here: the section is left out")
+            self._disabled.append(name)
+            return
+        if section.anonymous:
+            self._refuse(section.line, where, "an interface needs a name")
+            return
+        if not is_valid_name(name):
+            self._refuse(section.line, where, "the name of an interface has at most %d characters" % NAME_MAX)
+        interface = InterfaceConfig(name, where, section.name, section.line)
+        self._read_options(section, where, _INTERFACE_OPTIONS, interface)
+        self.config.interfaces.append(interface)
+
+    def _read_peer(self, section, name, where):
+        if name in self._disabled or self._switch(section, "disabled", where, False):
+            return
+        interface = self._find(name)
+        if interface is None:
+            self._warn(section.line, where, "there is no interface '%s': the section is left out" % name)
+            return
+        peer = PeerConfig(where, section.line)
+        self._read_options(section, where, _PEER_OPTIONS, peer)
+        if peer.public_key is not None:
+            peer.public_key = bytes(peer.public_key)
+            interface.peers.append(peer)
+        elif section.find(b"public_key") is None:
+            self._warn(section.line, where, "a peer without public_key is left out")
+
+    def _find(self, name):
+        for interface in self.config.interfaces:
+            if interface.name == name:
+                return interface
+        return None
+
+    # What options mean together
+
+    def _check_interface(self, interface):
+        if interface.private_key is not None and interface.key_file:
+            self._refuse(interface.line, interface.where, "private_key and private_key_file exclude each other")
+        if interface.private_key is not None and not any(interface.private_key):
+            self._refuse(interface.line, "%s, option private_key" % interface.where, "a key of zeros is none")
+        if interface.mtu and interface.mtu < LEAST_MTU_IPV6 and any(len(a) == 16 for a, _ in interface.addresses):
+            self._refuse(
+                interface.line, "%s, option mtu" % interface.where, "IPv6 needs %d at least" % LEAST_MTU_IPV6
+            )
+        for other in self.config.interfaces:
+            if other is interface:
+                break
+            if interface.listen_port and interface.listen_port == other.listen_port:
+                self._refuse(
+                    interface.line, "%s, option listen_port" % interface.where,
+                    "%d is the port of %s already" % (interface.listen_port, other.where),
+                )  # fmt: skip
+        self._check_keys(interface)
+
+    def _check_keys(self, interface):
+        own = public_key(interface.private_key) if interface.private_key is not None else b""
+        seen = {}
+        for peer in interface.peers:
+            here = "%s, option public_key" % peer.where
+            if peer.public_key == own:
+                self._refuse(peer.line, here, "that is the interface's own key; a peer has one of its own")
+            elif peer.public_key in seen:
+                self._refuse(peer.line, here, "%s has this key already" % seen[peer.public_key])
+            elif not any(peer.public_key):
+                self._refuse(peer.line, here, "a key of zeros is none")
+            seen[peer.public_key] = peer.where
+
+
+def _decoded(value):
+    try:
+        return value.decode()
+    except UnicodeError:
+        raise ValueError("the value is not text") from None
+
+
+def _text(option):
+    """Return the option's one value as text."""
+    if option.values is not None:
+        if len(option.values) != 1:
+            raise ValueError("one value is wanted, not a list")
+        return _decoded(option.values[0])
+    return _decoded(option.value)
+
+
+def public_key(private):
+    """Return the 32 bytes of the public key that belongs to the private one."""
+    clamped, public = bytearray(KEY_SIZE), bytearray(KEY_SIZE)
+    noise.clamp(clamped, private)
+    crypto.x25519_base(public, clamped)
+    crypto.memzero(clamped)
+    return bytes(public)
+
+
+def read(package, filename):
+    """Return the Config in a uci.Package; ConfigError if anything in it is wrong.
+
+    filename  what messages call the file
+    """
+    return _Reader(package, filename).read()
+
+
+def load(directory=uci.CONFIG_DIRECTORY):
+    """Read the configuration in the directory, uncommitted changes included; ConfigError if it cannot be had."""
+    filename = "%s/%s" % (directory, PACKAGE)
+    try:
+        package = uci.load(PACKAGE, True, directory)
+    except uci.ParseError as e:
+        raise ConfigError(["%s:%d: %s" % (filename, e.line, e)]) from None
+    except OSError as e:
+        raise ConfigError(["%s: cannot be read: %s" % (filename, e)]) from None
+    return read(package, filename)
+
+
+def make_key():
+    """Return a new private key, 32 bytes."""
+    private = bytearray(KEY_SIZE)
+    crypto.random_fill(private)
+    noise.clamp(private, bytes(private))
+    return private
+
+
+def encode_key(raw):
+    """Return the base64 of a key, as bytes."""
+    return b2a_base64(bytes(raw)).strip()
+
+
+def store_key(interface, text, directory):
+    """Write the private key, in base64, into the section of the interface; OSError if that cannot be."""
+    try:
+        uci_write.store(PACKAGE, interface.section, b"private_key", text, directory)
+    except (uci.ParseError, uci_write.StoreError) as e:
+        raise OSError(abi.EIO, "cannot store the key: %s" % e) from None
+
+
+def read_key_file(filename):
+    """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
+    return key(_decoded(system.files.read_file(filename)).strip())

@@ -1,0 +1,209 @@
+"""Host names of endpoints: looked up outside the loop, again whenever a peer does not answer, one apart from the other.
+
+A name has at most one lookup at a time; so many names are looked up at once, the others wait their turn, the ones that
+failed last behind the rest. A lookup that takes too long is ended. Of a name's addresses, those of IPv6 and of IPv4
+come in turn, in the resolver's order: it knows which family has a route.
+"""
+
+from ..runtime import system
+from ..runtime.resolver import Lookup
+
+# Lookups at once: each is a process of its own, though it shares our memory.
+_MOST = 6
+# When a lookup is ended, in ms: two attempts of the C library's at a server that is silent take 10 s.
+_PATIENCE = 12_000
+# Until a name that was not found is asked for again: doubled each time.
+_FIRST_DELAY = 1_000
+_LAST_DELAY = 30_000
+# A name is not asked for again sooner than this after an answer.
+_FRESH = 4_000
+
+
+class _Name:
+    """A name that somebody wants: `found` are its packed addresses, in the order to try them."""
+
+    def __init__(self, text):
+        self.text = text
+        self.users = []
+        self.found = []
+        self.lookup = None
+        self.asked_at = None
+        self.delay = _FIRST_DELAY
+
+
+class Names:
+    """All names that are wanted. `user.on_addresses(found)` is called with each answer that has addresses."""
+
+    def __init__(self, loop, alarms, log):
+        self._loop = loop
+        self._alarms = alarms
+        self._log = log
+        self._names = {}
+        self._queue = []
+        self._running = 0
+
+    def want(self, text, user):
+        """Keep the name for this user, and look it up; what is known of it is told at once."""
+        name = self._names.get(text)
+        if name is None:
+            name = self._names[text] = _Name(text)
+        name.users.append(user)
+        if name.found:
+            user.on_addresses(name.found)
+        else:
+            self._ask(name)
+
+    def forget(self, text, user):
+        """The user is gone."""
+        name = self._names[text]
+        name.users.remove(user)
+        if name.users:
+            return
+        del self._names[text]
+        self._alarms.cancel("name " + text)
+        if name in self._queue:
+            self._queue.remove(name)
+        if name.lookup is not None:
+            self._end(name)
+
+    def again(self, text):
+        """Look the name up again, unless that has just been done: a peer does not answer where it was."""
+        name = self._names[text]
+        if name.asked_at is None or system.clock.now() - name.asked_at >= _FRESH:
+            self._ask(name)
+
+    def all_again(self):
+        """Look all names up again: the machine is somewhere else."""
+        for name in self._names.values():
+            name.delay = _FIRST_DELAY
+            self._ask(name)
+
+    def close(self):
+        for name in list(self._names.values()):
+            for user in list(name.users):
+                self.forget(name.text, user)
+
+    def _ask(self, name):
+        self._alarms.cancel("name " + name.text)
+        if name.lookup is None and name not in self._queue:
+            self._queue.append(name)
+            self._begin()
+
+    def _begin(self):
+        while self._queue and self._running < _MOST:
+            name = self._queue.pop(0)
+            now = system.clock.now()
+            name.asked_at = now
+            try:
+                name.lookup = Lookup(name.text)
+            except OSError as e:
+                self._log.error("cannot look up %s: %s" % (name.text, e))
+                self._retry(name)
+                continue
+            self._running += 1
+            self._watch(name, now)
+
+    def _watch(self, name, now):
+        self._loop.watch(name.lookup.fd, lambda events: self._on_news(name))
+        self._alarms.set("name " + name.text, now + _PATIENCE, lambda: self._on_end(name))
+
+    def _on_news(self, name):
+        if name.lookup is not None and name.lookup.advance():
+            self._on_end(name)
+
+    def _end(self, name):
+        """End the lookup, done or not; returns the addresses found."""
+        self._loop.forget(name.lookup.fd)
+        found = name.lookup.finish()
+        name.lookup = None
+        self._running -= 1
+        return found
+
+    def _on_end(self, name):
+        self._alarms.cancel("name " + name.text)
+        found = in_turn(self._end(name))
+        name.asked_at = system.clock.now()
+        if found:
+            name.delay = _FIRST_DELAY
+            name.found = found
+            for user in list(name.users):
+                user.on_addresses(found)
+        elif not name.found:
+            if name.delay == _FIRST_DELAY:
+                self._log.error("the name %s cannot be resolved yet" % name.text)
+            self._retry(name)
+        self._begin()
+
+    def _retry(self, name):
+        self._alarms.set("name " + name.text, system.clock.now() + name.delay, lambda: self._ask(name))
+        name.delay = min(2 * name.delay, _LAST_DELAY)
+
+
+def in_turn(found):
+    """Return the packed addresses with the families alternating, that of the first one first."""
+    if not found:
+        return []
+    first = [packed for packed in found if len(packed) == len(found[0])]
+    second = [packed for packed in found if len(packed) != len(found[0])]
+    turns = []
+    while first or second:
+        turns += first[:1] + second[:1]
+        first, second = first[1:], second[1:]
+    return turns
+
+
+class Endpoint:
+    """Where a peer is to be found by its configuration: a name, or an address.
+
+    owner  is told with on_endpoint(self) when `address`, packed, or `scope` became known or another
+    """
+
+    def __init__(self, host, port, owner, names):
+        self.host = host
+        self.port = port
+        self.address = None
+        self.scope = 0
+        self._owner = owner
+        self._names = names
+        self._found = []
+        self._is_name = False
+
+    def start(self):
+        literal, _, scope = self.host.partition("%")
+        try:
+            self._found = [system.udp.parse_ip(literal)]
+        except ValueError:
+            self._is_name = True
+            self._names.want(self.host, self)
+            return
+        if scope:
+            try:
+                self.scope = int(scope) if scope.isdigit() else system.udp.link_index(scope)
+            except OSError:
+                self.scope = 0  # the kernel will refuse to send, and that is counted
+        self._use(self._found[0])
+
+    def close(self):
+        if self._is_name:
+            self._names.forget(self.host, self)
+            self._is_name = False
+
+    def unanswered(self, attempts):
+        """Look the name up again, and after an attempt in vain take its next address; not so where there is no name."""
+        if not self._is_name:
+            return
+        if attempts and self._found:
+            place = self._found.index(self.address) if self.address in self._found else -1
+            self.address = self._found[(place + 1) % len(self._found)]
+            self._owner.on_endpoint(self)
+        self._names.again(self.host)
+
+    def on_addresses(self, found):
+        self._found = found
+        if self.address not in found:
+            self._use(found[0])
+
+    def _use(self, packed):
+        if packed != self.address:
+            self.address = packed
+            self._owner.on_endpoint(self)

@@ -1,0 +1,127 @@
+"""The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
+
+from ..runtime import system
+from .uapi import Session
+
+SOCKET_DIRECTORY = "/var/run/wireguard"
+MAX_CLIENTS = 16
+# What may be on its way to a client before nothing more is read from it.
+_READ_SIZE = 4096
+
+
+class Refusal(Exception):
+    """What was asked for cannot be; the text says why, for people."""
+
+
+def socket_path(name):
+    """Return where the interface's control socket is; WGEMBED_SOCKET_DIR names another directory, for tests."""
+    return "%s/%s.sock" % (system.files.getenv("WGEMBED_SOCKET_DIR") or SOCKET_DIRECTORY, name)
+
+
+def is_served(name):
+    """Whether some program answers at the interface's control socket."""
+    path = socket_path(name)
+    return system.files.is_socket(path) and system.local.is_answered(path)
+
+
+class ControlServer:
+    """The control socket of a running interface."""
+
+    def __init__(self, interface, loop, log):
+        self.path = socket_path(interface.name)
+        self._interface = interface
+        self._loop = loop
+        self._log = log
+        self._clients = 0
+        self._listener = _listen(self.path)
+        loop.watch(self._listener.fd, self._on_connect)
+
+    def exists(self):
+        return system.files.is_socket(self.path)
+
+    def close(self):
+        """Stop listening and remove the socket, if it is still there."""
+        self._loop.forget(self._listener.fd)
+        self._listener.close()
+        try:
+            system.files.remove(self.path)
+        except OSError:
+            return
+
+    def _on_connect(self, events):
+        stream = self._listener.accept()
+        if stream is None:
+            return
+        if self._clients >= MAX_CLIENTS:
+            self._log.error("control socket: more than %d clients" % MAX_CLIENTS)
+            stream.close()
+            return
+        self._clients += 1
+        _Client(stream, Session(self._interface, self._log), self._loop, self._gone)
+
+    def _gone(self):
+        self._clients -= 1
+
+
+class _Client:
+    """A connection: bytes in, to its session; what the session answers, out as the other end takes it."""
+
+    def __init__(self, stream, session, loop, gone):
+        self._stream = stream
+        self._session = session
+        self._loop = loop
+        self._gone = gone
+        self._out = b""
+        self._ended = False
+        loop.watch(stream.fd, self._on_event)
+
+    def _on_event(self, events):
+        if not self._out and not self._session.is_answering:
+            data = self._stream.receive(_READ_SIZE)
+            if data is None and not events & system.poll.ERROR:
+                return
+            if not data:
+                self._close()
+                return
+            self._out = self._session.feed(data, system.clock.now())
+        self._push()
+
+    def _push(self):
+        """Send one piece, and say what is awaited next. One piece a turn: packets come first."""
+        session = self._session
+        if not self._out and session.is_answering:
+            self._out = session.piece()
+            if not session.is_answering:
+                self._out += session.feed(b"", system.clock.now())
+        if self._out:
+            sent = self._stream.send(self._out)
+            if sent < 0:
+                self._close()
+                return
+            self._out = self._out[sent:]
+        if self._out or session.is_answering:
+            self._loop.watch(self._stream.fd, self._on_event, system.poll.OUT)
+        elif session.closed:
+            self._close()
+        else:
+            self._loop.watch(self._stream.fd, self._on_event)
+
+    def _close(self):
+        self._session.close()
+        self._loop.forget(self._stream.fd)
+        self._stream.close()
+        self._gone()
+
+
+def _listen(path):
+    """Return a listener at the path, in place of a socket that nobody answers any more."""
+    directory = path.rpartition("/")[0]
+    try:
+        system.files.make_directory(directory, 0o755)
+        if system.files.is_socket(path):
+            if system.local.is_answered(path):
+                raise Refusal("another program already serves %s" % path)
+            system.files.remove(path)
+        return system.local.Listener(path)
+    except OSError as e:
+        raise Refusal("cannot make the control socket %s: %s" % (path, e)) from None

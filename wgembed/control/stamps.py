@@ -1,0 +1,97 @@
+"""Timestamps that never go back, not even when the machine starts with its clock set back.
+
+A peer refuses an initiation whose timestamp is not newer than the last one it took, and a router without a battery
+for its clock starts in the past. So a mark is kept in /etc/wgembed/clock: no timestamp above it was ever sent. It is
+written ahead by more than an hour, at most once an hour, and once at the start if the last mark has been reached.
+Flash lasts for years at that rate.
+
+A second mark, in /var/run, is the last timestamp itself. It does not outlive the machine's start but a start of the
+daemon, which therefore costs no hour of the mark on flash, nor a write.
+
+Both files hold 12 bytes of TAI64N in hexadecimal and their BLAKE2s. The one on flash is written beside, synced and
+renamed: power may fail at any byte.
+"""
+
+from binascii import hexlify, unhexlify
+
+from .. import crypto
+from ..protocol.constants import TAI64_EPOCH, TIMESTAMP_SIZE
+from ..protocol.tai64n import Tai64n
+from ..runtime import system
+
+DIRECTORY = "/etc/wgembed"
+RUN_DIRECTORY = "/var/run/wgembed"
+# How far ahead the mark is written, and what is left of that when it is written again: an hour apart. In seconds.
+AHEAD = 4200
+SPARE = 600
+
+
+class Stamps(Tai64n):
+    """Where all initiations of the process get their timestamps from.
+
+    flash, run  the files with the two marks
+    save(path, data, urgent)  replaces the file; if it is not urgent, in the background (runtime/durable.py)
+    """
+
+    def __init__(self, flash, run, save, log):
+        super().__init__()
+        self._flash = flash
+        self._run = run
+        self._save = save
+        self._log = log
+        self._reserved = read(flash)
+        last = read(run)
+        if last is None:
+            # After a start of the machine: all up to the mark may have been used.
+            last = self._reserved
+        if last is not None:
+            self.latest[:] = last
+
+    def make(self, sec, nsec):
+        """See Tai64n.make; marks are kept up."""
+        stamp = super().make(sec, nsec)
+        try:
+            system.files.write_new(self._run, _encode(stamp))
+        except OSError as e:
+            self._log.verbose("cannot write %s: %s" % (self._run, e))
+        if self._reserved is None or stamp >= self._reserved:
+            self._reserve(stamp, True)
+        elif seconds(stamp) + SPARE >= seconds(self._reserved):
+            self._reserve(stamp, False)
+        return stamp
+
+    def _reserve(self, stamp, urgent):
+        self._reserved = (seconds(stamp) + TAI64_EPOCH + AHEAD).to_bytes(8, "big") + bytes(4)
+        try:
+            self._save(self._flash, _encode(self._reserved), urgent)
+        except OSError as e:
+            self._log.error("cannot keep the clock's mark in %s: %s" % (self._flash, e))
+
+
+def seconds(stamp):
+    """Return the seconds since 1970 of 12 bytes of TAI64N."""
+    return int.from_bytes(bytes(stamp[:8]), "big") - TAI64_EPOCH
+
+
+def read(path):
+    """Return the mark in the file, 12 bytes, or None if there is none that is whole."""
+    try:
+        text = system.files.read_file(path)
+    except OSError:
+        return None
+    try:
+        data = unhexlify(text.strip())
+    except ValueError:
+        return None
+    if len(data) != TIMESTAMP_SIZE + 8 or data[TIMESTAMP_SIZE:] != _check(data[:TIMESTAMP_SIZE]):
+        return None
+    return data[:TIMESTAMP_SIZE]
+
+
+def _encode(stamp):
+    stamp = bytes(stamp)
+    return hexlify(stamp + _check(stamp)) + b"\n"
+
+
+def _check(stamp):
+    return bytes(crypto.blake2s(8, b"", stamp))

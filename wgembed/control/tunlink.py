@@ -1,0 +1,45 @@
+"""Which link of the machine the option `tunlink` means: a network of OpenWrt's, or a link by its own name.
+
+OpenWrt knows networks by the names of their sections in /etc/config/network; which device stands behind one is said
+there, or follows from its protocol. Asking the network daemon would need ubus.
+"""
+
+from ..runtime import system
+from . import uci
+
+# Protocols that make a device of their own, named after protocol and network.
+_OWN_DEVICE = (b"pppoe", b"pppoa", b"pptp", b"l2tp", b"3g", b"6in4", b"6to4", b"6rd", b"wwan")
+
+
+def device_of(name):
+    """Return the name of the link."""
+    try:
+        system.udp.link_index(name)
+        return name
+    except OSError:
+        pass
+    try:
+        section = uci.load("network", False).find(name.encode())
+    except (OSError, uci.ParseError):
+        return name
+    if section is None:
+        return name
+    proto = section.find(b"proto")
+    if proto is not None and proto.value in _OWN_DEVICE:
+        return "%s-%s" % (proto.value.decode(), name)
+    kind = section.find(b"type")
+    if kind is not None and kind.value == b"bridge":
+        return "br-" + name
+    for option in (b"device", b"ifname"):
+        found = section.find(option)
+        if found is not None and found.value:
+            return found.value.split()[0].decode()
+    return name
+
+
+def index_of(name):
+    """Return the number of the link, -1 if there is none."""
+    try:
+        return system.udp.link_index(device_of(name))
+    except OSError:
+        return -1

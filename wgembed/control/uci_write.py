@@ -1,0 +1,155 @@
+"""Writing UCI configuration files as libuci writes them.
+
+A file is replaced whole, never changed in place: whoever reads it meanwhile, and whoever reads it after a power cut, has
+the old one or the new one. What others have changed and not committed (the files in /tmp/.uci) is left to them: it is
+not written with ours, as `uci commit` would.
+"""
+
+from ..runtime import system
+from . import uci
+
+_REGULAR = 0o100000
+
+
+class StoreError(Exception):
+    """Why a file was left as it is. The text names sections and options, never values."""
+
+
+def export(package, header=False):
+    """Return the package as the text of a file, the one that `uci commit` leaves; `uci export` puts a header before."""
+    lines = [b"package " + package.name] if header else []
+    for section in package.sections:
+        lines.append(b"")
+        line = b"config " + uci.quote(section.kind)[1:-1]
+        lines.append(line if section.anonymous else line + b" " + uci.quote(section.name))
+        for option in section.options:
+            if option.values is None:
+                lines.append(b"\toption " + option.name + b" " + uci.quote(option.value))
+            else:
+                lines += [b"\tlist " + option.name + b" " + uci.quote(value) for value in option.values]
+    return b"".join([line + b"\n" for line in lines]) + b"\n"
+
+
+def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
+    """Set one option in the package's file, as `uci set` and `uci commit` would; an empty value removes it.
+
+    Raises StoreError, uci.ParseError or OSError, the file being as it was.
+    """
+
+    def edit(package):
+        section = package.find(section_name)
+        if section is None:
+            raise StoreError("no section %s in the file" % _text(section_name))
+        section.assign(option_name, value)
+
+    if not uci.is_name(option_name) or not uci.is_text(value):
+        raise StoreError("not to be written: %s.%s" % (_text(section_name), _text(option_name)))
+    change(name, edit, directory, override)
+
+
+def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
+    """Have edit(package) change the package's file under libuci's lock. A file that this leaves the same is not written.
+
+    edit may be called again, with the package read anew, when somebody else has replaced the file meanwhile. Raises
+    what it raises, and StoreError, uci.ParseError or OSError, the file being as it was; an OSError about the directory,
+    which comes last, is the exception: the new file is there, but might not outlast a power cut.
+    """
+    path = system.files.real_path(uci.file_of(name, directory, override))
+    while not _try_change(path, name.encode(), edit):
+        pass
+
+
+def _try_change(path, name, edit):
+    """Change the file unless it is not the one locked any more: False then."""
+    fd = _open_locked(path)
+    try:
+        package = uci.parse(name, _read(fd))
+        before = export(package)
+        edit(package)
+        text = export(package)
+        if text == before:
+            return True
+        if not _reads_back(name, text):
+            raise StoreError("the file would not read back: a section's type")
+        return _replace(path, fd, text)
+    finally:
+        system.files.close(fd)
+
+
+def _open_locked(path):
+    # libuci locks the file itself, so the lock is worth nothing once another file has its name.
+    while True:
+        fd = system.files.open_for_change(path)
+        try:
+            system.files.lock(fd)
+            if system.files.status(fd)[1] & 0o170000 != _REGULAR:
+                raise StoreError("not a file: %s" % path)
+            if _is_at(fd, path):
+                taken, fd = fd, None
+                return taken
+        finally:
+            if fd is not None:
+                system.files.close(fd)
+
+
+def _is_at(fd, path):
+    return system.files.status(fd)[0] == system.files.status(path)[0]
+
+
+def _read(fd):
+    content = b""
+    while True:
+        part = system.files.read(fd, 4096)
+        if not part:
+            return content
+        content += part
+
+
+def _reads_back(name, text):
+    # A type is written bare, as libuci does it, even if it has a quote or # in it.
+    try:
+        return export(uci.parse(name, text)) == text
+    except uci.ParseError:
+        return False
+
+
+def _replace(path, fd, text):
+    """Put a file with this text in place of the locked one, of the same mode and owner; False if that went away."""
+    directory, _, name = path.rpartition("/")
+    fresh = "%s/.%s.uci-%d" % (directory, name, system.process.pid())
+    _remove(fresh)  # of one that had our number before a power cut
+    _, mode, owner = system.files.status(fd)
+    try:
+        _write(fresh, text, mode & 0o7777, owner)
+        # libuci lets go of its lock just before it renames, so somebody may have been let in too early: us.
+        if not _is_at(fd, path):
+            _remove(fresh)
+            return False
+        system.files.rename(fresh, path)
+    except BaseException:
+        _remove(fresh)
+        raise
+    system.files.sync_directory(directory or "/")
+    return True
+
+
+def _write(path, text, mode, owner):
+    fd = system.files.create(path)
+    try:
+        system.files.write(fd, text)
+        system.files.set_owner(fd, owner)
+        system.files.set_mode(fd, mode)
+        system.files.sync(fd)
+    finally:
+        system.files.close(fd)
+
+
+def _remove(path):
+    try:
+        system.files.remove(path)
+    except OSError:
+        return
+
+
+def _text(name):
+    return name.decode() if uci.is_name(name) else "?"

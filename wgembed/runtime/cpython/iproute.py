@@ -1,0 +1,74 @@
+"""A process of its own that carries out requests for netconf.py with pyroute2, and ends.
+
+Requests come on the standard input, a line each; each is answered with its errno on a line of the standard output.
+"""
+
+import os
+import sys
+
+sys.path[:1] = os.environ.get("WGEMBED_PATH", "").split(":")
+
+from pyroute2 import IPRoute  # noqa: E402
+from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
+
+from wgembed.runtime import abi, netconf  # noqa: E402
+
+_FIB_RULE_INVERT = 2
+_IFA_F_NODAD = 2
+
+
+def main():
+    with IPRoute() as ip:
+        for line in sys.stdin:
+            verb, thing = netconf.parse_request(line)
+            print(netconf.answer(_change, ip, verb, thing), flush=True)
+
+
+def _change(ip, verb, thing):
+    """Do what the request asks for; OSError if the kernel refuses."""
+    kind = thing[0]
+    try:
+        {"link": _link, "address": _address, "route": _route, "rule": _rule}[kind](ip, verb, *thing[1:])
+    except NetlinkError as e:
+        raise OSError(e.code, str(e)) from None
+
+
+def _link(ip, verb, index, up, mtu):
+    wanted = {"state": "up"} if up else {}
+    if mtu:
+        wanted["mtu"] = mtu
+    ip.link("set", index=index, **wanted)
+
+
+def _address(ip, verb, index, address, length):
+    # "replace" leaves one alone that is there already. No duplicates are looked for on a tunnel.
+    flags = {"flags": _IFA_F_NODAD} if ":" in address else {}
+    ip.addr("replace" if verb == "add" else "del", index=index, address=address, prefixlen=length, **flags)
+
+
+def _route(ip, verb, where, length, index, gateway, metric, table):
+    wanted = {"dst": "%s/%d" % (where, length), "oif": index, "table": table}
+    if gateway != "-":
+        wanted["gateway"] = gateway
+    elif ":" not in where:
+        wanted["scope"] = 253
+    if metric:
+        wanted["priority"] = metric
+    ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
+
+
+def _rule(ip, verb, family, table, mark, inverted, suppress, priority):
+    wanted = {"table": table, "action": "FR_ACT_TO_TBL"}
+    if mark:
+        wanted["fwmark"] = mark
+    if inverted:
+        wanted["flags"] = _FIB_RULE_INVERT
+    if suppress >= 0:
+        wanted["FRA_SUPPRESS_PREFIXLEN"] = suppress
+    if priority:
+        wanted["priority"] = priority
+    ip.rule(verb, family=abi.AF_INET if family == 4 else abi.AF_INET6, **wanted)
+
+
+if __name__ == "__main__":
+    main()

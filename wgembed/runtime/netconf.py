@@ -1,0 +1,186 @@
+"""Changes to addresses, links, routes and rules: one language of requests, and who carries them out.
+
+Where the machine has pyroute2, a short-lived child process does it with that (importing it takes more than twice the
+daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb, "add", "del" or "set", and a thing:
+
+    ("link", index, up, mtu)                                        set; up is 1, or 0: left as it is; mtu 0 likewise
+    ("address", index, ip, length)                                  add, del
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del
+    ("rule", family 4 or 6, table, mark, inverted, suppress, priority)  add, del; mark 0: none; suppress -1: none
+    ("setting", name below /proc/sys, wanted, before)               add: write what is wanted, del: what was before
+
+Each is answered with an errno, 0 for done. To add what is there already is EEXIST, but for addresses.
+"""
+
+from . import abi, rtnetlink, system
+from .address import parse_ip
+
+# How long the end of the process waits for the child, in ms.
+_PATIENCE = 5000
+
+
+def carry_out(requests):
+    """Do it with rtnetlink, now; returns the list of answers."""
+    ip = rtnetlink.RtNetlink()
+    try:
+        return [answer(_by_rtnetlink, ip, verb, thing) for verb, thing in requests]
+    finally:
+        ip.close()
+
+
+def answer(change, ip, verb, thing):
+    """Return what came of one request: change(ip, verb, thing) does it unless it is a setting."""
+    try:
+        if thing[0] == "setting":
+            _set(verb, thing)
+        else:
+            change(ip, verb, thing)
+    except OSError as e:
+        return e.errno or abi.EIO
+    return 0
+
+
+def _set(verb, thing):
+    _, name, wanted, before = thing
+    path = "/proc/sys/" + name
+    if verb == "del":
+        system.files.write_file(path, before)
+    elif system.files.read_file(path).strip().decode() == wanted:
+        raise OSError(abi.EEXIST, "set already")
+    else:
+        system.files.write_file(path, wanted)
+
+
+def _by_rtnetlink(ip, verb, thing):
+    kind = thing[0]
+    if kind == "link":
+        ip.set_link(thing[1], True if thing[2] else None, thing[3] or None)
+    elif kind == "address":
+        (ip.add_address if verb == "add" else ip.remove_address)(thing[1], parse_ip(thing[2]), thing[3])
+    elif kind == "route":
+        _, where, length, index, gateway, metric, table = thing
+        gateway = None if gateway == "-" else parse_ip(gateway)
+        route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
+        if verb == "add":
+            ip.add_route(route, True)
+        else:
+            ip.remove_route(route)
+    else:
+        _, family, table, mark, inverted, suppress, priority = thing
+        change = ip.add_rule if verb == "add" else ip.remove_rule
+        family = abi.AF_INET if family == 4 else abi.AF_INET6
+        change(family, table, mark, bool(inverted), None if suppress < 0 else suppress, priority)
+
+
+# As text, a line each: for the child process, and for the file that outlives us.
+
+
+def format_request(verb, thing):
+    return "%s %s" % (verb, " ".join([str(word) for word in thing]))
+
+
+def parse_request(line):
+    """Undo `format_request`; ValueError for a line that is none."""
+    verb, *words = line.split()
+    if verb not in ("add", "del", "set") or not words:
+        raise ValueError("no request")
+    if words[0] == "setting":
+        return verb, tuple(words)
+    return verb, tuple([int(word) if word.isdigit() or word == "-1" else word for word in words])
+
+
+class Job:
+    """A list of requests in the hands of a child process. `fd` becomes readable when there is news."""
+
+    def __init__(self, command, environment, requests):
+        self.requests = requests
+        text = "".join([format_request(verb, thing) + "\n" for verb, thing in requests])
+        self._pid, self.fd = system.process.spawn_command(command, environment, text.encode())
+        self._told = b""
+
+    def advance(self):
+        """Take in what the child has told; returns whether it is over."""
+        while True:
+            part = system.files.read_ready(self.fd, 4096)
+            if part is None:
+                return False
+            if not part:
+                return True
+            self._told += part
+
+    def finish(self):
+        """End the child; returns its answers, or None if it could not give them all."""
+        system.process.end(self._pid)
+        system.files.close(self.fd)
+        answers = self._told.split()
+        if len(answers) != len(self.requests):
+            return None
+        return [int(number) for number in answers]
+
+
+class NetConf:
+    """Carries out requests in the order of their coming. After each list, done(answers) is called."""
+
+    def __init__(self, loop, log):
+        self._loop = loop
+        self._log = log
+        self._helper = system.start.pyroute2_command()
+        self._waiting = []
+        self._job = None
+        self._done = None
+
+    def submit(self, requests, done):
+        if self._helper is None:
+            done(carry_out(requests))
+            return
+        self._waiting.append((requests, done))
+        if self._job is None:
+            self._begin()
+
+    def after(self, function):
+        """Call function() when all that was submitted has been carried out."""
+        self.submit((), lambda answers: function())
+
+    def _begin(self):
+        requests, self._done = self._waiting.pop(0)
+        if not requests:
+            self._done(())
+            self._go_on()
+            return
+        self._job = Job(*self._helper, requests)
+        self._loop.watch(self._job.fd, self._on_job)
+
+    def _on_job(self, events):
+        if self._job.advance():
+            self._loop.forget(self._job.fd)
+            self._end()
+
+    def _end(self):
+        job, done = self._job, self._done
+        self._job = None
+        answers = job.finish()
+        if answers is None:
+            self._log.error("pyroute2 cannot be used here: going on without it")
+            self._helper = None
+            answers = carry_out(job.requests)
+        done(answers)
+        self._go_on()
+
+    def _go_on(self):
+        if not self._waiting or self._job is not None:
+            return
+        if self._helper is not None:
+            self._begin()
+            return
+        while self._waiting:
+            requests, done = self._waiting.pop(0)
+            done(carry_out(requests))
+
+    def finish(self):
+        """Wait until everything is carried out: at the start, and before the end."""
+        while self._job is not None:
+            poller = system.poll.Poller()
+            poller.watch(self._job.fd, system.poll.IN)
+            for _ in poller.wait(_PATIENCE):
+                pass
+            self._on_job(0)
