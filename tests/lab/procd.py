@@ -159,8 +159,8 @@ class Procd:
     def _on_list(self, told):
         found = {}
         for name in {told["name"]} & set(self.services):
-            instances = self.services[name]["instances"]
-            found[name] = {"instances": {key: {"running": value.running} for key, value in instances.items()}}
+            instances = {key: {"running": value.running} for key, value in self.services[name]["instances"].items()}
+            found[name] = {"instances": instances} if instances else {}
         return 0, json.dumps(found) + "\n"
 
 

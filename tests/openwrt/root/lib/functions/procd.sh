@@ -96,8 +96,14 @@ procd_status() {
 	told="$(ubus call service list "{\"name\":\"$1\"}")"
 	case "$told" in
 	*'"running": true'*) echo running ;;
-	*'"instances": {}'*) echo "active with no instances" ;;
-	*'"running": false'*) echo "not running"; return 5 ;;
-	*) echo inactive; return 3 ;;
+	*'"running": false'*)
+		echo "not running"
+		return 5
+		;;
+	"{}")
+		echo inactive
+		return 3
+		;;
+	*) echo "active with no instances" ;;
 	esac
 }
