@@ -561,14 +561,13 @@ def load(directory=uci.CONFIG_DIRECTORY):
     """Read the configuration in the directory, uncommitted changes included; ConfigError if it cannot be had."""
     filename = "%s/%s" % (directory, PACKAGE)
     try:
-        package = uci.load(PACKAGE, True, directory)
+        return read(uci.load(PACKAGE, True, directory), filename)
     except uci.ParseError as e:
         raise ConfigError(["%s:%d: %s" % (filename, e.line, e)]) from None
     except OSError as e:
         raise ConfigError(["%s: cannot be read: %s" % (filename, e)]) from None
     except MemoryError:
         raise ConfigError(["%s: there is not enough memory to read it" % filename]) from None
-    return read(package, filename)
 
 
 def make_key():
