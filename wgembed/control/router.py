@@ -96,18 +96,24 @@ class Router(Process):
         config = config_module.load(self._directory)
         for warning in config.warnings:
             if warning not in self._warned:
-                self._warned.append(warning)
                 self._log.note(warning)
+        self._warned = config.warnings
         return config
 
     def _identity(self):
         return system.files.identity("%s/%s" % (self._directory, config_module.PACKAGE))
 
     def reload(self):
-        """Apply what the file says now; what is wrong with it is told, and nothing changes."""
+        """Apply what the file says now; what is wrong with it is told, and nothing changes.
+
+        Returns how many interfaces it wants, 0 where it is refused.
+        """
         self._seen = self._identity()
+        wanted = 0
         try:
-            self._apply(self._load())
+            config = self._load()
+            wanted = len(config.interfaces)
+            self._apply(config)
         except config_module.ConfigError as e:
             for problem in e.problems:
                 self._log.error(problem)
@@ -118,6 +124,7 @@ class Router(Process):
             self._log.error("the configuration cannot be applied: there is not enough memory")
         else:
             self.netconf.after(lambda: self._log.verbose("configuration applied"))
+        return wanted
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
@@ -143,7 +150,7 @@ class Router(Process):
         try:
             for interface in new:
                 made.append(self._make(interface))
-        except (Refusal, OSError, LinkError):
+        except (Refusal, OSError, LinkError, MemoryError):
             for member in made:
                 self._drop(member)
             self._give_ports_back(stay, old)
@@ -173,24 +180,19 @@ class Router(Process):
                     member.check_room(interface)
 
     def _prepare_keys(self, config):
-        """Have a private key for each interface: from the file that it names, or made and kept."""
+        """Have a private key for each interface: one that is nowhere yet is made and kept."""
         for interface in config.interfaces:
             if interface.private_key is None:
                 interface.private_key = self._key_for(interface)
 
     def _key_for(self, interface):
-        if interface.key_file:
-            try:
-                return config_module.read_key_file(interface.key_file)
-            except ValueError as e:
-                raise Refusal("%s: %s" % (interface.key_file, e)) from None
-            except OSError as e:
-                if system.files.exists(interface.key_file):
-                    raise Refusal("%s cannot be read: %s" % (interface.key_file, e)) from None
         private = config_module.make_key()
         text = config_module.encode_key(private)
         if interface.key_file:
-            durable.replace(interface.key_file, text + b"\n")
+            try:
+                durable.replace(interface.key_file, text + b"\n")
+            except OSError as e:
+                raise Refusal("%s: %s cannot be written: %s" % (interface.where, interface.key_file, e)) from None
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
@@ -300,8 +302,8 @@ class Router(Process):
         self.alarms.set("lost", system.clock.now() + _RETRY // 5, self._restore)
 
     def _restore(self):
-        self.reload()
-        if len(self.members) < len(self._load().interfaces):
+        wanted = self.reload()
+        if len(self.members) < wanted:
             self.alarms.set("lost", system.clock.now() + _RETRY, self._restore)
 
     def on_unanswered(self, peer):

@@ -546,7 +546,7 @@ def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ov
 def _open_locked(path):
     """Open a regular file and lock it against writers, as libuci does."""
     if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
-        raise OSError(_ENOENT)
+        raise OSError(_ENOENT, "not a file")
     fd = system.files.open_to_read(path)
     try:
         system.files.lock(fd, True)
