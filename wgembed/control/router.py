@@ -5,6 +5,8 @@ does not validate, or cannot be had (a port in use, no room), changes nothing an
 everything that was made, and end.
 """
 
+import gc
+
 from ..runtime import abi, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
@@ -94,6 +96,8 @@ class Router(Process):
     def _load(self):
         """Return the configuration in the file; ConfigError if it does not hold together."""
         config = config_module.load(self._directory)
+        # What was read is many small pieces; what is made of it now had better take their place than stand behind them.
+        gc.collect()
         for warning in config.warnings:
             if warning not in self._warned:
                 self._log.note(warning)
