@@ -7,12 +7,13 @@ everything that was made, and end.
 
 import gc
 
+from ..protocol.memory import TableFull
 from ..runtime import abi, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
 from . import log as log_module
-from . import network
+from . import network, uci
 from .daemon import Process
 from .member import Member
 from .names import Names
@@ -112,6 +113,10 @@ class Router(Process):
 
         Returns how many interfaces it wants, 0 where it is refused.
         """
+        if uci.is_being_written(config_module.PACKAGE, self._directory):
+            # Whoever holds the lock may do so for long, and packets do not wait.
+            self.alarms.hasten("files", system.clock.now() + _SETTLE, self.reload)
+            return 0
         self._seen = self._identity()
         wanted = 0
         try:
@@ -122,7 +127,7 @@ class Router(Process):
             for problem in e.problems:
                 self._log.error(problem)
             self._log.error("the configuration is refused, the one before holds")
-        except (Refusal, OSError, LinkError) as e:
+        except (Refusal, OSError, LinkError, TableFull) as e:
             self._log.error("the configuration cannot be applied, the one before holds: %s" % e)
         except MemoryError:
             self._log.error("the configuration cannot be applied: there is not enough memory")
@@ -157,7 +162,7 @@ class Router(Process):
         except (Refusal, OSError, LinkError, MemoryError):
             for member in made:
                 self._drop(member)
-            self._give_ports_back(stay, old)
+            self._give_ports_back()
             raise
         now = system.clock.now()
         for name, member in old.items():
@@ -205,18 +210,21 @@ class Router(Process):
 
     def _take_ports(self, stay, old):
         """Listen on the new ports, all of them or none."""
+        # 0 leaves the port to us: then the one that we have is as good as any.
+        wanted = {interface.listen_port: interface.name for interface in stay if interface.listen_port}
+        for member in self.members:
+            if wanted.get(member.interface.listen_port, member.name) != member.name:
+                member.interface.release_port()
         try:
             for interface in stay:
-                # 0 leaves the port to us: then the one that we have is as good as any.
                 if interface.listen_port:
                     old[interface.name].interface.set_listen_port(interface.listen_port)
         except OSError as e:
-            self._give_ports_back(stay, old)
+            self._give_ports_back()
             raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
-    def _give_ports_back(self, stay, old):
-        for interface in stay:
-            member = old[interface.name]
+    def _give_ports_back(self):
+        for member in self.members:
             if member.config.listen_port:
                 try:
                     member.interface.set_listen_port(member.config.listen_port)
@@ -300,7 +308,7 @@ class Router(Process):
 
     def on_lost(self, interface):
         """Somebody deleted a link that the configuration wants: it is made again."""
-        for member in self.members:
+        for member in list(self.members):
             if member.interface is interface:
                 self._drop(member)
         self.alarms.set("lost", system.clock.now() + _RETRY // 5, self._restore)
