@@ -47,6 +47,7 @@ SCRIPT = """\
 [ "${{IPKG_NO_SCRIPT}}" = "1" ] && exit 0
 [ -s "${{IPKG_INSTROOT}}/lib/functions.sh" ] || exit 0
 . "${{IPKG_INSTROOT}}/lib/functions.sh"
+command -v {call} >/dev/null || exit 0
 {call} "$0" "$@"
 """
 # What CPython never runs.

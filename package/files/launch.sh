@@ -2,6 +2,8 @@
 # What runs wgembed on this machine, for /usr/sbin/wgembed and /etc/init.d/wgembed.
 
 WGEMBED_HOME=/usr/lib/wgembed
+# Of MicroPython's heap, only what is in use takes memory.
+WGEMBED_HEAPSIZE="${WGEMBED_HEAPSIZE:-4M}"
 
 # The package has bytecode for MicroPython, or source for Python.
 wgembed_interpreter() {
@@ -13,12 +15,12 @@ wgembed_interpreter() {
 }
 
 # Print the command, in words without spaces. It names start.py, for -m would look for modules in the working directory
-# first, and anybody may write to that. Of a large heap, only what is in use takes memory.
+# first, and anybody may write to that.
 wgembed_command() {
 	local interpreter
 	interpreter="$(wgembed_interpreter)"
 	case "$interpreter" in
-	micropython) set -- -X "heapsize=${WGEMBED_HEAPSIZE:-4M}" ;;
+	micropython) set -- -X "heapsize=$WGEMBED_HEAPSIZE" ;;
 	*) set -- -E -s ;;
 	esac
 	echo "$(command -v "$interpreter") $* $WGEMBED_HOME/start.py"

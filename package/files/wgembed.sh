@@ -9,5 +9,7 @@ if [ -n "$lacks" ]; then
 	echo "wgembed: $lacks" >&2
 	exit 1
 fi
+# A reload may be asked for before the daemon listens to that.
+[ "$1" != run ] || trap "" HUP
 # shellcheck disable=SC2046 # words, to be split
 exec $(wgembed_command) "$@"

@@ -43,7 +43,7 @@ class Instance:
         self._stopping.set()
         if self.running:
             self._child.terminate()
-        self._thread.join(TERM_TIMEOUT)
+        self._thread.join(self.config.get("term_timeout", TERM_TIMEOUT))
         if self.running:
             self._router.log("daemon.info: procd: not stopped on SIGTERM, sending SIGKILL instead")
             self._child.kill()

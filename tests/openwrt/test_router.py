@@ -5,6 +5,7 @@ Services run in a jail, as on OpenWrt with ujail.
 
 import os
 import re
+import signal
 import stat
 import threading
 import time
@@ -52,6 +53,13 @@ def test_a_key_that_is_there_is_kept(router, package):
     assert (router.root / "etc/wgembed/wg0.pub").read_text() == "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw=\n"
 
 
+def test_python_compiles_once(installed, variant):
+    """At the installation, and by content: the dates of all files are the same."""
+    cached = list(installed.root.glob("usr/lib/wgembed/wgembed/__pycache__/*.pyc"))
+    assert bool(cached) == (variant == "python3")
+    assert all(path.read_bytes()[4] == 0b11 for path in cached), "checked by a hash"
+
+
 def test_nothing_runs_before_it_is_wanted(installed):
     assert "no interface is enabled" in installed.logged()
     assert status(installed) == (0, "active with no instances\n") and installed.daemon() is None
@@ -95,12 +103,33 @@ def test_the_jail_holds(tunnel):
     }  # fmt: skip
 
 
-def test_without_ujail(site):
+def test_without_ujail(site, variant):
+    """And a reload that is asked for when the interpreter has hardly begun does no harm."""
     (site.router.root / "sbin/ujail").unlink()
     site.configure()
     site.router.service("start")
+    instance = site.router.procd.instance()
+    assert "jail" not in instance.config
+    net.poll(lambda: instance.running and variant in os.readlink(f"/proc/{instance.pid}/exe"), 5, 0, "the interpreter")
+    instance.signal(signal.SIGHUP)
     site.router.reach("10.77.0.2")
-    assert "jail" not in site.router.procd.instance().config
+    site.router.service("reload")
+    reloaded(site.router, 1)
+    assert len(instance.starts) == 1
+
+
+def test_default_route_from_the_jail(site):
+    """What that sets in /proc/sys is set, and set back at the end."""
+    # A section with a name may be continued.
+    site.configure("\tlist allowed_ips '0.0.0.0/0'\nconfig interface 'wg0'\n\toption nohostroute '1'\n")
+    site.router.service("start")
+    site.router.reach("10.77.0.2")
+    setting = "/proc/sys/net/ipv4/conf/all/src_valid_mark"
+    net.poll(lambda: site.near.run("cat", setting)[1] == "1\n", 5, what="the setting")
+    assert "dev wg0" in site.near.ip("route", "get", "203.0.113.1")
+    assert "cannot" not in site.router.logged()
+    site.router.service("stop")
+    assert site.near.run("cat", setting)[1] == "0\n" and "wg0" not in site.near.ip("route", "show", "table", "all")
 
 
 def test_no_jail_where_the_name_servers_file_is_replaced(site):

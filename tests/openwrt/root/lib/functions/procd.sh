@@ -10,6 +10,14 @@ _array() {
 	echo "[$out]"
 }
 
+_table() {
+	local item out=""
+	for item; do
+		out="$out${out:+,}\"${item%%=*}\":\"${item#*=}\""
+	done
+	echo "{$out}"
+}
+
 procd_open_service() {
 	_service="\"name\":\"$1\",\"script\":\"$2\""
 	_instances=""
@@ -29,7 +37,8 @@ procd_set_param() {
 	shift
 	case "$name" in
 	command | respawn) _add "$name" "$(_array "$@")" ;;
-	env) _add env "{\"${1%%=*}\":\"${1#*=}\"}" ;;
+	env) _add env "$(_table "$@")" ;;
+	term_timeout) _add "$name" "$1" ;;
 	reload_signal) _add "$name" "$(kill -l "$1")" ;;
 	stdout | stderr | no_new_privs) _add "$name" true ;;
 	capabilities) _add "$name" "\"$1\"" ;;
