@@ -57,7 +57,7 @@ def test_a_dead_name_server_at_the_start(world):
 
 
 def test_one_dead_name_holds_up_nobody(world):
-    """Ten names that never resolve, and the name server takes its time over each: the eleventh is there at once."""
+    """Three names that never resolve, each with its patience: the fourth is there at once."""
     names = world.names()
     names.set(f"{NAME} 192.0.2.2\n")
     pair = world.pair(prefix=names.prefix)
