@@ -395,7 +395,7 @@ def routed(others):
             closing.callback(place.close)
         near, far = net.veth(*places)
         # A larger heap costs nothing where it is not used.
-        command = micropython.command("1M") if program is MICROPYTHON else [sys.executable, "-m", "wgembed"]
+        command = micropython.command("4M") if program is MICROPYTHON else [sys.executable, "-m", "wgembed"]
         pair = Pair(Router(near.place, folder, command), near, peers.Wgembed(far, 51821))
         closing.callback(pair.far.end)
         pair.start_far()

@@ -8,7 +8,7 @@ from wgembed.control import config, uci
 
 FILE = Path(__file__).parents[2] / "package/files/wgembed.config"
 # Known from /etc/config/network, and nothing to be explained.
-UNTOLD = {"proto", "auto", "delegate", "force_link", "defaultroute", "private_key"}
+UNTOLD = {"ula_prefix", "packet_steering", "proto", "auto", "delegate", "force_link", "defaultroute", "private_key"}
 KEYS = {"public_key": Keys().public, "preshared_key": Keys().private}
 
 

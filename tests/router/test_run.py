@@ -1,6 +1,8 @@
 """`wgembed run`: from the configuration to the tunnel, and from one configuration to the next."""
 
+import fcntl
 import os
+import signal
 import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -259,3 +261,47 @@ def test_reloads_do_not_grow_memory(world):
     for _ in range(40):
         pair.router.reload()
     assert pair.router.memory() - before < 100
+
+
+def test_ports_change_hands_in_one_reload(world):
+    pair, second, keys = world.pair(), net.unique("r"), Keys()
+    pair.start_far()
+
+    def sections(first_port, second_port):
+        found = [pair.interface(listen_port=first_port), pair.peer()]
+        return found + ([interface(second, private_key=keys.private, listen_port=second_port)] if second_port else [])
+
+    def ports():
+        return [pair.router.dump(name)[0][2] for name in (pair.name, second)]
+
+    place = world.near.place
+    pair.router.start(*sections(52001, 52002))
+    traffic.reach(place, "10.77.0.2")
+    before = pair.handshake()
+    pair.router.reload(*sections(52002, 52001))
+    assert ports() == ["52002", "52001"]
+    assert traffic.ping(place, "10.77.0.2").lost == 0 and pair.handshake() == before
+    # One that is to go gives way; one that cannot be had leaves all where they were.
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 53000))
+        assert "port 53000" in pair.router.reload(*sections(52001, 53000))
+    assert ports() == ["52002", "52001"]
+    pair.router.reload(*sections(52001, None))
+    assert pair.router.dump(pair.name)[0][2] == "52001"
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+
+
+def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
+    """A writer that sleeps with libuci's lock in its hands stops the reload, and no packet."""
+    pair = world.pair()
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer())
+    place = world.near.place
+    traffic.reach(place, "10.77.0.2")
+    pair.router.write(pair.interface(), pair.peer(), pair.other_peer(1))
+    with open(pair.router.config, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.kill(pair.router.pid, signal.SIGHUP)
+        assert traffic.ping(place, "10.77.0.2", count=20, interval=0.1).lost == 0
+        assert len(pair.router.dump(pair.name)) == 2
+    net.poll(lambda: len(pair.router.dump(pair.name)) == 3, 3, what="the new peer")

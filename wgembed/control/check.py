@@ -99,7 +99,10 @@ def _mode(path):
 
 def _check_config_mode(report, directory, config):
     path = "%s/%s" % (directory, config_module.PACKAGE)
-    secret = any(i.private_key is not None or any(p.preshared_key is not None for p in i.peers) for i in config.interfaces)
+    secret = any(
+        i.private_key is not None and not i.key_file or any(p.preshared_key is not None for p in i.peers)
+        for i in config.interfaces
+    )
     if secret and _mode(path) & _OTHERS_MAY:
         report.errors.append("%s holds keys and others can read it: chmod 600 %s" % (path, path))
 
@@ -114,10 +117,6 @@ def _check_key_file(report, interface):
         return
     if _mode(path) & _OTHERS_MAY:
         report.errors.append("%s: others can read %s: chmod 600 %s" % (here, path, path))
-    try:
-        interface.private_key = config_module.read_key_file(path)
-    except (OSError, ValueError) as e:
-        report.errors.append("%s: %s: %s" % (here, path, e))
 
 
 # Interfaces

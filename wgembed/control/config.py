@@ -11,6 +11,7 @@ from binascii import a2b_base64, b2a_base64
 
 from .. import crypto
 from ..protocol import noise
+from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.arena import MAX_MTU
 from ..runtime import abi, system
 from ..runtime.address import parse_ip
@@ -20,14 +21,24 @@ from . import log, uci, uci_write
 PACKAGE = "wgembed"
 KEY_SIZE = 32
 DEFAULT_PORT = 51820
+MAX_PEERS = 16383
 LEAST_MTU = 576
 LEAST_MTU_IPV6 = 1280
 ROUTE_TABLES = "/etc/iproute2/rt_tables"
 PEER_TYPE = "wireguard_"
 
 _TRUE = ("1", "on", "true", "yes", "enabled")
+_PROTOCOLS = ([b"wireguard"], [b"wgembed"], [b""])
 _FALSE = ("0", "off", "false", "no", "disabled")
 _TABLES = {"default": 253, "main": 254, "local": 255}
+_DIGITS = "0123456789"
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BASE64 = _LETTERS + _DIGITS + "+/="
+# A word as long as this may be a key; a text is shown up to that.
+_LIKE_A_KEY = 40
+_SHOWN = 80
+# What is read of a file with a key: more than one and its line feed.
+_KEY_FILE_SIZE = 128
 
 
 class ConfigError(Exception):
@@ -107,20 +118,32 @@ class Config:
 # Values: each function takes the text of an option and returns what it means, or raises ValueError with a sentence.
 
 
+def shown(text):
+    """Return the text for a message: short, in one line, and not what may be a key in the wrong place."""
+    if any(len(word) >= _LIKE_A_KEY and all(c in _BASE64 for c in word) for word in text.split()):
+        return "what is there"
+    cut = text[:_SHOWN] + "..." if len(text) > _SHOWN else text
+    return "'%s'" % "".join([" " if c < " " or "\x7f" <= c < "\xa0" else c for c in cut])
+
+
 def boolean(text):
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
-    raise ValueError("1 or 0 is wanted, not '%s'" % text)
+    raise ValueError("1 or 0 is wanted, not %s" % shown(text))
+
+
+def _is_decimal(text):
+    return bool(text) and all(c in _DIGITS for c in text)
 
 
 def _number(text, least, most):
     digits = text[2:] if text[:2] == "0x" else text
     base = 16 if text[:2] == "0x" else 10
-    allowed = "0123456789abcdefABCDEF" if base == 16 else "0123456789"
+    allowed = _DIGITS + "abcdefABCDEF" if base == 16 else _DIGITS
     if not digits or len(digits) > 10 or not all(c in allowed for c in digits) or not least <= int(digits, base) <= most:
-        raise ValueError("a number from %d to %d is wanted, not '%s'" % (least, most, text))
+        raise ValueError("a number from %d to %d is wanted, not %s" % (least, most, shown(text)))
     return int(digits, base)
 
 
@@ -149,7 +172,7 @@ def metric(text):
 
 
 def peers(text):
-    return _number(text, 1, 16383)
+    return _number(text, 1, MAX_PEERS)
 
 
 def table(text):
@@ -161,12 +184,12 @@ def table(text):
 def _named_tables():
     try:
         lines = system.files.read_file(ROUTE_TABLES).decode().split("\n")
-    except OSError:
+    except (OSError, UnicodeError):
         return {}
     found = {}
     for line in lines:
         words = line.split("#")[0].split()
-        if len(words) == 2 and words[0].isdigit():
+        if len(words) == 2 and _is_decimal(words[0]):
             found[words[1]] = int(words[0])
     return found
 
@@ -188,62 +211,60 @@ def private_key(text):
 
 def network(text):
     """An address with or without prefix length."""
-    host, slash, bits = text.partition("/")
+    if "," in text:
+        raise ValueError("%s: one address or network an entry of the list, without commas" % shown(text))
+    where, slash, bits = text.partition("/")
     try:
-        packed = parse_ip(host)
+        packed = parse_ip(where)
     except ValueError:
-        raise ValueError("'%s' is no IP address or network" % text) from None
+        raise ValueError("%s is no IP address or network" % shown(text)) from None
     most = len(packed) * 8
     if not slash:
         return packed, most
-    if not bits.isdigit() or len(bits) > 3 or int(bits) > most:
-        raise ValueError("'%s': the prefix length is a number from 0 to %d" % (text, most))
+    if not _is_decimal(bits) or len(bits) > 3 or int(bits) > most:
+        raise ValueError("%s: the prefix length is a number from 0 to %d" % (shown(text), most))
     return packed, int(bits)
-
-
-def networks(text):
-    if "," in text:
-        raise ValueError("'%s': one address or network an entry of the list, without commas" % text)
-    return [network(word) for word in text.split()]
 
 
 def host(text):
     """A host name, or an address, IPv6 with or without brackets and with an interface's name behind % or without."""
-    if text[:1] == "[" and text[-1:] == "]":
-        text = text[1:-1]
-    if ":" in text or not text.strip("0123456789."):
+    bare = text[1:-1] if text[:1] == "[" and text[-1:] == "]" and ":" in text else text
+    if ":" in bare or not bare.strip("0123456789."):
+        where, percent, scope = bare.partition("%")
         try:
-            parse_ip(text.partition("%")[0])
+            parse_ip(where)
         except ValueError:
-            raise ValueError("'%s' is no IP address" % text) from None
-        return text
+            raise ValueError("%s is no IP address" % shown(text)) from None
+        if percent and not is_valid_name(scope):
+            raise ValueError("%s: the name of an interface is wanted behind %%" % shown(text))
+        return bare
     labels = (text[:-1] if text[-1:] == "." else text).split(".")
     if len(text) > 253 or not all(_is_label(label) for label in labels):
-        raise ValueError("'%s' is no host name" % text)
+        raise ValueError("%s is no host name" % shown(text))
     return text
 
 
 def _is_label(text):
     if not 0 < len(text) < 64 or text[0] == "-" or text[-1] == "-":
         return False
-    return all(c.isalpha() or c.isdigit() or c in "-_" for c in text)
+    return all(c in _LETTERS or c in _DIGITS or c in "-_" for c in text)
 
 
 def link(text):
     if not is_valid_name(text):
-        raise ValueError("'%s' is no name for a network or interface" % text)
+        raise ValueError("%s is no name for a network or interface" % shown(text))
     return text
 
 
 def path(text):
     if text[:1] != "/":
-        raise ValueError("a path from the root is wanted, not '%s'" % text)
+        raise ValueError("a path from the root is wanted, not %s" % shown(text))
     return text
 
 
 def level(text):
     if text not in log.LEVELS:
-        raise ValueError("silent, error or verbose is wanted, not '%s'" % text)
+        raise ValueError("silent, error or verbose is wanted, not %s" % shown(text))
     return log.level_from(text)
 
 
@@ -258,13 +279,13 @@ def line_of_text(text):
     return text
 
 
-# Options by name: the attribute that they set and the function for the value; a list of networks adds up. None: it is
+# Options by name: the attribute that they set and the function for the value; networks add up. None: it is
 # taken note of elsewhere, or it means nothing here and nobody need be told.
 _INTERFACE_OPTIONS = {
     "private_key": ("private_key", private_key),
     "private_key_file": ("key_file", path),
     "listen_port": ("listen_port", port),
-    "addresses": ("addresses", networks),
+    "addresses": ("addresses", network),
     "mtu": ("mtu", mtu),
     "fwmark": ("fwmark", mark),
     "metric": ("metric", metric),
@@ -281,11 +302,16 @@ _INTERFACE_OPTIONS = {
     "force_link": None,
     "defaultroute": None,
 }
-_GLOBAL_OPTIONS = {"log_level": ("log_level", level), "heapsize": ("heapsize", heapsize)}
+_GLOBAL_OPTIONS = {
+    "log_level": ("log_level", level),
+    "heapsize": ("heapsize", heapsize),
+    "ula_prefix": None,
+    "packet_steering": None,
+}
 _PEER_OPTIONS = {
     "public_key": ("public_key", key),
     "preshared_key": ("preshared_key", key),
-    "allowed_ips": ("allowed_ips", networks),
+    "allowed_ips": ("allowed_ips", network),
     "route_allowed_ips": ("route", boolean),
     "endpoint_host": ("host", host),
     "endpoint_port": ("port", endpoint_port),
@@ -309,6 +335,7 @@ class _Reader:
         self._filename = filename
         self._problems = []
         self._counts = {}
+        self._sections = {}  # by what `where` says
         self._disabled = []
         self.config = Config()
 
@@ -317,6 +344,7 @@ class _Reader:
         for section in self._package.sections:
             kind = section.kind.decode()
             where = self._where(section, kind)
+            self._sections[where] = section
             if kind == "interface":
                 self._read_interface(section, where)
             elif kind.startswith(PEER_TYPE):
@@ -346,6 +374,11 @@ class _Reader:
     def _refuse(self, line, where, sentence):
         self._problems.append("%s: %s" % (self._at(line, where), sentence))
 
+    def _refuse_option(self, where, name, sentence):
+        """Refuse the section of a good option for what it means together with others."""
+        option = self._sections[where].find(name.encode())
+        self._refuse(option.line, "%s, option %s" % (where, name), sentence)
+
     def _warn(self, line, where, sentence):
         self.config.warnings.append("%s: %s" % (self._at(line, where), sentence))
 
@@ -357,7 +390,8 @@ class _Reader:
         if option is None:
             return otherwise
         try:
-            return boolean(_text(option))
+            text = _text(option)
+            return boolean(text) if text else otherwise
         except ValueError as e:
             self._refuse(option.line, "%s, option %s" % (where, name), str(e))
             return otherwise
@@ -370,23 +404,36 @@ class _Reader:
                 why = "has no effect here" if name in _WITHOUT_EFFECT else "is unknown and ignored"
                 self._warn(option.line, here, why)
             elif options[name] is not None:
-                self._read_option(option, here, options[name], target)
+                attribute, parse = options[name]
+                if parse is network:
+                    self._read_networks(option, here, getattr(target, attribute))
+                else:
+                    self._read_option(option, here, target, attribute, parse)
 
-    def _read_option(self, option, here, meaning, target):
-        attribute, parse = meaning
+    def _read_option(self, option, here, target, attribute, parse):
         try:
-            if parse is networks:
-                found = getattr(target, attribute)
-                for value in option.values if option.values is not None else [option.value]:
-                    for one in networks(_decoded(value)):
-                        if one not in found:
-                            found.append(one)
-                return
             text = _text(option)
             if text:
                 setattr(target, attribute, parse(text))
         except ValueError as e:
             self._refuse(option.line, here, str(e))
+
+    def _read_networks(self, option, here, found):
+        """Add the networks of a list, or of a text, to those found."""
+        for value in option.values if option.values is not None else [option.value]:
+            try:
+                words = _decoded(value).split()
+            except ValueError as e:
+                self._refuse(option.line, here, str(e))
+                continue
+            for word in words:
+                try:
+                    one = network(word)
+                except ValueError as e:
+                    self._refuse(option.line, here, str(e))
+                    continue
+                if one not in found:
+                    found.append(one)
 
     # Sections
 
@@ -396,7 +443,7 @@ class _Reader:
             self._disabled.append(name)
             return
         proto = section.find(b"proto")
-        if proto is not None and _text(proto) not in ("wireguard", "wgembed"):
+        if proto is not None and proto.value not in (b"wireguard", b"wgembed") and proto.values not in _PROTOCOLS:
             self._warn(proto.line, "%s, option proto" % where, "only wireguard is served here: the section is left out")
             self._disabled.append(name)
             return
@@ -421,7 +468,7 @@ class _Reader:
         if peer.public_key is not None:
             peer.public_key = bytes(peer.public_key)
             interface.peers.append(peer)
-        elif section.find(b"public_key") is None:
+        elif _is_empty(section.find(b"public_key")):
             self._warn(section.line, where, "a peer without public_key is left out")
 
     def _find(self, name):
@@ -433,36 +480,65 @@ class _Reader:
     # What options mean together
 
     def _check_interface(self, interface):
+        where = interface.where
         if interface.private_key is not None and interface.key_file:
-            self._refuse(interface.line, interface.where, "private_key and private_key_file exclude each other")
+            self._refuse_option(where, "private_key_file", "private_key and private_key_file exclude each other")
+        elif interface.key_file and system.files.exists(interface.key_file):
+            self._read_key_file(interface)
         if interface.private_key is not None and not any(interface.private_key):
-            self._refuse(interface.line, "%s, option private_key" % interface.where, "a key of zeros is none")
+            self._refuse_option(where, "private_key_file" if interface.key_file else "private_key", "a key of zeros is none")
         if interface.mtu and interface.mtu < LEAST_MTU_IPV6 and any(len(a) == 16 for a, _ in interface.addresses):
-            self._refuse(
-                interface.line, "%s, option mtu" % interface.where, "IPv6 needs %d at least" % LEAST_MTU_IPV6
-            )
+            self._refuse_option(where, "mtu", "IPv6 needs %d at least" % LEAST_MTU_IPV6)
         for other in self.config.interfaces:
             if other is interface:
                 break
             if interface.listen_port and interface.listen_port == other.listen_port:
-                self._refuse(
-                    interface.line, "%s, option listen_port" % interface.where,
-                    "%d is the port of %s already" % (interface.listen_port, other.where),
-                )  # fmt: skip
+                self._refuse_option(
+                    where, "listen_port", "%d is the port of %s already" % (interface.listen_port, other.where)
+                )
+        self._check_room(interface)
         self._check_keys(interface)
+
+    def _read_key_file(self, interface):
+        """Take the private key from its file, which is there."""
+        try:
+            interface.private_key = read_key_file(interface.key_file)
+        except (OSError, ValueError) as e:
+            self._refuse_option(interface.where, "private_key_file", "%s: %s" % (interface.key_file, e))
+
+    def _check_room(self, interface):
+        """See that the peers and prefixes do not exceed what there can be."""
+        count = len(interface.peers)
+        if interface.max_peers and count > interface.max_peers:
+            self._refuse_option(interface.where, "max_peers", "there are %d peers" % count)
+        if count > MAX_PEERS:
+            self._refuse(interface.line, interface.where, "%d peers, where %d can be" % (count, MAX_PEERS))
+        for size, family in ((4, 4), (16, 6)):
+            count = len([1 for peer in interface.peers for packed, _ in peer.allowed_ips if len(packed) == size])
+            if count > MAX_PREFIXES:
+                self._refuse(
+                    interface.line, interface.where,
+                    "%d allowed IPs of IPv%d, where %d can be" % (count, family, MAX_PREFIXES),
+                )  # fmt: skip
 
     def _check_keys(self, interface):
         own = public_key(interface.private_key) if interface.private_key is not None else b""
         seen = {}
         for peer in interface.peers:
-            here = "%s, option public_key" % peer.where
+            wrong = ""
             if peer.public_key == own:
-                self._refuse(peer.line, here, "that is the interface's own key; a peer has one of its own")
+                wrong = "that is the interface's own key; a peer has one of its own"
             elif peer.public_key in seen:
-                self._refuse(peer.line, here, "%s has this key already" % seen[peer.public_key])
+                wrong = "%s has this key already" % seen[peer.public_key]
             elif not any(peer.public_key):
-                self._refuse(peer.line, here, "a key of zeros is none")
+                wrong = "a key of zeros is none"
+            if wrong:
+                self._refuse_option(peer.where, "public_key", wrong)
             seen[peer.public_key] = peer.where
+
+
+def _is_empty(option):
+    return option is None or not option.value and not any(option.values or ())
 
 
 def _decoded(value):
@@ -502,12 +578,13 @@ def load(directory=uci.CONFIG_DIRECTORY):
     """Read the configuration in the directory, uncommitted changes included; ConfigError if it cannot be had."""
     filename = "%s/%s" % (directory, PACKAGE)
     try:
-        package = uci.load(PACKAGE, True, directory)
+        return read(uci.load(PACKAGE, True, directory), filename)
     except uci.ParseError as e:
         raise ConfigError(["%s:%d: %s" % (filename, e.line, e)]) from None
     except OSError as e:
         raise ConfigError(["%s: cannot be read: %s" % (filename, e)]) from None
-    return read(package, filename)
+    except MemoryError:
+        raise ConfigError(["%s: there is not enough memory to read it" % filename]) from None
 
 
 def make_key():
@@ -533,4 +610,10 @@ def store_key(interface, text, directory):
 
 def read_key_file(filename):
     """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
-    return key(_decoded(system.files.read_file(filename)).strip())
+    if system.files.status(filename)[1] & 0o170000 != uci.REGULAR_FILE:
+        raise ValueError("that is no file")  # a pipe would keep us waiting, a device never end
+    fd = system.files.open_to_read(filename)
+    try:
+        return key(_decoded(system.files.read(fd, _KEY_FILE_SIZE)).strip())
+    finally:
+        system.files.close(fd)

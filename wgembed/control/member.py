@@ -27,7 +27,7 @@ class Member:
         self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
         try:
             self.server = ControlServer(self.interface, router.loop, self.log)
-        except Refusal:
+        except (Refusal, MemoryError):
             self.interface.close()
             raise
         record = "%s/%s.added" % (router.run_directory, config.name)

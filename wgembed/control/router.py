@@ -5,12 +5,15 @@ does not validate, or cannot be had (a port in use, no room), changes nothing an
 everything that was made, and end.
 """
 
+import gc
+
+from ..protocol.memory import TableFull
 from ..runtime import abi, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
 from . import log as log_module
-from . import network
+from . import network, uci
 from .daemon import Process
 from .member import Member
 from .names import Names
@@ -94,30 +97,43 @@ class Router(Process):
     def _load(self):
         """Return the configuration in the file; ConfigError if it does not hold together."""
         config = config_module.load(self._directory)
+        # What was read is many small pieces; what is made of it now had better take their place than stand behind them.
+        gc.collect()
         for warning in config.warnings:
             if warning not in self._warned:
-                self._warned.append(warning)
                 self._log.note(warning)
+        self._warned = config.warnings
         return config
 
     def _identity(self):
         return system.files.identity("%s/%s" % (self._directory, config_module.PACKAGE))
 
     def reload(self):
-        """Apply what the file says now; what is wrong with it is told, and nothing changes."""
+        """Apply what the file says now; what is wrong with it is told, and nothing changes.
+
+        Returns how many interfaces it wants, 0 where it is refused.
+        """
+        if uci.is_being_written(config_module.PACKAGE, self._directory):
+            # Whoever holds the lock may do so for long, and packets do not wait.
+            self.alarms.hasten("files", system.clock.now() + _SETTLE, self.reload)
+            return 0
         self._seen = self._identity()
+        wanted = 0
         try:
-            self._apply(self._load())
+            config = self._load()
+            wanted = len(config.interfaces)
+            self._apply(config)
         except config_module.ConfigError as e:
             for problem in e.problems:
                 self._log.error(problem)
             self._log.error("the configuration is refused, the one before holds")
-        except (Refusal, OSError, LinkError) as e:
+        except (Refusal, OSError, LinkError, TableFull) as e:
             self._log.error("the configuration cannot be applied, the one before holds: %s" % e)
         except MemoryError:
             self._log.error("the configuration cannot be applied: there is not enough memory")
         else:
             self.netconf.after(lambda: self._log.verbose("configuration applied"))
+        return wanted
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
@@ -143,10 +159,10 @@ class Router(Process):
         try:
             for interface in new:
                 made.append(self._make(interface))
-        except (Refusal, OSError, LinkError):
+        except (Refusal, OSError, LinkError, MemoryError):
             for member in made:
                 self._drop(member)
-            self._give_ports_back(stay, old)
+            self._give_ports_back()
             raise
         now = system.clock.now()
         for name, member in old.items():
@@ -173,24 +189,19 @@ class Router(Process):
                     member.check_room(interface)
 
     def _prepare_keys(self, config):
-        """Have a private key for each interface: from the file that it names, or made and kept."""
+        """Have a private key for each interface: one that is nowhere yet is made and kept."""
         for interface in config.interfaces:
             if interface.private_key is None:
                 interface.private_key = self._key_for(interface)
 
     def _key_for(self, interface):
-        if interface.key_file:
-            try:
-                return config_module.read_key_file(interface.key_file)
-            except ValueError as e:
-                raise Refusal("%s: %s" % (interface.key_file, e)) from None
-            except OSError as e:
-                if system.files.exists(interface.key_file):
-                    raise Refusal("%s cannot be read: %s" % (interface.key_file, e)) from None
         private = config_module.make_key()
         text = config_module.encode_key(private)
         if interface.key_file:
-            durable.replace(interface.key_file, text + b"\n")
+            try:
+                durable.replace(interface.key_file, text + b"\n")
+            except OSError as e:
+                raise Refusal("%s: %s cannot be written: %s" % (interface.where, interface.key_file, e)) from None
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
@@ -199,18 +210,21 @@ class Router(Process):
 
     def _take_ports(self, stay, old):
         """Listen on the new ports, all of them or none."""
+        # 0 leaves the port to us: then the one that we have is as good as any.
+        wanted = {interface.listen_port: interface.name for interface in stay if interface.listen_port}
+        for member in self.members:
+            if wanted.get(member.interface.listen_port, member.name) != member.name:
+                member.interface.release_port()
         try:
             for interface in stay:
-                # 0 leaves the port to us: then the one that we have is as good as any.
                 if interface.listen_port:
                     old[interface.name].interface.set_listen_port(interface.listen_port)
         except OSError as e:
-            self._give_ports_back(stay, old)
+            self._give_ports_back()
             raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
-    def _give_ports_back(self, stay, old):
-        for interface in stay:
-            member = old[interface.name]
+    def _give_ports_back(self):
+        for member in self.members:
             if member.config.listen_port:
                 try:
                     member.interface.set_listen_port(member.config.listen_port)
@@ -294,14 +308,14 @@ class Router(Process):
 
     def on_lost(self, interface):
         """Somebody deleted a link that the configuration wants: it is made again."""
-        for member in self.members:
+        for member in list(self.members):
             if member.interface is interface:
                 self._drop(member)
         self.alarms.set("lost", system.clock.now() + _RETRY // 5, self._restore)
 
     def _restore(self):
-        self.reload()
-        if len(self.members) < len(self._load().interfaces):
+        wanted = self.reload()
+        if len(self.members) < wanted:
             self.alarms.set("lost", system.clock.now() + _RETRY, self._restore)
 
     def on_unanswered(self, peer):

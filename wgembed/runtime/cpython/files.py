@@ -87,6 +87,16 @@ def lock(fd, shared=False):
             raise
 
 
+def is_locked(fd):
+    """Whether somebody has the file's exclusive flock now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError as e:
+        return e.errno == errno.EAGAIN
+    return False
+
+
 def status(path):
     """Return of a file, by path or descriptor: its identity (device, inode), mode, owner (user, group), number of names."""
     s = os.stat(path)

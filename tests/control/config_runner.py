@@ -1,0 +1,41 @@
+"""What the tests have either interpreter do with config.py: config_runner.py FOLDER
+
+It prints the lines of every case that come out otherwise than they should, and how many cases there were. FOLDER holds
+the files that the cases name.
+"""
+
+import sys
+
+FOLDER = __file__.rpartition("/")[0] or "."
+sys.path[:0] = [FOLDER, FOLDER + "/../.."]
+
+import config_cases  # noqa: E402
+
+from wgembed.control import config, uci  # noqa: E402
+
+
+def told(text, folder):
+    """Return the lines about a configuration, and the Config where it is good."""
+    try:
+        found = config.read(uci.parse(b"wgembed", text.replace(b"@", folder.encode())), "FILE")
+    except uci.ParseError as e:
+        return ["! FILE:%d: %s" % (e.line, e)], None
+    except config.ConfigError as e:
+        return ["! " + problem for problem in e.problems], None
+    return ["~ " + warning for warning in found.warnings], found
+
+
+def expected(lines, folder):
+    return [line.replace("@", folder) for line in lines]
+
+
+def main(folder):
+    for title, text, lines in config_cases.CASES:
+        got, _ = told(text, folder)
+        if got != expected(lines, folder):
+            print(title, got)
+    print(len(config_cases.CASES), "cases")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
