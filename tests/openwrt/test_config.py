@@ -8,7 +8,7 @@ from wgembed.control import config, uci
 TEXT = (Path(__file__).parents[2] / "package/files/wgembed.config").read_text()
 KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 # What OpenWrt's own sections may have, and nobody needs to know here.
-UNSAID = {"ula_prefix", "packet_steering", "proto", "auto", "delegate", "force_link", "defaultroute"}
+UNSAID = {"proto", "auto", "delegate", "force_link", "defaultroute", "packet_steering", "ula_prefix"}
 
 
 def read(text):
