@@ -196,7 +196,7 @@ class Interface:
 
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
-        sockets = _bind_pair(port, self.mark)
+        sockets = bind_pair(port, self.mark)
         for socket in sockets if self._bound_to else ():
             socket.bind_to(self._bound_to)
         self._close_sockets()
@@ -219,7 +219,7 @@ class Interface:
         self._ipv4 = self._ipv6 = None
 
 
-def _bind_pair(port, mark):
+def bind_pair(port, mark):
     """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
     for _ in range(100):
         sockets = []
