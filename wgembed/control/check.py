@@ -9,7 +9,7 @@ from ..runtime.link import TUN_DEVICE
 from ..runtime.resolver import Lookup
 from . import config as config_module
 from . import network, peering, stamps, tunlink, uci
-from .interface import bind_pair
+from .interface import bind_pair, do_without_marks
 from .server import is_served
 
 # A clock before this (2025-01-01) was never set.
@@ -47,6 +47,7 @@ def check(directory):
     if not config.interfaces:
         report.notes.append("no interface is enabled in %s/%s" % (directory, config_module.PACKAGE))
     _check_config_mode(report, directory, config)
+    report.errors += do_without_marks(config)
     found = _resolve(report, config)
     ip = rtnetlink.RtNetlink()
     for interface in config.interfaces:

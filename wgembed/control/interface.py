@@ -219,6 +219,33 @@ class Interface:
         self._ipv4 = self._ipv6 = None
 
 
+def do_without_marks(config):
+    """Where the kernel cannot mark packets, have host routes keep endpoints outside; returns sentences about it."""
+    told = []
+    for interface in config.interfaces:
+        if _wants_mark(interface) and not _can_mark():
+            told.append("%s: the kernel cannot mark packets: fwmark and nohostroute have no effect" % interface.where)
+            interface.fwmark = 0
+            interface.nohostroute = False
+    return told
+
+
+def _wants_mark(interface):
+    if interface.fwmark:
+        return True
+    return interface.nohostroute and any(not n for peer in interface.peers if peer.route for _, n in peer.allowed_ips)
+
+
+def _can_mark():
+    try:
+        sockets = bind_pair(0, 1)
+    except OSError:
+        return False
+    for socket in sockets:
+        socket.close()
+    return True
+
+
 def bind_pair(port, mark):
     """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
     for _ in range(100):

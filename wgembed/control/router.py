@@ -16,7 +16,7 @@ from . import config as config_module
 from . import log as log_module
 from . import network, peering, tunlink
 from .daemon import PREFIXES_PER_PEER, Process
-from .interface import Interface
+from .interface import Interface, do_without_marks
 from .names import Endpoint, Names
 from .server import ControlServer, Refusal, is_served
 from .stamps import DIRECTORY, RUN_DIRECTORY, Stamps
@@ -228,6 +228,7 @@ class Router(Process):
     def _load(self):
         """Return the configuration in the file; ConfigError if it does not hold together."""
         config = config_module.load(self._directory)
+        config.warnings += do_without_marks(config)
         for warning in config.warnings:
             if warning not in self._warned:
                 self._log.error(warning)
