@@ -2,7 +2,8 @@
 
     python tests/bench/memory.py [--micropython] [--json FILE] [MEASUREMENT...]
 
-Measurements are idle, load, packets, flood, peers, prefixes, reloads, handshake and start; all, unless some are named.
+Measurements are idle, load, packets, flood, peers, prefixes, reloads, handshake, start and router (`wgembed run`, from
+a UCI configuration); all, unless some are named.
 The budget stands beside each figure. Growth is told in KB from after a warm-up of the same kind to the end.
 """
 
@@ -15,13 +16,15 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab import net, peers, traffic, wire  # noqa: E402
+from lab import micropython, net, peers, traffic, wire  # noqa: E402
+from lab.router import Pair, Router  # noqa: E402
 
 PACKETS = 1_000_000
 HANDSHAKES = 100_000
@@ -29,6 +32,8 @@ PREFIXES = 10_000
 CONFIGURATIONS = 3
 RELOADS = 1_000
 STARTS = 10
+MORE_PEERS = 50
+ROUTER_RELOADS = 100
 SINGLE_HANDSHAKES = 20
 IDLE_SECONDS = 5
 # The last keepalive, and a handshake that was not needed, are over after this.
@@ -49,10 +54,11 @@ class Program:
     peers: int  # to be configured at once
     capacity: int  # of the peer table then
     changing: int  # peers that come and go with reloads
+    routing: int  # MB of `wgembed run` under load
 
 
-CPYTHON = Program(peers.Wgembed, resident=12, ready=150, peers=1000, capacity=2000, changing=50)
-MICROPYTHON = Program(peers.WgembedMicropython, resident=4, ready=60, peers=16, capacity=32, changing=20)
+CPYTHON = Program(peers.Wgembed, resident=12, ready=150, peers=1000, capacity=2000, changing=50, routing=13)
+MICROPYTHON = Program(peers.WgembedMicropython, resident=4, ready=60, peers=16, capacity=32, changing=20, routing=4)
 program = CPYTHON
 
 
@@ -380,9 +386,49 @@ def start(report):
     report.add(f"start to ready, median of {STARTS}", statistics.median(took), "ms", program.ready)
 
 
+@contextlib.contextmanager
+def routed(others):
+    """A router, configured with one peer that is there and so many that are not; gives the Pair."""
+    with contextlib.ExitStack() as closing, tempfile.TemporaryDirectory() as folder:
+        places = [net.Namespace(), net.Namespace()]
+        for place in places:
+            closing.callback(place.close)
+        near, far = net.veth(*places)
+        # A larger heap costs nothing where it is not used.
+        command = micropython.command("4M") if program is MICROPYTHON else [sys.executable, "-m", "wgembed"]
+        pair = Pair(Router(near.place, folder, command), near, peers.Wgembed(far, 51821))
+        closing.callback(pair.far.end)
+        pair.start_far()
+        pair.router.start(pair.interface(), pair.peer(), *[
+            pair.other_peer(n, endpoint_host=f"192.0.2.{n + 9}", allowed_ips=[f"10.80.{n}.0/24", f"fd80:{n}::/32"])
+            for n in range(others)
+        ])  # fmt: skip
+        traffic.reach(near.place, "10.77.0.2")
+        yield pair
+
+
+def router(report):
+    resident = []
+    for others in (0, MORE_PEERS):
+        with routed(others) as pair:
+            near, far = pair.router.place, pair.far.place
+            for reverse in ([], ["-R"]):
+                traffic.iperf(near, far, "10.77.0.2", "-C", "cubic", "-t", "10", *reverse)
+            resident.append(pair.router.memory())
+            if not others:
+                report.memory("`wgembed run`, one peer, after 20 s of TCP", pair.router.pid, program.routing)
+                for _ in range(20):
+                    pair.router.reload()
+                before = pair.router.memory()
+                for _ in range(ROUTER_RELOADS):
+                    pair.router.reload()
+                report.add(f"growth over {ROUTER_RELOADS} reloads of `wgembed run`", pair.router.memory() - before, "KB", 0)
+    report.add(f"added by {MORE_PEERS} peers", resident[1] - resident[0], "KB", 250)
+
+
 MEASUREMENTS = {
     "idle": idle, "load": load, "packets": packets, "flood": flood, "peers": configure, "prefixes": prefixes,
-    "reloads": reloads, "handshake": handshake, "start": start,
+    "reloads": reloads, "handshake": handshake, "start": start, "router": router,
 }  # fmt: skip
 
 

@@ -106,9 +106,11 @@ class PeerConfig:
 
 
 class Config:
-    """The interfaces that are enabled, and sentences about what is odd."""
+    """The interfaces that are enabled, and sentences about what is odd. `log_level` is None where nothing is said."""
 
     def __init__(self):
+        self.log_level = None
+        self.heapsize = ""
         self.interfaces = []
         self.warnings = []
 
@@ -266,6 +268,13 @@ def level(text):
     return log.level_from(text)
 
 
+def heapsize(text):
+    """What MicroPython's heap may grow to; the init script reads it, before there is an interpreter."""
+    if not text.rstrip("KM").isdigit() or len(text) - len(text.rstrip("KM")) > 1:
+        raise ValueError("a number with K or M behind it is wanted, not '%s'" % text)
+    return text
+
+
 def line_of_text(text):
     return text
 
@@ -292,6 +301,12 @@ _INTERFACE_OPTIONS = {
     "delegate": None,
     "force_link": None,
     "defaultroute": None,
+}
+_GLOBAL_OPTIONS = {
+    "log_level": ("log_level", level),
+    "heapsize": ("heapsize", heapsize),
+    "ula_prefix": None,
+    "packet_steering": None,
 }
 _PEER_OPTIONS = {
     "public_key": ("public_key", key),
@@ -334,7 +349,9 @@ class _Reader:
                 self._read_interface(section, where)
             elif kind.startswith(PEER_TYPE):
                 orphans.append((section, kind[len(PEER_TYPE) :], where))
-            elif kind != "globals":
+            elif kind == "globals":
+                self._read_options(section, where, _GLOBAL_OPTIONS, self.config)
+            else:
                 self._warn(section.line, where, "sections of the type '%s' mean nothing here" % kind)
         for section, name, where in orphans:
             self._read_peer(section, name, where)

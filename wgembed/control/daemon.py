@@ -9,7 +9,7 @@ from ..protocol.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.device import handle_timers
 from ..protocol.peers import Tables
-from ..runtime import system
+from ..runtime import abi, system
 from ..runtime.link import LinkError, is_valid_name
 from ..runtime.loop import Loop
 from . import log as log_module
@@ -78,6 +78,20 @@ class Process:
     def on_unanswered(self, peer):
         """An initiation to the peer got no answer, or what was sent to it none for 15 s."""
 
+    def watch_directory(self, path, mask, function):
+        """Call function() when what `mask` names happens in the directory; returns False if the kernel cannot tell."""
+        try:
+            watch = system.notify.DirectoryWatch(path, mask)
+        except OSError:
+            return False
+
+        def on_news(events):
+            watch.take()
+            function()
+
+        self.loop.watch(watch.fd, on_news)
+        return True
+
     def fit_arena(self):
         """Carve the arena for the largest MTU there is."""
         mtu = DEFAULT_MTU if not self.interfaces else max([interface.device.mtu for interface in self.interfaces])
@@ -95,13 +109,13 @@ class Daemon(Process):
         if is_served(name):
             raise Refusal("the interface %s is already served by another program" % name)
         peers = _max_peers()
-        super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM, system.process.SIGIO))
+        super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
         self._server = None
         try:
             interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self._log)
             self.interfaces.append(interface)
             self._server = ControlServer(interface, self.loop, self._log)
-            if not system.process.watch_directory(self._server.path.rpartition("/")[0]):
+            if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
                 self._log.error("the kernel cannot tell when the control socket is deleted")
             interface.follow_link()
         except (OSError, LinkError) as e:
@@ -127,10 +141,11 @@ class Daemon(Process):
         self.loop.stop()
 
     def on_signal(self, number):
-        if number != system.process.SIGIO:
-            self._log.verbose("signal %d" % number)
-            self.loop.stop()
-        elif not self._server.exists():
+        self._log.verbose("signal %d" % number)
+        self.loop.stop()
+
+    def _on_names(self):
+        if not self._server.exists():
             self._log.verbose("the control socket was deleted")
             self.loop.stop()
 

@@ -180,6 +180,12 @@ class Interface:
             self._open_sockets(port)
         self._port = port
 
+    def release_port(self):
+        """Leave the port to another interface; nothing is sent or heard until `set_listen_port` gives a new one."""
+        self.device.forget_sources()
+        self._close_sockets()
+        self._port = 0
+
     def set_mark(self, mark):
         """Set the firewall mark of outgoing packets; 0 is none."""
         for socket in self._sockets:

@@ -13,17 +13,19 @@ class Log:
 
     def __init__(self, name, level):
         self._name = name
-        self._level = level
-
-    def set_level(self, level):
-        self._level = level
+        self.level = level
 
     def error(self, text):
-        if self._level >= ERROR:
+        if self.level >= ERROR:
             self._write("ERROR", text)
 
+    def note(self, text):
+        """Tell what is no fault, but to be known wherever errors are."""
+        if self.level >= ERROR:
+            self._write("NOTE", text)
+
     def verbose(self, text):
-        if self._level >= VERBOSE:
+        if self.level >= VERBOSE:
             self._write("DEBUG", text)
 
     def _write(self, word, text):

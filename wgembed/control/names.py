@@ -130,7 +130,7 @@ class Names:
                 user.on_addresses(found)
         elif not name.found:
             if name.delay == _FIRST_DELAY:
-                self._log.error("the name %s cannot be resolved yet" % name.text)
+                self._log.note("the name %s cannot be resolved yet" % name.text)
             self._retry(name)
         self._begin()
 

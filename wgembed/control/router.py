@@ -5,20 +5,20 @@ does not validate, or cannot be had (a port in use, no room), changes nothing an
 everything that was made, and end.
 """
 
-from .. import crypto
-from ..protocol import noise
-from ..protocol.allowedips import MAX_PREFIXES
-from ..protocol.constants import NEVER
-from ..runtime import durable, netconf, rtnetlink, system
+import gc
+
+from ..protocol.memory import TableFull
+from ..runtime import abi, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
 from . import log as log_module
-from . import network, peering, tunlink
-from .daemon import PREFIXES_PER_PEER, Process
-from .interface import Interface, do_without_marks
-from .names import Endpoint, Names
-from .server import ControlServer, Refusal, is_served
+from . import network, uci
+from .daemon import Process
+from .interface import do_without_marks
+from .member import Member
+from .names import Names
+from .server import Refusal, is_served
 from .stamps import DIRECTORY, RUN_DIRECTORY, Stamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
@@ -27,135 +27,6 @@ _SETTLE = 200
 _RETRY = 5000
 # Room in the tables for what comes after the start.
 _SPARE_PEERS = 16
-_SPARE_PREFIXES = 64
-
-
-class Member:
-    """An interface of the router: its configuration, and what has come of it."""
-
-    def __init__(self, router, config, place):
-        self._router = router
-        self.name = config.name
-        self.config = config
-        self.place = place
-        self.log = router.log_for(config)
-        self.endpoints = {}  # by public key
-        self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
-        try:
-            self.server = ControlServer(self.interface, router.loop, self.log)
-        except (Refusal, MemoryError):
-            self.interface.close()
-            raise
-        record = "%s/%s.added" % (router.run_directory, config.name)
-        self.network = network.Network(router.netconf, record, self.log)
-        network.clear_up(record, router.netconf)
-        self.network.begin(self.interface.index)
-
-    def set_up(self, old, now):
-        """Apply the configuration; `old` is the one that held, None for none. Nothing here can fail."""
-        config, device = self.config, self.interface.device
-        private = self._router.take_key(config)
-        device.set_private_key(private, now)
-        crypto.memzero(private)
-        fresh = peering.apply(device, old.peers if old else [], config.peers, now)
-        self._set_endpoints(fresh)
-
-    def _set_endpoints(self, fresh):
-        wanted = {peer.public_key: peer for peer in self.config.peers if peer.host}
-        for key in list(self.endpoints):
-            endpoint, peer = self.endpoints[key], wanted.get(key)
-            if peer is None or key in fresh or (peer.host, peer.port) != (endpoint.host, endpoint.port):
-                endpoint.close()
-                del self.endpoints[key]
-        for key, peer in wanted.items():
-            if key not in self.endpoints:
-                self.endpoints[key] = Endpoint(peer.host, peer.port, _Target(self, key), self._router.names)
-                self.endpoints[key].start()
-
-    def on_endpoint(self, key, endpoint):
-        """The endpoint of this peer became known, or is another: what waits for an answer need not wait on."""
-        device = self.interface.device
-        peer = device.find(key)
-        if peer is None:
-            return
-        now = system.clock.now()
-        addr = system.udp.make_address(endpoint.address, endpoint.port, endpoint.scope)
-        if addr == peer.addr:
-            return
-        begun = peer.handshake != noise.ZEROED or self._router.tables.staged.count(peer.number)
-        device.set_endpoint(peer, addr, now)
-        self._router.follow_soon(0)
-        if begun and device.is_up:
-            # The limit of one initiation in 5 s is for one place, and this is another.
-            peer.last_sent_handshake = NEVER
-            device.initiate(peer, now, retry=True)
-
-    def follow_network(self, ip, raise_link):
-        """Make addresses, routes and MTU fit what the configuration and the machine's routes are now."""
-        wanted = self.plan(ip)
-        if wanted.mark != self.interface.mark:
-            self.interface.set_mark(wanted.mark)
-        self.network.follow(wanted, raise_link)
-
-    def plan(self, ip):
-        router = self._router
-        outside = [thing for member in router.members for thing in member.network.outside]
-        paths = network.Paths(ip, [member.interface.index for member in router.members], outside)
-        endpoints = []
-        for endpoint in self.endpoints.values():
-            if endpoint.address is not None and endpoint.address not in endpoints:
-                endpoints.append(endpoint.address)
-        routed = [
-            (packed, length, member is self)
-            for member in router.members
-            for peer in member.config.peers
-            if peer.route and member.is_found(peer)
-            for packed, length in peer.allowed_ips
-        ]
-        chosen = tunlink.index_of(self.config.tunlink) if self.config.tunlink else 0
-        return network.plan(self.config, self.interface.index, self.place, endpoints, routed, paths, chosen)
-
-    def is_found(self, peer):
-        """Whether the peer's routes may stand: not while its name is looked up, for they may lead to the name server."""
-        endpoint = self.endpoints.get(peer.public_key)
-        return endpoint is None or endpoint.address is not None
-
-    def bind(self):
-        """With `nohostroute`, `tunlink` is what the sockets are bound to."""
-        device = tunlink.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
-        if device == self.interface.bound_to:
-            return
-        try:
-            self.interface.bind_to(device)
-        except OSError as e:
-            self.log.error("cannot bind to %s: %s" % (device, e))
-
-    def close(self):
-        for endpoint in self.endpoints.values():
-            endpoint.close()
-        self.network.end()
-        self.server.close()
-        self.interface.close()
-
-
-class _Target:
-    """The peer that an endpoint is for; the key alone stands for it, for the peer may go and come back."""
-
-    __slots__ = ("_key", "_member")
-
-    def __init__(self, member, key):
-        self._member = member
-        self._key = key
-
-    def on_endpoint(self, endpoint):
-        self._member.on_endpoint(self._key, endpoint)
-
-
-def _prefixes(config):
-    """Return how many allowed IPs of each family there is room for."""
-    configured = sum([len(peer.allowed_ips) for peer in config.peers])
-    each = PREFIXES_PER_PEER * max(config.max_peers, len(config.peers)) if system.files.USUAL_PEERS > 64 else 0
-    return min(max(each, 2 * configured + _SPARE_PREFIXES), MAX_PREFIXES)
 
 
 class Router(Process):
@@ -166,13 +37,12 @@ class Router(Process):
 
     def __init__(self, directory):
         self._directory = directory
-        self._level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
-        self._log = log_module.Log("run", self._level)
+        self._log = log_module.Log("run", log_module.level_from(system.files.getenv("LOG_LEVEL")))
         self._warned = []
         self.members = []
         config = self._load()
         process = system.process
-        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM, process.SIGIO))
+        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
         self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
         self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
         _make_directories(self.run_directory)
@@ -186,8 +56,7 @@ class Router(Process):
         self._ip = rtnetlink.RtNetlink()
         self._way_out = None
         self._seen = self._identity()
-        self._watched = system.process.watch_directory(directory, True)
-        if not self._watched:
+        if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_names):
             self._log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
             self._apply(config)
@@ -196,8 +65,9 @@ class Router(Process):
             self.close()
             raise
 
-    def log_for(self, config):
-        return log_module.Log(config.name, self._level if config.log_level is None else config.log_level)
+    def level_for(self, interface):
+        """Return how much is told of the interface: what its section says, or the globals, or the environment."""
+        return self._log.level if interface.log_level is None else interface.log_level
 
     def run(self):
         self._log.verbose("ready")
@@ -229,9 +99,11 @@ class Router(Process):
         """Return the configuration in the file; ConfigError if it does not hold together."""
         config = config_module.load(self._directory)
         config.warnings += do_without_marks(config)
+        # What was read is many small pieces; what is made of it now had better take their place than stand behind them.
+        gc.collect()
         for warning in config.warnings:
             if warning not in self._warned:
-                self._log.error(warning)
+                self._log.note(warning)
         self._warned = config.warnings
         return config
 
@@ -243,6 +115,10 @@ class Router(Process):
 
         Returns how many interfaces it wants, 0 where it is refused.
         """
+        if uci.is_being_written(config_module.PACKAGE, self._directory):
+            # Whoever holds the lock may do so for long, and packets do not wait.
+            self.alarms.hasten("files", system.clock.now() + _SETTLE, self.reload)
+            return 0
         self._seen = self._identity()
         wanted = 0
         try:
@@ -253,14 +129,18 @@ class Router(Process):
             for problem in e.problems:
                 self._log.error(problem)
             self._log.error("the configuration is refused, the one before holds")
-        except (Refusal, OSError, LinkError, MemoryError) as e:
+        except (Refusal, OSError, LinkError, TableFull) as e:
             self._log.error("the configuration cannot be applied, the one before holds: %s" % e)
+        except MemoryError:
+            self._log.error("the configuration cannot be applied: there is not enough memory")
         else:
             self.netconf.after(lambda: self._log.verbose("configuration applied"))
         return wanted
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
+        if config.log_level is not None:
+            self._log.level = config.log_level
         try:
             self._check_room(config)
             self._prepare_keys(config)
@@ -284,7 +164,7 @@ class Router(Process):
         except (Refusal, OSError, LinkError, MemoryError):
             for member in made:
                 self._drop(member)
-            self._give_ports_back(stay, old)
+            self._give_ports_back()
             raise
         now = system.clock.now()
         for name, member in old.items():
@@ -293,14 +173,14 @@ class Router(Process):
         for interface in stay:
             member = old[interface.name]
             before, member.config = member.config, interface
-            member.log.set_level(self._level if interface.log_level is None else interface.log_level)
+            member.log.level = self.level_for(interface)
             member.set_up(before, now)
         for member in made:
             member.set_up(None, now)
         self._follow(True)
 
     def _check_room(self, config):
-        others = self.tables.used - sum([_present(member) for member in self.members])
+        others = self.tables.used - sum([member.peers_present() for member in self.members])
         if sum([len(interface.peers) for interface in config.interfaces]) + others > self.tables.capacity:
             raise Refusal(
                 "there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity
@@ -308,7 +188,7 @@ class Router(Process):
         for member in self.members:
             for interface in config.interfaces:
                 if interface.name == member.name:
-                    _check_prefixes(interface, member)
+                    member.check_room(interface)
 
     def _prepare_keys(self, config):
         """Have a private key for each interface: one that is nowhere yet is made and kept."""
@@ -327,28 +207,26 @@ class Router(Process):
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
-        self._log.error("made a private key for %s" % interface.where)
-        return private
-
-    def take_key(self, config):
-        """Return the private key of the configuration, to be wiped by who asked."""
-        private, config.private_key = config.private_key, None
+        self._log.note("made a private key for %s" % interface.where)
         return private
 
     def _take_ports(self, stay, old):
         """Listen on the new ports, all of them or none."""
+        # 0 leaves the port to us: then the one that we have is as good as any.
+        wanted = {interface.listen_port: interface.name for interface in stay if interface.listen_port}
+        for member in self.members:
+            if wanted.get(member.interface.listen_port, member.name) != member.name:
+                member.interface.release_port()
         try:
             for interface in stay:
-                # 0 leaves the port to us: then the one that we have is as good as any.
                 if interface.listen_port:
                     old[interface.name].interface.set_listen_port(interface.listen_port)
         except OSError as e:
-            self._give_ports_back(stay, old)
+            self._give_ports_back()
             raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
-    def _give_ports_back(self, stay, old):
-        for interface in stay:
-            member = old[interface.name]
+    def _give_ports_back(self):
+        for member in self.members:
             if member.config.listen_port:
                 try:
                     member.interface.set_listen_port(member.config.listen_port)
@@ -379,6 +257,13 @@ class Router(Process):
         self.alarms.hasten("network", system.clock.now() + delay, self._follow)
 
     def _follow(self, raise_links=False):
+        try:
+            self._follow_network(raise_links)
+        except OSError as e:
+            self._log.error("the network cannot be set up now: %s" % e)
+            self.follow_soon(_RETRY)
+
+    def _follow_network(self, raise_links):
         for member in self.members:
             member.bind()
             member.follow_network(self._ip, raise_links)
@@ -397,11 +282,12 @@ class Router(Process):
         if number == process.SIGHUP:
             self._log.verbose("reload")
             self.reload()
-        elif number == process.SIGIO:
-            self.alarms.hasten("files", system.clock.now() + _SETTLE, self._on_files)
         else:
             self._log.verbose("signal %d" % number)
             self.loop.stop()
+
+    def _on_names(self):
+        self.alarms.hasten("files", system.clock.now() + _SETTLE, self._on_files)
 
     def _on_files(self):
         if self._identity() != self._seen:
@@ -424,7 +310,7 @@ class Router(Process):
 
     def on_lost(self, interface):
         """Somebody deleted a link that the configuration wants: it is made again."""
-        for member in self.members:
+        for member in list(self.members):
             if member.interface is interface:
                 self._drop(member)
         self.alarms.set("lost", system.clock.now() + _RETRY // 5, self._restore)
@@ -440,21 +326,6 @@ class Router(Process):
                 endpoint = member.endpoints.get(peer.public_key)
                 if endpoint is not None:
                     endpoint.unanswered(peer.attempts)
-
-
-def _present(member):
-    return len([peer for peer in member.config.peers if member.interface.device.find(peer.public_key)])
-
-
-def _check_prefixes(interface, member):
-    allowed = member.interface.device.allowed
-    for trie, size in ((allowed.trie4, 4), (allowed.trie6, 16)):
-        had, wanted = [
-            len([packed for packed, _ in peering.owners(peers) if len(packed) == size])
-            for peers in (member.config.peers, interface.peers)
-        ]
-        if wanted + max(trie.used - had, 0) > trie.capacity:
-            raise Refusal("%s: there is room for %d allowed IPs since the start: restart" % (interface.where, trie.capacity))
 
 
 def _peers(config):

@@ -543,6 +543,20 @@ def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ov
     return package
 
 
+def is_being_written(name, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
+    """Whether somebody writes the package or its changes now: `load` would wait for that."""
+    for path in (file_of(name, directory, override), saved + "/" + name):
+        try:
+            fd = system.files.open_to_read(path)
+        except OSError:
+            continue
+        locked = system.files.is_locked(fd)
+        system.files.close(fd)
+        if locked:
+            return True
+    return False
+
+
 def _open_locked(path):
     """Open a regular file and lock it against writers, as libuci does."""
     if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:

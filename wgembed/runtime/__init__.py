@@ -9,7 +9,8 @@ that chooses. What is the same on both is written once, in the modules beside th
     system.tun       read_batch, write_batch
     system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses; the parts of an address
     system.local     UNIX stream sockets
-    system.process   signals, the watch on a directory, log lines
+    system.notify    DirectoryWatch: names that come and go in a directory
+    system.process   signals, children, log lines
     system.start     becoming the daemon, in the foreground or behind the user's back
 """
 

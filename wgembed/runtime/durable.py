@@ -1,6 +1,7 @@
 """Files that are whole after a power cut: written beside, synced, renamed, and the directory synced."""
 
 from . import system
+from .child import Child
 
 
 def replace(path, data):
@@ -39,16 +40,14 @@ class Saver:
         if urgent:
             replace(path, data)
             return
-        pid, fd = system.process.spawn(lambda: _told(path, data))
-        self._loop.watch(fd, lambda events: self._on_end(path, pid, fd))
+        child = Child(*system.process.spawn(lambda: _told(path, data)))
+        self._loop.watch(child.fd, lambda events: self._on_news(path, child))
 
-    def _on_end(self, path, pid, fd):
-        told = system.files.read_ready(fd, 16)
-        if told is None:
+    def _on_news(self, path, child):
+        if not child.advance():
             return
-        self._loop.forget(fd)
-        system.files.close(fd)
-        system.process.end(pid)
+        self._loop.forget(child.fd)
+        told = child.end()
         if told != b"+":
             self._log.error("cannot write %s: error %s" % (path, told.decode() or "unknown"))
 

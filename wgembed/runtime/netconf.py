@@ -14,6 +14,7 @@ Each is answered with an errno, 0 for done. To add what is there already is EEXI
 
 from . import abi, rtnetlink, system
 from .address import parse_ip
+from .child import Child
 
 # How long the end of the process waits for the child, in ms.
 _PATIENCE = 5000
@@ -89,30 +90,17 @@ def parse_request(line):
     return verb, tuple([int(word) if word.isdigit() or word == "-1" else word for word in words])
 
 
-class Job:
-    """A list of requests in the hands of a child process. `fd` becomes readable when there is news."""
+class Job(Child):
+    """A list of requests in the hands of a child process."""
 
     def __init__(self, command, environment, requests):
         self.requests = requests
         text = "".join([format_request(verb, thing) + "\n" for verb, thing in requests])
-        self._pid, self.fd = system.process.spawn_command(command, environment, text.encode())
-        self._told = b""
-
-    def advance(self):
-        """Take in what the child has told; returns whether it is over."""
-        while True:
-            part = system.files.read_ready(self.fd, 4096)
-            if part is None:
-                return False
-            if not part:
-                return True
-            self._told += part
+        super().__init__(*system.process.spawn_command(command, environment, text.encode()))
 
     def finish(self):
-        """End the child; returns its answers, or None if it could not give them all."""
-        system.process.end(self._pid)
-        system.files.close(self.fd)
-        answers = self._told.split()
+        """End it; returns the answers, or None if the child could not give them all."""
+        answers = self.end().split()
         if len(answers) != len(self.requests):
             return None
         return [int(number) for number in answers]

@@ -1,33 +1,21 @@
 """Host names, looked up in a child process: the C library's resolver blocks, and a dead name server for long."""
 
 from . import system
+from .child import Child
 
 
-class Lookup:
-    """A lookup under way. `fd` becomes readable when it is over; then `finish` tells what was found.
+class Lookup(Child):
+    """A lookup under way.
 
     name  a host name, or an address in its usual form
     """
 
     def __init__(self, name):
-        self._pid, self.fd = system.process.spawn(lambda: _encode(system.udp.look_up(name)))
-        self._told = b""
-
-    def advance(self):
-        """Take in what the child has told; returns whether it is over."""
-        while True:
-            part = system.files.read_ready(self.fd, 4096)
-            if part is None:
-                return False
-            if not part:
-                return True
-            self._told += part
+        super().__init__(*system.process.spawn(lambda: _encode(system.udp.look_up(name))))
 
     def finish(self):
-        """End the child, whether it is done or not; returns the packed addresses that it found."""
-        system.process.end(self._pid)
-        system.files.close(self.fd)
-        return _decode(self._told)
+        """End it, whether it is done or not; returns the packed addresses that were found."""
+        return _decode(self.end())
 
 
 def _encode(addresses):

@@ -16,6 +16,7 @@ except ImportError:
 
 # The size of the peer table unless its owner says otherwise. Tables cost no memory where they are not touched.
 USUAL_PEERS = 1024
+USUAL_PREFIXES = 16 * 1024  # of each family, of an interface
 
 close = os.close
 read = os.read
@@ -84,6 +85,16 @@ def lock(fd, shared=False):
     except OSError as e:
         if e.errno != errno.ENOSYS:
             raise
+
+
+def is_locked(fd):
+    """Whether somebody has the file's exclusive flock now."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError as e:
+        return e.errno == errno.EAGAIN
+    return False
 
 
 def status(path):

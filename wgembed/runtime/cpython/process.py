@@ -1,6 +1,4 @@
-"""The process itself: signals, log lines, and news from a directory."""
-
-import fcntl
+"""The process itself: signals, log lines, children."""
 
 try:
     import _signal as signal
@@ -21,7 +19,6 @@ _MANY = 256  # more descriptors than the daemon ever has
 
 SIGHUP = signal.SIGHUP
 SIGINT = signal.SIGINT
-SIGIO = signal.SIGIO
 SIGTERM = signal.SIGTERM
 
 
@@ -47,21 +44,6 @@ class Signals:
 
 def _noted(number, frame):
     """Python wants a handler; the number is on its way through the wake-up socket already."""
-
-
-def watch_directory(path, changes=False):
-    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot.
-
-    changes  also when a file in it is made or written to
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        events = fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT
-        fcntl.fcntl(fd, fcntl.F_NOTIFY, events | (fcntl.DN_CREATE | fcntl.DN_MODIFY if changes else 0))
-    except OSError:
-        os.close(fd)
-        return False
-    return True
 
 
 def pid():
@@ -109,7 +91,7 @@ def _fork(function):
         os.closerange(3, write)
         os.closerange(write + 1, _MANY)
         signal.set_wakeup_fd(-1)
-        for number in (SIGHUP, SIGINT, SIGIO, SIGTERM):
+        for number in (SIGHUP, SIGINT, SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         function(write)
         status = 0

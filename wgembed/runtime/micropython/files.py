@@ -10,6 +10,7 @@ from . import libc
 
 # The size of the peer table unless its owner says otherwise. Some tables stand in the heap, used or not.
 USUAL_PEERS = 32
+USUAL_PREFIXES = 64  # of each family, of an interface
 
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
@@ -26,6 +27,8 @@ _realpath = libc.func("P", "realpath", "sP")
 
 _LOCK_SH = 1
 _LOCK_EX = 2
+_LOCK_NB = 4
+_LOCK_UN = 8
 _PATH_MAX = 4096
 
 
@@ -88,6 +91,14 @@ def lock(fd, shared=False):
     """Take the file's flock, waiting for it; where the kernel has none there is nothing to take."""
     if _flock(fd, _LOCK_SH if shared else _LOCK_EX) < 0 and libc.errno() != abi.ENOSYS:
         raise OSError(libc.errno())
+
+
+def is_locked(fd):
+    """Whether somebody has the file's exclusive flock now."""
+    if _flock(fd, _LOCK_SH | _LOCK_NB) < 0:
+        return libc.errno() == abi.EAGAIN
+    _flock(fd, _LOCK_UN)
+    return False
 
 
 def status(path):

@@ -7,6 +7,8 @@ from . import files, libc
 
 _NETLINK_ROUTE = 0
 _SIZE = 16384  # far more than one message about a link has
+# What any of the sockets receives. It is never given back, so there is one: the sockets come and go.
+_received = files.alloc("B", _SIZE)
 
 
 class Netlink:
@@ -17,18 +19,19 @@ class Netlink:
             libc.socket(abi.AF_NETLINK, abi.SOCK_RAW | abi.O_CLOEXEC | abi.O_NONBLOCK, _NETLINK_ROUTE)
         )
         libc.check(libc.bind(self.fd, pack("HHII", abi.AF_NETLINK, 0, 0, groups), 12))
-        # Made once: the heap of a process that has run for long may have no room left in one piece.
-        self._buffer = files.alloc("B", _SIZE)
 
     def send(self, message):
         libc.check(libc.send(self.fd, message, len(message), 0))
 
     def receive(self):
-        """Return one datagram, until the next call, or None when there is none. OSError ENOBUFS: events were lost."""
-        size = libc.recv(self.fd, self._buffer, _SIZE, abi.MSG_DONTWAIT)
+        """Return one datagram, or None when there is none. OSError ENOBUFS: events were lost.
+
+        It is there until any socket receives again.
+        """
+        size = libc.recv(self.fd, _received, _SIZE, abi.MSG_DONTWAIT)
         if size < 0 and libc.errno() == abi.EAGAIN:
             return None
-        return memoryview(self._buffer)[: libc.check(size)]
+        return memoryview(_received)[: libc.check(size)]
 
     def close(self):
         libc.close(self.fd)

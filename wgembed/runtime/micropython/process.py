@@ -1,4 +1,4 @@
-"""The process itself: signals, log lines, and news from a directory."""
+"""The process itself: signals, log lines, children."""
 
 from .. import abi
 from . import libc
@@ -6,7 +6,6 @@ from .files import write_file
 
 SIGHUP = abi.SIGHUP
 SIGINT = abi.SIGINT
-SIGIO = abi.SIGIO
 SIGTERM = abi.SIGTERM
 
 _SFD_FLAGS = abi.O_CLOEXEC | abi.O_NONBLOCK
@@ -48,19 +47,6 @@ class Signals:
         while libc.read(self.fd, info, _SIGINFO_SIZE) == _SIGINFO_SIZE:
             numbers.append(info[0] | info[3])  # a 32-bit number below 128, of either byte order
         return numbers
-
-
-def watch_directory(path, changes=False):
-    """Have SIGIO sent whenever a name is removed from the directory (dnotify); False if the kernel cannot.
-
-    changes  also when a file in it is made or written to
-    """
-    fd = libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
-    events = abi.DN_DELETE | abi.DN_RENAME | abi.DN_MULTISHOT
-    if libc.fcntl(fd, abi.F_NOTIFY, events | (abi.DN_CREATE | abi.DN_MODIFY if changes else 0)) < 0:
-        libc.close(fd)
-        return False
-    return True
 
 
 def pid():

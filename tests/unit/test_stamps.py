@@ -1,0 +1,229 @@
+"""The mark below which no timestamp is ever sent: what is written when, and what a power cut can do to it."""
+
+import os
+
+from support import raises
+from wgembed.control import stamps
+from wgembed.control.stamps import AHEAD, SPARE, Stamps
+from wgembed.protocol.constants import TAI64_EPOCH
+from wgembed.runtime import durable, system
+from wgembed.runtime.loop import Loop
+
+FOLDER = "/tmp/wgembed-test-stamps-%d" % system.process.pid()
+FLASH = FOLDER + "/flash"
+RUN = FOLDER + "/run"
+NOW = 1_800_000_000
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def error(self, text):
+        self.lines.append(text)
+
+    verbose = error
+
+
+class Saver:
+    """Saves at once, and counts."""
+
+    def __init__(self):
+        self.urgent = self.later = 0
+        self.broken = False
+
+    def __call__(self, path, data, urgent):
+        if self.broken:
+            raise OSError(28)
+        if urgent:
+            self.urgent += 1
+        else:
+            self.later += 1
+        durable.replace(path, data)
+
+
+def fresh():
+    """Empty the folder; returns a saver."""
+    system.files.make_directory(FOLDER, 0o700)
+    for name in os.listdir(FOLDER):
+        system.files.remove(FOLDER + "/" + name)
+    return Saver()
+
+
+def opened(save, log=None):
+    return Stamps(FLASH, RUN, save, log or Log())
+
+
+def reboot():
+    system.files.remove(RUN)
+
+
+def made(stamp):
+    return bytes(stamp)
+
+
+def test_the_first_timestamp_waits_for_the_mark():
+    save = fresh()
+    stamp = made(opened(save).make(NOW, 5))
+    assert save.urgent == 1 and save.later == 0
+    mark = stamps.read(FLASH)
+    assert mark > stamp
+    assert stamps.seconds(mark) == NOW + AHEAD
+    assert stamps.read(RUN) == stamp
+
+
+def test_flash_is_written_once_an_hour_at_most():
+    save = fresh()
+    clock = opened(save)
+    writes = []
+    for second in range(0, 5 * 3600, 5):
+        before = save.urgent + save.later
+        stamp = made(clock.make(NOW + second, 0))
+        assert stamp < stamps.read(FLASH)
+        if save.urgent + save.later > before:
+            writes.append(second)
+    assert save.urgent == 1
+    assert len(writes) == 5
+    assert min([writes[i + 1] - writes[i] for i in range(4)]) >= 3600
+    assert AHEAD - SPARE == 3600
+
+
+def test_after_a_reboot_all_up_to_the_mark_counts_as_used():
+    save = fresh()
+    opened(save).make(NOW, 0)
+    mark = stamps.read(FLASH)
+    reboot()
+    for clock_says in (0, NOW - 3600, NOW, NOW + AHEAD - 1):
+        clock = opened(save)
+        assert made(clock.make(clock_says, 0)) > mark
+        mark = stamps.read(FLASH)
+        reboot()
+    assert made(opened(save).make(NOW + 10**8, 0))[:8] == (TAI64_EPOCH + NOW + 10**8).to_bytes(8, "big")
+
+
+def test_a_restart_goes_on_from_the_last_timestamp_and_writes_nothing():
+    save = fresh()
+    last = made(opened(save).make(NOW, 0))
+    for _ in range(100):
+        stamp = made(opened(save).make(NOW - 1000, 0))
+        assert stamp > last
+        last = stamp
+    assert save.urgent + save.later == 1
+    assert stamps.seconds(last) <= NOW + 2
+
+
+def test_a_clock_that_is_behind_moves_the_mark_by_what_it_uses():
+    save = fresh()
+    opened(save).make(NOW, 0)
+    reboot()
+    clock = opened(save)
+    for _ in range(10000):
+        clock.make(100, 0)
+    # 16.8 ms a timestamp: ten thousand are less than three minutes.
+    assert stamps.seconds(stamps.read(FLASH)) < NOW + 2 * AHEAD + 1
+    assert save.urgent + save.later == 2
+
+
+def test_a_mark_that_is_not_whole_is_none():
+    save = fresh()
+    opened(save).make(NOW, 0)
+    whole = system.files.read_file(FLASH)
+    assert len(whole) == 41
+    for length in range(len(whole) - 1):  # the last is a line feed
+        system.files.write_new(FLASH, whole[:length])
+        assert stamps.read(FLASH) is None
+    for place in range(len(whole) - 1):
+        other = b"0" if whole[place : place + 1] != b"0" else b"1"
+        system.files.write_new(FLASH, whole[:place] + other + whole[place + 1 :])
+        assert stamps.read(FLASH) is None
+    system.files.write_new(FLASH, b"\xff" * 41)
+    assert stamps.read(FLASH) is None
+
+
+class PowerCut(Exception):
+    pass
+
+
+class Cut:
+    """Stands for system.files in durable.py: the power fails at the `count`th step, a written byte being one."""
+
+    def __init__(self, count):
+        self._left = count
+
+    def _step(self):
+        self._left -= 1
+        if self._left < 0:
+            raise PowerCut
+
+    def write(self, fd, data):
+        for i in range(len(data)):
+            self._step()
+            system.files.write(fd, data[i : i + 1])
+
+    def __getattr__(self, name):
+        function = getattr(system.files, name)
+
+        def call(*arguments):
+            if name != "close":
+                self._step()
+            return function(*arguments)
+
+        return call
+
+
+class System:
+    def __init__(self, files):
+        self.files = files
+
+
+def test_power_may_fail_at_any_byte():
+    fresh()
+    old, new = b"old", b"a longer one that is new"
+    real = durable.system
+    seen = []
+    for count in range(1000):
+        durable.replace(FLASH, old)
+        durable.system = System(Cut(count))
+        try:
+            durable.replace(FLASH, new)
+            break
+        except PowerCut:
+            seen.append(system.files.read_file(FLASH))
+        finally:
+            durable.system = real
+    assert len(seen) >= len(new) + 4
+    assert all(content in (old, new) for content in seen)
+    assert seen[0] == old and seen[-1] == new
+    # What a cut left behind is in nobody's way.
+    durable.replace(FLASH, new)
+    assert sorted(os.listdir(FOLDER)) == ["flash"]
+
+
+def test_what_cannot_be_kept_is_told_and_goes_on():
+    save, log = fresh(), Log()
+    clock = opened(save, log)
+    save.broken = True
+    first = made(clock.make(NOW, 0))
+    assert "cannot keep the clock's mark" in log.lines[0]
+    assert made(clock.make(NOW, 0)) > first
+    assert len(log.lines) == 1, "not for each timestamp"
+    save.broken = False
+    clock.make(NOW + AHEAD, 0)
+    assert stamps.read(FLASH) is not None
+    assert raises(OSError, durable.replace, FOLDER + "/none/flash", b"").errno
+
+
+def test_without_hurry_a_child_writes():
+    fresh()
+    log = Log()
+    end = system.clock.now() + 5000
+    loop = Loop(lambda: end)
+    save = durable.Saver(loop, log)
+    begin = system.clock.now()
+    save(FLASH, b"data", False)
+    save(FOLDER + "/none/flash", b"data", False)
+    assert system.clock.now() - begin < 500
+    loop.after_turn.append(lambda: loop.stop() if log.lines and system.files.exists(FLASH) else None)
+    loop.run()
+    assert system.files.read_file(FLASH) == b"data"
+    assert "none/flash" in log.lines[0] and len(log.lines) == 1

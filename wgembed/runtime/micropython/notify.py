@@ -1,0 +1,22 @@
+"""News from a directory (inotify)."""
+
+from .. import abi
+from . import libc
+
+_inotify_init1 = libc.func("i", "inotify_init1", "i")
+_inotify_add_watch = libc.func("i", "inotify_add_watch", "isI")
+
+
+class DirectoryWatch:
+    """Makes `fd` readable when what `mask` names happens in the directory; OSError if the kernel cannot."""
+
+    def __init__(self, path, mask):
+        self.fd = libc.check(_inotify_init1(abi.O_CLOEXEC | abi.O_NONBLOCK))
+        if _inotify_add_watch(self.fd, path, mask) < 0:
+            errno = libc.errno()
+            libc.close(self.fd)
+            raise OSError(errno)
+
+    def take(self):
+        """Take in the news, whatever they are."""
+        libc.read(self.fd, bytearray(4096), 4096)
