@@ -8,14 +8,16 @@ from ..runtime import address, rtnetlink, system
 from ..runtime.link import TUN_DEVICE
 from ..runtime.resolver import Lookup
 from . import config as config_module
-from . import network, peering, stamps, tunlink
+from . import network, peering, stamps, tunlink, uci
+from .interface import bind_pair, do_without_marks
 from .server import is_served
 
 # A clock before this (2025-01-01) was never set.
 _CLOCK_UNSET = 1735689600
 _OTHERS_MAY = 0o077
-# How long names may take, all together, in ms.
+# How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
 _PATIENCE = 10_000
+_LOOKUPS = 6
 
 
 class Report:
@@ -45,6 +47,7 @@ def check(directory):
     if not config.interfaces:
         report.notes.append("no interface is enabled in %s/%s" % (directory, config_module.PACKAGE))
     _check_config_mode(report, directory, config)
+    report.errors += do_without_marks(config)
     found = _resolve(report, config)
     ip = rtnetlink.RtNetlink()
     for interface in config.interfaces:
@@ -75,9 +78,10 @@ def _check_machine(report):
     now, _ = system.clock.realtime()
     if now < _CLOCK_UNSET:
         report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
-    mark = stamps.read((system.files.getenv("WGEMBED_STATE_DIR") or stamps.DIRECTORY) + "/clock")
+    path = (system.files.getenv("WGEMBED_STATE_DIR") or stamps.DIRECTORY) + "/clock"
+    mark = stamps.read(path)
     if mark is not None and stamps.seconds(mark) - stamps.AHEAD > now + stamps.SPARE:
-        report.notes.append("the clock was set back: timestamps go on from the mark in %s/clock" % stamps.DIRECTORY)
+        report.notes.append("the clock was set back: timestamps go on from the mark in %s" % path)
 
 
 def _setting(name):
@@ -98,7 +102,7 @@ def _mode(path):
 
 
 def _check_config_mode(report, directory, config):
-    path = "%s/%s" % (directory, config_module.PACKAGE)
+    path = uci.file_of(config_module.PACKAGE, directory)
     secret = any(
         i.private_key is not None and not i.key_file or any(p.preshared_key is not None for p in i.peers)
         for i in config.interfaces
@@ -125,14 +129,16 @@ def _check_key_file(report, interface):
 def _check_interface(report, interface):
     name, where = interface.name, interface.where
     served = is_served(name)
-    if not served and system.files.exists("/sys/class/net/" + name):
+    if not served and _index(name):
         report.errors.append("%s: there is a network interface of that name already" % where)
     if not served and interface.listen_port:
         try:
-            system.udp.UdpSocket(False, interface.listen_port, 0).close()
+            for socket in bind_pair(interface.listen_port, 0):
+                socket.close()
         except OSError as e:
             report.errors.append("%s, option listen_port: %d cannot be had: %s" % (where, interface.listen_port, e))
-    if _setting("net/ipv6/conf/all/disable_ipv6") == "1" and any(len(a) == 16 for a, _ in interface.addresses):
+    # Where the kernel has no IPv6 there is no such setting.
+    if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
         report.errors.append("%s, option addresses: IPv6 is switched off on this machine" % where)
     if interface.tunlink and tunlink.index_of(interface.tunlink) < 0:
         report.errors.append("%s, option tunlink: there is no link %s" % (where, tunlink.device_of(interface.tunlink)))
@@ -174,25 +180,33 @@ def _check_routed_twice(report, config):
 
 def _resolve(report, config):
     """Return the packed addresses of all endpoints that are known, by host."""
-    found, lookups = {}, {}
+    found, names = {}, []
     for peer in [peer for interface in config.interfaces for peer in interface.peers if peer.host]:
-        literal = peer.host.partition("%")[0]
         try:
-            found[peer.host] = [address.parse_ip(literal)]
+            found[peer.host] = [address.parse_ip(peer.host.partition("%")[0])]
         except ValueError:
-            if peer.host not in lookups:
-                lookups[peer.host] = Lookup(peer.host)
+            if peer.host not in names:
+                names.append(peer.host)
     end = system.clock.now() + _PATIENCE
-    for host, lookup in lookups.items():
-        poller = system.poll.Poller()
-        poller.watch(lookup.fd, system.poll.IN)
-        while not lookup.advance() and system.clock.now() < end:
-            for _ in poller.wait(max(0, end - system.clock.now())):
-                pass
-        found[host] = lookup.finish()
-        if not found[host]:
-            report.errors.append("endpoint_host '%s' cannot be resolved now" % host)
+    while names and system.clock.now() < end:
+        for name, lookup in [(name, Lookup(name)) for name in names[:_LOOKUPS]]:
+            found[name] = _answer(lookup, end)
+            if not found[name]:
+                report.errors.append("endpoint_host '%s' cannot be resolved now" % name)
+        names = names[_LOOKUPS:]
+    if names:
+        report.notes.append("%d more names were not looked up: it takes too long" % len(names))
     return found
+
+
+def _answer(lookup, end):
+    """Return what the lookup has found when it is over, or it is `end`."""
+    poller = system.poll.Poller()
+    poller.watch(lookup.fd, system.poll.IN)
+    while not lookup.advance() and system.clock.now() < end:
+        for _ in poller.wait(max(0, end - system.clock.now())):
+            pass
+    return lookup.finish()
 
 
 def _check_paths(report, config, interface, found, ip):
@@ -213,7 +227,8 @@ def _check_paths(report, config, interface, found, ip):
             text = address.format_ip(packed)
             route = paths.find(packed, max(chosen, 0))
             if route is None:
-                report.errors.append("%s: no route leads to %s" % (here, text))
+                if not _is_here(ip, packed):
+                    report.errors.append("%s: no route leads to %s" % (here, text))
                 continue
             if network.swallows(interface, packed, routed):
                 report.errors.append(
@@ -225,6 +240,14 @@ def _check_paths(report, config, interface, found, ip):
                     "%s, option mtu: %d is too much for the way to %s, which takes %d"
                     % (interface.where, interface.mtu, text, best)
                 )
+
+
+def _is_here(ip, packed):
+    """Whether the address is this machine's own: another program may take the datagrams on from there."""
+    try:
+        return ip.route_to(packed).index == _index("lo")
+    except OSError:
+        return False
 
 
 def _index(name):

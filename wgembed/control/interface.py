@@ -202,7 +202,7 @@ class Interface:
 
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
-        sockets = _bind_pair(port, self.mark)
+        sockets = bind_pair(port, self.mark)
         for socket in sockets if self._bound_to else ():
             socket.bind_to(self._bound_to)
         self._close_sockets()
@@ -225,7 +225,34 @@ class Interface:
         self._ipv4 = self._ipv6 = None
 
 
-def _bind_pair(port, mark):
+def do_without_marks(config):
+    """Where the kernel cannot mark packets, have host routes keep endpoints outside; returns sentences about it."""
+    told = []
+    for interface in config.interfaces:
+        if _wants_mark(interface) and not _can_mark():
+            told.append("%s: the kernel cannot mark packets: fwmark and nohostroute have no effect" % interface.where)
+            interface.fwmark = 0
+            interface.nohostroute = False
+    return told
+
+
+def _wants_mark(interface):
+    if interface.fwmark:
+        return True
+    return interface.nohostroute and any(not n for peer in interface.peers if peer.route for _, n in peer.allowed_ips)
+
+
+def _can_mark():
+    try:
+        sockets = bind_pair(0, 1)
+    except OSError:
+        return False
+    for socket in sockets:
+        socket.close()
+    return True
+
+
+def bind_pair(port, mark):
     """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
     for _ in range(100):
         sockets = []

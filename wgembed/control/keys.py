@@ -2,35 +2,56 @@
 
 from .. import crypto
 from ..runtime import system
-from . import config
+from . import config, uci
 
+_KEY_LENGTH = 44
 _READ_SIZE = 128
+_OTHERS_MAY = 0o007
 
 
 def genkey():
-    """Print a new private key."""
+    """Print a new private key; returns the exit status."""
     private = config.make_key()
-    _print(private)
+    _warn_of_readers()
+    status = _print(private)
     crypto.memzero(private)
-    return 0
+    return status
 
 
 def pubkey():
-    """Read a private key, print the public one."""
+    """Read a private key, print the public one; returns the exit status."""
+    text = _read()
+    if text[_KEY_LENGTH:].strip():
+        return _refuse("Trailing characters found after key")
     try:
-        private = config.key(_read().decode().strip())
+        private = config.key(text[:_KEY_LENGTH].decode())
     except ValueError:
-        system.process.write_line("wgembed: Key is not the correct length or format")
-        return 1
-    _print(config.public_key(private))
+        return _refuse("Key is not the correct length or format")
+    status = _print(config.public_key(private))
     crypto.memzero(private)
-    return 0
+    return status
+
+
+def _refuse(text):
+    system.process.write_line("wgembed: " + text)
+    return 1
+
+
+def _warn_of_readers():
+    kind = system.files.status(1)[1]
+    if kind & 0o170000 == uci.REGULAR_FILE and kind & _OTHERS_MAY:
+        system.process.write_line(
+            "Warning: writing to world accessible file.\nConsider setting the umask to 077 and trying again."
+        )
 
 
 def _read():
     text = b""
     while len(text) <= _READ_SIZE:
-        part = system.files.read(0, _READ_SIZE)
+        try:
+            part = system.files.read(0, _READ_SIZE)
+        except OSError:
+            break
         if not part:
             break
         text += part
@@ -38,4 +59,8 @@ def _read():
 
 
 def _print(raw):
-    system.files.write(1, config.encode_key(raw) + b"\n")
+    try:
+        system.files.write(1, config.encode_key(raw) + b"\n")
+    except OSError as e:
+        return _refuse(str(e))
+    return 0

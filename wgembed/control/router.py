@@ -15,6 +15,7 @@ from . import config as config_module
 from . import log as log_module
 from . import network, uci
 from .daemon import Process
+from .interface import do_without_marks
 from .member import Member
 from .names import Names
 from .server import Refusal, is_served
@@ -97,6 +98,7 @@ class Router(Process):
     def _load(self):
         """Return the configuration in the file; ConfigError if it does not hold together."""
         config = config_module.load(self._directory)
+        config.warnings += do_without_marks(config)
         # What was read is many small pieces; what is made of it now had better take their place than stand behind them.
         gc.collect()
         for warning in config.warnings:

@@ -32,8 +32,9 @@ def device_of(name):
         return "br-" + name
     for option in (b"device", b"ifname"):
         found = section.find(option)
-        if found is not None and found.value:
-            return found.value.split()[0].decode()
+        words = (found.value or b"").split() if found is not None else ()
+        if words and uci.is_type(words[0]):
+            return words[0].decode()
     return name
 
 

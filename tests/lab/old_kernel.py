@@ -1,0 +1,188 @@
+"""`wgembed run` on a kernel that lacks things: old_kernel.py LOG THING,THING,... run --config-dir DIR
+
+What the kernel would refuse is refused in its place, with the error that an old one gives, and noted in LOG, a line
+each time. For CPython and MicroPython; on MicroPython the compiled package is looked for in the working directory.
+"""
+
+import errno
+import sys
+
+_EIO, _EINVAL, _ENOSYS, _ENOPROTOOPT, _EAFNOSUPPORT = 5, 22, 38, 92, 97
+_AF_INET6 = 10
+_CLOCK_BOOTTIME = 7
+_F_NOTIFY = 1026
+
+# Of each thing: the call, what it is asked for, and the error.
+THINGS = {
+    "gso": [("setsockopt", (17, 103), _ENOPROTOOPT)],
+    "gro": [("setsockopt", (17, 104), _ENOPROTOOPT)],
+    # The kernel has it and the driver cannot, or it does not fit.
+    "gso-driver": [("sendmsg", (17, 103), _EIO)],
+    "gso-size": [("sendmsg", (17, 103), _EINVAL)],
+    "pktinfo": [("setsockopt", (0, 8), _ENOPROTOOPT)],
+    "pktinfo6": [("setsockopt", (41, 49), _ENOPROTOOPT)],
+    "pktinfo-send": [("sendmsg", (0, 8), _EINVAL)],
+    "pktinfo6-send": [("sendmsg", (41, 50), _EINVAL)],
+    "recvtos": [("setsockopt", (0, 13), _ENOPROTOOPT)],
+    "recvtclass": [("setsockopt", (41, 66), _ENOPROTOOPT)],
+    "tos": [("sendmsg", (0, 1), _EINVAL)],
+    "tclass": [("sendmsg", (41, 67), _EINVAL)],
+    "mtu-discover": [("setsockopt", (0, 10), _ENOPROTOOPT), ("setsockopt", (41, 23), _ENOPROTOOPT)],
+    "buffers": [("setsockopt", (1, 32), _ENOPROTOOPT), ("setsockopt", (1, 33), _ENOPROTOOPT)],
+    "mark": [("setsockopt", (1, 36), _ENOPROTOOPT)],
+    "ipv6": [("socket", _AF_INET6, _EAFNOSUPPORT)],
+    "boottime": [("clock_gettime", _CLOCK_BOOTTIME, _EINVAL)],
+    "dnotify": [("fcntl", _F_NOTIFY, _EINVAL)],
+    "memfd": [("memfd_create", None, _ENOSYS)],
+}
+
+
+class Kernel:
+    """What is refused."""
+
+    def __init__(self, log, things):
+        self._log = log
+        self._refused = {}
+        for thing in things:
+            for call, what, number in THINGS[thing]:
+                self._refused[call, what] = (thing, number)
+
+    def error(self, call, what=None):
+        """Return the error for this, and note it; 0 if it may be."""
+        thing, number = self._refused.get((call, what), ("", 0))
+        if number:
+            with open(self._log, "a") as log:
+                log.write(thing + "\n")
+        return number
+
+    def ask(self, call, what=None):
+        number = self.error(call, what)
+        if number:
+            raise OSError(number, "refused")
+
+
+def change_cpython(kernel):
+    import _socket
+    import fcntl
+    import posix
+    import time
+
+    class Socket(_socket.socket):
+        def __init__(self, *arguments):
+            kernel.ask("socket", arguments[0])
+            super().__init__(*arguments)
+
+        def setsockopt(self, level, name, value):
+            kernel.ask("setsockopt", (level, name))
+            super().setsockopt(level, name, value)
+
+        def sendmsg(self, buffers, control=(), *more):
+            for level, kind, _ in control:
+                kernel.ask("sendmsg", (level, kind))
+            return super().sendmsg(buffers, control, *more)
+
+    def asking(module, name, call, which):
+        function = getattr(module, name)
+
+        def asked(*arguments):
+            kernel.ask(call, arguments[which] if which is not None else None)
+            return function(*arguments)
+
+        setattr(module, name, asked)
+
+    _socket.socket = Socket
+    asking(fcntl, "fcntl", "fcntl", 1)
+    asking(posix, "memfd_create", "memfd_create", None)
+    asking(time, "clock_gettime_ns", "clock_gettime", 0)
+
+
+class FakeFfi:
+    """In place of the module `ffi`: functions of the C library that ask first."""
+
+    def __init__(self, real, kernel):
+        self._real = real
+        self._kernel = kernel
+
+    def open(self, name):
+        return FakeLibrary(self._real.open(name), self._kernel)
+
+
+class FakeLibrary:
+    WHICH = {
+        "socket": lambda family, *_: [family],
+        "setsockopt": lambda _, level, name, *more: [(level, name)],
+        "sendmsg": lambda _, header, *more: control_messages(header),
+        "fcntl": lambda _, command, *more: [command],
+        "clock_gettime": lambda clock, *_: [clock],
+    }
+
+    def __init__(self, real, kernel):
+        self._real = real
+        self._kernel = kernel
+        self.var = real.var
+
+    def func(self, result, name, arguments):
+        function, which = self._real.func(result, name, arguments), self.WHICH.get(name)
+        return self._asking(function, name, which) if which else function
+
+    def _asking(self, function, name, which):
+        import os
+
+        def asked(*arguments):
+            for what in which(*arguments):
+                number = self._kernel.error(name, what)
+                if number:
+                    os.errno(number)
+                    return -1
+            return function(*arguments)
+
+        return asked
+
+
+def control_messages(header):
+    """Return level and type of the control messages that a struct msghdr has."""
+    from struct import calcsize, unpack_from
+
+    import uctypes
+
+    word = calcsize("P")
+    pointer, length = unpack_from("PL", header, 4 * word)
+    if not length:
+        return []
+    data, at, found = uctypes.bytearray_at(pointer, length), 0, []
+    while at < length:
+        size, level, kind = unpack_from("Lii", data, at)
+        found.append((level, kind))
+        at += (size + word - 1) // word * word
+    return found
+
+
+def main(log, things, *command):
+    kernel = Kernel(log, things.split(","))
+    if sys.implementation.name == "micropython":
+        import ffi
+
+        sys.modules["ffi"] = FakeFfi(ffi, kernel)
+        sys.path[0] = ""
+        from wgembed.__main__ import main
+
+        return main(list(command))
+    import os
+
+    if "WGEMBED_PATH" not in os.environ:
+        from wgembed.runtime.cpython import start
+
+        argv, environment = start.command_for("route", command[-1])
+        argv[-3:-2] = [__file__, log, things]
+        os.execve(argv[0], argv, environment)
+    change_cpython(kernel)
+    sys.path[:1] = os.environ["WGEMBED_PATH"].split(":")
+    from wgembed import lean
+
+    sys.argv = ["lean"] + list(command)
+    return lean.main()
+
+
+if __name__ == "__main__":
+    assert errno.EADDRINUSE == 98, "the numbers above are not those of MIPS"
+    sys.exit(main(*sys.argv[1:]))

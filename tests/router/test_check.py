@@ -1,0 +1,468 @@
+"""`wgembed check`: every finding made for real, in a sentence; a sane machine; and that nothing is changed or given away."""
+
+import os
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lab import debian, micropython, net
+from lab.need import Missing, need
+from lab.router import Keys, interface, peer
+from wgembed.control import stamps
+
+SANE = "nothing is wrong"
+SECRET = Keys()
+
+
+class Checked:
+    """A router that is not running, its configuration, and what `wgembed check` says of both."""
+
+    def __init__(self, world):
+        self.world = world
+        self.pair = world.pair()
+        self.router = self.pair.router
+        self.place = world.near.place
+        self.name = self.pair.name
+        self.where = f"interface '{self.name}'"
+        self.peer_where = f"wireguard_{self.name}[0]"
+        self.begin()
+
+    def begin(self):
+        """All as it should be: what a router has set."""
+        self.sysctl("net/ipv4/ip_forward", 1)
+        self.sysctl("net/ipv6/conf/all/forwarding", 1)
+        self.place.ip("route", "replace", "default", "via", "192.0.2.2")
+
+    def sysctl(self, name, value):
+        self.place.run("sh", "-c", f"echo {value} > /proc/sys/{name}")
+
+    def write(self, *sections):
+        self.router.write(*sections)
+
+    def run(self, prefix=(), **environment):
+        argv = [*prefix, *self.world.command, "check", "--config-dir", str(self.router.config.parent)]
+        return self.place.run(
+            "env",
+            *[f"{k}={v}" for k, v in {"WGEMBED_STATE_DIR": self.router.state, **environment}.items()],
+            *argv,
+            check=False,
+        )
+
+    def says(self, *lines, prefix=(), **environment):
+        """The lines, in order, and the exit status that belongs to them; no key in them, and nothing changed."""
+        before = self.machine()
+        code, told = self.run(prefix, **environment)
+        assert told.splitlines() == list(lines)
+        assert code == (1 if any(line.startswith("error: ") for line in lines) else 0)
+        assert SECRET.private not in told and self.pair.keys.private not in told
+        assert self.machine() == before
+
+    def machine(self):
+        """What a check might change."""
+        asked = (
+            "link show",
+            "addr show scope global",
+            "rule show",
+            "-6 rule show",
+            "route show table all",
+            "-6 route show table all",
+        )
+        # What the kernel does of its own accord comes when it likes.
+        told = [line for words in asked for line in self.place.ip("-o", *words.split()).splitlines() if "fe80" not in line]
+        files = [(str(p), p.lstat().st_mode, p.lstat().st_mtime_ns) for p in sorted(self.world.folder.rglob("*"))]
+        return (
+            [line for line in told if "multicast" not in line],
+            files,
+            os.path.exists(f"/var/run/wireguard/{self.name}.sock"),
+        )
+
+
+@pytest.fixture
+def checked(world):
+    return Checked(world)
+
+
+@pytest.fixture
+def usual(checked):
+    """With the configuration written that most tests start from."""
+    checked.write(checked.pair.interface(), checked.pair.peer())
+    return checked
+
+
+def link(usual, name):
+    """A link of another program's."""
+    usual.place.ip("link", "add", name, "type", "veth", "peer", "name", "end")
+    for end in (name, "end"):
+        usual.place.ip("link", "set", end, "up")
+
+
+def in_mounts(*commands):
+    """A prefix: the rest of the command has these mounts for itself."""
+    return ["unshare", "-m", "sh", "-c", " && ".join([*commands, 'exec "$@"']), "sh"]
+
+
+def test_a_sane_machine(usual):
+    usual.says(SANE)
+
+
+def test_notes_alone_are_no_error(usual):
+    for name in ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"):
+        usual.sysctl(name, 0)
+    usual.write(usual.pair.interface(colour="red"), usual.pair.peer())
+    usual.says(
+        "note: IPv4 is not forwarded here: only this machine itself can use the tunnels",
+        "note: IPv6 is not forwarded here: only this machine itself can use the tunnels",
+        f"note: {usual.router.config}:6: {usual.where}, option colour: is unknown and ignored",
+    )
+
+
+def test_no_interface(checked):
+    checked.write(interface("x", disabled=1))
+    checked.says(f"note: no interface is enabled in {checked.router.config}")
+
+
+def test_no_tun_device(usual):
+    usual.says(
+        "error: /dev/net/tun is not there: the kernel needs its tun module (on OpenWrt: kmod-tun)",
+        prefix=in_mounts("mount -t tmpfs none /dev/net"),
+    )
+
+
+def test_a_tun_device_that_cannot_be_opened(usual):
+    prefix = in_mounts("mount -t tmpfs none /dev/net", "mkdir /dev/net/tun")
+    code, told = usual.run(prefix)
+    assert (
+        code == 1
+        and told.startswith("error: /dev/net/tun cannot be opened ([Errno 21] ")
+        and told.endswith(": are you root?\n")
+    )
+
+
+def test_a_wrong_configuration(usual):
+    usual.write(usual.pair.interface(mtu=100, listen_port="x"))
+    file = usual.router.config
+    usual.says(
+        f"error: {file}:3: {usual.where}, option listen_port: a number from 0 to 65535 is wanted, not 'x'",
+        f"error: {file}:6: {usual.where}, option mtu: a number from 576 to 65455 is wanted, not '100'",
+    )
+    file.write_text("nonsense\n")
+    usual.says(f"error: {file}:1: Parse error (invalid command) at line 1, byte 0")
+    file.unlink()
+    code, told = usual.run()
+    assert code == 1 and told.startswith(f"error: {file}: cannot be read: [Errno 2]")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_port_that_is_taken(usual, family):
+    with usual.place.socket(family, socket.SOCK_DGRAM) as other:
+        if family == socket.AF_INET6:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        other.bind(("", 51820))
+        code, told = usual.run()
+    start = f"error: {usual.where}, option listen_port: 51820 cannot be had: [Errno 98] "
+    assert code == 1 and told.startswith(start) and told.count("\n") == 1
+    usual.says(SANE)
+
+
+def test_a_name_that_is_taken(usual):
+    link(usual, usual.name)
+    usual.says(f"error: {usual.where}: there is a network interface of that name already")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_configuration_that_others_can_read(usual, mode):
+    file = usual.router.config
+    file.chmod(mode)
+    usual.says(f"error: {file} holds keys and others can read it: chmod 600 {file}")
+    usual.write(interface(usual.name, private_key="generate"), usual.pair.peer(preshared_key=SECRET.private))
+    file.chmod(mode)
+    usual.says(f"error: {file} holds keys and others can read it: chmod 600 {file}")
+    # Without keys it may be read by all.
+    usual.write(interface(usual.name, private_key="generate"), usual.pair.peer())
+    file.chmod(mode)
+    usual.says(SANE)
+
+
+def test_files_with_keys(usual):
+    file = usual.world.folder / "wg.key"
+    usual.write(interface(usual.name, private_key_file=file), usual.pair.peer())
+    usual.router.config.chmod(0o644)
+    here = f"{usual.where}, option private_key_file: "
+    usual.says(f"note: {here}{file} is not there and will be made")
+    file.write_text(SECRET.private + "\n")
+    file.chmod(0o600)
+    usual.says(SANE)
+    file.chmod(0o644)
+    usual.says(f"error: {here}others can read {file}: chmod 600 {file}")
+    file.write_text("nonsense")
+    usual.says(f"error: {usual.router.config}:2: {here}{file}: a key is 44 characters of base64, the last one '='")
+
+
+def test_a_mtu_too_large_for_the_way(usual):
+    usual.write(usual.pair.interface(mtu=1440), usual.pair.peer())
+    usual.says(SANE)
+    usual.write(usual.pair.interface(mtu=1441), usual.pair.peer())
+    usual.says(f"error: {usual.where}, option mtu: 1441 is too much for the way to 192.0.2.2, which takes 1440")
+    usual.write(usual.pair.interface(mtu=1440), usual.pair.peer(family=6))
+    usual.says(f"error: {usual.where}, option mtu: 1440 is too much for the way to 2001:db8::2, which takes 1420")
+    usual.place.ip("link", "set", "outer", "mtu", "1492")
+    usual.write(usual.pair.interface(mtu=1420), usual.pair.peer(family=6))
+    usual.says(f"error: {usual.where}, option mtu: 1420 is too much for the way to 2001:db8::2, which takes 1412")
+
+
+def test_an_endpoint_inside_its_own_tunnel(usual):
+    inside = {"allowed_ips": ["192.0.2.0/24"], "route_allowed_ips": 1}
+    usual.write(usual.pair.interface(nohostroute=1), usual.pair.peer(**inside))
+    why = "192.0.2.2 lies in what is routed into a tunnel, and nohostroute leaves it there"
+    usual.says(f"error: {usual.peer_where}, option endpoint_host: {why}")
+    for good in ({}, {"nohostroute": 1, "ip4table": 77}, {"nohostroute": 1, "tunlink": "outer"}):
+        usual.write(usual.pair.interface(**good), usual.pair.peer(**inside))
+        usual.says(SANE)
+    # A default route with nohostroute has a table of its own.
+    usual.write(usual.pair.interface(nohostroute=1), usual.pair.peer(allowed_ips=["0.0.0.0/0"], route_allowed_ips=1))
+    usual.says(SANE)
+
+
+def test_names(usual):
+    names = usual.world.names()
+    names.set("far.test 192.0.2.2\n")
+    hosts = ["far.test", *[f"dead{n}.test" for n in range(8)]]
+    usual.write(usual.pair.interface(), *[usual.pair.other_peer(n, endpoint_host=host) for n, host in enumerate(hosts)])
+    usual.says(*[f"error: endpoint_host 'dead{n}.test' cannot be resolved now" for n in range(8)], prefix=names.prefix)
+    usual.write(usual.pair.interface(mtu=1441), usual.pair.peer(endpoint_host="far.test"))
+    usual.says(
+        f"error: {usual.where}, option mtu: 1441 is too much for the way to 192.0.2.2, which takes 1440", prefix=names.prefix
+    )
+
+
+def test_a_name_server_that_is_silent(usual):
+    """It takes 10 s, however many names there are, and no more than six processes at once."""
+    names = usual.world.names()
+    (usual.world.folder / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:5 attempts:3\n")
+    usual.write(usual.pair.interface(), *[usual.pair.other_peer(n, endpoint_host=f"dead{n}.test") for n in range(20)])
+    begin = time.monotonic()
+    child = usual.place.spawn(
+        *names.prefix,
+        *usual.world.command,
+        "check",
+        "--config-dir",
+        str(usual.router.config.parent),
+        env=usual.router.environment,
+    )
+    most = 0
+    while child.running():
+        most = max(most, len(usual.place.run("ps", "-o", "pid=", "--ppid", str(child.pid), check=False)[1].split()))
+        time.sleep(0.2)
+    assert 9 < time.monotonic() - begin < 15 and 1 < most <= 6
+    assert child.text().splitlines() == [
+        *[f"error: endpoint_host 'dead{n}.test' cannot be resolved now" for n in range(6)],
+        "note: 14 more names were not looked up: it takes too long",
+    ]
+
+
+def test_no_way_to_the_endpoint(usual):
+    usual.write(usual.pair.interface(), usual.pair.peer(endpoint_host="198.51.100.7"))
+    usual.says(SANE)
+    usual.place.ip("route", "del", "default")
+    usual.says(f"error: {usual.peer_where}, option endpoint_host: no route leads to 198.51.100.7")
+    # Nor by the link that tunlink names.
+    usual.begin()
+    link(usual, "wan2")
+    usual.write(usual.pair.interface(tunlink="wan2"), usual.pair.peer(endpoint_host="198.51.100.7"))
+    usual.says(f"error: {usual.peer_where}, option endpoint_host: no route leads to 198.51.100.7")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"])
+def test_an_endpoint_on_the_machine_itself(usual, host):
+    """What hides the tunnel in something else, wstunnel or udp2raw, listens there."""
+    usual.place.ip("route", "del", "default")
+    usual.write(usual.pair.interface(), usual.pair.peer(endpoint_host=host))
+    usual.says(SANE)
+
+
+def test_a_tunlink_that_is_not_there(usual):
+    usual.write(usual.pair.interface(tunlink="wan"), usual.pair.peer())
+    usual.says(f"error: {usual.where}, option tunlink: there is no link wan")
+
+
+NETWORKS = """
+config interface 'wan'
+	option device 'outer'
+config interface 'dsl'
+	option proto 'pppoe'
+config interface 'lan'
+	option type 'bridge'
+config interface 'space'
+	option device ' '
+config interface 'list'
+	list device 'outer'
+config interface 'latin'
+	option ifname 'b\xfcro'
+"""
+
+
+@pytest.mark.parametrize(
+    "name,device",
+    [
+        ("wan", None),
+        ("dsl", "pppoe-dsl"),
+        ("lan", "br-lan"),
+        ("space", "space"),
+        ("list", "list"),
+        ("latin", "latin"),
+        ("other", "other"),
+    ],
+)
+def test_networks_of_openwrt(usual, name, device):
+    config = usual.world.folder / "etc-config"
+    config.mkdir()
+    (config / "network").write_bytes(NETWORKS.encode("latin-1"))
+    prefix = in_mounts(
+        "mount -t tmpfs none /etc/config" if os.path.isdir("/etc/config") else "mount -t tmpfs none /mnt", "true"
+    )
+    if not os.path.isdir("/etc/config"):
+        # There is no such directory here: /etc as it is, with one more.
+        over, work = usual.world.folder / "over", usual.world.folder / "work"
+        over.mkdir()
+        work.mkdir()
+        prefix = in_mounts(
+            f"mount -t tmpfs none {over}",
+            f"mkdir {over}/up {over}/work {over}/etc {over}/up/config",
+            f"cp {config}/network {over}/up/config",
+            f"mount -t overlay none -o lowerdir=/etc,upperdir={over}/up,workdir={over}/work {over}/etc",
+            f"mount --rbind {over}/etc /etc",
+        )
+    usual.write(usual.pair.interface(tunlink=name), usual.pair.peer())
+    usual.says(f"error: {usual.where}, option tunlink: there is no link {device}" if device else SANE, prefix=prefix)
+
+
+@pytest.mark.parametrize("how", ["disabled", "absent"])
+def test_no_ipv6(usual, how):
+    prefix = []
+    if how == "disabled":
+        usual.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
+    else:
+        prefix = in_mounts("mount -t tmpfs none /proc/sys/net/ipv6")
+    usual.says(f"error: {usual.where}, option addresses: IPv6 is switched off on this machine", prefix=prefix)
+    usual.write(usual.pair.interface(addresses="10.77.0.1/24"), usual.pair.peer())
+    usual.says(SANE, prefix=prefix)
+
+
+def test_peers_that_take_from_each_other(usual):
+    second = Keys().public
+    usual.write(
+        usual.pair.interface(),
+        usual.pair.peer(allowed_ips=["10.1.2.3/8", "10.9.0.0/16"]),
+        peer(usual.name, public_key=second, allowed_ips=["10.0.0.0/8", "10.9.1.0/24"]),
+        peer(usual.name, public_key=Keys().public),
+    )
+    usual.says(
+        f"error: wireguard_{usual.name}[2]: without allowed_ips nothing goes to this peer, nor comes from it",
+        f"error: {usual.peer_where}, option allowed_ips: 10.1.2.3/8 belongs to wireguard_{usual.name}[1] as well, "
+        "which gets it",
+    )
+
+
+def test_one_route_into_two_tunnels(usual):
+    second = net.unique("r")
+    routed = {"allowed_ips": ["10.3.0.0/16"], "route_allowed_ips": 1}
+
+    def write(**options):
+        usual.write(
+            usual.pair.interface(),
+            usual.pair.peer(**routed),
+            interface(second, private_key=SECRET.private, **options),
+            peer(second, public_key=Keys().public, allowed_ips=["10.3.9.9/16"], route_allowed_ips=1),
+        )
+
+    write()
+    usual.says(f"error: interface '{second}': 10.3.9.9/16 is routed into {usual.where} as well, with the same metric")
+    for options in ({"metric": 5}, {"ip4table": 77}):
+        write(**options)
+        usual.says(SANE)
+
+
+# The clock
+
+
+def _library():
+    for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
+        return str(path)
+    raise Missing("not installed: faketime")
+
+
+def at(when):
+    return {"LD_PRELOAD": need(_library), "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+
+
+def mark(usual, seconds):
+    """As the daemon writes it."""
+    stamp = bytearray((seconds + stamps.TAI64_EPOCH).to_bytes(8, "big") + bytes(4))
+    (usual.router.state / "clock").write_bytes(stamps._encode(stamp))
+
+
+def test_a_clock_that_was_never_set(usual):
+    usual.says(
+        "note: the clock was never set: handshakes work all the same, certificates may not", **at("@2000-01-01 00:00:00")
+    )
+    usual.says(SANE, **at("@2026-01-01 00:00:00"))
+
+
+def test_a_clock_that_was_set_back(usual):
+    now = int(time.time())
+    sentence = f"note: the clock was set back: timestamps go on from the mark in {usual.router.state}/clock"
+    mark(usual, now + stamps.AHEAD)
+    usual.says(SANE)
+    usual.says(SANE, **at("-300"))
+    usual.says(sentence, **at("-1000"))
+    mark(usual, now + 86400)
+    usual.says(sentence)
+    (usual.router.state / "clock").write_text("torn")
+    usual.says(SANE, **at("-1000"))
+
+
+# Beside the daemon
+
+
+def test_a_running_daemon_is_not_complained_about(usual):
+    routed = {"allowed_ips": ["10.77.0.2", "0.0.0.0/0", "::/0"], "route_allowed_ips": 1}
+    usual.router.start(usual.pair.interface(), usual.pair.peer(**routed))
+    usual.says(SANE)
+    # Of another program's link it is.
+    link(usual, "other0")
+    usual.write(usual.pair.interface(), usual.pair.peer(**routed), interface("other0", private_key=SECRET.private))
+    usual.says("error: interface 'other0': there is a network interface of that name already")
+    assert usual.router.running()
+
+
+# What is missing
+
+
+def without_libsodium(world, folder):
+    """The command with a Python that has everything but libsodium, and what it says of it."""
+    if world.command[0] == sys.executable:
+        (folder / "nacl").mkdir()
+        (folder / "nacl/__init__.py").write_text("raise ImportError(\"No module named 'nacl'\")\n")
+        paths = f"{folder}:{os.environ.get('PYTHONPATH', '')}"
+        return ["env", f"PYTHONPATH={paths}"], "No module named 'nacl'"
+    kept = folder / "libraries"
+    loader = need(debian.micropython)[0]
+    shutil.copytree(Path(loader).parent, kept, ignore=shutil.ignore_patterns("libsodium*"))
+    hidden = [f"mount --bind /dev/null {path}" for path in Path("/usr/lib").glob("*/libsodium.so*")]
+    return in_mounts(f"mount --bind {kept} {Path(loader).parent}", *hidden), "none of libsodium.so.23, libsodium.so.26"
+
+
+@pytest.mark.parametrize("verb", ["check", "run", "genkey", "pubkey"])
+def test_without_libsodium(usual, tmp_path, verb):
+    prefix, sentence = without_libsodium(usual.world, tmp_path)
+    options = ["--config-dir", str(usual.router.config.parent)] if verb in ("check", "run") else []
+    code, told = usual.place.run(*prefix, *usual.world.command, verb, *options, check=False)
+    assert code == 1 and told.startswith(f"wgembed: this Python lacks what it needs: {sentence}") and told.count("\n") == 1
+
+
+def test_the_module_is_compiled_and_not_the_source(command):
+    assert command[0] == sys.executable or str(micropython.compiled()) in command
