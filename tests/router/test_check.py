@@ -74,6 +74,8 @@ class Checked:
         # What the kernel does of its own accord comes when it likes.
         told = [line for words in asked for line in self.place.ip("-o", *words.split()).splitlines() if "fe80" not in line]
         files = [(str(p), p.lstat().st_mode, p.lstat().st_mtime_ns) for p in sorted(self.world.folder.rglob("*"))]
+        if self.router.log():  # the daemon writes its own
+            files = [file for file in files if "/run" not in file[0] and "/state" not in file[0]]
         return (
             [line for line in told if "multicast" not in line],
             files,
