@@ -82,6 +82,12 @@ class Checked:
             os.path.exists(f"/var/run/wireguard/{self.name}.sock"),
         )
 
+    def at_rest(self):
+        """Whether nothing changes for a while without us."""
+        before = self.machine()
+        time.sleep(0.5)
+        return self.machine() == before
+
 
 @pytest.fixture
 def checked(world):
@@ -433,6 +439,7 @@ def test_a_clock_that_was_set_back(usual):
 def test_a_running_daemon_is_not_complained_about(usual):
     routed = {"allowed_ips": ["10.77.0.2", "0.0.0.0/0", "::/0"], "route_allowed_ips": 1}
     usual.router.start(usual.pair.interface(), usual.pair.peer(**routed))
+    net.poll(usual.at_rest, 10)
     usual.says(SANE)
     # Of another program's link it is.
     link(usual, "other0")
