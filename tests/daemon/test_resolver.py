@@ -1,6 +1,7 @@
 """Host names, looked up aside; on CPython and on MicroPython."""
 
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -69,3 +70,13 @@ def test_a_silent_name_server_holds_up_nobody(look_up, namespace):
             "eight.test over at once 192.0.2.8",
         ]
         assert silent.recv(512), "it was asked"
+
+
+def test_a_look_up_loads_no_codecs():
+    """An installation of Python for a router may have no module for international names."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['encodings.idna'] = None\n"
+        "from wgembed.runtime.cpython import udp; print(udp.look_up('127.0.0.1'))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30)
+    assert done.stdout == f"{[bytes((127, 0, 0, 1))]}\n", done.stderr

@@ -122,3 +122,26 @@ def test_rules(script, namespace):
     )
     for family in ("-4", "-6"):
         assert "51820" not in namespace.ip(family, "rule", "show") and "suppress" not in namespace.ip(family, "rule", "show")
+
+
+def test_several_ways(script, namespace):
+    """Of a route with several ways each is told, but those that are dead."""
+    namespace.ip("link", "add", "eth2", "type", "veth", "peer", "name", "far2")
+    for n, name in enumerate(("eth", "eth2")):
+        namespace.ip("addr", "add", f"10.{n}.0.1/24", "dev", name)
+        namespace.ip("-6", "addr", "add", f"fd0{n}::1/64", "dev", name, "nodad")
+        namespace.ip("link", "set", name, "up")
+    namespace.ip("link", "set", "far2", "up")
+    for where, ways in (("10.9.0.0/16", ("10.0.0.2", "10.1.0.2")), ("fd99::/16", ("fd00::2", "fd01::2"))):
+        hops = [word for n, way in enumerate(ways) for word in ("nexthop", "via", way, "dev", ("eth", "eth2")[n])]
+        namespace.ip("route", "add", where, "mtu", "1300", *hops)
+    body = (
+        "for family, where in ((abi.AF_INET, '10.9.0.0'), (abi.AF_INET6, 'fd99::')):\n"
+        "    for route in ip.routes(family):\n"
+        "        if route.destination == parse_ip(where):\n"
+        "            print(where, ip.link(route.index)[0], route.length, route.mtu, route.gateway[-1])\n"
+    )
+    assert script(body).splitlines() == [
+        "10.9.0.0 eth 16 1300 2", "10.9.0.0 eth2 16 1300 2", "fd99:: eth 16 1300 2", "fd99:: eth2 16 1300 2"]  # fmt: skip
+    namespace.ip("link", "set", "far", "down")
+    assert script(body).splitlines() == ["10.9.0.0 eth2 16 1300 2", "fd99:: eth2 16 1300 2"]

@@ -211,7 +211,7 @@ class RtNetlink:
         found = []
         for body in self._request(_RTM_GETROUTE, _NLM_F_DUMP, pack("B", family) + bytes(11)):
             if body[7] == _RTN_UNICAST and not unpack_from("I", body, 8)[0] & (_RTNH_F_DEAD | _RTNH_F_LINKDOWN):
-                found.append(_parse_route(body))
+                found += parse_routes(body)
         return found
 
     def route_to(self, packed, mark=0):
@@ -219,7 +219,7 @@ class RtNetlink:
         body = pack("BB", _family(packed), len(packed) * 8) + bytes(10) + _attribute(_RTA_DST, packed)
         if mark:
             body += _number(16, mark)  # RTA_MARK
-        return _parse_route(self._request(_RTM_GETROUTE, _NLM_F_ACK, body)[0])
+        return parse_routes(self._request(_RTM_GETROUTE, _NLM_F_ACK, body)[0])[0]
 
     # rules
 
@@ -254,24 +254,38 @@ def _attributes(body, at):
     return found
 
 
-def _parse_route(body):
+def parse_routes(body):
+    """Return the routes that a message tells of: where it has several ways, one for each that works."""
     family, length, _, _, table = unpack_from("BBBBB", body)
     attributes = _attributes(body, 12)
 
     def number(kind, otherwise):
         return unpack_from("I", attributes[kind])[0] if kind in attributes else otherwise
 
+    ways = [(number(_RTA_OIF, 0), attributes.get(_RTA_GATEWAY))]
     if _RTA_MULTIPATH in attributes:
-        # The first way of several stands for all.
-        hop = attributes[_RTA_MULTIPATH]
-        size, _, _, index = unpack_from("HBBi", hop)
-        attributes[_RTA_OIF] = pack("I", index)
-        attributes[_RTA_GATEWAY] = _attributes(hop[:size], 8).get(_RTA_GATEWAY)
-    route = Route(
-        attributes.get(_RTA_DST, bytes(4 if family == abi.AF_INET else 16)), length, number(_RTA_OIF, 0),
-        attributes.get(_RTA_GATEWAY), attributes.get(_RTA_PREFSRC), number(_RTA_PRIORITY, 0), number(_RTA_TABLE, table),
-    )  # fmt: skip
-    if _RTA_METRICS in attributes:
-        own = _attributes(attributes[_RTA_METRICS], 0).get(_RTAX_MTU)
+        ways = _ways(attributes[_RTA_MULTIPATH])
+    own = _attributes(attributes.get(_RTA_METRICS, b""), 0).get(_RTAX_MTU)
+    found = []
+    for index, gateway in ways:
+        route = Route(
+            attributes.get(_RTA_DST, bytes(4 if family == abi.AF_INET else 16)), length, index, gateway,
+            attributes.get(_RTA_PREFSRC), number(_RTA_PRIORITY, 0), number(_RTA_TABLE, table),
+        )  # fmt: skip
         route.mtu = unpack_from("I", own)[0] if own else 0
-    return route
+        found.append(route)
+    return found
+
+
+def _ways(hops):
+    """Return link and gateway of each of several ways that is not dead."""
+    found = []
+    at = 0
+    while at + 8 <= len(hops):
+        size, flags, _, index = unpack_from("HBBi", hops, at)
+        if size < 8:
+            break
+        if not flags & (_RTNH_F_DEAD | _RTNH_F_LINKDOWN):
+            found.append((index, _attributes(hops[at : at + size], 8).get(_RTA_GATEWAY)))
+        at += size + 3 & ~3
+    return found

@@ -218,7 +218,8 @@ def link_index(name):
 def look_up(name):
     """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
     try:
-        found = socket.getaddrinfo(name, None, 0, socket.SOCK_DGRAM)
+        # As text it would load the codec for international names, which small installations of Python lack.
+        found = socket.getaddrinfo(name.encode(), None, 0, socket.SOCK_DGRAM)
     except OSError:
         return []
     return [parse_ip(addr[0].partition("%")[0]) for _, _, _, _, addr in found]
