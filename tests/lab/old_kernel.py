@@ -10,7 +10,6 @@ import sys
 _EIO, _EINVAL, _ENOSYS, _ENOPROTOOPT, _EAFNOSUPPORT = 5, 22, 38, 92, 97
 _AF_INET6 = 10
 _CLOCK_BOOTTIME = 7
-_F_NOTIFY = 1026
 
 # Of each thing: the call, what it is asked for, and the error.
 THINGS = {
@@ -32,7 +31,7 @@ THINGS = {
     "mark": [("setsockopt", (1, 36), _ENOPROTOOPT)],
     "ipv6": [("socket", _AF_INET6, _EAFNOSUPPORT)],
     "boottime": [("clock_gettime", _CLOCK_BOOTTIME, _EINVAL)],
-    "dnotify": [("fcntl", _F_NOTIFY, _EINVAL)],
+    "inotify": [("inotify_init1", None, _ENOSYS)],
     "memfd": [("memfd_create", None, _ENOSYS)],
 }
 
@@ -62,8 +61,8 @@ class Kernel:
 
 
 def change_cpython(kernel):
+    """Ask before each call of the interpreter's own modules."""
     import _socket
-    import fcntl
     import posix
     import time
 
@@ -91,9 +90,22 @@ def change_cpython(kernel):
         setattr(module, name, asked)
 
     _socket.socket = Socket
-    asking(fcntl, "fcntl", "fcntl", 1)
     asking(posix, "memfd_create", "memfd_create", None)
     asking(time, "clock_gettime_ns", "clock_gettime", 0)
+
+
+def change_library(kernel):
+    """Ask before the one call of the C library that the package makes itself."""
+    from wgembed.runtime.cpython import notify
+
+    init, error = notify._init, notify._errno
+
+    def asked(flags):
+        number = kernel.error("inotify_init1")
+        notify._errno = (lambda: number) if number else error
+        return -1 if number else init(flags)
+
+    notify._init = asked
 
 
 class FakeFfi:
@@ -112,7 +124,7 @@ class FakeLibrary:
         "socket": lambda family, *_: [family],
         "setsockopt": lambda _, level, name, *more: [(level, name)],
         "sendmsg": lambda _, header, *more: control_messages(header),
-        "fcntl": lambda _, command, *more: [command],
+        "inotify_init1": lambda *_: [None],
         "clock_gettime": lambda clock, *_: [clock],
     }
 
@@ -177,6 +189,7 @@ def main(log, things, *command):
         os.execve(argv[0], argv, environment)
     change_cpython(kernel)
     sys.path[:1] = os.environ["WGEMBED_PATH"].split(":")
+    change_library(kernel)
     from wgembed import lean
 
     sys.argv = ["lean"] + list(command)

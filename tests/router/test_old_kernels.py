@@ -69,7 +69,7 @@ def prove(world, family, refused, things):
     return pair, counts
 
 
-USUAL = ["gso", "gro", "pktinfo", "recvtos", "mtu-discover", "buffers", "boottime", "dnotify", "tos"]
+USUAL = ["gso", "gro", "pktinfo", "recvtos", "mtu-discover", "buffers", "boottime", "inotify", "tos"]
 AT_WORK = ["gso-driver", "gso-size", "pktinfo-send"]
 OF_IPV6 = ["pktinfo6", "recvtclass"]
 
@@ -80,7 +80,7 @@ def test_without(world, runtime, things, refused):
     pair, counts = prove(world, 4, refused, things)
     if things[0] in ("tos", "gso-driver"):
         assert counts[things[0]] <= 2, "once a socket"
-    if things == ["dnotify"]:
+    if things == ["inotify"]:
         assert "the kernel cannot tell when the configuration changes: send SIGHUP" in pair.router.log()
 
 
