@@ -7,7 +7,7 @@ knows are left alone.
 """
 
 from .. import crypto
-from ..protocol import noise
+from ..protocol import events, noise
 from .network import masked
 
 
@@ -44,8 +44,10 @@ def apply(device, old, new, now):
             device.set_preshared_key(peer, wanted)
         for packed, length in config.allowed_ips:
             prefix = masked(packed, length), length
-            if has[prefix] == config.public_key and (had.get(prefix) != config.public_key or config.public_key in fresh):
-                device.allowed.insert(packed, length, peer.number)
+            if has[prefix] != config.public_key:
+                device.tables.events.note(peer.number, events.ALLOWED_IP_LOST, now)
+            elif had.get(prefix) != config.public_key or config.public_key in fresh:
+                device.allow(peer, packed, length, now)
         was = before.get(config.public_key)
         if was is None or was.keepalive != config.keepalive or config.public_key in fresh:
             device.set_persistent_keepalive(peer, config.keepalive, now)

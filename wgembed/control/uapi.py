@@ -298,7 +298,7 @@ class Session:
         if removing:
             self._device.allowed.remove(packed, bits, peer.number)
         else:
-            self._device.allowed.insert(packed, bits, peer.number)
+            self._device.allow(peer, packed, bits, now)
 
     def _set_protocol_version(self, value, now):
         if value != b"1":

@@ -48,7 +48,7 @@ class AllowedIPs:
 
     def insert(self, key, cidr, peer):
         """Give the prefix to `peer`, taking it from whoever had it; see Trie.insert."""
-        self._trie(key).insert(key, cidr, peer)
+        return self._trie(key).insert(key, cidr, peer)
 
     def remove(self, key, cidr, peer):
         """Remove the prefix if it is exactly one of `peer`; return whether it was."""
@@ -86,8 +86,8 @@ class Trie:
     def insert(self, key, cidr, peer):
         """Give the prefix `key`/`cidr` to `peer`; bits of `key` (network order) past `cidr` are ignored.
 
-        A prefix of another peer moves; one that `peer` has already stays where it is in the order.
-        Raises TableFull for a new prefix too many.
+        A prefix of another peer moves; one that `peer` has already stays where it is in the order. Returns the peer
+        that had the prefix, or -1. Raises TableFull for a new prefix too many.
         """
         want = self._masked(key, cidr)
         if not 0 <= peer < len(self._first):
@@ -104,7 +104,9 @@ class Trie:
         exact = node and common == cidr == self._cidr[node]
         if self.used == self.capacity and not (exact and self._owner[node]):
             raise TableFull(f"all {self.capacity} prefixes of IPv{4 if self.HALVES == 2 else 6} are in use")
+        had = self._owner[node] - 1 if exact else -1
         self._give(node if exact else self._place(link, want, cidr, common), peer)
+        return had
 
     def _place(self, link, want, cidr, common):
         """Hang a new node at `link`, where another may be that shares `common` bits with it; return it."""

@@ -19,7 +19,7 @@ Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner 
 """
 
 from .. import crypto
-from . import cookie, drops, ecn, icmp, messages, noise, replay
+from . import cookie, drops, ecn, events, icmp, messages, noise, replay
 from .allowedips import AllowedIPs
 from .backlog import Backlog
 from .constants import (
@@ -59,6 +59,9 @@ class Device:
         self.allowed = AllowedIPs(prefixes4, prefixes6, tables.capacity, tables.alloc)
         self.backlog = Backlog()
         self.drops = [0] * len(drops.NAMES)
+        self.strangers = events.Strangers()
+        self.nobodys = events.Address()  # where a packet was to go that is in no peer's allowed IPs
+        self.refused_source = events.Address()
         self.stamps = stamps or Tai64n()
         self.is_up = False
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
@@ -141,6 +144,12 @@ class Device:
         while self.first is not None:
             self.remove_peer(self.first)
 
+    def allow(self, peer, packed, cidr, now):
+        """Give the prefix to the peer, taking it from whoever had it; TableFull if there is no room."""
+        had = self.allowed.insert(packed, cidr, peer.number)
+        if had >= 0 and had != peer.number:
+            self.tables.events.note(had, events.ALLOWED_IP_LOST, now)
+
     def set_preshared_key(self, peer, psk):
         """Use this preshared key from the next handshake on; all zero is none."""
         peer.secret(noise.PRESHARED, 32)[:] = psk
@@ -197,26 +206,29 @@ class Device:
         """Send the packets that stand in the arena's slots 0 to `count`, `arena.lengths` bytes each."""
         first = 0
         while first < count:
-            peer = self._route(first)
+            peer = self._route(now, first)
             end = first + 1
             if peer is not None:
                 end = self._end_of_run(first, count)
                 self._send_run(now, peer, first, end)
             first = end
 
-    def _route(self, slot):
+    def _route(self, now, slot):
         """Return the peer for the packet in the slot; None, and answered and counted, if it can go nowhere."""
         arena = self.arena
         buf, packet, size = arena.buffer, arena.packets[slot], arena.lengths[slot]
         version = buf[packet] >> 4
         if version == 4 and size >= 20:
-            number = self.allowed.lookup4(buf, packet + 16)
+            where, width = packet + 16, 4
+            number = self.allowed.lookup4(buf, where)
         elif version == 6 and size >= 40:
-            number = self.allowed.lookup6(buf, packet + 24)
+            where, width = packet + 24, 16
+            number = self.allowed.lookup6(buf, where)
         else:
             self.drops[drops.TX_NOT_IP] += 1
             return None
         if number < 0:
+            self.nobodys.note(buf, where, width, -1, now)
             self._unreachable(packet, size, drops.TX_NO_PEER)
             return None
         peer = self.tables.peer(number)
@@ -275,6 +287,7 @@ class Device:
             peer.tx_bytes += total
         else:
             self.drops[drops.TX_SEND] += end - first
+            self._note(peer, events.SEND_FAILED, now)
         timers = self.tables.timers
         timers.authenticated_sent(peer, now)
         if data:
@@ -341,6 +354,7 @@ class Device:
         stamp = self.stamps.make(*self.host.realtime())
         if not noise.create_initiation(self.identity, peer, self._initiation, stamp):
             return
+        self._note(peer, events.INITIATION_SENT, now)
         self._send_handshake(peer, self._initiation, now)
         self.tables.timers.handshake_initiated(peer, now)
 
@@ -357,6 +371,7 @@ class Device:
             peer.tx_bytes += size
         else:
             self.drops[drops.TX_SEND] += 1
+            self._note(peer, events.SEND_FAILED, now)
 
     # Arriving
 
@@ -402,10 +417,11 @@ class Device:
         if not fresh:
             return count
         if addr != peer.addr:
-            peer.addr = addr
+            self._move(peer, addr, now)
         if src != peer.src:
             peer.src = src
         if noise.received_on(peer, keypair):
+            self._note(peer, events.CONFIRMED, now)
             self._complete(peer)
             self.send_staged(peer, now)
         self._keep_fresh_receiving(peer, now)
@@ -467,7 +483,7 @@ class Device:
                 elif not (width == trusted_width and same(buf, trusted, where, width)) and not self._is_from(
                     peer, where, width
                 ):
-                    self.drops[drops.RX_INNER_SOURCE] += 1
+                    self._refuse_source(peer, where, width, now)
                 elif mark and not ecn.decapsulate(buf, packet, mark):
                     self.drops[drops.RX_ECN] += 1
                 else:
@@ -489,10 +505,24 @@ class Device:
         """Count a packet that is not IP, or that claims to be longer than what was received."""
         self.drops[drops.RX_INNER_SIZE if kind in (0x40, 0x60) else drops.RX_INNER_TYPE] += 1
 
+    def _refuse_source(self, peer, where, width, now):
+        self.drops[drops.RX_INNER_SOURCE] += 1
+        self.refused_source.note(self.inbox.buffer, where, width, peer.number, now)
+        self._note(peer, events.SOURCE_REFUSED, now)
+
     def _is_from(self, peer, where, width):
         """Whether the source address of `width` bytes is one of the peer's."""
         lookup = self.allowed.lookup4 if width == 4 else self.allowed.lookup6
         return lookup(self.inbox.buffer, where) == peer.number
+
+    def _move(self, peer, addr, now):
+        """The peer is somewhere else."""
+        if peer.addr is not None:
+            self._note(peer, events.ROAMED, now)
+        peer.addr = addr
+
+    def _note(self, peer, event, now):
+        self.tables.events.note(peer.number, event, now)
 
     # Handshakes that arrive
 
@@ -520,6 +550,7 @@ class Device:
         address = self.host.address_bytes(addr) if under_load else None
         state = self.checker.check(message, address, now)
         if state == cookie.INVALID_MAC:
+            self.strangers.note(events.WRONG_MAC1, b"", addr, now)
             return drops.HS_MAC1
         if under_load:
             if state == cookie.VALID_MAC:
@@ -536,6 +567,7 @@ class Device:
         peer, _ = self.tables.owner(message, messages.COOKIE_RECEIVER)
         if peer is None or peer.device is not self or not cookie.consume_reply(peer, message, now):
             return drops.HS_COOKIE
+        self._note(peer, events.COOKIE_TAKEN, now)
         return 0
 
     def _take_initiation(self, message, addr, src, now):
@@ -544,17 +576,20 @@ class Device:
             return drops.HS_INITIATION
         peer = self._by_key.get(public_key)
         if peer is None:
+            self.strangers.note(events.UNKNOWN_KEY, public_key, addr, now)
             return drops.HS_UNKNOWN_PEER
         stamp = noise.read_timestamp(peer, message)
         if stamp is None:
             return drops.HS_INITIATION
         if bytes(stamp) <= bytes(peer.secret(noise.TIMESTAMP, 12)):
+            self._note(peer, events.INITIATION_OLD, now)
             return drops.HS_REPLAY
         if now - peer.last_initiation < INITIATION_INTERVAL:
             return drops.HS_FLOOD
         peer.last_initiation = now
         noise.consume_initiation(peer, message)
-        peer.addr, peer.src = addr, src
+        self._note(peer, events.INITIATION_TAKEN, now)
+        self._hear_from(peer, addr, src, now)
         peer.rx_bytes += len(message)
         if not noise.create_response(peer, self._response):
             peer.drop_handshake()
@@ -570,8 +605,10 @@ class Device:
         if peer is None or keypair is not None or peer.device is not self:
             return drops.HS_RESPONSE
         if not noise.consume_response(self.identity, peer, message):
+            self._note(peer, events.RESPONSE_REFUSED, now)
             return drops.HS_RESPONSE
-        peer.addr, peer.src = addr, src
+        self._note(peer, events.RESPONSE_TAKEN, now)
+        self._hear_from(peer, addr, src, now)
         peer.rx_bytes += len(message)
         noise.begin_session(peer, now)
         timers = self.tables.timers
@@ -581,6 +618,12 @@ class Device:
         # The first packet under the new key is what lets the responder use it.
         self.send_keepalive(peer, now)
         return 0
+
+    def _hear_from(self, peer, addr, src, now):
+        """Answer to where the peer's handshake message came from."""
+        if addr != peer.addr:
+            self._move(peer, addr, now)
+        peer.src = src
 
     def _complete(self, peer):
         """Both ends have the key."""
@@ -615,6 +658,7 @@ def _expire(device, peer, now):
         peer.new_handshake_at = 0
         peer.src = None
         peer.attempts = 0
+        device._note(peer, events.SILENCE, now)
         device.host.unanswered(peer)
         device.initiate(peer, now)
     if peer.zero_at and peer.zero_at <= now:
@@ -630,6 +674,7 @@ def _retransmit(device, peer, now):
     timers = device.tables.timers
     if peer.attempts > MAX_TIMER_HANDSHAKES:
         device._purge(peer)
+        device._note(peer, events.GIVEN_UP, now)
         timers.given_up(peer, now)
         return
     peer.attempts += 1

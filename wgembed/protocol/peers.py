@@ -7,6 +7,7 @@ memory. The objects in this file are made when an entry of the table is first us
 from .. import crypto
 from . import noise
 from .constants import NEVER
+from .events import Rings
 from .indices import IndexTable
 from .memory import TableFull, alloc
 from .ratelimiter import RateLimiter
@@ -58,7 +59,7 @@ class Peer:
         "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "wake", "place",
         "attempts", "another_keepalive", "sent_lastminute", "persistent_keepalive",
         # what the owner is told
-        "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes",
+        "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "heard", "data_heard", "data_sent",
     )  # fmt: skip
 
     def __init__(self, tables, number):
@@ -86,6 +87,7 @@ class Peer:
         self.attempts = self.persistent_keepalive = 0
         self.another_keepalive = self.sent_lastminute = False
         self.handshake_sec = self.handshake_nsec = self.tx_bytes = self.rx_bytes = 0
+        self.heard = self.data_heard = self.data_sent = 0
 
     def secret(self, field, size):
         """Return the part of the peer's record that begins at `field`: a writable view of `size` bytes."""
@@ -159,6 +161,7 @@ class Tables:
         self.staged = StagedPool(staged // 512, 512, peers, alloc)
         self.limiter = RateLimiter(limiter, alloc)
         self.timers = Timers()
+        self.events = Rings(peers, alloc)
         self.alloc = alloc
         self.capacity = peers
         self.used = 0
@@ -184,6 +187,7 @@ class Tables:
         peer.drop_handshake()
         peer.drop_keypairs()
         peer.wipe(0, noise.RECORD_SIZE)
+        self.events.clear(peer.number)
         peer.reset()
         self._free.append(peer)
         self.used -= 1

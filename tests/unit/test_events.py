@@ -1,0 +1,248 @@
+"""What a device remembers of what went wrong: enough to say why, in memory of a fixed size."""
+
+from support import Storage
+from wgembed.protocol import events
+from wgembed.protocol.constants import REKEY_TIMEOUT
+from wgembed.protocol.events import (
+    ALLOWED_IP_LOST,
+    CONFIRMED,
+    COOKIE_TAKEN,
+    GIVEN_UP,
+    INITIATION_OLD,
+    INITIATION_SENT,
+    INITIATION_TAKEN,
+    RESPONSE_REFUSED,
+    RESPONSE_TAKEN,
+    ROAMED,
+    SILENCE,
+    SOURCE_REFUSED,
+    UNKNOWN_KEY,
+    WRONG_MAC1,
+    Rings,
+    Strangers,
+)
+from wgembed.protocol.messages import TYPE_INITIATION
+from wgembed.protocol.tai64n import Tai64n
+from world import A4, B4, BACK, PACKET, connected, ipv4, ipv6, key, pair
+
+
+def told(node, peer):
+    """The names of the peer's events, and how often."""
+    return [(event, count) for event, count, _ in node.tables.events.read(peer.number)]
+
+
+# The ring
+
+
+def test_a_ring_keeps_the_last():
+    rings = Rings(2)
+    for i in range(30):
+        rings.note(1, 1 + i % 14, 1000 * i)
+    assert rings.read(0) == []
+    assert rings.read(1) == [(1 + i % 14, 1, i) for i in range(30 - events.RING, 30)]
+
+
+def test_repetition_only_counts_up():
+    rings = Rings(1)
+    for i in range(300):
+        rings.note(0, INITIATION_SENT, 5000 * i)
+        if i == 3:
+            assert rings.read(0) == [(INITIATION_SENT, 4, 15)]
+    assert rings.read(0) == [(INITIATION_SENT, 255, 1495)]
+    rings.note(0, GIVEN_UP, 2_000_000)
+    rings.note(0, INITIATION_SENT, 2_000_000)
+    assert rings.read(0) == [(INITIATION_SENT, 255, 1495), (GIVEN_UP, 1, 2000), (INITIATION_SENT, 1, 2000)]
+
+
+def test_a_cleared_ring_begins_anew():
+    rings = Rings(3)
+    for number in range(3):
+        for event in range(1, 15):
+            rings.note(number, event, 7000)
+    rings.clear(1)
+    assert rings.read(1) == [] and len(rings.read(0)) == len(rings.read(2)) == events.RING
+    rings.note(1, ROAMED, 0)
+    assert rings.read(1) == [(ROAMED, 1, 0)]
+
+
+def test_a_ring_costs_104_bytes_a_peer():
+    storage = Storage()
+    Rings(10, storage.alloc)
+    assert storage.bytes == 1040
+
+
+def test_time_goes_on_for_a_century():
+    rings = Rings(1)
+    rings.note(0, ROAMED, 100 * 365 * 86400 * 1000)
+    assert rings.read(0) == [(ROAMED, 1, 100 * 365 * 86400)]
+
+
+def test_strangers_are_few_and_the_latest():
+    strangers = Strangers()
+    for i in range(9):
+        strangers.note(UNKNOWN_KEY, bytes((i,)) * 32, ("a", i), 1000 + i)
+    strangers.note(UNKNOWN_KEY, b"\5" * 32, ("a", 5), 2000)
+    found = strangers.read()
+    assert sorted(found, key=lambda entry: entry[4]) == [
+        (UNKNOWN_KEY, b"\6" * 32, ("a", 6), 1, 1006),
+        (UNKNOWN_KEY, b"\7" * 32, ("a", 7), 1, 1007),
+        (UNKNOWN_KEY, b"\x08" * 32, ("a", 8), 1, 1008),
+        (UNKNOWN_KEY, b"\5" * 32, ("a", 5), 2, 2000),
+    ]
+
+
+def test_there_is_a_name_for_each():
+    assert len(events.NAMES) == len(set(events.NAMES)) == ALLOWED_IP_LOST + 1
+    assert events.NAMES[ALLOWED_IP_LOST] == "allowed_ip_lost" and events.NAMES[SILENCE] == "silence"
+
+
+# What a device notes
+
+
+def test_a_handshake():
+    world, a, b, peer_b, peer_a = connected()
+    assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_TAKEN, 1)]
+    assert told(b, peer_a) == [(INITIATION_TAKEN, 1), (CONFIRMED, 1)]
+    assert peer_b.heard == peer_b.data_heard == peer_b.data_sent == world.now
+    started = world.now
+    world.advance(9_000)
+    assert peer_a.heard == peer_a.data_heard == started
+    world.advance(2_000)
+    assert peer_a.heard == started + 10_000 and peer_a.data_heard == started  # a keepalive
+
+
+def test_nobody_answers():
+    world, a, b, peer_b, peer_a = pair()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    world.advance(120_000)
+    assert told(a, peer_b) == [(INITIATION_SENT, 20), (GIVEN_UP, 1)]
+
+
+def test_another_preshared_key():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.set_preshared_key(peer_b, b"\1" * 32)
+    a.transmit(PACKET)
+    assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_REFUSED, 1)]
+    assert told(b, peer_a) == [(INITIATION_TAKEN, 1)]
+
+
+def test_an_old_timestamp():
+    world, a, b, peer_b, peer_a = connected()
+    a.clock -= 1000
+    a.device.stamps = Tai64n()
+    a.device.down()
+    a.device.up(world.now)
+    world.advance(1000)
+    a.transmit(PACKET)
+    assert told(b, peer_a)[-1] == (INITIATION_OLD, 1)
+
+
+def test_silence():
+    world, a, b, peer_b, peer_a = connected()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    world.advance(16_000)
+    assert told(a, peer_b)[-2:] == [(SILENCE, 1), (INITIATION_SENT, 1)]
+
+
+def test_a_cookie():
+    world, a, b, peer_b, peer_a = pair()
+    b.device.backlog._last_load = world.now
+    a.transmit(PACKET)
+    assert told(a, peer_b) == [(INITIATION_SENT, 1), (COOKIE_TAKEN, 1)]
+
+
+def test_a_source_that_is_not_the_peers():
+    for packet, source in (
+        (ipv4(b"\x0a\x63\0\1", B4), b"\x0a\x63\0\1"),
+        (ipv6(b"\xfc" + bytes(14) + b"\1", bytes(16)), b"\xfc" + bytes(14) + b"\1"),
+    ):
+        world, a, b, peer_b, peer_a = connected()
+        a.device.allow(peer_b, bytes(len(source)), 0, world.now)
+        a.transmit(packet)
+        assert b.got == [] and told(b, peer_a)[-1] == (SOURCE_REFUSED, 1)
+        refused = b.device.refused_source
+        assert refused.packed == source and refused.number == peer_a.number and refused.time == world.now
+
+
+def test_a_destination_that_is_nobodys():
+    world, a, b, peer_b, peer_a = connected()
+    assert a.device.nobodys.packed == b""
+    a.transmit(ipv6(bytes(16), b"\xfc" + bytes(14) + b"\1"))
+    assert a.device.nobodys.packed == b"\xfc" + bytes(14) + b"\1"
+    a.transmit(ipv4(A4, b"\x0a\x63\0\1"))
+    nobodys = a.device.nobodys
+    assert nobodys.packed == b"\x0a\x63\0\1" and nobodys.time == world.now and nobodys.number == -1
+
+
+def test_another_address():
+    world, a, b, peer_b, peer_a = connected()
+    moved = ("c", 1)
+    del world.nodes[a.addr]
+    a.addr = moved
+    world.nodes[moved] = a
+    a.transmit(PACKET)
+    assert peer_a.addr == moved and told(b, peer_a)[-1] == (ROAMED, 1)
+    a.device.down()
+    a.device.up(world.now)
+    a.addr = ("d", 1)
+    world.advance(REKEY_TIMEOUT)
+    a.transmit(PACKET)
+    assert peer_a.addr == ("d", 1) and (ROAMED, 1) in told(b, peer_a)[-3:]
+
+
+def test_the_first_address_is_no_other():
+    world, a, b, peer_b, peer_a = connected(b_knows_a=False)
+    assert ROAMED not in [event for event, _ in told(b, peer_a)]
+
+
+def test_a_prefix_that_another_peer_gets():
+    world, a, b, peer_b, peer_a = connected()
+    other = a.device.add_peer(key()[1])
+    a.device.allow(other, B4, 24, world.now)
+    assert told(a, other) == [] and ALLOWED_IP_LOST not in [event for event, _ in told(a, peer_b)]
+    a.device.allow(other, B4, 32, world.now)
+    assert told(a, peer_b)[-1] == (ALLOWED_IP_LOST, 1)
+    a.device.allow(other, B4, 32, world.now)
+    assert told(a, peer_b)[-1] == (ALLOWED_IP_LOST, 1)
+
+
+def test_a_key_that_no_peer_has():
+    world, a, b, peer_b, peer_a = pair()
+    b.device.remove_peer(peer_a)
+    a.transmit(PACKET)
+    assert b.device.strangers.read() == [(UNKNOWN_KEY, a.public, a.addr, 1, world.now)]
+    world.advance(6000)
+    [(_, found, _, count, when)] = b.device.strangers.read()
+    assert found == a.public and count == 2 and world.now - 1000 < when <= world.now
+
+
+def test_a_message_for_another_key():
+    world, a, b, peer_b, peer_a = pair()
+    a.device.remove_peer(peer_b)
+    wrong = a.device.add_peer(key()[1])
+    a.device.allow(wrong, B4, 32, world.now)
+    a.device.set_endpoint(wrong, b.addr, world.now)
+    a.transmit(PACKET)
+    assert b.device.strangers.read() == [(WRONG_MAC1, b"", a.addr, 1, world.now)]
+    b.receive(TYPE_INITIATION + bytes(144), ("z", 3))
+    assert sorted(b.device.strangers.read()) == [
+        (WRONG_MAC1, b"", a.addr, 1, world.now),
+        (WRONG_MAC1, b"", ("z", 3), 1, world.now),
+    ]
+
+
+def test_the_next_peer_of_an_entry_inherits_nothing():
+    world, a, b, peer_b, peer_a = connected()
+    a.device.remove_peer(peer_b)
+    again = a.device.add_peer(key()[1])
+    assert again is peer_b and told(a, again) == [] and again.heard == again.data_heard == again.data_sent == 0
+
+
+def test_what_was_received_is_noted_after_a_rekey():
+    world, a, b, peer_b, peer_a = connected()
+    b.transmit(BACK)
+    world.advance(121_000)
+    a.transmit(PACKET)
+    assert told(a, peer_b)[-1] == (RESPONSE_TAKEN, 1) and told(b, peer_a)[-1] == (CONFIRMED, 1)

@@ -1,0 +1,152 @@
+"""What happened last, in memory that is laid out at start: the reason why a tunnel is down can be told from it.
+
+Counters (drops.py) tell how often something went wrong; the ring of a peer tells what the last things were, and when.
+An event that repeats the one before only counts up and moves its time. What concerns no peer, or an address that is
+nowhere else, stands in a few places of the device.
+"""
+
+from struct import pack_into, unpack_from
+
+from .memory import alloc
+
+NAMES = (
+    "none",
+    "initiation_sent",
+    "initiation_taken",
+    "initiation_old",  # its timestamp was not newer than the last one's
+    "response_taken",
+    "response_refused",  # it did not open: another preshared key, or not the peer's
+    "confirmed",  # the first packet under a key that we answered with
+    "given_up",
+    "silence",  # nothing came for 15 s after something was sent
+    "cookie_taken",  # the peer is under load
+    "send_failed",
+    "source_refused",  # the inner source address is not the peer's
+    "roamed",
+    "allowed_ip_lost",  # to another peer
+)
+
+(
+    NONE,
+    INITIATION_SENT,
+    INITIATION_TAKEN,
+    INITIATION_OLD,
+    RESPONSE_TAKEN,
+    RESPONSE_REFUSED,
+    CONFIRMED,
+    GIVEN_UP,
+    SILENCE,
+    COOKIE_TAKEN,
+    SEND_FAILED,
+    SOURCE_REFUSED,
+    ROAMED,
+    ALLOWED_IP_LOST,
+) = range(len(NAMES))
+
+RING = 12
+# Event, how often in a row (at most 255), and the time in seconds of the device's clock.
+_ENTRY = "<BBxxI"
+_ENTRY_SIZE = 8
+# The place of the newest entry, from 1, stands before the entries.
+_RECORD = (RING + 1) * _ENTRY_SIZE
+
+
+class Rings:
+    """The last events of each peer, by its number."""
+
+    __slots__ = ("_buf",)
+
+    def __init__(self, peers, alloc=alloc):
+        self._buf = alloc("B", peers * _RECORD)
+
+    def note(self, number, event, now):
+        """Note that this happened to the peer; `now` in ms."""
+        buf = self._buf
+        start = number * _RECORD
+        last = buf[start]
+        at = start + last * _ENTRY_SIZE
+        count = 1
+        if last and buf[at] == event:
+            count = min(buf[at + 1] + 1, 255)
+        else:
+            last = buf[start] = last + 1 if last < RING else 1
+            at = start + last * _ENTRY_SIZE
+        pack_into(_ENTRY, buf, at, event, count, now // 1000)
+
+    def clear(self, number):
+        """Forget what happened to the peer."""
+        start = number * _RECORD
+        for at in range(start, start + _RECORD):
+            self._buf[at] = 0
+
+    def read(self, number):
+        """Return the events of the peer, oldest first: (event, how often in a row, time of the last in s)."""
+        start = number * _RECORD
+        last = self._buf[start]
+        found = []
+        for step in range(RING):
+            place = (last + step) % RING + 1
+            event, count, time = unpack_from(_ENTRY, self._buf, start + place * _ENTRY_SIZE)
+            if event:
+                found.append((event, count, time))
+        return found
+
+
+# What strangers did
+UNKNOWN_KEY = 1  # an initiation from a public key that no peer has
+WRONG_MAC1 = 2  # a handshake message for another public key than ours
+
+STRANGERS = 4
+
+
+class Strangers:
+    """Who sent handshake messages that belong to no peer: the last few, the one longest not heard of is replaced."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self):
+        self._seen = [None] * STRANGERS
+
+    def note(self, event, key, addr, now):
+        """Note the event; `key` is its public key or b"", `addr` where it came from, `now` in ms."""
+        oldest = 0
+        for i, entry in enumerate(self._seen):
+            if entry is not None and entry[0] == event and entry[1] == key and entry[2] == addr:
+                entry[3] += 1
+                entry[4] = now
+                return
+            if entry is None or self._seen[oldest] is not None and entry[4] < self._seen[oldest][4]:
+                oldest = i
+        self._seen[oldest] = [event, key, addr, 1, now]
+
+    def read(self):
+        """Return what is known: (event, key, addr, how often, time of the last in ms)."""
+        return [tuple(entry) for entry in self._seen if entry is not None]
+
+
+class Address:
+    """The IP address of the last packet that was dropped for it.
+
+    packed  4 or 16 bytes, b"" as long as there was none
+    number  of the peer that sent it, if one did
+    """
+
+    __slots__ = ("_buf", "_width", "number", "time")
+
+    def __init__(self):
+        self._buf = bytearray(16)
+        self._width = 0
+        self.number = -1
+        self.time = 0
+
+    def note(self, buf, where, width, number, now):
+        """Keep the `width` bytes of `buf` at `where`; `now` in ms."""
+        for i in range(width):
+            self._buf[i] = buf[where + i]
+        self._width = width
+        self.number = number
+        self.time = now
+
+    @property
+    def packed(self):
+        return bytes(self._buf[: self._width])
