@@ -78,6 +78,10 @@ class Process:
     def on_unanswered(self, peer):
         """An initiation to the peer got no answer, or what was sent to it none for 15 s."""
 
+    def endpoint(self, peer):
+        """Return what is configured of where the peer is: here nothing is."""
+        return
+
     def watch_directory(self, path, mask, function):
         """Call function() when what `mask` names happens in the directory; returns False if the kernel cannot tell."""
         try:

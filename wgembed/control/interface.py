@@ -26,7 +26,7 @@ class Interface:
 
     owner     the process: tables, arena, inbox, loop and fit_arena(), and what it is told:
               on_lost(interface), on_up(interface), on_down(interface), on_no_port(interface), on_routes(),
-              on_unanswered(peer)
+              on_unanswered(peer); and endpoint(peer)
     prefixes  how many allowed IPs of each family there can be
     log       a control.log.Log
     stamps    where the timestamps of initiations come from, if not from a Tai64n of the device's own
@@ -69,6 +69,14 @@ class Interface:
     def bound_to(self):
         """The name of the link that the sockets are bound to, or ""."""
         return self._bound_to
+
+    def endpoint(self, peer):
+        """Return what the configuration says of where the peer is (names.Endpoint), or None."""
+        return self._owner.endpoint(peer)
+
+    def send_errors(self):
+        """Return the kernel's errno for what it last refused to send, for each socket that there was one on."""
+        return [socket.errno for socket in self._sockets if socket.errno]
 
     def close(self):
         """Take the interface away and wipe its keys."""

@@ -156,6 +156,7 @@ class Endpoint:
     """Where a peer is to be found by its configuration: a name, or an address.
 
     owner  is told with on_endpoint(self) when `address`, packed, or `scope` became known or another
+    found  all packed addresses that are known, in the order to try them
     """
 
     def __init__(self, host, port, owner, names):
@@ -165,13 +166,13 @@ class Endpoint:
         self.scope = 0
         self._owner = owner
         self._names = names
-        self._found = []
+        self.found = []
         self._is_name = False
 
     def start(self):
         literal, _, scope = self.host.partition("%")
         try:
-            self._found = [system.udp.parse_ip(literal)]
+            self.found = [system.udp.parse_ip(literal)]
         except ValueError:
             self._is_name = True
             self._names.want(self.host, self)
@@ -181,7 +182,7 @@ class Endpoint:
                 self.scope = int(scope) if scope.isdigit() else system.udp.link_index(scope)
             except OSError:
                 self.scope = 0  # the kernel will refuse to send, and that is counted
-        self._use(self._found[0])
+        self._use(self.found[0])
 
     def close(self):
         if self._is_name:
@@ -192,14 +193,14 @@ class Endpoint:
         """Look the name up again, and after an attempt in vain take its next address; not so where there is no name."""
         if not self._is_name:
             return
-        if attempts and self._found:
-            place = self._found.index(self.address) if self.address in self._found else -1
-            self.address = self._found[(place + 1) % len(self._found)]
+        if attempts and self.found:
+            place = self.found.index(self.address) if self.address in self.found else -1
+            self.address = self.found[(place + 1) % len(self.found)]
             self._owner.on_endpoint(self)
         self._names.again(self.host)
 
     def on_addresses(self, found):
-        self._found = found
+        self.found = found
         if self.address not in found:
             self._use(found[0])
 

@@ -321,11 +321,16 @@ class Router(Process):
             self.alarms.set("lost", system.clock.now() + _RETRY, self._restore)
 
     def on_unanswered(self, peer):
+        endpoint = self.endpoint(peer)
+        if endpoint is not None:
+            endpoint.unanswered(peer.attempts)
+
+    def endpoint(self, peer):
+        """Return what the configuration says of where the peer is, or None."""
         for member in self.members:
             if member.interface.device is peer.device:
-                endpoint = member.endpoints.get(peer.public_key)
-                if endpoint is not None:
-                    endpoint.unanswered(peer.attempts)
+                return member.endpoints.get(peer.public_key)
+        return None
 
 
 def _peers(config):

@@ -10,6 +10,7 @@ from binascii import hexlify, unhexlify
 from ..protocol import noise
 from ..protocol.memory import TableFull
 from ..runtime import address
+from . import report
 
 EIO = 5
 EINVAL = 22
@@ -74,6 +75,8 @@ class _Reader:
 class Session:
     """One connection to the interface's control socket.
 
+    Beyond the standard there is `status`, which tells no keys but public ones: see report.py.
+
     closed  set when the client broke the protocol and the connection must end, once the output is sent
     """
 
@@ -116,12 +119,13 @@ class Session:
             self._in_get = False
             if line:
                 return b"errno=%d\n\n" % EINVAL
-            self._start_get()
+            self._start_get(now)
         elif line == b"set=1":
             self._begin_set()
             self._in_set = True
-        elif line == b"get=1":
+        elif line in (b"get=1", b"status=1"):
             self._in_get = True
+            self._wants_status = line == b"status=1"
         else:
             self.closed = True
         return b""
@@ -147,7 +151,7 @@ class Session:
     # set
 
     def _begin_set(self):
-        self._in_set = self._in_get = False
+        self._in_set = self._in_get = self._wants_status = False
         self._failed = 0
         self._peer = None  # that the lines are about
         self._pending = None  # its key, while it is not known whether it must be made
@@ -304,15 +308,19 @@ class Session:
         if value != b"1":
             raise UapiError(EINVAL, "protocol_version is 1, not %s" % _shown(value))
 
-    # get
+    # get, and status (see report.py)
 
-    def _start_get(self):
+    def _start_get(self, now):
         self._reader = _Reader(self._device.first)
         self._device.readers.append(self._reader)
-        self._get = self._tell()
+        if self._wants_status:
+            about_device = report.tell_device(self._interface, now).encode()
+            self._get = self._tell(about_device, lambda peer: report.tell_peer(peer, self._interface.endpoint(peer), now))
+        else:
+            self._get = self._tell(self._tell_device(), self._tell_peer)
 
-    def _tell(self):
-        yield self._tell_device()
+    def _tell(self, about_device, tell_peer):
+        yield about_device
         reader = self._reader
         while reader.peer is not None:
             text = ""
@@ -321,7 +329,7 @@ class Session:
                 if peer is None:
                     break
                 reader.peer = peer.after
-                text += self._tell_peer(peer)
+                text += tell_peer(peer)
                 for more in self._tell_allowed(peer):
                     text += more
                     if len(text) > 8192:

@@ -13,6 +13,11 @@ def address_bytes(addr):
     return packed + bytes((port >> 8, port & 255))
 
 
+def source_ip(src):
+    """Return the packed address in the control message (struct in_pktinfo or in6_pktinfo) that `src` is."""
+    return bytes(src[4:8]) if len(src) == 12 else bytes(src[:16])
+
+
 def parse_endpoint(text):
     """Return the socket address for `ip:port` or `[ipv6%scope]:port`; ValueError if it is none."""
     host, colon, port = text.rpartition(":")

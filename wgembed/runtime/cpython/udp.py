@@ -22,7 +22,7 @@ class UdpSocket:
     """The socket of one address family, bound to a port.
 
     After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe what came. `src` is the control message
-    that makes an answer leave from where the packet came to.
+    that makes an answer leave from where the packet came to. `errno` is the kernel's for what was last lost.
     """
 
     def __init__(self, ipv6, port, mark):
@@ -45,6 +45,7 @@ class UdpSocket:
         self._control_for = None
         self._control = []
         self._tos_taken = True
+        self.errno = 0
         self.length = self.stride = self.tos = 0
         self.addr = self.src = None
 
@@ -100,6 +101,7 @@ class UdpSocket:
                 return SEND_BAD_SOURCE
             if self._gives_up_tos(tos, e.errno):
                 return self.send(addr, src, buf, size, 0)
+            self.errno = e.errno
             return SEND_LOST
         return SEND_OK
 
@@ -146,13 +148,15 @@ class UdpSocket:
         if src is not None and errno in abi.BAD_SOURCE:
             return SEND_BAD_SOURCE
         if len(run) == 1 or errno not in abi.GSO_REFUSED:
+            self.errno = errno
             return SEND_LOST
         self._gso_limit = 0 if errno == abi.EIO else size - 1
         result = SEND_OK
         for packet in run:
             try:
                 self._sendmsg((packet,), control, 0, addr)
-            except OSError:
+            except OSError as e:
+                self.errno = e.errno
                 result = SEND_LOST
         return result
 

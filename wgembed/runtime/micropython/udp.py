@@ -71,6 +71,7 @@ class UdpSocket:
             raise
         self.port = self._name[2] << 8 | self._name[3]
         self._tos_taken = True
+        self.errno = 0
         self.length = self.stride = self.tos = 0
         self.addr = self.src = None
         self._prepare()
@@ -158,6 +159,7 @@ class UdpSocket:
             return SEND_BAD_SOURCE
         if self._gives_up_tos(tos, errno):
             return self.send(addr, src, buf, size, 0)
+        self.errno = errno
         return SEND_LOST
 
     def _gives_up_tos(self, tos, errno):
@@ -189,11 +191,13 @@ class UdpSocket:
                 if src is None and self._gives_up_tos(tos, errno):
                     return self.send_run(addr, src, arena, first, end, 0)
                 if stop - first == 1 or errno not in abi.GSO_REFUSED:
+                    self.errno = errno
                     result = SEND_LOST
                 else:
                     self._gso_limit = 0 if errno == abi.EIO else size - 1
                     for slot in range(first, stop):
                         if not self._send_slots(addr, arena, slot, slot + 1, size):
+                            self.errno = _errno()
                             result = SEND_LOST
             first = stop
         return result

@@ -1,0 +1,142 @@
+"""What a daemon tells beyond UAPI, asked for at a session."""
+
+import pytest
+
+from wgembed.control.names import Endpoint
+from wgembed.control.uapi import Session
+from wgembed.runtime import system
+from world import A4, B4, PACKET, connected, ipv4, pair
+
+
+class Interface:
+    def __init__(self, device, endpoints=()):
+        self.device = device
+        self.listen_port = 51820
+        self.mark = 7
+        self.errors = []
+        self.endpoints = dict(endpoints)
+
+    def send_errors(self):
+        return self.errors
+
+    def endpoint(self, peer):
+        return self.endpoints.get(peer.public_key)
+
+
+class Reader:
+    """The answer, as pairs, of the device and of each peer."""
+
+    def __init__(self, world, interface, question="status=1\n\n"):
+        session = Session(interface, None)
+        text = session.feed(question.encode(), world.now)
+        while session.is_answering:
+            text += session.piece()
+            if not session.is_answering:
+                text += session.feed(b"", world.now)
+        assert not session.closed and text.endswith(b"errno=0\n\n")
+        self.text = text.decode()
+        self.device, self.peers = [], []
+        for line in self.text.split("\n")[:-3]:
+            name, _, value = line.partition("=")
+            if name == "public_key":
+                self.peers.append([])
+            (self.peers[-1] if self.peers else self.device).append((name, value))
+
+
+@pytest.fixture(autouse=True)
+def addresses(monkeypatch):
+    """The world's addresses are letters, in place of what the kernel has."""
+    monkeypatch.setattr(system.udp, "split_address", lambda addr: (bytes((192, 0, 2, ord(addr[0]))), addr[1], 0))
+    monkeypatch.setattr("wgembed.runtime.address.source_ip", lambda src: bytes((198, 51, 100, ord(src[-1]))))
+
+
+def test_a_tunnel_at_work():
+    world, a, b, peer_b, peer_a = connected(psk=b"\7" * 32)
+    world.advance(3000)
+    a.transmit(PACKET)
+    report = Reader(world, Interface(a.device))
+    assert dict(report.device) == {
+        "listen_port": "51820", "fwmark": "7", "mtu": "1420", "up": "1", "own_public_key": a.public.hex(),
+    }  # fmt: skip
+    [peer] = report.peers
+    assert peer == [
+        ("public_key", b.public.hex()), ("has_preshared_key", "1"), ("endpoint", "192.0.2.98:51820"),
+        ("source", "198.51.100.98"), ("last_handshake_time_sec", str(peer_b.handshake_sec)),
+        ("tx_bytes", str(peer_b.tx_bytes)), ("rx_bytes", str(peer_b.rx_bytes)), ("persistent_keepalive_interval", "0"),
+        ("heard", "3000"), ("data_heard", "3000"), ("data_sent", "0"), ("session", "3000,initiator"),
+        ("event", "initiation_sent,1,3"), ("event", "response_taken,1,3"),
+        ("allowed_ip", "10.0.0.2/32"), ("allowed_ip", "fd00::2/128"),
+    ]  # fmt: skip
+
+
+def test_no_secret_is_told():
+    world, a, b, peer_b, peer_a = connected(psk=b"\7" * 32)
+    text = Reader(world, Interface(a.device)).text
+    assert a.private.hex() not in text and "07" * 32 not in text
+
+
+def test_nobody_answers():
+    world, a, b, peer_b, peer_a = pair()
+    world.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    world.advance(11_000)
+    [peer] = Reader(world, Interface(a.device)).peers
+    told = dict(peer)
+    assert told["attempt"] == "3" and told["staged"] == "1" and "session" not in told and "heard" not in told
+    assert [value for name, value in peer if name == "event"] in (["initiation_sent,3,0"], ["initiation_sent,3,1"])
+
+
+def test_what_belongs_to_nobody():
+    world, a, b, peer_b, peer_a = connected()
+    stranger = world.node("c")
+    stranger.add(b, ((B4, 32),))
+    stranger.transmit(ipv4(A4, B4))
+    b.receive(b"\1\0\0\0" + bytes(144), ("d", 4))
+    a.device.allow(peer_b, bytes(4), 0, world.now)
+    a.transmit(ipv4(b"\x0a\x09\0\1", B4))
+    b.transmit(ipv4(B4, b"\x0a\x63\0\1"))
+    world.advance(2000)
+    report = Reader(world, Interface(b.device))
+    assert sorted([value for name, value in report.device if name == "stranger"]) == [
+        "unknown_key,1,2000,192.0.2.99:51820," + stranger.public.hex(),
+        "wrong_mac1,1,2000,192.0.2.100:4,",
+    ]
+    told = dict(report.device)
+    assert told["nobodys"] == "10.99.0.1,2000"
+    assert told["refused_source"] == "10.9.0.1,2000," + a.public.hex()
+    drops = dict(value.split(",") for name, value in report.device if name == "drop")
+    assert drops == {"tx_no_peer": "1", "rx_inner_source": "1", "hs_mac1": "1", "hs_unknown_peer": "1"}
+
+
+def test_what_is_configured_of_endpoints():
+    world, a, b, peer_b, peer_a = connected()
+    endpoint = Endpoint("vpn.example.org", 51821, None, None)
+    endpoint.found = [b"\xc0\0\2\1", b"\xfd" + bytes(15)]
+    [peer] = Reader(world, Interface(a.device, {b.public: endpoint})).peers
+    assert [line for line in peer if line[0].startswith("endpoint_")] == [
+        ("endpoint_host", "vpn.example.org:51821"), ("endpoint_found", "192.0.2.1"), ("endpoint_found", "fd00::"),
+    ]  # fmt: skip
+
+
+def test_errors_and_a_clock_that_was_set_back():
+    world, a, b, peer_b, peer_a = connected()
+    interface = Interface(a.device)
+    interface.errors = [1, 101]
+    a.device.stamps.make(system.clock.realtime()[0] + 1000, 0)
+    report = Reader(world, interface)
+    assert [value for name, value in report.device if name == "send_error"] == ["1", "101"]
+    assert dict(report.device)["clock_behind"] in ("999", "1000")
+
+
+def test_it_alternates_with_get():
+    world, a, b, peer_b, peer_a = pair()
+    interface = Interface(b.device)
+    text = Reader(world, interface, "status=1\n\nget=1\n\nstatus=1\n\n").text
+    answers = text.split("errno=0\n\n")
+    assert answers[0] == answers[2] and "own_public_key=" in answers[0] and "private_key" not in answers[0]
+    assert "private_key=" in answers[1] and answers[3:] == [""]
+
+
+def test_a_status_with_a_line_is_refused():
+    world, a, *_ = pair()
+    assert Session(Interface(a.device), None).feed(b"status=1\nx=1\n", 0) == b"errno=22\n\n"

@@ -1,0 +1,107 @@
+"""What a daemon tells of an interface to `wgembed status` and `wgembed diagnose`, beyond what UAPI has: no keys but
+public ones, and what went wrong.
+
+A client sends `status=1` and an empty line. The answer has the form of a `get`, with these lines. Times are ms until
+now; what there is none of has no line.
+
+    own_public_key, listen_port, fwmark, mtu, up (0 or 1)
+    drop=REASON,COUNT                       for each reason (protocol/drops.py) that there was
+    send_error=ERRNO                        of the last datagram that the kernel did not take, for each socket
+    clock_behind=SECONDS                    how far our clock is behind the last timestamp that we sent
+    stranger=WHAT,COUNT,TIME,ENDPOINT,KEY   of handshakes that no peer sent; WHAT is unknown_key or wrong_mac1
+    nobodys=IP,TIME                         the last packet to an address that is in no peer's allowed IPs
+    refused_source=IP,TIME,KEY              the last packet from one that is not in those of the peer that sent it
+
+    public_key                              begins a peer
+    has_preshared_key (0 or 1), endpoint, source (our address), endpoint_host (NAME:PORT, as configured)
+    endpoint_found=IP                       for each address of the name
+    last_handshake_time_sec, tx_bytes, rx_bytes, persistent_keepalive_interval
+    heard, data_heard, data_sent            when anything authentic came, or data came or left
+    session=AGE,initiator or responder      of the keypair that is in use
+    attempt                                 which initiation is on its way
+    staged                                  packets that wait for a handshake
+    event=WHAT,COUNT,SECONDS                (protocol/events.py), oldest first
+    allowed_ip
+"""
+
+from binascii import hexlify
+
+from ..protocol import drops, events, noise
+from ..runtime import address, system
+from .stamps import seconds
+
+_STRANGERS = {events.UNKNOWN_KEY: "unknown_key", events.WRONG_MAC1: "wrong_mac1"}
+
+
+def tell_device(interface, now):
+    """Return the lines about the interface."""
+    device = interface.device
+    lines = [
+        ("listen_port", interface.listen_port),
+        ("fwmark", interface.mark),
+        ("mtu", device.mtu),
+        ("up", int(device.is_up)),
+    ]
+    if device.identity.present:
+        lines.append(("own_public_key", _hex(device.identity.public)))
+    for name, count in zip(drops.NAMES, device.drops):  # noqa: B905 (MicroPython's zip has no strict)
+        if count:
+            lines.append(("drop", "%s,%d" % (name, count)))
+    for errno in interface.send_errors():
+        lines.append(("send_error", errno))
+    behind = seconds(device.stamps.latest) - system.clock.realtime()[0]
+    if behind > 0:
+        lines.append(("clock_behind", behind))
+    for event, key, addr, count, time in device.strangers.read():
+        what = _STRANGERS[event], count, now - time, address.format_endpoint(addr), _hex(key)
+        lines.append(("stranger", "%s,%d,%d,%s,%s" % what))
+    nobodys, refused = device.nobodys, device.refused_source
+    if nobodys.packed:
+        lines.append(("nobodys", "%s,%d" % (address.format_ip(nobodys.packed), now - nobodys.time)))
+    if refused.packed:
+        key = device.tables.peer(refused.number).public_key
+        lines.append(("refused_source", "%s,%d,%s" % (address.format_ip(refused.packed), now - refused.time, _hex(key))))
+    return _text(lines)
+
+
+def tell_peer(peer, endpoint, now):
+    """Return the lines about the peer, without its allowed IPs.
+
+    endpoint  what the configuration says of where it is (names.Endpoint), or None
+    """
+    lines = [("public_key", _hex(peer.public_key))]
+    lines.append(("has_preshared_key", int(any(peer.secret(noise.PRESHARED, 32)))))
+    if peer.addr is not None:
+        lines.append(("endpoint", address.format_endpoint(peer.addr)))
+    if peer.src is not None:
+        lines.append(("source", address.format_ip(address.source_ip(peer.src))))
+    if endpoint is not None:
+        lines.append(("endpoint_host", "%s:%d" % (endpoint.host, endpoint.port)))
+        for packed in endpoint.found:
+            lines.append(("endpoint_found", address.format_ip(packed)))
+    lines.append(("last_handshake_time_sec", peer.handshake_sec))
+    lines.append(("tx_bytes", peer.tx_bytes))
+    lines.append(("rx_bytes", peer.rx_bytes))
+    lines.append(("persistent_keepalive_interval", peer.persistent_keepalive))
+    for name, time in (("heard", peer.heard), ("data_heard", peer.data_heard), ("data_sent", peer.data_sent)):
+        if time:
+            lines.append((name, now - time))
+    keypair = peer.current
+    if noise.may_send(keypair, 1, now):
+        lines.append(("session", "%d,%s" % (now - keypair.birth, "initiator" if keypair.initiator else "responder")))
+    if peer.retransmit_at:
+        lines.append(("attempt", peer.attempts + 1))
+    staged = peer.tables.staged.count(peer.number)
+    if staged:
+        lines.append(("staged", staged))
+    for event, count, time in peer.tables.events.read(peer.number):
+        lines.append(("event", "%s,%d,%d" % (events.NAMES[event], count, now // 1000 - time)))
+    return _text(lines)
+
+
+def _text(lines):
+    return "".join(["%s=%s\n" % line for line in lines])
+
+
+def _hex(data):
+    return hexlify(data).decode()
