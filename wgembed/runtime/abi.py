@@ -8,6 +8,7 @@ import errno
 EPERM = 1
 EIO = 5
 EAGAIN = 11
+EACCES = 13
 EBUSY = 16
 EEXIST = 17
 ENODEV = 19
@@ -23,6 +24,7 @@ EAFNOSUPPORT = 124 if MIPS else 97
 EADDRNOTAVAIL = 126 if MIPS else 99
 ENETUNREACH = 128 if MIPS else 101
 EHOSTUNREACH = 148 if MIPS else 113
+ECONNREFUSED = 146 if MIPS else 111
 
 # MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
 TUNSETIFF = (0x400454CA, 0x800454CA)
@@ -93,6 +95,8 @@ AF_NETLINK = 16
 SOCK_STREAM = 2 if MIPS else 1
 SOCK_DGRAM = 1 if MIPS else 2
 SOCK_RAW = 3
+IPPROTO_ICMP = 1
+IPPROTO_ICMPV6 = 58
 MSG_DONTWAIT = 0x40
 MSG_NOSIGNAL = 0x4000
 

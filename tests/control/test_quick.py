@@ -1,0 +1,255 @@
+"""wg-quick's files: read as wg-quick reads them, and turned into UCI and back."""
+
+import base64
+import os
+import subprocess
+
+import pytest
+
+from lab import wire
+from lab.need import need, programs
+from wgembed.control import config, quick, transfer, uci
+
+PRIVATE = base64.b64encode(bytes((8, *range(30), 64))).decode()
+PEERS_PRIVATE = base64.b64encode(bytes((16, *range(30), 65))).decode()
+PSK = base64.b64encode(b"p" * 32).decode()
+
+
+def public(private):
+    return base64.b64encode(wire.public_key(base64.b64decode(private))).decode()
+
+
+WHOLE = f"""\
+# of the office
+[Interface]
+PrivateKey = {PRIVATE}
+ListenPort = 51820  # as everywhere
+Address = 10.0.0.2/24, fd00::2/64
+Address = 10.0.1.2
+DNS = 10.0.0.1, example.org
+MTU = 1380
+Table = auto
+PreUp = echo a=b
+PostUp = echo %i, up
+PostDown = echo down
+SaveConfig = false
+FwMark = 0x51
+
+[Peer]
+PublicKey = {public(PEERS_PRIVATE)}
+PresharedKey = {PSK}
+AllowedIPs = 0.0.0.0/0, ::/0
+Endpoint = vpn.example.org:51821
+PersistentKeepalive = 25
+
+[Peer]
+PublicKey = {PSK}
+AllowedIPs = 10.0.9.0/24
+endpoint = [2001:db8::1]:7
+"""
+
+
+# Reading
+
+CORPUS = [
+    WHOLE,
+    "",
+    "[Interface]\n",
+    "[interface]\nADDRESS=10.0.0.1/24\nprivatekey = x\n[PEER]\nAddress = 1\n",
+    "[Interface]\nAddress = 10.0.0.1\n[Peer]\nPublicKey = k\n[Interface]\nMTU=1300\nListenPort = 1\n",
+    "[Interface]\nPostUp = a # comment\n# Address = 1\nDNS=\nTable = off\nUnknown = 1\n",
+    "  [Interface]  \n\tAddress\t=\t10.0.0.1/8  \n\n\n[Peer]\n",
+    "[Interface]\nSaveConfig = true\nPreDown = x",
+]
+
+
+@pytest.mark.parametrize("number", range(len(CORPUS)))
+def test_what_is_for_wg_is_what_wg_quick_strips_to(number, tmp_path):
+    need(programs, "wg-quick", "bash")
+    if os.getuid():
+        pytest.skip("wg-quick wants to be root")
+    path = tmp_path / "wg0.conf"
+    path.write_text(CORPUS[number])
+    path.chmod(0o600)
+    real = subprocess.run(["wg-quick", "strip", str(path)], capture_output=True, text=True, check=True).stdout
+    ours = quick.parse(CORPUS[number]).stripped
+    assert [line.strip() for line in ours.strip().split("\n")] == real.strip().split("\n")
+
+
+def test_sections_and_values():
+    parsed = quick.parse(WHOLE)
+    interface = parsed.interface
+    assert interface.words("address") == ["10.0.0.2/24", "fd00::2/64", "10.0.1.2"]
+    assert interface.last("mtu") == "1380" and interface.last("nothing") == "" and interface.all("nothing") == []
+    assert interface.all("preup") == ["echo a=b"] and interface.all("postup") == ["echo %i, up"]
+    assert interface.last("listenport") == "51820" and not parsed.saves
+    assert [peer.last("endpoint") for peer in parsed.peers] == ["vpn.example.org:51821", "[2001:db8::1]:7"]
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        ("PrivateKey = x\n", "line 1: neither a section nor a setting in one"),
+        ("[Interface]\nnonsense\n", "line 2: neither a section nor a setting in one"),
+        ("\n[Peers]\n", "line 2: [Peers] is no section"),
+        (f"[Interface]\n{PRIVATE[:-1]}\n", "line 2: neither a section nor a setting in one"),
+    ],
+)
+def test_what_is_no_file_of_wg_quick(text, why):
+    with pytest.raises(quick.QuickError, match="^" + why.replace("[", r"\[") + "$"):
+        quick.parse(text)
+
+
+def test_whether_it_saves():
+    assert quick.parse("[Interface]\nSaveConfig = true\n").saves
+    with pytest.raises(quick.QuickError, match="`yes' is neither true nor false"):
+        _ = quick.parse("[Interface]\nSaveConfig = yes\n").saves
+
+
+@pytest.mark.parametrize(
+    "argument,path,name",
+    [
+        ("wg0", "/etc/wireguard/wg0.conf", "wg0"),
+        ("a_=+.-9", "/etc/wireguard/a_=+.-9.conf", "a_=+.-9"),
+        ("/tmp/x/wg1.conf", "/tmp/x/wg1.conf", "wg1"),
+        ("./wg1.conf", "./wg1.conf", "wg1"),
+        # Like wg-quick: a bare name is one of an interface.
+        ("wg1.conf", "/etc/wireguard/wg1.conf.conf", "wg1.conf"),
+        ("abcdefghijklmno", "/etc/wireguard/abcdefghijklmno.conf", "abcdefghijklmno"),
+    ],
+)
+def test_files_by_path_and_by_name(argument, path, name):
+    assert quick.locate(argument) == (path, name)
+
+
+@pytest.mark.parametrize("argument", ["", "/tmp/wg0", "/tmp/abcdefghijklmnop.conf", "/tmp/.conf", "/tmp/a b.conf", "a/../b"])
+def test_names_that_no_interface_has(argument):
+    with pytest.raises(quick.QuickError):
+        quick.locate(argument)
+
+
+# To UCI
+
+
+def loaded(sections):
+    """What a daemon makes of the sections."""
+    text = transfer.format_sections(sections)
+    return config.read(uci.parse(b"wgembed", text.encode()), "wgembed")
+
+
+def test_a_file_becomes_an_interface():
+    sections, left_out = transfer.import_interface(quick.parse(WHOLE), "wg0")
+    assert left_out == ["dns", "preup", "postup", "postdown"]
+    read = loaded(sections)
+    assert read.warnings == []
+    [interface] = read.interfaces
+    assert config.encode_key(interface.private_key).decode() == PRIVATE
+    assert interface.name == "wg0" and interface.listen_port == 51820 and interface.mtu == 1380 and interface.fwmark == 0x51
+    assert interface.addresses == [config.network(text) for text in ("10.0.0.2/24", "fd00::2/64", "10.0.1.2")]
+    first, second = interface.peers
+    assert first.host == "vpn.example.org" and first.port == 51821 and first.keepalive == 25 and first.route
+    assert config.encode_key(first.preshared_key).decode() == PSK
+    assert first.allowed_ips == [(bytes(4), 0), (bytes(16), 0)]
+    assert second.host == "2001:db8::1" and second.port == 7 and second.preshared_key is None
+
+
+@pytest.mark.parametrize("table,route,tables", [("off", False, 0), ("auto", True, 0), ("1000", True, 1000), ("", True, 0)])
+def test_tables(table, route, tables):
+    text = f"[Interface]\nPrivateKey={PRIVATE}\nTable={table}\n[Peer]\nPublicKey={PSK}\nAllowedIPs=10.0.0.0/8\n"
+    if not table:
+        text = text.replace("Table=\n", "")
+    [interface] = loaded(transfer.import_interface(quick.parse(text), "wg0")[0]).interfaces
+    assert interface.peers[0].route == route and interface.table4 == interface.table6 == tables
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        ("[Interface]\n", "no PrivateKey in [Interface]"),
+        ("[Interface]\nPrivateKey = 1\n", "line 2: a key is 44 characters of base64, the last one '='"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\nAddress=10.0.0.300\n", "line 3: '10.0.0.300' is no IP address"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\n\n[Peer]\nAllowedIPs=10.0.0.0/8\n", "line 4: a [Peer] without PublicKey"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\nMTU=9\n", "line 3: a number from 576 to"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\n[Peer]\nPublicKey={PSK}\nEndpoint=a.example\n", "line 5:"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\n[Peer]\nPublicKey={PSK}\nEndpoint=a.example:x\n", "line 5: a number from 1"),
+    ],
+)
+def test_what_cannot_become_an_interface(text, why):
+    with pytest.raises(transfer.TransferError) as told:
+        transfer.import_interface(quick.parse(text), "wg0")
+    assert str(told.value).startswith(why) and PRIVATE not in str(told.value)
+
+
+THEIRS = f"""\
+[Interface]
+PrivateKey = {PEERS_PRIVATE}
+Address = 10.0.0.7/24, fd00::7/64
+DNS = 10.0.0.1
+[Peer]
+PublicKey = {public(PRIVATE)}
+PresharedKey = {PSK}
+AllowedIPs = 0.0.0.0/0
+Endpoint = vpn.example.org:51820
+"""
+
+
+@pytest.mark.parametrize("own", [wire.public_key(base64.b64decode(PRIVATE)), None])
+def test_their_file_becomes_a_peer(own):
+    sections = transfer.import_peer(quick.parse(THEIRS), "wg0", own, "phone")
+    text = transfer.format_sections(sections)
+    assert PEERS_PRIVATE not in text, "their private key is theirs"
+    mine = f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\tlist addresses '10.0.0.1/24'\n"
+    [interface] = config.read(uci.parse(b"wgembed", (mine + text).encode()), "wgembed").interfaces
+    [peer] = interface.peers
+    assert config.encode_key(peer.public_key).decode() == public(PEERS_PRIVATE) and peer.description == "phone"
+    assert config.encode_key(peer.preshared_key).decode() == PSK and peer.route
+    assert peer.allowed_ips == [config.network("10.0.0.7"), config.network("fd00::7")]
+
+
+def test_whose_peer_we_are_not():
+    nobodys = "[Interface]\nAddress=10.0.0.1\n"
+    for text in (THEIRS.replace(public(PRIVATE), PSK), THEIRS.replace("Address", "# Address"), nobodys):
+        with pytest.raises(transfer.TransferError):
+            transfer.import_peer(quick.parse(text), "wg0", wire.public_key(base64.b64decode(PRIVATE)), "x")
+
+
+# And back
+
+
+def router(**options):
+    more = "".join(f"\toption {name} '{value}'\n" for name, value in options.items())
+    text = (
+        f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\tlist addresses '10.0.0.1/24'\n{more}"
+        + transfer.format_sections(transfer.import_peer(quick.parse(THEIRS), "wg0", None, "phone"))
+    )
+    [interface] = config.read(uci.parse(b"wgembed", text.encode()), "wgembed").interfaces
+    return interface
+
+
+def test_the_file_for_the_other_side():
+    interface = router(mtu=1400)
+    peer = transfer.find_peer(interface, "phone")
+    assert peer is transfer.find_peer(interface, public(PEERS_PRIVATE))
+    text = transfer.export(interface, peer, PEERS_PRIVATE, "192.0.2.1:51820", [], ["10.0.0.1"])
+    parsed = quick.parse(text)
+    assert parsed.interface.words("address") == ["10.0.0.7/32", "fd00::7/128"]
+    assert parsed.interface.last("privatekey") == PEERS_PRIVATE and parsed.interface.last("mtu") == "1400"
+    assert parsed.interface.words("dns") == ["10.0.0.1"]
+    [us] = parsed.peers
+    assert us.last("publickey") == public(PRIVATE) and us.last("presharedkey") == PSK
+    assert us.last("endpoint") == "192.0.2.1:51820" and us.words("allowedips") == ["10.0.0.0/24"]
+    assert PRIVATE not in text
+    again = transfer.import_peer(parsed, "wg0", None, "phone")
+    assert again == transfer.import_peer(quick.parse(THEIRS), "wg0", None, "phone")
+
+
+def test_without_their_private_key():
+    interface = router()
+    text = transfer.export(interface, interface.peers[0], "", "", ["0.0.0.0/0", "::/0"], [])
+    assert f"# PrivateKey = (the one whose public key is {public(PEERS_PRIVATE)})\n" in text
+    assert "Endpoint" not in text and "AllowedIPs = 0.0.0.0/0, ::/0\n" in text
+
+
+def test_nobody_of_that_name():
+    with pytest.raises(transfer.TransferError, match="no peer of wg0 is called tablet"):
+        transfer.find_peer(router(), "tablet")

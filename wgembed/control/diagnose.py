@@ -1,0 +1,291 @@
+"""Why a tunnel is down, in sentences: from what the daemon tells (status.py) and what the machine looks like.
+
+Each rule looks at one cause and adds what it finds, with a weight: what explains the most, and is the least doubtful,
+comes first. Facts of the machine come from an object (machine.py): a rule asks only what it needs.
+"""
+
+from . import status
+from .status import key_text, span
+
+# Weights: it cannot work; it does not; it may not; good to know
+CERTAIN, LIKELY, POSSIBLE, NOTE = 4, 3, 2, 1
+
+# Times in ms: what was sent so long ago should have had an answer; and what is so old is no evidence any more.
+_PATIENCE = 15_000
+_FRESH = 180_000
+# A clock before this (2025-01-01) was never set.
+_CLOCK_UNSET = 1735689600
+# So many changes of address within RECENT are no roaming.
+_RESTLESS = 4
+
+
+class Findings:
+    """Sentences with their weights."""
+
+    def __init__(self):
+        self._found = []
+
+    def add(self, weight, sentence):
+        self._found.append((weight, sentence))
+
+    def sorted(self):
+        """Return (weight, sentence), the heaviest first, otherwise in the order of the rules."""
+        return [found for weight in (CERTAIN, LIKELY, POSSIBLE, NOTE) for found in self._found if found[0] == weight]
+
+
+def about_interface(interface, machine):
+    """Return what is wrong with the interface, whoever the peer: a list of (weight, sentence)."""
+    found = Findings()
+    if interface.state == status.DOWN:
+        found.add(CERTAIN, "the interface is down: take it up with `ip link set %s up`" % interface.name)
+        return found.sorted()
+    if interface.state == status.NO_PRIVATE_KEY:
+        found.add(CERTAIN, "the interface has no private key: no handshake can begin or be answered")
+    if not interface.peers:
+        found.add(CERTAIN, "the interface has no peers")
+    if interface.clock_behind > 60:
+        found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind))
+    for stranger in interface.strangers:
+        if stranger.age <= status.RECENT and not _peers_at(interface, stranger.endpoint):
+            found.add(*_about_stranger(interface, stranger))
+    if interface.nobodys is not None and interface.nobodys[1] <= status.RECENT:
+        found.add(
+            LIKELY,
+            "packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips"
+            % (interface.nobodys[0], span(interface.nobodys[1])),
+        )
+    return found.sorted()
+
+
+def _about_stranger(interface, stranger):
+    if stranger.what == "unknown_key":
+        return LIKELY, "%s calls with the public key %s, which no peer has: if that is a peer, give it this public_key" % (
+            stranger.endpoint,
+            key_text(stranger.key),
+        )
+    return LIKELY, "%s sends handshakes for another public key than ours: over there, this end's public key must be %s" % (
+        stranger.endpoint,
+        key_text(interface.public_key),
+    )
+
+
+def _host(endpoint):
+    return endpoint.rpartition(":")[0]
+
+
+def _peers_at(interface, endpoint):
+    return [peer for peer in interface.peers if peer.endpoint and _host(peer.endpoint) == _host(endpoint)]
+
+
+def about_peer(interface, peer, machine):
+    """Return what is wrong with the tunnel to the peer: a list of (weight, sentence), empty if nothing is."""
+    found = Findings()
+    if interface.state != status.UP:
+        return found.sorted()
+    for rule in _RULES:
+        rule(found, interface, peer, machine)
+    return found.sorted()
+
+
+# Rules. What is configured
+
+
+def _allowed_ips(found, interface, peer, machine):
+    lost = peer.last("allowed_ip_lost")
+    if lost is not None or (not peer.allowed_ips and any(e.name == "allowed_ip_lost" for e in peer.events)):
+        found.add(
+            CERTAIN if not peer.allowed_ips else LIKELY,
+            "another peer has some of the same allowed_ips, and got them: an address can lead to one peer only",
+        )
+    elif not peer.allowed_ips:
+        found.add(CERTAIN, "it has no allowed_ips: nothing goes to it, and nothing is taken from it")
+
+
+def _endpoint(found, interface, peer, machine):
+    if peer.endpoint_host and not peer.endpoint_found and machine.is_name(peer.endpoint_host):
+        found.add(
+            CERTAIN if not peer.endpoint else POSSIBLE,
+            "the name of its endpoint, %s, cannot be resolved: check the machine's DNS" % _host(peer.endpoint_host),
+        )
+    elif not peer.endpoint:
+        found.add(
+            CERTAIN,
+            "it has no endpoint, so it must call first, and has not: set its endpoint here, or have it send something",
+        )
+
+
+def _way(found, interface, peer, machine):
+    """The endpoint's route, and what the kernel says to our datagrams."""
+    if not peer.endpoint:
+        return
+    if machine.leads_into_tunnel(interface, peer.endpoint):
+        found.add(
+            CERTAIN,
+            "the route to its endpoint %s leads into %s itself: a host route, or nohostroute '0', keeps it outside"
+            % (peer.endpoint, interface.name),
+        )
+        return
+    if _is_failing(peer):
+        for errno in interface.send_errors:
+            found.add(CERTAIN, "datagrams to %s cannot be sent: %s" % (peer.endpoint, machine.explain(errno)))
+            return
+
+
+def _is_failing(peer):
+    return peer.since("send_failed", "response_taken", "confirmed") > 0
+
+
+# Handshakes
+
+
+def _refused_answer(found, interface, peer, machine):
+    if peer.is_refused:
+        found.add(CERTAIN, "it answers, but its answer does not open: the preshared_key of the two ends differs")
+
+
+def _unconfirmed(found, interface, peer, machine):
+    if not peer.is_unconfirmed:
+        return
+    found.add(
+        LIKELY,
+        "it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the "
+        "two ends differs, or our answers do not reach it" % peer.since("initiation_taken", "confirmed", "response_taken"),
+    )
+
+
+def _old_timestamp(found, interface, peer, machine):
+    if peer.since("initiation_old", "initiation_taken", "response_taken"):
+        found.add(
+            CERTAIN,
+            "its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; "
+            "set its clock, or restart the tunnel here",
+        )
+
+
+def _under_load(found, interface, peer, machine):
+    if peer.since("cookie_taken", "response_taken", "confirmed"):
+        found.add(LIKELY, "it is under load and answers with cookies: the handshake takes longer, and goes on by itself")
+
+
+def _no_answer(found, interface, peer, machine):
+    sent = peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken")
+    if sent < 2 or not peer.endpoint or _is_failing(peer) or machine.leads_into_tunnel(interface, peer.endpoint):
+        return
+    for stranger in interface.strangers:
+        if stranger.age <= status.RECENT and _host(stranger.endpoint) == _host(peer.endpoint):
+            _stranger_at_endpoint(found, interface, peer, stranger)
+            return
+    refusal = machine.refusal(interface, peer.endpoint)
+    if refusal:
+        found.add(CERTAIN, "nobody is at its endpoint %s: %s" % (peer.endpoint, refusal))
+        return
+    if machine.time() < _CLOCK_UNSET:
+        found.add(
+            LIKELY,
+            "this machine's clock was never set, and a peer does not answer handshakes older than the last one it took",
+        )
+    found.add(
+        LIKELY,
+        "%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its "
+        "public key here is %s, and ours over there must be %s"
+        % (peer.endpoint, sent, key_text(peer.public_key), key_text(interface.public_key)),
+    )
+
+
+def _stranger_at_endpoint(found, interface, peer, stranger):
+    if stranger.what == "unknown_key":
+        found.add(
+            CERTAIN,
+            "who calls from its endpoint has the public key %s, and here it is %s: correct the one that is wrong"
+            % (key_text(stranger.key), key_text(peer.public_key)),
+        )
+    else:
+        found.add(
+            CERTAIN,
+            "who calls from its endpoint does so for another public key than ours: over there, this end's public key must "
+            "be %s" % key_text(interface.public_key),
+        )
+
+
+# Sessions
+
+
+def _silence(found, interface, peer, machine):
+    """Something was sent in this session, and what came back?"""
+    if peer.session is None or peer.data_sent is None or peer.data_sent > _FRESH:
+        return
+    silence = peer.last("silence")
+    if silence is not None and _is_later(silence.age, peer.data_heard) and _is_all_silent(peer):
+        found.add(
+            LIKELY,
+            "handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; "
+            "try persistent_keepalive '25', or another port",
+        )
+    elif silence is None and peer.session >= _PATIENCE and not _is_fresh(peer.data_heard) and not _is_all_silent(peer):
+        found.add(
+            POSSIBLE,
+            "it hears us and sends no data back: over there a route into the tunnel is missing, a firewall is in the way, "
+            "or its allowed_ips for this end do not hold the address that we send from",
+        )
+
+
+def _is_fresh(age):
+    return age is not None and age <= _FRESH
+
+
+def _is_later(seconds, age):
+    return age is None or seconds * 1000 <= age
+
+
+def _is_all_silent(peer):
+    """Whether nothing was heard after the handshake itself."""
+    return peer.heard is None or peer.heard >= peer.session - 1000
+
+
+def _no_reply_of_ours(found, interface, peer, machine):
+    if _is_fresh(peer.data_heard) and not _is_fresh(peer.data_sent):
+        found.add(
+            LIKELY,
+            "its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it "
+            "that does not lead into %s" % interface.name,
+        )
+
+
+def _refused_source(found, interface, peer, machine):
+    refused = interface.refused_source
+    if refused is not None and refused[2] == peer.public_key and refused[1] <= status.RECENT:
+        found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % refused[0])
+
+
+def _two_places(found, interface, peer, machine):
+    moves = sum([event.count for event in peer.events if event.name == "roamed" and event.age <= status.RECENT])
+    if moves >= _RESTLESS:
+        found.add(
+            LIKELY,
+            "its address changed %d times lately: two devices use the same private key; give each its own" % moves,
+        )
+
+
+def _mtu(found, interface, peer, machine):
+    best = machine.best_mtu(interface, peer.endpoint) if peer.endpoint else 0
+    if best and interface.mtu > best:
+        found.add(
+            LIKELY,
+            "MTU %d is too much for the way to its endpoint: `option mtu '%d'` is the most" % (interface.mtu, best),
+        )
+        return
+    if peer.session is None or peer.is_refused:
+        return
+    size = machine.largest_packet(interface, peer)
+    if size and size < interface.mtu:
+        found.add(
+            LIKELY,
+            "packets of more than %d bytes do not arrive, and nobody says so: set `option mtu '%d'` at both ends"
+            % (size, size),
+        )
+
+
+_RULES = (
+    _allowed_ips, _endpoint, _way, _refused_answer, _old_timestamp, _unconfirmed, _under_load, _no_answer,
+    _silence, _no_reply_of_ours, _refused_source, _two_places, _mtu,
+)  # fmt: skip

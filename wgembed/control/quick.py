@@ -1,0 +1,104 @@
+"""The files of wg-quick(8): those of wg(8), and what wg-quick adds to [Interface]: addresses, MTU, hooks and more."""
+
+INTERFACE = "interface"
+PEER = "peer"
+
+# Keys of [Interface] that are wg-quick's own, in small letters.
+OWN_KEYS = ("address", "dns", "mtu", "table", "preup", "postup", "predown", "postdown", "saveconfig")
+_NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-"
+_NAME_MAX = 15
+DIRECTORY = "/etc/wireguard"
+
+
+class QuickError(Exception):
+    """A file that cannot be used; the text says why, and where."""
+
+
+class Section:
+    """One section: its `kind`, INTERFACE or PEER, and `entries`, (key in small letters, value, line) in order."""
+
+    def __init__(self, kind, line):
+        self.kind = kind
+        self.line = line
+        self.entries = []
+
+    def all(self, key):
+        """Return the values of the key, in small letters."""
+        return [value for name, value, _ in self.entries if name == key]
+
+    def last(self, key, otherwise=""):
+        """Return the value of the key that counts, the last one."""
+        values = self.all(key)
+        return values[-1] if values else otherwise
+
+    def words(self, key):
+        """Return what the comma-separated lists of the key hold, together."""
+        return [word for value in self.all(key) for word in value.replace(",", " ").split()]
+
+
+class QuickFile:
+    """A file: its sections, and `stripped`, the text that is for wg(8)."""
+
+    def __init__(self, sections, stripped):
+        self.sections = sections
+        self.stripped = stripped
+        # A file may have several [Interface] sections; they add up.
+        self.interface = Section(INTERFACE, 0)
+        for section in sections:
+            if section.kind == INTERFACE:
+                self.interface.entries += section.entries
+        self.peers = [section for section in sections if section.kind == PEER]
+
+    @property
+    def saves(self):
+        """Whether the state of the interface is saved when it goes down."""
+        text = self.interface.last("saveconfig", "false")
+        if text not in ("true", "false"):
+            raise QuickError("`%s' is neither true nor false" % text)
+        return text == "true"
+
+
+def parse(text):
+    """Return the QuickFile of a text; QuickError for a line that belongs to no section or is none."""
+    sections, kept = [], []
+    for number, line in enumerate(text.split("\n")):
+        bare = line.partition("#")[0].strip()
+        name, equals, value = bare.partition("=")
+        key = name.strip().lower()
+        if key[:1] == "[":
+            if key not in ("[interface]", "[peer]"):
+                raise QuickError("line %d: %s is no section" % (number + 1, bare))
+            sections.append(Section(key[1:-1], number + 1))
+        elif bare:
+            if not sections or not equals:
+                # What stands there may be a key that lost its name.
+                raise QuickError("line %d: neither a section nor a setting in one" % (number + 1))
+            sections[-1].entries.append((key, value.strip(), number + 1))
+            if sections[-1].kind == INTERFACE and key in OWN_KEYS:
+                continue
+        kept.append(line)
+    return QuickFile(sections, "\n".join(kept))
+
+
+def is_name(text):
+    """Whether the text can be the name of an interface."""
+    return 0 < len(text) <= _NAME_MAX and all(c in _NAME for c in text)
+
+
+def locate(argument):
+    """Return (path, interface name) for what the command line says, a path or a name; QuickError if it is neither."""
+    path = "%s/%s.conf" % (DIRECTORY, argument) if is_name(argument) else argument
+    name = path.rpartition("/")[2]
+    if name[-5:] != ".conf" or not is_name(name[:-5]):
+        raise QuickError("The config file must be a valid interface name, followed by .conf")
+    return path, name[:-5]
+
+
+def format_own(quick):
+    """Return the lines of wg-quick's own that a saved file begins with, without the addresses."""
+    names = {"mtu": "MTU", "dns": "DNS", "table": "Table", "saveconfig": "SaveConfig", "preup": "PreUp",
+             "postup": "PostUp", "predown": "PreDown", "postdown": "PostDown"}  # fmt: skip
+    lines = []
+    for key in ("dns", "mtu", "table", "saveconfig", "preup", "postup", "predown", "postdown"):
+        lines += ["%s = %s\n" % (names[key], value) for value in quick.interface.all(key)]
+    return "".join(lines)

@@ -1,0 +1,234 @@
+"""The state of an interface and its peers, as the daemon tells it (report.py), and in a word.
+
+A program that does not know `status`, such as wireguard-go, is asked with `get`, and less is known then.
+"""
+
+from binascii import b2a_base64, unhexlify
+
+# States of an interface
+DOWN = "down"
+NO_PRIVATE_KEY = "no private key"
+UP = "up"
+
+# States of a peer, beside the first two of an interface and UP
+NO_ALLOWED_IPS = "no allowed ips"
+NAME_UNKNOWN = "name not resolved"
+WAITING = "waiting for peer"
+NO_ROUTE = "no route"
+SEND_FAILED = "sending fails"
+KEY_MISMATCH = "key mismatch"
+UNDER_LOAD = "peer under load"
+HANDSHAKING = "handshaking"
+NO_ANSWER = "no answer"
+IDLE = "idle"
+
+# A session carries for 180 s; without the daemon's word a younger handshake is taken for one.
+_REJECT_AFTER_TIME = 180
+# Events older than this, in s, are history.
+RECENT = 180
+# errno of a destination that no route leads to: MIPS has other numbers than the rest.
+_NO_ROUTE = (101, 113, 128, 148)
+
+
+class Event:
+    """Something that happened to a peer `count` times in a row, the last time `age` seconds ago."""
+
+    __slots__ = ("age", "count", "name")
+
+    def __init__(self, name, count, age):
+        self.name = name
+        self.count = count
+        self.age = age
+
+
+class Stranger:
+    """Handshakes that no peer sent: `what` is unknown_key or wrong_mac1, `age` in s, `key` hexadecimal or ""."""
+
+    __slots__ = ("age", "count", "endpoint", "key", "what")
+
+    def __init__(self, what, count, age, endpoint, key):
+        self.what = what
+        self.count = count
+        self.age = age
+        self.endpoint = endpoint
+        self.key = key
+
+
+class Peer:
+    """What is told of a peer; keys in hexadecimal, ages in ms, None for never."""
+
+    def __init__(self, public_key):
+        self.public_key = public_key
+        self.has_preshared_key = False
+        self.endpoint = self.source = self.endpoint_host = ""
+        self.endpoint_found = []
+        self.handshake = 0  # in s since 1970
+        self.tx_bytes = self.rx_bytes = self.persistent_keepalive = 0
+        self.heard = self.data_heard = self.data_sent = None
+        self.session = None
+        self.is_initiator = False
+        self.attempt = self.staged = 0
+        self.events = []
+        self.allowed_ips = []
+
+    def last(self, *names):
+        """Return the latest of the events of these names that is recent, or None."""
+        for event in reversed(self.events):
+            if event.name in names and event.age <= RECENT:
+                return event
+        return None
+
+    def since(self, name, *ends):
+        """Return how often `name` happened, recently and after the last of the events `ends`."""
+        count = 0
+        for event in reversed(self.events):
+            if event.name in ends or event.age > RECENT:
+                break
+            if event.name == name:
+                count += event.count
+        return count
+
+    @property
+    def is_refused(self):
+        """Whether its last answer to us did not open."""
+        return self.since("response_refused", "response_taken", "confirmed") > 0
+
+    @property
+    def is_unconfirmed(self):
+        """Whether it calls again and again, and never uses what we answer."""
+        return self.since("initiation_taken", "confirmed", "response_taken") > 1
+
+
+class Interface:
+    """What is told of an interface.
+
+    is_complete  False if the program that serves it knows no `status`
+    """
+
+    def __init__(self, name):
+        self.name = name
+        self.is_complete = False
+        self.public_key = ""
+        self.listen_port = self.fwmark = self.mtu = 0
+        self.is_up = True
+        self.drops = {}
+        self.send_errors = []
+        self.clock_behind = 0
+        self.strangers = []
+        self.nobodys = None  # (address, age in s)
+        self.refused_source = None  # (address, age in s, public key of the peer)
+        self.peers = []
+
+    @property
+    def state(self):
+        if not self.is_up:
+            return DOWN
+        return UP if self.public_key else NO_PRIVATE_KEY
+
+
+def parse(name, lines):
+    """Return the Interface that the pairs (key, value) of a status or a get tell of, in order."""
+    interface = Interface(name)
+    peer = None
+    for key, value in lines:
+        if key == "public_key":
+            peer = Peer(value)
+            interface.peers.append(peer)
+        elif peer is None:
+            _take_device_line(interface, key, value)
+        else:
+            _take_peer_line(peer, key, value)
+    return interface
+
+
+def _take_device_line(interface, key, value):
+    words = value.split(",")
+    if key in ("listen_port", "fwmark", "mtu", "clock_behind"):
+        setattr(interface, key, int(value))
+    elif key == "own_public_key":
+        interface.public_key = value
+    elif key == "up":
+        interface.is_complete = True
+        interface.is_up = value == "1"
+    elif key == "drop":
+        interface.drops[words[0]] = int(words[1])
+    elif key == "send_error":
+        interface.send_errors.append(int(value))
+    elif key == "stranger":
+        interface.strangers.append(Stranger(words[0], int(words[1]), int(words[2]) // 1000, words[3], words[4]))
+    elif key == "nobodys":
+        interface.nobodys = words[0], int(words[1]) // 1000
+    elif key == "refused_source":
+        interface.refused_source = words[0], int(words[1]) // 1000, words[2]
+
+
+_TEXTS = ("endpoint", "source", "endpoint_host")
+_NUMBERS = {
+    "last_handshake_time_sec": "handshake", "tx_bytes": "tx_bytes", "rx_bytes": "rx_bytes",
+    "persistent_keepalive_interval": "persistent_keepalive", "heard": "heard", "data_heard": "data_heard",
+    "data_sent": "data_sent", "attempt": "attempt", "staged": "staged",
+}  # fmt: skip
+
+
+def _take_peer_line(peer, key, value):
+    words = value.split(",")
+    if key in _TEXTS:
+        setattr(peer, key, value)
+    elif key in _NUMBERS:
+        setattr(peer, _NUMBERS[key], int(value))
+    elif key == "has_preshared_key":
+        peer.has_preshared_key = value == "1"
+    elif key == "preshared_key":
+        peer.has_preshared_key = value != "0" * 64
+    elif key == "endpoint_found":
+        peer.endpoint_found.append(value)
+    elif key == "session":
+        peer.session = int(words[0])
+        peer.is_initiator = words[1] == "initiator"
+    elif key == "event":
+        peer.events.append(Event(words[0], int(words[1]), int(words[2])))
+    elif key == "allowed_ip":
+        peer.allowed_ips.append(value)
+
+
+def state(interface, peer, now):
+    """Return the state of the peer in a word or two; `now` in s since 1970."""
+    if interface.state != UP:
+        return interface.state
+    if not interface.is_complete:
+        return _plain_state(peer, now)
+    if not peer.allowed_ips:
+        return NO_ALLOWED_IPS
+    # A handshake may fail while the session before it still carries: then it is up.
+    if peer.session is not None and not peer.is_refused:
+        return UP
+    if not peer.endpoint:
+        return NAME_UNKNOWN if peer.endpoint_host and not peer.endpoint_found else WAITING
+    if peer.since("send_failed", "response_taken", "confirmed"):
+        return NO_ROUTE if any(errno in _NO_ROUTE for errno in interface.send_errors) else SEND_FAILED
+    if peer.is_refused or peer.is_unconfirmed:
+        return KEY_MISMATCH
+    if peer.attempt:
+        return UNDER_LOAD if peer.since("cookie_taken", "response_taken") else HANDSHAKING
+    return NO_ANSWER if peer.since("given_up", "response_taken", "confirmed") else IDLE
+
+
+def _plain_state(peer, now):
+    if now - peer.handshake < _REJECT_AFTER_TIME:
+        return UP
+    if not peer.allowed_ips:
+        return NO_ALLOWED_IPS
+    return IDLE if peer.endpoint else WAITING
+
+
+def key_text(key):
+    """Return a key in hexadecimal as people see keys, in base64."""
+    return b2a_base64(unhexlify(key)).decode().strip()
+
+
+def span(seconds):
+    """Return a length of time for people: its largest unit will do."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return "%d %s" % (seconds // size, unit)
+    return "%d s" % seconds

@@ -1,0 +1,159 @@
+"""`wgembed status`: the state of interfaces and peers as text, as JSON, and for Prometheus.
+
+The JSON is stable: fields are added, never renamed or removed, and `version` grows if that must be broken. It is one
+object, {"version": 1, "interfaces": [...]}; see docs/status.md.
+"""
+
+from . import status
+from .status import key_text, span
+
+VERSION = 1
+
+
+class Rates:
+    """Bytes a second, from two looks at the same peers; `interval` in s between them, 0 for only one look."""
+
+    def __init__(self, before, interval):
+        self._before = {(i.name, p.public_key): p for i in before for p in i.peers}
+        self.interval = interval
+
+    def of(self, interface, peer):
+        """Return (received, sent) a second; None where there is no telling."""
+        before = self._before.get((interface.name, peer.public_key))
+        if before is None or self.interval <= 0:
+            return None
+        received, sent = peer.rx_bytes - before.rx_bytes, peer.tx_bytes - before.tx_bytes
+        if received < 0 or sent < 0:
+            return None  # it was removed and came again
+        return int(received / self.interval), int(sent / self.interval)
+
+
+def _bytes(count):
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return "%d %s" % (count, unit) if unit == "B" else "%.1f %s" % (count, unit)
+        count /= 1024
+    return "%.1f TiB" % count
+
+
+def as_text(interfaces, rates, now):
+    """Return the lines for people; `now` in s since 1970."""
+    lines = []
+    for interface in interfaces:
+        lines.append(_interface_line(interface))
+        for peer in interface.peers:
+            lines += _peer_lines(interface, peer, rates.of(interface, peer), now)
+        if interface.drops:
+            dropped = sorted(interface.drops.items())
+            lines.append("  dropped: " + ", ".join(["%s %d" % entry for entry in dropped]))
+    return "".join([line + "\n" for line in lines])
+
+
+def _interface_line(interface):
+    words = ["%s: %s" % (interface.name, interface.state), "port %d" % interface.listen_port]
+    if interface.mtu:
+        words.append("MTU %d" % interface.mtu)
+    if interface.fwmark:
+        words.append("mark 0x%x" % interface.fwmark)
+    if interface.public_key:
+        words.append("public key " + key_text(interface.public_key))
+    return ", ".join(words)
+
+
+def _peer_lines(interface, peer, rate, now):
+    first = "  %s: %s" % (key_text(peer.public_key), status.state(interface, peer, now))
+    if peer.handshake:
+        first += ", handshake %s ago" % span(max(now - peer.handshake, 0))
+    if peer.attempt > 1:
+        first += ", attempt %d" % peer.attempt
+    where = []
+    if peer.endpoint_host:
+        where.append("endpoint %s" % peer.endpoint_host)
+    if peer.endpoint and peer.endpoint != peer.endpoint_host:
+        where.append("at %s" % peer.endpoint if where else "endpoint %s" % peer.endpoint)
+    if peer.source:
+        where.append("from %s" % peer.source)
+    lines = [first]
+    if where:
+        lines.append("    " + " ".join(where))
+    received, sent = [" (%s/s)" % _bytes(part) for part in rate] if rate else ("", "")
+    lines.append("    received %s%s, sent %s%s" % (_bytes(peer.rx_bytes), received, _bytes(peer.tx_bytes), sent))
+    lines.append("    allowed ips " + (", ".join(peer.allowed_ips) or "none"))
+    return lines
+
+
+def as_json(interfaces, rates, now):
+    """Return the JSON text, with a line feed; `now` in s since 1970."""
+    import json
+
+    told = [_interface_object(interface, rates, now) for interface in interfaces]
+    return json.dumps({"version": VERSION, "time": now, "interfaces": told}) + "\n"
+
+
+def _interface_object(interface, rates, now):
+    return {
+        "name": interface.name,
+        "state": interface.state,
+        "public_key": key_text(interface.public_key) if interface.public_key else None,
+        "listen_port": interface.listen_port,
+        "fwmark": interface.fwmark,
+        "mtu": interface.mtu or None,
+        "dropped": interface.drops,
+        "peers": [_peer_object(interface, peer, rates.of(interface, peer), now) for peer in interface.peers],
+    }
+
+
+def _peer_object(interface, peer, rate, now):
+    return {
+        "public_key": key_text(peer.public_key),
+        "state": status.state(interface, peer, now),
+        "has_preshared_key": peer.has_preshared_key,
+        "endpoint": peer.endpoint or None,
+        "endpoint_host": peer.endpoint_host or None,
+        "source": peer.source or None,
+        "allowed_ips": peer.allowed_ips,
+        "persistent_keepalive": peer.persistent_keepalive,
+        "latest_handshake": peer.handshake or None,
+        "handshake_age": max(now - peer.handshake, 0) if peer.handshake else None,
+        "attempt": peer.attempt,
+        "rx_bytes": peer.rx_bytes,
+        "tx_bytes": peer.tx_bytes,
+        "rx_rate": rate[0] if rate else None,
+        "tx_rate": rate[1] if rate else None,
+        "staged": peer.staged,
+        "events": [{"event": event.name, "count": event.count, "age": event.age} for event in peer.events],
+    }
+
+
+# Prometheus: name, kind, help, and what it is of an interface and a peer (of an interface alone where peer is None)
+
+_OF_PEERS = (
+    ("wireguard_sent_bytes_total", "counter", "Bytes sent to the peer", lambda i, p, now: p.tx_bytes),
+    ("wireguard_received_bytes_total", "counter", "Bytes received from the peer", lambda i, p, now: p.rx_bytes),
+    ("wireguard_latest_handshake_seconds", "gauge", "Time of the latest handshake", lambda i, p, now: p.handshake),
+    ("wireguard_peer_up", "gauge", "Whether there is a session", lambda i, p, now: status.state(i, p, now) == status.UP),
+)
+
+
+def as_prometheus(interfaces, now):
+    """Return the text exposition format, for the node exporter's textfile collector; `now` in s since 1970."""
+    lines = []
+    for name, kind, text, value in _OF_PEERS:
+        lines += _head(name, kind, text)
+        for interface in interfaces:
+            for peer in interface.peers:
+                labels = 'interface="%s",public_key="%s"' % (interface.name, key_text(peer.public_key))
+                lines.append("%s{%s} %d" % (name, labels, value(interface, peer, now)))
+    lines += _head("wireguard_interface_up", "gauge", "Whether the interface is up and has a private key")
+    for interface in interfaces:
+        lines.append('wireguard_interface_up{interface="%s"} %d' % (interface.name, interface.state == status.UP))
+    lines += _head("wireguard_dropped_packets_total", "counter", "Packets and messages dropped, by reason")
+    for interface in interfaces:
+        for reason, count in sorted(interface.drops.items()):
+            labels = 'interface="%s",reason="%s"' % (interface.name, reason)
+            lines.append("wireguard_dropped_packets_total{%s} %d" % (labels, count))
+    return "".join([line + "\n" for line in lines])
+
+
+def _head(name, kind, text):
+    return ["# HELP %s %s" % (name, text), "# TYPE %s %s" % (name, kind)]

@@ -1,0 +1,195 @@
+"""From wg-quick's files to sections of UCI and back: `wgembed import` and `wgembed export`."""
+
+from ..runtime import address
+from . import config, network, uci
+
+
+class TransferError(Exception):
+    """What was asked for cannot be made; the text says why."""
+
+
+# Import. The values go through the same functions as those of a configuration: what comes out can be loaded.
+
+
+class _Options:
+    """Collects the options of a section, checked."""
+
+    def __init__(self, section):
+        self._section = section
+        self.found = []
+
+    def take(self, key, option, parse, change=lambda text: text):
+        text = self._section.last(key)
+        if text:
+            self.add(option, change(text), parse, key)
+
+    def take_list(self, key, option):
+        words = self._section.words(key)
+        for word in words:
+            self._check(config.network, word, key)
+        if words:
+            self.found.append((option, words))
+
+    def add(self, option, text, parse, key):
+        self._check(parse, text, key)
+        self.found.append((option, text))
+
+    def _check(self, parse, text, key):
+        try:
+            parse(text)
+        except ValueError as e:
+            lines = [line for name, _, line in self._section.entries if name == key]
+            raise TransferError("line %d: %s" % (lines[-1], e)) from None
+
+
+def _table(text):
+    return "" if text in ("auto", "off") else text
+
+
+def import_interface(quick, name):
+    """Return the sections for the interface and its peers in wg-quick's file, and what was left out.
+
+    Sections are (type, name or None, options), options pairs of name and text or list of texts.
+    """
+    section = quick.interface
+    options = _Options(section)
+    options.take("privatekey", "private_key", config.key)
+    options.take("listenport", "listen_port", config.port)
+    options.take_list("address", "addresses")
+    options.take("mtu", "mtu", config.mtu)
+    options.take("fwmark", "fwmark", config.mark)
+    table = _table(section.last("table", "auto"))
+    if table:
+        for option in ("ip4table", "ip6table"):
+            options.add(option, table, config.table, "table")
+    if not section.last("privatekey"):
+        raise TransferError("no PrivateKey in [Interface]")
+    routed = section.last("table", "auto") != "off"
+    sections = [("interface", name, options.found)]
+    for peer in quick.peers:
+        sections.append((config.PEER_TYPE + name, None, _peer_options(peer, routed)))
+    left_out = [key for key in ("dns", "preup", "postup", "predown", "postdown") if section.all(key)]
+    return sections, left_out
+
+
+def _peer_options(section, routed):
+    options = _Options(section)
+    if not section.last("publickey"):
+        raise TransferError("line %d: a [Peer] without PublicKey" % section.line)
+    options.take("publickey", "public_key", config.key)
+    options.take("presharedkey", "preshared_key", config.key)
+    options.take_list("allowedips", "allowed_ips")
+    if routed and section.words("allowedips"):
+        options.found.append(("route_allowed_ips", "1"))
+    endpoint = section.last("endpoint")
+    if endpoint:
+        host, _, port = endpoint.rpartition(":")
+        options.add("endpoint_host", host.strip("[]"), config.host, "endpoint")
+        options.add("endpoint_port", port, config.endpoint_port, "endpoint")
+    options.take("persistentkeepalive", "persistent_keepalive", config.keepalive)
+    return options.found
+
+
+def import_peer(quick, interface, own, description):
+    """Return the section that makes whoever uses wg-quick's file a peer of our interface of this name.
+
+    own  our public key, packed: the file's [Peer] with it tells the preshared key; None if not known
+    """
+    section = quick.interface
+    options = _Options(section)
+    text = section.last("privatekey")
+    if not text:
+        raise TransferError("no PrivateKey in [Interface]: whose file is it?")
+    try:
+        public = config.public_key(config.key(text))
+    except ValueError as e:
+        raise TransferError("PrivateKey: %s" % e) from None
+    options.found.append(("description", description))
+    options.found.append(("public_key", config.encode_key(public).decode()))
+    us = _find_us(quick, own)
+    if us.last("presharedkey"):
+        options.found.append(("preshared_key", us.last("presharedkey")))
+    addresses = []
+    for word in section.words("address"):
+        try:
+            packed, _ = config.network(word)
+        except ValueError as e:
+            raise TransferError("Address: %s" % e) from None
+        addresses.append("%s/%d" % (address.format_ip(packed), 8 * len(packed)))
+    if not addresses:
+        raise TransferError("no Address in [Interface]: what would lead to this peer?")
+    options.found.append(("allowed_ips", addresses))
+    options.found.append(("route_allowed_ips", "1"))
+    return [(config.PEER_TYPE + interface, None, options.found)]
+
+
+def _find_us(quick, own):
+    for peer in quick.peers:
+        if own is not None and peer.last("publickey") == config.encode_key(own).decode():
+            return peer
+    if own is None and len(quick.peers) == 1:
+        return quick.peers[0]
+    raise TransferError("no [Peer] of the file has this interface's public key")
+
+
+def format_sections(sections):
+    """Return sections as text, as `uci export` has them."""
+    text = ""
+    for kind, name, options in sections:
+        text += "\nconfig %s%s\n" % (kind, " " + _quoted(name) if name else "")
+        for option, value in options:
+            if isinstance(value, list):
+                text += "".join(["\tlist %s %s\n" % (option, _quoted(word)) for word in value])
+            else:
+                text += "\toption %s %s\n" % (option, _quoted(value))
+    return text
+
+
+def _quoted(text):
+    return uci.quote(text.encode()).decode()
+
+
+# Export
+
+
+def find_peer(interface, wanted):
+    """Return the PeerConfig that `wanted` names, by public key or description; TransferError if there is not one."""
+    found = [peer for peer in interface.peers if wanted in (config.encode_key(peer.public_key).decode(), peer.description)]
+    if len(found) != 1:
+        how_many = "more than one peer" if found else "no peer"
+        raise TransferError("%s of %s is called %s" % (how_many, interface.name, wanted))
+    return found[0]
+
+
+def export(interface, peer, private, endpoint, allowed_ips, dns):
+    """Return wg-quick's file for the other side: for whoever is `peer` of our `interface`.
+
+    private      the peer's private key in base64, "" if it is not here
+    endpoint     where we are, HOST:PORT, "" for: it need not call
+    allowed_ips  what shall go through the tunnel over there, texts; empty for our own networks
+    dns          texts
+    """
+    lines = ["[Interface]"]
+    if private:
+        lines.append("PrivateKey = " + private)
+    else:
+        lines.append("# PrivateKey = (the one whose public key is %s)" % config.encode_key(peer.public_key).decode())
+    addresses = ["%s/%d" % (address.format_ip(p), n) for p, n in peer.allowed_ips if n and n == 8 * len(p)]
+    if addresses:
+        lines.append("Address = " + ", ".join(addresses))
+    if dns:
+        lines.append("DNS = " + ", ".join(dns))
+    if interface.mtu:
+        lines.append("MTU = %d" % interface.mtu)
+    lines += ["", "[Peer]", "PublicKey = " + config.encode_key(config.public_key(interface.private_key)).decode()]
+    if peer.preshared_key is not None and any(peer.preshared_key):
+        lines.append("PresharedKey = " + config.encode_key(peer.preshared_key).decode())
+    lines.append("AllowedIPs = " + ", ".join(allowed_ips or _own_networks(interface)))
+    if endpoint:
+        lines.append("Endpoint = " + endpoint)
+        lines.append("PersistentKeepalive = 25")
+    return "\n".join(lines) + "\n"
+
+
+def _own_networks(interface):
+    return ["%s/%d" % (address.format_ip(network.masked(packed, n)), n) for packed, n in interface.addresses]

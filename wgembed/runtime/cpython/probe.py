@@ -1,0 +1,47 @@
+"""Sockets that ask the way: a datagram to one address, and what the routers answer to it."""
+
+try:
+    import _socket as socket
+except ImportError:
+    import socket
+
+from .. import abi
+from .udp import is_ipv6
+
+
+class Probe:
+    """Datagrams to the socket address `addr`, or with `echo` whole ICMP messages; OSError if no route leads there.
+
+    mark  the firewall mark that they carry, 0 for none
+    link  the name of the link that they leave by, "" for any
+    """
+
+    def __init__(self, addr, mark=0, link="", echo=False):
+        family = socket.AF_INET6 if is_ipv6(addr) else socket.AF_INET
+        protocol = abi.IPPROTO_ICMPV6 if is_ipv6(addr) else abi.IPPROTO_ICMP
+        kind = socket.SOCK_RAW if echo else socket.SOCK_DGRAM
+        self._socket = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol if echo else 0)
+        try:
+            self._socket.setblocking(False)
+            if mark:
+                self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, mark)
+            if link:
+                self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_BINDTODEVICE, link.encode() + b"\0")
+            self._socket.connect(addr)
+        except OSError:
+            self._socket.close()
+            raise
+        self.fd = self._socket.fileno()
+
+    def send(self, data):
+        self._socket.send(data)
+
+    def receive(self):
+        """Return what came, or None if nothing did; OSError for what a router said."""
+        try:
+            return self._socket.recv(4096)
+        except BlockingIOError:
+            return None
+
+    def close(self):
+        self._socket.close()
