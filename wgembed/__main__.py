@@ -52,6 +52,8 @@ def _run(arguments):
         from .control import keys
 
         return keys.genkey() if arguments == ["genkey"] else keys.pubkey()
+    if arguments[:1] in (["status"], ["diagnose"]):
+        return _ask(*arguments)
     foreground = arguments[:1] in (["-f"], ["--foreground"])
     names = arguments[1:] if foreground else arguments
     if len(names) != 1 or names[0].startswith("-"):
@@ -91,6 +93,21 @@ def _check(directory):
     from .control.check import check
 
     return check(directory)
+
+
+def _ask(verb, *arguments):
+    from .control import status_command as command
+
+    show, usage = command.show_status, command.STATUS_USAGE
+    if verb == "diagnose":
+        show, usage = command.show_diagnosis, command.DIAGNOSE_USAGE
+    try:
+        return show(arguments)
+    except command.UsageError as e:
+        sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
+    except OSError as e:
+        sys.stderr.write("wgembed: %s\n" % e)
+    return 1
 
 
 def _serve(name, ready):

@@ -174,6 +174,11 @@ def test_a_destination_that_is_nobodys():
     a.transmit(ipv4(A4, b"\x0a\x63\0\1"))
     nobodys = a.device.nobodys
     assert nobodys.packed == b"\x0a\x63\0\1" and nobodys.time == world.now and nobodys.number == -1
+    for packet in (ipv6(bytes(16), b"\xff" + bytes(15)), ipv4(A4, b"\xe0\0\0\1"), ipv4(A4, b"\xff\xff\xff\xff")):
+        a.transmit(packet)
+    assert nobodys.packed == b"\x0a\x63\0\1", "multicast is no news"
+    a.transmit(ipv6(bytes(16), b"\xfe" + bytes(15)))
+    assert nobodys.packed == b"\xfe" + bytes(15)
 
 
 def test_another_address():

@@ -84,6 +84,9 @@ def about_peer(interface, peer, machine):
         return found.sorted()
     for rule in _RULES:
         rule(found, interface, peer, machine)
+    if not found.sorted():
+        # Last, for it sends packets of its own, which are evidence to whoever looks next.
+        _mtu(found, interface, peer, machine)
     return found.sorted()
 
 
@@ -287,5 +290,5 @@ def _mtu(found, interface, peer, machine):
 
 _RULES = (
     _allowed_ips, _endpoint, _way, _refused_answer, _old_timestamp, _unconfirmed, _under_load, _no_answer,
-    _silence, _no_reply_of_ours, _refused_source, _two_places, _mtu,
+    _silence, _no_reply_of_ours, _refused_source, _two_places,
 )  # fmt: skip

@@ -5,6 +5,8 @@ from . import network
 
 # How long an answer is waited for, in ms.
 _PATIENCE = 1000
+# The neighbour of an address is asked for three times, a second apart, before the kernel says that there is none.
+_REFUSAL_PATIENCE = 3500
 # A tunnel that does not take this is not to be helped by another MTU. (IPv6 wants 1280.)
 _LEAST = {4: 576, 16: 1280}
 # So many addresses of a peer are tried.
@@ -54,7 +56,7 @@ class Machine:
 
     def refusal(self, interface, endpoint):
         """Return what the way answers to a datagram to the endpoint, in words; "" for nothing."""
-        errno = ping.port_error(address.parse_endpoint(endpoint), interface.fwmark, "", _PATIENCE)
+        errno = ping.port_error(address.parse_endpoint(endpoint), interface.fwmark, "", _REFUSAL_PATIENCE)
         return self.explain(errno) if ping.is_refusal(errno) else ""
 
     def best_mtu(self, interface, endpoint):

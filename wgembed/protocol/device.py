@@ -228,7 +228,9 @@ class Device:
             self.drops[drops.TX_NOT_IP] += 1
             return None
         if number < 0:
-            self.nobodys.note(buf, where, width, -1, now)
+            # What the machine itself sends to all its neighbours says nothing about the configuration.
+            if buf[where] < 0xE0 or width == 16 and buf[where] != 0xFF:
+                self.nobodys.note(buf, where, width, -1, now)
             self._unreachable(packet, size, drops.TX_NO_PEER)
             return None
         peer = self.tables.peer(number)

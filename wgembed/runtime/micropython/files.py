@@ -186,6 +186,14 @@ def make_directory(path, mode):
         raise OSError(libc.errno())
 
 
+def list_directory(path):
+    """Return the names in the directory, none if there is no such directory."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
 def exists(path):
     """Whether there is something of this name; a link counts for what it leads to."""
     try:

@@ -22,6 +22,9 @@ class Probe:
         kind = (abi.SOCK_RAW if echo else abi.SOCK_DGRAM) | abi.O_CLOEXEC | abi.O_NONBLOCK
         self.fd = libc.check(libc.socket(family, kind, protocol if echo else 0))
         try:
+            # Without it, only what is final is told: that a host is not there may change.
+            level, name = (abi.SOL_IPV6, abi.IPV6_RECVERR) if is_ipv6(addr) else (abi.SOL_IP, abi.IP_RECVERR)
+            libc.check(libc.setsockopt(self.fd, level, name, pack("I", 1), 4))
             if mark:
                 libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_MARK, pack("I", mark), 4))
             if link:

@@ -1,0 +1,274 @@
+"""Why a tunnel is down: each cause is made for real, and the sentence is the one that helps."""
+
+import base64
+import socket
+import time
+
+import pytest
+
+from lab import traffic, wire
+from lab.need import need, programs
+from lab.net import poll
+
+OTHER = base64.b64encode(wire.public_key(b"\7" * 32)).decode()
+
+
+def begins(sentences, *beginnings):
+    """The first sentences are these."""
+    assert [s[: len(b)] for s, b in zip(sentences, beginnings, strict=False)] == list(beginnings), sentences
+
+
+def setconf(peer, text):
+    peer.tool("setconf", peer.interface, "/dev/stdin", input=text)
+
+
+def start(broken, knowing=None, family=4):
+    broken.tunnel.start(knowing if knowing is not None else (broken.near, broken.far), family)
+
+
+def test_nothing_is_wrong(broken):
+    start(broken)
+    broken.tunnel.reach(broken.near)
+    assert broken.diagnose(broken.near) == ["nothing is wrong", "nothing is wrong"]
+    assert broken.diagnose(broken.far, broken.near.key) == ["nothing is wrong"]
+    assert broken.status(broken.near) == "up"
+
+
+# Keys
+
+
+def test_wrong_public_key_of_the_peer_here(broken):
+    """It is for another key: mac1 fails over there."""
+    start(broken, knowing=(broken.near,))
+    text = broken.tunnel.configuration(broken.near, 4).replace(broken.far.key, OTHER)
+    setconf(broken.near, text)
+    broken.send(broken.near, 2, 6)
+    begins(broken.diagnose(broken.near, OTHER), "192.0.2.2:51821 does not answer, 2 handshakes so far: a firewall")
+    assert OTHER in broken.diagnose(broken.near, OTHER)[0] and broken.near.key in broken.diagnose(broken.near, OTHER)[0]
+    begins(
+        broken.diagnose(broken.far),
+        "192.0.2.1:51820 sends handshakes for another public key than ours: over there, this end's public key must be "
+        + broken.far.key,
+    )
+
+
+def test_unknown_key(broken):
+    """Our key is not configured over there."""
+    start(broken, knowing=(broken.near,))
+    setconf(broken.far, broken.tunnel.configuration(broken.far).replace(broken.near.key, OTHER))
+    broken.send(broken.near, 2, 6)
+    begins(broken.diagnose(broken.near), "nothing is wrong", "192.0.2.2:51821 does not answer, 2 handshakes so far")
+    begins(
+        broken.diagnose(broken.far),
+        f"192.0.2.1:51820 calls with the public key {broken.near.key}, which no peer has",
+        "it has no endpoint, so it must call first",
+    )
+    assert broken.status(broken.far) == "waiting for peer"
+
+
+def test_unknown_key_from_a_known_endpoint(broken):
+    start(broken)
+    text = broken.tunnel.configuration(broken.far, 4).replace(broken.near.key, OTHER)
+    setconf(broken.far, text)
+    broken.send(broken.near, 1)
+    broken.send(broken.far, 2, 6)
+    begins(
+        broken.diagnose(broken.far, OTHER),
+        f"who calls from its endpoint has the public key {broken.near.key}, and here it is {OTHER}: correct the one",
+    )
+
+
+def test_wrong_preshared_key(broken):
+    start(broken)
+    text = broken.tunnel.configuration(broken.near, 4) + "PresharedKey = " + OTHER + "\n"
+    setconf(broken.near, text)
+    broken.send(broken.near, 2, 6)
+    begins(broken.diagnose(broken.near, broken.far.key), "it answers, but its answer does not open: the preshared_key")
+    begins(broken.diagnose(broken.far, broken.near.key), "it calls again and again, 2 times now, and does not go on")
+    assert broken.status(broken.near) == broken.status(broken.far) == "key mismatch"
+
+
+def test_the_interface_has_no_key(broken):
+    start(broken)
+    broken.near.tool("set", broken.near.interface, "private-key", "/dev/null")
+    begins(broken.diagnose(broken.near), "the interface has no private key")
+    assert broken.status(broken.near) == "no private key"
+
+
+def test_clock_behind_the_peers_memory(broken):
+    """The peer has taken a later handshake than ours can be."""
+    need(programs, "faketime")
+    start(broken, knowing=(broken.near,))
+    ahead = wire.initiation(broken.near.private, broken.far.public, wire.tai64n(time.time() + 5000))
+    with broken.far_site.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        end.sendto(ahead, ("192.0.2.2", broken.far.port))
+    broken.send(broken.near, 2, 6)
+    begins(broken.diagnose(broken.far, broken.near.key), "its handshakes are older than its last one that was taken")
+    begins(broken.diagnose(broken.near, broken.far.key), "192.0.2.2:51821 does not answer, 2 handshakes so far")
+    begins(
+        broken.diagnose(broken.near, broken.far.key, prefix=["faketime", "2020-01-01 00:00:00"]),
+        "this machine's clock was never set, and a peer does not answer handshakes older",
+    )
+
+
+# Endpoints
+
+
+def test_no_endpoint(broken):
+    start(broken, knowing=())
+    assert broken.diagnose(broken.near, broken.far.key) == [
+        "it has no endpoint, so it must call first, and has not: set its endpoint here, or have it send something"
+    ]
+    assert broken.status(broken.near) == "waiting for peer"
+
+
+def test_the_port_is_closed(broken):
+    start(broken)
+    broken.near.set_endpoint(broken.far, broken.far_site.endpoint(4, 9))
+    broken.send(broken.near, 2, 6)
+    assert broken.diagnose(broken.near, broken.far.key) == [
+        "nobody is at its endpoint 192.0.2.2:9: nothing listens on the port (it answers: port unreachable)"
+    ]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_no_such_host(broken, family):
+    start(broken, family=family)
+    nobody = {4: "192.0.2.99:7", 6: "[2001:db8::99]:7"}[family]
+    broken.near.set_endpoint(broken.far, nobody)
+    broken.send(broken.near, 2, 6)
+    told = broken.diagnose(broken.near, broken.far.key)
+    begins(told, f"nobody is at its endpoint {nobody}: no route leads there, or the host")
+
+
+def test_no_route(broken):
+    start(broken)
+    broken.near.set_endpoint(broken.far, "203.0.113.1:7")
+    broken.send(broken.near)
+    begins(broken.diagnose(broken.near, broken.far.key), "datagrams to 203.0.113.1:7 cannot be sent: no route leads there")
+    assert broken.status(broken.near) == "no route"
+
+
+def test_endpoint_in_the_tunnel_itself(broken):
+    start(broken)
+    place = broken.near.place
+    broken.near.set_endpoint(broken.far, "203.0.113.1:7")
+    place.ip("route", "add", "203.0.113.0/24", "dev", broken.near.interface)
+    broken.send(broken.near)
+    begins(
+        broken.diagnose(broken.near, broken.far.key),
+        f"the route to its endpoint 203.0.113.1:7 leads into {broken.near.interface} itself",
+    )
+
+
+def test_the_interface_is_down(broken):
+    start(broken)
+    broken.near.place.ip("link", "set", broken.near.interface, "down")
+    name = broken.near.interface
+    assert broken.diagnose(broken.near)[0] == f"the interface is down: take it up with `ip link set {name} up`"
+    assert broken.status(broken.near) == "down"
+
+
+# What comes back
+
+
+def test_one_way_traffic(broken):
+    """It hears us, and what it sends back is not routed into its tunnel."""
+    start(broken)
+    for setting in ("ipv4/icmp_echo_ignore_all", "ipv6/icmp/echo_ignore_all"):
+        broken.far.place.run("sh", "-c", f"echo 1 > /proc/sys/net/{setting}")
+    broken.send(broken.near, 16, 1)
+    begins(broken.diagnose(broken.near, broken.far.key), "it hears us and sends no data back")
+    begins(
+        broken.diagnose(broken.far, broken.near.key),
+        "its packets come, and this machine sends none back",
+    )
+
+
+def test_nothing_comes_back_after_the_handshake(broken):
+    """A NAT or firewall lets the handshake through and nothing else."""
+    start(broken)
+    broken.relay(lambda is_back, datagram: not is_back or datagram[0] != 4)
+    broken.send(broken.near, 18, 1)
+    begins(broken.diagnose(broken.near, broken.far.key), "handshakes succeed, and nothing comes back in the tunnel")
+
+
+def test_the_peer_is_under_load(broken):
+    """It answers with cookies: a flood of handshakes with a good mac1 makes it so."""
+    start(broken, knowing=(broken.near,))
+    messages = wire.anonymous_initiations(broken.far.public)
+    with wire.Flood(broken.far_site.place, 4, ("192.0.2.2", broken.far.port), messages) as flood:
+        poll(lambda: flood.cookies, 10, what="load")
+        broken.send(broken.near)
+        begins(broken.diagnose(broken.near, broken.far.key), "it is under load and answers with cookies")
+        assert broken.status(broken.near) == "peer under load"
+
+
+def test_packets_from_an_address_that_is_not_allowed(broken):
+    start(broken)
+    broken.tunnel.reach(broken.near)
+    place = broken.far.place
+    place.ip("addr", "add", "10.99.0.1/32", "dev", broken.far.interface)
+    place.run("ping", "-n", "-c", "1", "-W", "1", "-I", "10.99.0.1", "10.77.0.1", check=False)
+    begins(
+        broken.diagnose(broken.near, broken.far.key),
+        "it sends packets from 10.99.0.1, which is not in its allowed_ips: they are dropped",
+    )
+
+
+def test_packets_to_an_address_that_is_nobodys(broken):
+    start(broken)
+    broken.tunnel.reach(broken.near)
+    broken.near.place.ip("route", "add", "10.98.0.0/24", "dev", broken.near.interface)
+    broken.send(broken.near, address="10.98.0.7")
+    begins(broken.diagnose(broken.near), "packets to 10.98.0.7 were refused, the last one")
+
+
+def test_overlapping_allowed_ips(broken):
+    start(broken)
+    broken.near.tool("set", broken.near.interface, "peer", OTHER, "allowed-ips", "10.77.0.2/32")
+    begins(
+        broken.diagnose(broken.near, broken.far.key),
+        "another peer has some of the same allowed_ips, and got them: an address can lead to one peer only",
+    )
+
+
+def test_no_allowed_ips(broken):
+    start(broken)
+    broken.near.tool("set", broken.near.interface, "peer", broken.far.key, "allowed-ips", "")
+    begins(broken.diagnose(broken.near, broken.far.key), "it has no allowed_ips: nothing goes to it")
+    assert broken.status(broken.near) == "no allowed ips"
+
+
+def test_a_black_hole_for_large_packets(broken):
+    start(broken)
+    broken.relay(lambda is_back, datagram: len(datagram) <= 1332)
+    broken.tunnel.reach(broken.near)
+    # 1332 bytes hold a packet of 1300, which is padded to a multiple of 16.
+    begins(broken.diagnose(broken.near, broken.far.key), "packets of more than 1296 bytes do not arrive, and nobody says so")
+
+
+def test_mtu_that_the_link_cannot_take(broken):
+    start(broken)
+    broken.tunnel.reach(broken.near)
+    broken.near.place.ip("link", "set", "outer", "mtu", "1400")
+    told = broken.diagnose(broken.near, broken.far.key)
+    begins(told, "MTU 1420 is too much for the way to its endpoint: `option mtu '1340'`")
+
+
+def test_two_devices_with_the_same_key(broken):
+    """The same private key at two places: the far end sees its peer jump."""
+    start(broken)
+    twin = broken.twin()
+    twin.start()
+    twin.load(broken.tunnel.configuration(broken.near, 4))
+    twin.addresses = broken.near.addresses
+    twin.raise_()
+    broken.tunnel.reach(broken.near)
+    traffic.reach(twin.place, "10.77.0.2")
+    # From now on each takes the answers away from the other.
+    for daemon in (broken.near, twin, broken.near, twin):
+        traffic.ping(daemon.place, "10.77.0.2", count=1, patience=1)
+    begins(broken.diagnose(broken.far, broken.near.key), "its address changed")
+
+

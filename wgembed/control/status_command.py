@@ -1,0 +1,171 @@
+"""`wgembed status` and `wgembed diagnose` on the command line."""
+
+from ..runtime import system
+from . import asking, diagnose, status, status_print
+from .machine import Machine
+from .status import key_text
+
+STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
+DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
+
+# In ms: between two looks for the rates, and between those of --watch.
+_INTERVAL = 500
+_WATCH_INTERVAL = 2000
+_MOST_SECONDS = 3600
+# So much of a public key names a peer.
+_LEAST_OF_KEY = 4
+_CLEAR = "\033[H\033[2J"
+
+
+class UsageError(Exception):
+    """The arguments are wrong; the text says how."""
+
+
+class _Options:
+    """The arguments of `status`."""
+
+    def __init__(self, arguments):
+        self.form = "text"
+        self.watches = False
+        self.interval = None
+        self.names = []
+        rest = list(arguments)
+        while rest:
+            word = rest.pop(0)
+            if word in ("--json", "--prometheus"):
+                if self.form != "text":
+                    raise UsageError("--json and --prometheus exclude each other")
+                self.form = word[2:]
+            elif word == "--watch":
+                self.watches = True
+            elif word == "--interval":
+                self.interval = _milliseconds(rest.pop(0) if rest else "")
+            elif word[:11] == "--interval=":
+                self.interval = _milliseconds(word[11:])
+            elif word[:1] == "-":
+                raise UsageError("unknown option %s" % word)
+            else:
+                self.names.append(word)
+        if self.watches and self.form == "prometheus":
+            raise UsageError("--watch and --prometheus exclude each other")
+        if self.interval is None:
+            self.interval = _WATCH_INTERVAL if self.watches else _INTERVAL
+
+
+def _milliseconds(text):
+    whole, _, part = text.partition(".")
+    if not (whole + part).isdigit() or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_SECONDS:
+        raise UsageError("--interval: a number of seconds up to %d is wanted" % _MOST_SECONDS)
+    return int(whole or "0") * 1000 + int((part + "000")[:3])
+
+
+def show_status(arguments):
+    """Print the status as the arguments say; returns the exit status. UsageError, or OSError for an unknown interface."""
+    options = _Options(arguments)
+    look = _looker(options.names)
+    before = look()
+    if options.form == "prometheus":
+        _print(status_print.as_prometheus(before, _now()))
+        return 0
+    if options.watches:
+        return _watch(options, look, before)
+    rates = status_print.Rates((), 0)
+    if options.interval:
+        start = system.clock.now()
+        _rest(options.interval)
+        after = look()
+        rates = status_print.Rates(before, (system.clock.now() - start) / 1000)
+        before = after
+    _print(_formed(options, before, rates))
+    return 0
+
+
+def _watch(options, look, before):
+    """Print again and again, until the reader or the user has enough of it."""
+    interval = max(options.interval, 100)
+    clear = _CLEAR if options.form == "text" else ""
+    rates, start = status_print.Rates((), 0), system.clock.now()
+    try:
+        while True:
+            _print(clear + _formed(options, before, rates))
+            _rest(interval)
+            after, end = look(), system.clock.now()
+            rates = status_print.Rates(before, (end - start) / 1000)
+            before, start = after, end
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 0
+
+
+def _formed(options, interfaces, rates):
+    form = status_print.as_json if options.form == "json" else status_print.as_text
+    return form(interfaces, rates, _now())
+
+
+def _now():
+    return system.clock.realtime()[0]
+
+
+def _rest(time):
+    list(system.poll.Poller().wait(time))
+
+
+def _print(text):
+    system.files.write(1, text.encode())
+
+
+def _looker(names):
+    """Return a function that returns the status of these interfaces; of all, where none is named."""
+
+    def look():
+        if names:
+            return [asking.look(name) for name in names]
+        found = []
+        for name in asking.interfaces():
+            try:
+                found.append(asking.look(name))
+            except OSError:
+                continue  # it ended just now
+        return found
+
+    return look
+
+
+# diagnose
+
+
+def show_diagnosis(arguments):
+    """Print what is wrong, for all interfaces or the one, or the one peer, of the arguments.
+
+    Returns the exit status: 0 if nothing is. UsageError, or OSError for an unknown interface.
+    """
+    if len(arguments) > 2 or any(word[:1] == "-" for word in arguments):
+        raise UsageError("an interface and a peer are wanted at most")
+    interfaces = _looker(arguments[:1])()
+    wanted = arguments[1] if len(arguments) > 1 else None
+    if not interfaces:
+        _print("no interface is served: start one with `wgembed INTERFACE`, or /etc/init.d/wgembed start\n")
+        return 1
+    machine = Machine()
+    reports = []
+    for interface in interfaces:
+        if wanted is None:
+            reports.append(("%s: %s" % (interface.name, interface.state), diagnose.about_interface(interface, machine)))
+        peers = [peer for peer in interface.peers if wanted is None or _is_called(peer, wanted)]
+        if wanted is not None and not peers:
+            raise UsageError("%s has no peer %s" % (interface.name, wanted))
+        for peer in peers:
+            about = "%s: %s: %s" % (interface.name, key_text(peer.public_key), status.state(interface, peer, _now()))
+            reports.append((about, diagnose.about_peer(interface, peer, machine)))
+    _print("".join([_report(about, found) for about, found in reports]))
+    return 1 if any(weight > diagnose.NOTE for _, found in reports for weight, _ in found) else 0
+
+
+def _is_called(peer, wanted):
+    """Whether this is the peer's public key or the beginning of it."""
+    key = key_text(peer.public_key)
+    return key == wanted or len(wanted) >= _LEAST_OF_KEY and key.startswith(wanted)
+
+
+def _report(about, found):
+    sentences = [sentence for _, sentence in found] or ["nothing is wrong"]
+    return "".join([line + "\n" for line in [about] + ["  " + sentence for sentence in sentences]])
