@@ -105,7 +105,7 @@ def _ask(verb, *arguments):
         return show(arguments)
     except command.UsageError as e:
         sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
-    except OSError as e:
+    except command.AskError as e:
         sys.stderr.write("wgembed: %s\n" % e)
     return 1
 

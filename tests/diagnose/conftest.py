@@ -35,6 +35,9 @@ class Broken:
         self._closing.callback(daemon.end)
         return daemon
 
+    def closing(self, daemon):
+        self._closing.callback(daemon.end)
+
     def twin(self):
         """Return a daemon with the near end's key, on another machine."""
         stranger = net.Stranger(self.near_site, self.far_site)

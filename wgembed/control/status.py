@@ -3,7 +3,9 @@
 A program that does not know `status`, such as wireguard-go, is asked with `get`, and less is known then.
 """
 
-from binascii import b2a_base64, unhexlify
+from binascii import b2a_base64, hexlify, unhexlify
+
+from . import config
 
 # States of an interface
 DOWN = "down"
@@ -147,6 +149,8 @@ def _take_device_line(interface, key, value):
         setattr(interface, key, int(value))
     elif key == "own_public_key":
         interface.public_key = value
+    elif key == "private_key":
+        interface.public_key = hexlify(config.public_key(unhexlify(value))).decode()
     elif key == "up":
         interface.is_complete = True
         interface.is_up = value == "1"

@@ -2,6 +2,7 @@
 
 from ..runtime import system
 from . import asking, diagnose, status, status_print
+from .asking import AskError
 from .machine import Machine
 from .status import key_text
 
@@ -60,7 +61,7 @@ def _milliseconds(text):
 
 
 def show_status(arguments):
-    """Print the status as the arguments say; returns the exit status. UsageError, or OSError for an unknown interface."""
+    """Print the status as the arguments say; returns the exit status. UsageError, or AskError for an unknown interface."""
     options = _Options(arguments)
     look = _looker(options.names)
     before = look()
@@ -123,7 +124,7 @@ def _looker(names):
         for name in asking.interfaces():
             try:
                 found.append(asking.look(name))
-            except OSError:
+            except AskError:
                 continue  # it ended just now
         return found
 
@@ -136,7 +137,7 @@ def _looker(names):
 def show_diagnosis(arguments):
     """Print what is wrong, for all interfaces or the one, or the one peer, of the arguments.
 
-    Returns the exit status: 0 if nothing is. UsageError, or OSError for an unknown interface.
+    Returns the exit status: 0 if nothing is. UsageError, or AskError for an unknown interface.
     """
     if len(arguments) > 2 or any(word[:1] == "-" for word in arguments):
         raise UsageError("an interface and a peer are wanted at most")

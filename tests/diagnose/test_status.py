@@ -1,0 +1,188 @@
+"""`wgembed status`: for people, as JSON, for Prometheus; and how both commands take wrong arguments."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab import micropython, peers, traffic
+from lab.need import need
+from lab.net import poll
+
+CPYTHON = [sys.executable, "-m", "wgembed"]
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def command(request):
+    return CPYTHON if request.param == "cpython" else need(micropython.command)
+
+
+@pytest.fixture
+def tunnel(broken):
+    """A tunnel at work."""
+    broken.tunnel.start((broken.near,))
+    broken.tunnel.reach(broken.near)
+    return broken
+
+
+def test_text(tunnel, command):
+    near, far = tunnel.near, tunnel.far
+    near.place.spawn("ping", "-n", "-c", "20", "-i", "0.05", "10.77.0.2")
+    text = tunnel.run(command, near, "status", near.interface)
+    lines = text.split("\n")
+    assert lines[0] == f"{near.interface}: up, port 51820, MTU 1420, public key {near.key}"
+    assert re.fullmatch(rf"  {re.escape(far.key)}: up, handshake \d+ s ago", lines[1])
+    assert lines[2] == "    endpoint 192.0.2.2:51821 from 192.0.2.1"
+    many = r"(\S+ (?:Ki)?B)"
+    _, received, _, sent = re.fullmatch(rf"    received {many} \({many}/s\), sent {many} \({many}/s\)", lines[3]).groups()
+    assert received == sent != "0 B"
+    assert lines[4] == "    allowed ips 10.77.0.2/32, fd77::2/128"
+
+
+def test_json(tunnel, command):
+    near, far = tunnel.near, tunnel.far
+    told = json.loads(tunnel.run(command, near, "status", "--json", "--interval", "0", near.interface))
+    assert told["version"] == 1 and abs(told["time"] - time.time()) < 5
+    [interface] = told["interfaces"]
+    [peer] = interface.pop("peers")
+    interface.pop("dropped")
+    assert interface == {
+        "name": near.interface, "state": "up", "public_key": near.key, "listen_port": 51820, "fwmark": 0, "mtu": 1420,
+    }  # fmt: skip
+    seen = near.show(far)
+    assert peer.pop("handshake_age") == pytest.approx(time.time() - seen.latest_handshake, abs=2)
+    assert [event["event"] for event in peer.pop("events")] == ["initiation_sent", "response_taken"]
+    assert peer == {
+        "public_key": far.key, "state": "up", "has_preshared_key": False, "endpoint": seen.endpoint, "endpoint_host": None,
+        "source": "192.0.2.1", "allowed_ips": seen.allowed_ips.split(","), "persistent_keepalive": 0,
+        "latest_handshake": seen.latest_handshake, "attempt": 0, "rx_bytes": seen.received, "tx_bytes": seen.sent,
+        "rx_rate": None, "tx_rate": None, "staged": 0,
+    }  # fmt: skip
+
+
+def test_prometheus(tunnel, command):
+    near, far = tunnel.near, tunnel.far
+    tunnel.send(near, address="10.77.9.9")
+    text = tunnel.run(command, near, "status", "--prometheus", near.interface)
+    labels = f'{{interface="{near.interface}",public_key="{far.key}"}}'
+    seen = near.show(far)
+    assert f"wireguard_received_bytes_total{labels} {seen.received}\n" in text
+    assert f"wireguard_sent_bytes_total{labels} {seen.sent}\n" in text
+    assert f"wireguard_latest_handshake_seconds{labels} {seen.latest_handshake}\n" in text
+    assert f"wireguard_peer_up{labels} 1\n" in text
+    assert f'wireguard_interface_up{{interface="{near.interface}"}} 1\n' in text
+    assert re.search(rf'wireguard_dropped_packets_total{{interface="{near.interface}",reason="tx_no_peer"}} [1-9]', text)
+    for line in text.splitlines():
+        assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+\{(\w+="[^"]*",?)+\} \d+', line), line
+    names = re.findall(r"^# TYPE (\w+) ", text, re.M)
+    assert len(names) == len(set(names)) == 6
+
+
+def test_watch(tunnel, command):
+    near = tunnel.near
+    child = near.place.spawn(*command, "status", "--watch", "--interval", "0.2", near.interface)
+    poll(lambda: child.text().count("\033[H\033[2J") > 3, 10)
+    near.place.spawn("ping", "-n", "-c", "20", "-i", "0.05", "10.77.0.2")
+    child.expect(r"received .* \([1-9]\S* (Ki)?B/s\)", 10)
+    child.stop()
+
+
+def test_all_interfaces(tunnel, command):
+    told = json.loads(tunnel.run(command, tunnel.near, "status", "--json", "--interval=0"))
+    names = [interface["name"] for interface in told["interfaces"]]
+    assert {tunnel.near.interface, tunnel.far.interface} <= set(names) and names == sorted(names)
+
+
+def test_another_program_is_asked_with_less(broken, command):
+    """wireguard-go knows no `status`: what UAPI tells is told."""
+    need(peers.WireguardGo.prepare)
+    go = peers.WireguardGo(broken.near_site, 51820)
+    broken.closing(go)
+    broken.tunnel = peers.Tunnel(go, broken.far)
+    broken.tunnel.start((go,))
+    broken.tunnel.reach(go)
+    told = json.loads(broken.run(command, go, "status", "--json", go.interface))
+    [interface] = told["interfaces"]
+    [peer] = interface["peers"]
+    assert interface["public_key"] == go.key and interface["state"] == "up" and interface["mtu"] is None
+    assert peer["state"] == "up" and peer["endpoint"] == "192.0.2.2:51821" and peer["rx_rate"] == 0
+    text = broken.run(command, go, "diagnose", go.interface)
+    assert text == f"{go.interface}: up\n  nothing is wrong\n{go.interface}: {broken.far.key}: up\n  nothing is wrong\n"
+
+
+# Wrong arguments
+
+
+@pytest.mark.parametrize(
+    "arguments,why",
+    [
+        (["status", "--yaml"], "unknown option --yaml"),
+        (["status", "--json", "--prometheus"], "--json and --prometheus exclude each other"),
+        (["status", "--prometheus", "--watch"], "--watch and --prometheus exclude each other"),
+        (["status", "--interval"], "--interval: a number of seconds up to 3600 is wanted"),
+        (["status", "--interval", "-1"], "--interval: a number of seconds up to 3600 is wanted"),
+        (["status", "--interval=x"], "--interval: a number of seconds up to 3600 is wanted"),
+        (["status", "--interval=3601"], "--interval: a number of seconds up to 3600 is wanted"),
+        (["diagnose", "a", "b", "c"], "an interface and a peer are wanted at most"),
+        (["diagnose", "--all"], "an interface and a peer are wanted at most"),
+    ],
+)
+def test_wrong_arguments(command, arguments, why):
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True)
+    first, usage = done.stderr.splitlines()
+    assert done.returncode == 1 and done.stdout == "" and first == f"wgembed: {why}"
+    assert usage.startswith(f"usage: wgembed {arguments[0]} ")
+
+
+@pytest.mark.parametrize("verb", ["status", "diagnose"])
+@pytest.mark.parametrize("name", ["wg-nobody", "a" * 200, "../x", ""])
+def test_an_interface_that_nobody_serves(command, verb, name):
+    done = subprocess.run([*command, verb, name], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert re.fullmatch(r"wgembed: nobody serves the interface .*\n", done.stderr)
+
+
+def test_a_peer_that_is_not_there(tunnel, command):
+    done = subprocess.run([*command, "diagnose", tunnel.near.interface, "abcd"], capture_output=True, text=True)
+    assert done.returncode == 1 and f"wgembed: {tunnel.near.interface} has no peer abcd\n" in done.stderr
+
+
+def test_nothing_is_served(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("WGEMBED_SOCKET_DIR", str(tmp_path))
+    done = subprocess.run([*command, "status"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = subprocess.run([*command, "diagnose"], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.startswith("no interface is served: ")
+
+
+# What others do while we ask
+
+
+def test_a_socket_that_gives_no_sense(command, tmp_path, monkeypatch):
+    monkeypatch.setenv("WGEMBED_SOCKET_DIR", str(tmp_path))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "wg0.sock"))
+        listener.listen()
+        child = subprocess.Popen([*command, "status", "wg0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for answer in (b"nonsense\n\n", b"listen_port=x\nerrno=0\n\n"):
+            end, _ = listener.accept()
+            end.recv(100)
+            end.send(answer)
+            end.close()
+            out, err = child.communicate(timeout=20)
+            assert child.returncode == 1 and out == "" and err.startswith("wgembed: ") and "Traceback" not in err
+            child = subprocess.Popen([*command, "status", "wg0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        child.kill()
+        child.communicate()
+
+
+def test_a_look_does_not_disturb_the_traffic(tunnel):
+    near = tunnel.near
+    child = near.place.spawn(*CPYTHON, "status", "--watch", "--interval", "0.1", near.interface)
+    assert traffic.ping(near.place, "10.77.0.2", count=50, interval=0.02).lost == 0
+    assert child.running()
+    child.stop()
