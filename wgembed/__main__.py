@@ -54,6 +54,8 @@ def _run(arguments):
         return keys.genkey() if arguments == ["genkey"] else keys.pubkey()
     if arguments[:1] in (["status"], ["diagnose"]):
         return _ask(*arguments)
+    if arguments[:1] in (["import"], ["export"]):
+        return _transfer(*arguments)
     foreground = arguments[:1] in (["-f"], ["--foreground"])
     names = arguments[1:] if foreground else arguments
     if len(names) != 1 or names[0].startswith("-"):
@@ -106,6 +108,21 @@ def _ask(verb, *arguments):
     except command.UsageError as e:
         sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
     except command.AskError as e:
+        sys.stderr.write("wgembed: %s\n" % e)
+    return 1
+
+
+def _transfer(verb, *arguments):
+    from .control import transfer_command as command
+
+    act, usage = command.import_file, command.IMPORT_USAGE
+    if verb == "export":
+        act, usage = command.export_file, command.EXPORT_USAGE
+    try:
+        return act(arguments)
+    except command.UsageError as e:
+        sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
+    except command.TransferError as e:
         sys.stderr.write("wgembed: %s\n" % e)
     return 1
 

@@ -1,0 +1,182 @@
+"""`wgembed import` and `wgembed export`, as commands, on both runtimes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from test_quick import PEERS_PRIVATE, PRIVATE, THEIRS, WHOLE, public
+
+from lab import micropython
+from lab.need import need
+from wgembed.control import config, quick, uci
+
+CPYTHON = [sys.executable, "-m", "wgembed"]
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def wgembed(request, tmp_path):
+    """Run a command line; returns exit status, output, errors."""
+    command = CPYTHON if request.param == "cpython" else need(micropython.command, "1M")
+
+    def run(*arguments):
+        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def office(tmp_path):
+    path = tmp_path / "office.conf"
+    path.write_text(WHOLE)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def phone(tmp_path):
+    path = tmp_path / "phone.conf"
+    path.write_text(THEIRS)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """A configuration directory with our end of the tunnel in it."""
+    directory = tmp_path / "config"
+    directory.mkdir()
+    (directory / "wgembed").write_text(
+        f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\tlist addresses '10.0.0.1/24'\n"
+    )
+    (directory / "wgembed").chmod(0o600)
+    return directory
+
+
+def test_an_interface_is_printed_and_can_be_loaded(wgembed, office, tmp_path):
+    status, text, errors = wgembed("import", office)
+    assert status == 0
+    assert errors == "wgembed: left out, for there is nothing of it in UCI: dns, preup, postup, postdown\n"
+    assert text.startswith(f"\nconfig interface 'office'\n\toption private_key '{PRIVATE}'\n")
+    read = config.read(uci.parse(b"wgembed", text.encode()), "wgembed")
+    assert [len(interface.peers) for interface in read.interfaces] == [2] and read.warnings == []
+
+
+def test_an_interface_is_stored(wgembed, office, directory):
+    status, text, _ = wgembed("import", office, "--name", "wg1", "--write", "--config-dir", directory)
+    assert (status, text) == (0, "")
+    read = config.load(str(directory))
+    assert [interface.name for interface in read.interfaces] == ["wg0", "wg1"]
+    assert os.stat(directory / "wgembed").st_mode & 0o777 == 0o600
+    before = (directory / "wgembed").read_bytes()
+    status, _, errors = wgembed("import", office, "--name", "wg1", "--write", "--config-dir", directory)
+    assert status == 1 and errors.endswith("wgembed: there is a section 'wg1' already\n")
+    # The same port as wg1's: the configuration would not hold together.
+    status, _, errors = wgembed("import", office, "--name", "wg2", "--write", "--config-dir", directory)
+    assert status == 1 and "listen_port: 51820 is the port of interface 'wg1' already" in errors
+    assert (directory / "wgembed").read_bytes() == before
+
+
+def test_into_a_directory_without_a_configuration(wgembed, office, tmp_path):
+    (tmp_path / "new").mkdir()
+    assert wgembed("import", office, "--write", "--config-dir", tmp_path / "new")[0] == 0
+    assert [i.name for i in config.load(str(tmp_path / "new")).interfaces] == ["office"]
+    assert os.stat(tmp_path / "new/wgembed").st_mode & 0o777 == 0o600
+
+
+def test_a_peer_is_stored_and_exported_again(wgembed, phone, directory):
+    status, text, errors = wgembed("import", phone, "--peer-of", "wg0", "--config-dir", directory)
+    assert (status, errors) == (0, "") and "option description 'phone'" in text and PEERS_PRIVATE not in text
+    assert wgembed("import", phone, "--peer-of=wg0", "--description=Anna's", "--write", "--config-dir", directory)[0] == 0
+    status, text, errors = wgembed("export", "wg0", "Anna's", "--endpoint", "vpn.example.org", "--config-dir", directory)
+    assert (status, errors) == (0, "")
+    parsed = quick.parse(text)
+    assert parsed.peers[0].last("publickey") == public(PRIVATE)
+    assert parsed.peers[0].last("endpoint") == "vpn.example.org:51820"
+    assert parsed.interface.words("address") == ["10.0.0.7/32", "fd00::7/128"]
+    assert PRIVATE not in text
+    again = wgembed("export", "wg0", public(PEERS_PRIVATE), "--endpoint", "[2001:db8::1]:7", "--config-dir", directory)[1]
+    assert quick.parse(again).peers[0].last("endpoint") == "[2001:db8::1]:7"
+    twice = wgembed("import", phone, "--peer-of=wg0", "--write", "--config-dir", directory)
+    assert twice[0] == 1 and twice[2].endswith("has this key already\n")
+
+
+def test_a_private_key_that_luci_keeps_is_exported(wgembed, phone, directory):
+    assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
+    file = directory / "wgembed"
+    file.write_text(file.read_text() + f"\toption private_key '{PEERS_PRIVATE}'\n")
+    options = ["--config-dir", directory, "--endpoint=192.0.2.1:9", "--allowed-ips", "0.0.0.0/0,::/0", "--dns=10.0.0.1"]
+    text = wgembed("export", "wg0", "phone", *options)[1]
+    parsed = quick.parse(text)
+    assert parsed.interface.last("privatekey") == PEERS_PRIVATE and parsed.interface.words("dns") == ["10.0.0.1"]
+    assert parsed.peers[0].words("allowedips") == ["0.0.0.0/0", "::/0"]
+
+
+def test_a_picture(wgembed, phone, directory, request):
+    options = ["--config-dir", directory, "--endpoint=192.0.2.1:9", "--qr"]
+    assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
+    status, _, errors = wgembed("export", "wg0", "phone", *options)
+    assert status == 1 and errors == "wgembed: the peer's private key is not here, and a picture without it is of no use\n"
+    file = directory / "wgembed"
+    file.write_text(file.read_text() + f"\toption private_key '{PEERS_PRIVATE}'\n")
+    status, text, errors = wgembed("export", "wg0", "phone", *options)
+    if "micropython" in request.node.name:
+        assert status == 1 and errors == "wgembed: for --qr the Python package segno is needed\n"
+        return
+    import segno
+
+    plain = wgembed("export", "wg0", "phone", *options[:-1])[1]
+    assert status == 0
+    rows = text.rstrip("\n").split("\n")
+    # Two rows of the picture a line, and a border of four on all sides.
+    assert len(rows) * 2 >= segno.make(plain, error="l", micro=False).symbol_size()[1]
+
+
+def test_no_endpoint_is_named(wgembed, phone, directory):
+    assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
+    status, text, errors = wgembed("export", "wg0", "phone", "--config-dir", directory)
+    assert status == 0 and "--endpoint" in errors
+    assert ("Endpoint = " in text) == ("the endpoint is this machine's address" in errors)
+
+
+@pytest.mark.parametrize(
+    "arguments,why",
+    [
+        (["import"], "1 arguments are wanted, not 0\nusage: wgembed import FILE"),
+        (["import", "a", "b"], "1 arguments are wanted, not 2\nusage:"),
+        (["import", "x", "--force"], "unknown option --force\nusage:"),
+        (["import", "x", "--name"], "--name wants a value\nusage:"),
+        (["import", "x", "--name", "a", "--peer-of", "b"], "--name and --peer-of exclude each other\nusage:"),
+        (["import", "/nowhere/x.conf"], "/nowhere/x.conf: cannot be read: "),
+        (["import", "OFFICE", "--name", "a b"], "'a b' is no name for an interface in UCI: give one with --name\nusage:"),
+        (["import", "OFFICE", "--name", "a-b"], "'a-b' is no name for an interface in UCI: give one with --name\nusage:"),
+        (["import", "OFFICE", "--peer-of", "wg7", "--write"], "no [Peer] of the file has this interface's public key\n"),
+        (["import", "PHONE", "--peer-of", "wg7", "--write"], "there is no interface 'wg7'\n"),
+        (["export", "wg0"], "2 arguments are wanted, not 1\nusage: wgembed export INTERFACE PEER"),
+        (["export", "wg7", "x"], "there is no interface 'wg7'\n"),
+        (["export", "wg0", "x"], "no peer of wg0 is called x\n"),
+    ],
+)
+def test_wrong_arguments(wgembed, office, phone, directory, arguments, why):
+    before = (directory / "wgembed").read_bytes()
+    places = {"OFFICE": office, "PHONE": phone}
+    needs = ["--config-dir", directory] if len(arguments) > 2 or arguments[0] == "export" else []
+    needs = needs if "a" not in arguments and "x" not in arguments[1:2] and len(arguments) > 1 else []
+    status, text, errors = wgembed(*[places.get(word, word) for word in arguments], *needs)
+    assert (status, text) == (1, "") and errors.startswith("wgembed: " + why)
+    assert (directory / "wgembed").read_bytes() == before
+
+
+def test_files_with_mistakes(wgembed, tmp_path, office):
+    for text, why in (("nonsense\n", "line 1: neither"), ("[Interface]\nPrivateKey = 1\n", "line 2: a key is 44")):
+        office.write_text(text)
+        status, out, errors = wgembed("import", office)
+        assert (status, out) == (1, "") and why in errors
+    office.write_bytes(b"\xff\n")
+    assert wgembed("import", office)[2] == f"wgembed: {office}: not text\n"
+
+
+def test_a_file_that_others_can_read(wgembed, office):
+    office.chmod(0o644)
+    assert f"wgembed: warning: others can read {office}, which holds keys\n" in wgembed("import", office)[2]

@@ -1,0 +1,225 @@
+"""`wgembed import` and `wgembed export` on the command line."""
+
+from ..runtime import address, rtnetlink, system
+from . import config, quick, transfer, uci, uci_write
+from .transfer import TransferError
+
+IMPORT_USAGE = (
+    "wgembed import FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR]"
+)
+EXPORT_USAGE = (
+    "wgembed export INTERFACE PEER [--endpoint HOST[:PORT]] [--allowed-ips LIST] [--dns LIST] [--qr] [--config-dir DIR]"
+)
+_OTHERS_MAY = 0o077
+# Where the way out is asked for: a place that is no neighbour of anybody's (the root servers' A and its IPv6).
+_FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
+
+
+class UsageError(Exception):
+    """The arguments are wrong; the text says how."""
+
+
+def _parse(arguments, values, switches, wanted):
+    """Return the words, as many as wanted, and the options of a command line; UsageError if it is another."""
+    words, given = [], {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if name in values:
+            if not equals and not rest:
+                raise UsageError("%s wants a value" % name)
+            given[name] = value if equals else rest.pop(0)
+        elif word in switches:
+            given[word] = True
+        elif word[:1] == "-" and word != "-":
+            raise UsageError("unknown option %s" % name)
+        else:
+            words.append(word)
+    if len(words) != wanted:
+        raise UsageError("%d arguments are wanted, not %d" % (wanted, len(words)))
+    return words, given
+
+
+# import
+
+
+def import_file(arguments):
+    """Print what a wg-quick file is in UCI, or with --write store it; returns the exit status."""
+    words, given = _parse(arguments, ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), 1)
+    if "--name" in given and "--peer-of" in given:
+        raise UsageError("--name and --peer-of exclude each other")
+    path = words[0]
+    stem = path.rpartition("/")[2]
+    stem = stem[:-5] if stem[-5:] == ".conf" else stem
+    parsed = _read(path)
+    directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
+    if "--peer-of" in given:
+        interface = given["--peer-of"]
+        sections = transfer.import_peer(parsed, interface, _own_key(directory, interface), given.get("--description", stem))
+    else:
+        name = given.get("--name", stem)
+        if not uci.is_name(name.encode()) or not quick.is_name(name):
+            raise UsageError("'%s' is no name for an interface in UCI: give one with --name" % name)
+        sections, left_out = transfer.import_interface(parsed, name)
+        if left_out:
+            _tell("left out, for there is nothing of it in UCI: %s" % ", ".join(left_out))
+    if "--write" in given:
+        _write(sections, directory)
+    else:
+        system.files.write(1, transfer.format_sections(sections).encode())
+    return 0
+
+
+def _tell(text):
+    system.process.write_line("wgembed: " + text)
+
+
+def _read(path):
+    try:
+        text = system.files.read_file(path)
+        if system.files.status(path)[1] & _OTHERS_MAY:
+            _tell("warning: others can read %s, which holds keys" % path)
+        return quick.parse(text.decode())
+    except OSError as e:
+        raise TransferError("%s: cannot be read: %s" % (path, e)) from None
+    except (quick.QuickError, UnicodeError) as e:
+        raise TransferError("%s: %s" % (path, e if isinstance(e, quick.QuickError) else "not text")) from None
+
+
+def _own_key(directory, name):
+    """Return the public key of the interface in the configuration, None if it is not there yet."""
+    for interface in _load(directory).interfaces if system.files.exists(_file(directory)) else ():
+        if interface.name == name and interface.private_key is not None:
+            return config.public_key(interface.private_key)
+    return None
+
+
+def _file(directory):
+    return uci.file_of(config.PACKAGE, directory)
+
+
+def _load(directory):
+    try:
+        return config.load(directory)
+    except config.ConfigError as e:
+        raise TransferError(e.problems[0]) from None
+
+
+def _write(sections, directory):
+    """Add the sections to the configuration, all or none: it must hold together with them."""
+
+    def edit(package):
+        for kind, name, options in sections:
+            if name and package.find(name.encode()) is not None:
+                raise TransferError("there is a section '%s' already" % name)
+            if kind != "interface" and package.find(kind[len(config.PEER_TYPE) :].encode()) is None:
+                raise TransferError("there is no interface '%s'" % kind[len(config.PEER_TYPE) :])
+            _add(package, kind, name, options)
+        try:
+            config.read(package, path)
+        except config.ConfigError as e:
+            raise TransferError(e.problems[0]) from None
+        return True
+
+    path = _file(directory)
+    if not system.files.exists(path):
+        system.files.close(system.files.create(path))
+    try:
+        uci_write.change(config.PACKAGE, edit, directory)
+    except (uci.ParseError, uci_write.StoreError, OSError) as e:
+        raise TransferError("%s: %s" % (path, e)) from None
+
+
+def _add(package, kind, name, options):
+    section = package.add(kind.encode(), name.encode() if name else None)
+    for option, value in options:
+        if isinstance(value, list):
+            for word in value:
+                section.append(option.encode(), word.encode())
+        else:
+            section.set(option.encode(), value.encode())
+
+
+# export
+
+
+def export_file(arguments):
+    """Print wg-quick's file for the other side, or with --qr a picture of it; returns the exit status."""
+    options = ("--endpoint", "--allowed-ips", "--dns", "--config-dir")
+    (name, wanted), given = _parse(arguments, options, ("--qr",), 2)
+    directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
+    found = [interface for interface in _load(directory).interfaces if interface.name == name]
+    if not found:
+        raise TransferError("there is no interface '%s'" % name)
+    interface = found[0]
+    if interface.private_key is None:
+        raise TransferError("%s has no private key yet: start it once" % name)
+    peer = transfer.find_peer(interface, wanted)
+    private = _private_key(directory, name, peer)
+    allowed_ips = given.get("--allowed-ips", "").replace(",", " ").split()
+    for word in allowed_ips:
+        try:
+            config.network(word)
+        except ValueError as e:
+            raise UsageError("--allowed-ips: %s" % e) from None
+    endpoint = _endpoint(interface, given.get("--endpoint", ""))
+    dns = given.get("--dns", "").replace(",", " ").split()
+    text = transfer.export(interface, peer, private, endpoint, allowed_ips, dns)
+    if "--qr" in given:
+        if not private:
+            raise TransferError("the peer's private key is not here, and a picture without it is of no use")
+        return _draw(text)
+    system.files.write(1, text.encode())
+    return 0
+
+
+def _private_key(directory, name, peer):
+    """Return the peer's private key, which LuCI keeps in its section; "" if it is not there."""
+    key = config.encode_key(peer.public_key)
+    for section in uci.load(config.PACKAGE, True, directory).sections:
+        public, private = section.find(b"public_key"), section.find(b"private_key")
+        if section.kind.decode() == config.PEER_TYPE + name and private and public and public.value == key:
+            return private.value.decode()
+    return ""
+
+
+def _endpoint(interface, text):
+    """Return HOST:PORT of ours: as given, or by the address that this machine goes out with."""
+    host, port = text, ""
+    if text.count(":") == 1 or "]:" in text:
+        host, _, port = text.rpartition(":")
+    port = port or str(interface.listen_port or config.DEFAULT_PORT)
+    if host:
+        try:
+            host = config.host(host)
+            config.endpoint_port(port)
+        except ValueError as e:
+            raise UsageError("--endpoint: %s" % e) from None
+    else:
+        host = _own_address()
+    return "%s:%s" % ("[%s]" % host if ":" in host else host, port) if host else ""
+
+
+def _own_address():
+    ip = rtnetlink.RtNetlink()
+    for text in _FAR_AWAY:
+        try:
+            source = ip.route_to(address.parse_ip(text)).source
+        except OSError:
+            continue
+        if source:
+            found = address.format_ip(source)
+            _tell("the endpoint is this machine's address, %s: name another with --endpoint if it cannot be reached" % found)
+            return found
+    _tell("this machine has no address to be reached at: name one with --endpoint")
+    return ""
+
+
+def _draw(text):
+    try:
+        import segno
+    except ImportError:
+        raise TransferError("for --qr the Python package segno is needed") from None
+    segno.make(text, error="l", micro=False).terminal(compact=True)
+    return 0

@@ -1,0 +1,203 @@
+"""`wgembed up` and `wgembed down`: what wg-quick(8) does, for hosts that are no routers.
+
+The interface is served by a daemon of its own. Addresses, MTU and routes are planned as those of a router are
+(network.py), a default route with its mark and rules as wg-quick has them; what outlives the link is written down, and
+taken away by that record.
+"""
+
+from ..runtime import address, durable, netconf, rtnetlink, system
+from ..runtime.loop import Loop
+from . import config, log, network, quick, wg_config
+from .asking import look
+from .server import is_served, socket_path
+from .stamps import RUN_DIRECTORY
+
+_OTHERS_MAY = 0o007
+# Until a daemon that was told to end has done so, in ms.
+_PATIENCE = 5000
+_STEP = 20
+_LINK_LOCAL = b"\xfe\x80"
+# The shell that hooks are for, and what there is where it is not.
+_SHELLS = ("/bin/bash", "/bin/sh")
+
+
+class UpError(Exception):
+    """What cannot be done; the text says why."""
+
+
+def up(argument):
+    """Bring up the interface of a wg-quick file, by its path or name; returns the exit status."""
+    path, name, parsed = _read(argument)
+    settings, routed = _settings(name, parsed)
+    if _index(name) or is_served(name):
+        raise UpError("`%s' already exists" % name)
+    _run_hooks(parsed.interface.all("preup"), name)
+    _serve(name)
+    try:
+        wg_config.set_config(name, parsed.stripped)
+        _make_network(settings, routed)
+        if parsed.interface.words("dns"):
+            _tell("DNS is left to the system: %s" % ", ".join(parsed.interface.words("dns")))
+        _run_hooks(parsed.interface.all("postup"), name)
+    except BaseException:
+        _end(name)
+        raise
+    return 0
+
+
+def down(argument):
+    """Take down what `up` brought up; returns the exit status."""
+    path, name, parsed = _read(argument)
+    saves = parsed.saves
+    if not is_served(name):
+        raise UpError("`%s' is not a WireGuard interface" % name)
+    _run_hooks(parsed.interface.all("predown"), name)
+    if saves:
+        _save(path, name, parsed)
+    _end(name)
+    _run_hooks(parsed.interface.all("postdown"), name)
+    return 0
+
+
+def _read(argument):
+    """Return path, interface name and QuickFile of what the command line says."""
+    path, name = quick.locate(argument)
+    if not system.files.exists(path):
+        raise UpError("`%s' does not exist" % path)
+    path = system.files.real_path(path)
+    directory = path.rpartition("/")[0] or "/"
+    if system.files.status(path)[1] & system.files.status(directory)[1] & _OTHERS_MAY:
+        system.process.write_line("Warning: `%s' is world accessible" % path)
+    try:
+        return path, name, quick.parse(system.files.read_file(path).decode())
+    except UnicodeError:
+        raise UpError("`%s' is not text" % path) from None
+
+
+def _tell(text):
+    system.process.write_line("[#] " + text)
+
+
+def _run_hooks(hooks, name):
+    shell = [shell for shell in _SHELLS if system.files.exists(shell)][0]
+    for hook in hooks:
+        hook = hook.replace("%i", name)
+        _tell(hook)
+        if system.process.run([shell, "-c", hook]):
+            raise UpError("the command failed: %s" % hook)
+
+
+# What wg-quick adds
+
+
+def _settings(name, parsed):
+    """Return, as that of a router's interface, what the file says; and whether there shall be routes."""
+    section = parsed.interface
+    settings = config.InterfaceConfig(name, name, name, 0)
+    # As wg-quick does it: no host routes, but default routes in a table that marked packets do not look at.
+    settings.nohostroute = True
+    try:
+        settings.addresses = [config.network(word) for word in section.words("address")]
+        settings.mtu = config.mtu(section.last("mtu")) if section.last("mtu") else 0
+        settings.fwmark = config.mark(section.last("fwmark", "off").lower())
+        table = section.last("table", "auto")
+        if table not in ("auto", "off"):
+            settings.table4 = settings.table6 = config.table(table)
+    except ValueError as e:
+        raise UpError("[Interface]: %s" % e) from None
+    return settings, table != "off"
+
+
+def _make_network(settings, routed):
+    interface = look(settings.name)
+    index = _index(settings.name)
+    ip = rtnetlink.RtNetlink()
+    endpoints, prefixes = [], []
+    for peer in interface.peers:
+        if peer.endpoint:
+            endpoints.append(system.udp.split_address(address.parse_endpoint(peer.endpoint))[0])
+        for text in peer.allowed_ips if routed else ():
+            packed, length = config.network(text)
+            prefixes.append((packed, length, True))
+    # The most specific first, as wg-quick has them.
+    prefixes.sort(key=lambda entry: -entry[1])
+    paths = network.Paths(ip, [index], ())
+    wanted = network.plan(settings, index, _free_place(ip), endpoints, prefixes, paths, 0)
+    if wanted.mark:
+        wg_config.set_mark(settings.name, wanted.mark)
+    conf = netconf.NetConf(Loop(lambda: None), log.Log(settings.name, log.ERROR))
+    net = _network(settings.name, conf)
+    net.begin(index)
+    net.follow(wanted, True)
+    conf.finish()
+    if net.refusals:
+        raise UpError("the network cannot be set up")
+
+
+def _free_place(ip):
+    """Return the number of a table for default routes that nobody uses yet, from 0."""
+    used = [route.table for family in rtnetlink.FAMILIES for route in ip.routes(family)]
+    place = 0
+    while network.AUTO_MARK + place in used:
+        place += 1
+    return place
+
+
+def _record(name):
+    return "%s/%s.quick" % (system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY, name)
+
+
+def _network(name, conf):
+    record = _record(name)
+    system.files.make_directory(record.rpartition("/")[0], 0o700)
+    return network.Network(conf, record, log.Log(name, log.ERROR))
+
+
+# The daemon
+
+
+def _serve(name):
+    def serve(name, ready):
+        from .daemon import serve
+
+        return serve(name, ready)
+
+    if system.start.daemon(name, False, serve):
+        raise UpError("%s cannot be made" % name)
+
+
+def _end(name):
+    """End the daemon, and take away what outlives its link."""
+    try:
+        # Without its socket a daemon ends, as wireguard-go does.
+        system.files.remove(socket_path(name))
+    except OSError:
+        pass
+    end = system.clock.now() + _PATIENCE
+    while _index(name) and system.clock.now() < end:
+        list(system.poll.Poller().wait(_STEP))
+    conf = netconf.NetConf(Loop(lambda: None), log.Log(name, log.ERROR))
+    network.clear_up(_record(name), conf)
+    conf.finish()
+
+
+def _index(name):
+    try:
+        return system.udp.link_index(name)
+    except OSError:
+        return 0
+
+
+# Saving
+
+
+def _save(path, name, parsed):
+    """Write the state of the interface to the file, in place of what it said."""
+    ip = rtnetlink.RtNetlink()
+    lines = ["[Interface]\n"]
+    for packed, length in ip.addresses(_index(name)):
+        if packed[:2] != _LINK_LOCAL:
+            lines.append("Address = %s/%d\n" % (address.format_ip(packed), length))
+    lines.append(quick.format_own(parsed))
+    text = wg_config.format_config(name).replace("[Interface]\n", "".join(lines), 1)
+    durable.replace(path, text.encode())
