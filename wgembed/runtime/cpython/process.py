@@ -99,6 +99,12 @@ def _fork(function):
         os._exit(status)
 
 
+def run(command):
+    """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
+    pid = os.posix_spawn(command[0], command, os.environ)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
 def end(pid):
     """Kill the child process, if it still runs, and forget it."""
     try:

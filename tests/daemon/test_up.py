@@ -1,0 +1,265 @@
+"""`wgembed up` and `wgembed down` beside the real wg-quick: from the same file comes the same network, and nothing stays."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lab import micropython, net, peers
+from lab.need import need, privileges, programs
+from lab.router import Keys
+
+CPYTHON = [sys.executable, "-m", "wgembed"]
+
+
+class Host:
+    """A namespace with a way out, and a directory for files of wg-quick."""
+
+    def __init__(self, folder, command):
+        folder.mkdir()
+        self.folder = folder
+        self.command = command
+        self.place = net.Namespace()
+        self.place.ip("link", "add", "outer", "type", "veth", "peer", "name", "inner")
+        for name in ("outer", "inner"):
+            self.place.ip("link", "set", name, "up")
+        self.place.ip("address", "add", "192.0.2.1/24", "dev", "outer")
+        self.place.ip("route", "add", "default", "via", "192.0.2.2")
+        self.name = net.unique("q")
+        self.file = folder / f"{self.name}.conf"
+
+    def write(self, text):
+        self.file.write_text(text)
+        self.file.chmod(0o600)
+
+    def run(self, *arguments, environment=()):
+        """Run a command here; returns exit status and what it printed."""
+        settings = [f"WGEMBED_RUN_DIR={self.folder / 'run'}", *environment]
+        return self.place.run("env", *settings, *self.command, *arguments, check=False, timeout=60)
+
+    def seen(self):
+        """What there is of addresses, routes, rules and settings, with `%i` for the interface."""
+        lines = []
+        for question in (
+            ["-o", "address", "show"], ["-4", "route", "show", "table", "all"], ["-6", "route", "show", "table", "all"],
+            ["-4", "rule"], ["-6", "rule"],
+        ):  # fmt: skip
+            lines += [line for line in self.place.ip(*question).splitlines() if "fe80" not in line and "ff00" not in line]
+        lines.append("src_valid_mark " + self.place.run("cat", "/proc/sys/net/ipv4/conf/all/src_valid_mark")[1].strip())
+        lines = [re.sub(r"^\d+: (\S+ +inet)", r"\1", line) for line in lines]
+        # Links come and go, and their numbers with them.
+        return sorted(re.sub(r"\s+", " ", line).replace(self.name, "%i") for line in lines)
+
+    def dump(self):
+        code, text = self.place.run("wg", "show", self.name, "dump", check=False)
+        return None if code else [line.split("\t") for line in text.splitlines()]
+
+    def close(self):
+        if self.dump() is not None:
+            self.run("down", str(self.file))
+        self.place.close()
+
+
+def wgembed(kind):
+    return CPYTHON if kind == "cpython" else need(micropython.command, "1M")
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def host(request, tmp_path):
+    need(privileges)
+    need(programs, "wg", "ip")
+    host = Host(tmp_path / "ours", wgembed(request.param))
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A host like that, with the real wg-quick, and our daemon."""
+    need(programs, "wg-quick", "bash")
+    need(peers.Wgembed.prepare)
+    daemon = f"WG_QUICK_USERSPACE_IMPLEMENTATION={peers.Wgembed.command()[0]}"
+    host = Host(tmp_path / "theirs", ["env", daemon, "wg-quick"])
+    yield host
+    host.close()
+
+
+OURS, THEIRS, THIRD = Keys(), Keys(), Keys()
+INTERFACE = f"[Interface]\nPrivateKey = {OURS.private}\nListenPort = 0\n"
+PEER = f"[Peer]\nPublicKey = {THEIRS.public}\n"
+
+FILES = {
+    "plain": f"{INTERFACE}Address = 10.7.0.1/24, fd77::1/64\n{PEER}AllowedIPs = 10.7.0.0/24, 10.8.0.0/16, fd78::/64\n",
+    "default": f"{INTERFACE}Address = 10.7.0.1/32\n{PEER}AllowedIPs = 0.0.0.0/0\nEndpoint = 192.0.2.9:7\n",
+    "defaults": f"{INTERFACE}Address=10.7.0.1/32, fd77::1/128\nMTU=1300\n{PEER}AllowedIPs=0.0.0.0/0, ::/0, 10.9.0.0/16\n",
+    "mark": f"{INTERFACE}FwMark = 0x4d2\nAddress = 10.7.0.1/32\n{PEER}AllowedIPs = 0.0.0.0/0\n",
+    "off": f"{INTERFACE}Address = 10.7.0.1/24\nTable = off\n{PEER}AllowedIPs = 0.0.0.0/0, 10.9.0.0/16\n",
+    "table": f"{INTERFACE}Address = 10.7.0.1/24\nTable = 1234\n{PEER}AllowedIPs = 0.0.0.0/0, fd78::/64\n",
+    "two peers": f"{INTERFACE}Address = 10.7.0.1\n{PEER}AllowedIPs = 10.8.0.1\n\n[Peer]\nPublicKey = {THIRD.public}\n"
+    "AllowedIPs = 10.8.0.0/16\nPersistentKeepalive = 9\n",
+    "no address": f"{INTERFACE}MTU = 1400\n{PEER}AllowedIPs = 10.8.0.1\n",
+    "no peer": f"{INTERFACE}Address = 10.7.0.1/24\n",
+}
+
+
+def settled(seen):
+    """Without the notes that differ and mean nothing: who made a route, and in which order."""
+    return [re.sub(r" (proto \S+|metric 1024|pref medium|src \S+)", "", line).strip() for line in seen]
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES)
+def test_as_wg_quick_does_it(host, other, text):
+    for one in (host, other):
+        one.write(text)
+        one.before = one.seen()
+        status, printed = one.run("up", str(one.file))
+        assert status == 0, printed
+    assert settled(host.seen()) == settled(other.seen())
+    ours, theirs = host.dump(), other.dump()
+    assert [line[:4] for line in ours[1:]] == [line[:4] for line in theirs[1:]]
+    assert (ours[0][0], ours[0][3]) == (theirs[0][0], theirs[0][3])
+    for one in (host, other):
+        status, printed = one.run("down", str(one.file))
+        assert status == 0, printed
+        # src_valid_mark stays with wg-quick; we put it back.
+        left = [line for line in one.seen() if one is host or "src_valid_mark" not in line]
+        assert left == [line for line in one.before if one is host or "src_valid_mark" not in line]
+        assert one.dump() is None
+
+
+def test_mtu_by_the_way_to_the_endpoint(host):
+    """Linux subtracts 80 for either family; over IPv4 there is room for 20 more."""
+    host.write(FILES["default"])
+    assert host.run("up", str(host.file))[0] == 0
+    assert "mtu 1440" in host.place.ip("link", "show", host.name)
+
+
+def test_hooks_come_in_order_and_know_the_name(host):
+    log = host.folder / "log"
+    hooks = [
+        (when, f"test {'-e' if there else '! -e'} /sys/class/net/%i && echo {when} %i $((1 + 1)) >>{log}")
+        for when, there in (("PreUp", False), ("PostUp", True), ("PreDown", True), ("PostDown", False))
+    ]
+    # In the middle, where wg-quick takes them as well.
+    host.write(INTERFACE + "".join(f"{when} = ip netns exec {host.place.name} true && {hook}\n" for when, hook in hooks) + PEER)
+    assert host.run("up", str(host.file))[0] == 0
+    assert host.run("down", str(host.file))[0] == 0
+    assert log.read_text().split("\n") == [f"{when} {host.name} 2" for when, _ in hooks] + [""]
+
+
+@pytest.mark.parametrize("when", ["PreUp", "PostUp"])
+def test_a_hook_that_fails_undoes_everything(host, when):
+    host.write(FILES["defaults"].replace("[Peer]", f"{when} = exit 3\n[Peer]"))
+    before = host.seen()
+    status, printed = host.run("up", str(host.file))
+    assert status == 1 and printed.endswith("wgembed: the command failed: exit 3\n")
+    assert host.seen() == before and host.dump() is None
+
+
+def test_what_is_saved_is_what_wg_quick_saves(host, other):
+    text = FILES["plain"].replace("[Peer]", "SaveConfig = true\nPostUp = true\nMTU = 1400\n[Peer]")
+    for one in (host, other):
+        one.write(text)
+        assert one.run("up", str(one.file))[0] == 0
+        one.place.run("wg", "set", one.name, "peer", THIRD.public, "allowed-ips", "10.9.0.1/32")
+        port = one.dump()[0][2]
+        assert one.run("down", str(one.file))[0] == 0
+        one.saved = one.file.read_text().replace(port, "PORT").strip().split("\n")
+        assert os.stat(one.file).st_mode & 0o777 == 0o600
+    assert sorted(host.saved) == sorted(other.saved)
+    assert [line for line in host.saved if line[:1] == "["] == ["[Interface]", "[Peer]", "[Peer]"]
+    assert host.run("up", str(host.file))[0] == 0
+
+
+def test_packets_pass(host, tmp_path):
+    """Two hosts of the same kind, and a real tunnel."""
+    far = Host(tmp_path / "far", host.command)
+    try:
+        host.place.ip("link", "del", "outer")
+        far.place.ip("link", "del", "outer")
+        near_site, far_site = net.veth(host.place, far.place)
+        host.write(
+            f"[Interface]\nPrivateKey = {OURS.private}\nListenPort = 51820\nAddress = 10.7.0.1/24\n{PEER}"
+            f"AllowedIPs = 10.7.0.2\nEndpoint = {far_site.endpoint(4, 51821)}\n"
+        )
+        far.write(
+            f"[Interface]\nPrivateKey = {THEIRS.private}\nListenPort = 51821\nAddress = 10.7.0.2/24\n"
+            f"[Peer]\nPublicKey = {OURS.public}\nAllowedIPs = 10.7.0.1\n"
+        )
+        for one in (host, far):
+            status, printed = one.run("up", str(one.file))
+            assert status == 0, printed
+        assert " 0% packet loss" in host.place.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "5", "10.7.0.2")[1]
+    finally:
+        far.close()
+
+
+# What cannot be
+
+
+def refused(host, text, *arguments, mode=0o600):
+    """Bring the file up; returns what was said. Nothing may have changed."""
+    host.file.write_text(text)
+    host.file.chmod(mode)
+    before = host.seen()
+    status, printed = host.run(*(arguments or ("up", str(host.file))))
+    assert status == 1 and "Traceback" not in printed
+    assert host.seen() == before and host.dump() is None
+    return printed
+
+
+@pytest.mark.parametrize(
+    "text,why",
+    [
+        (INTERFACE + "Address = 10.7.0.300\n", "[Interface]: '10.7.0.300' is no IP address or network"),
+        (INTERFACE + "MTU = 20\n", "[Interface]: a number from 576 to"),
+        (INTERFACE + "Table = nowhere\n", "[Interface]: a number from 1 to"),
+        (INTERFACE + "FwMark = red\n", "[Interface]: a number from 0 to"),
+        ("nonsense\n", "line 1: neither a section nor a setting in one"),
+        (INTERFACE + "SaveConfig = perhaps\n", "`perhaps' is neither true nor false"),
+        (INTERFACE + "Listen = 1\n", "Line unrecognized: `Listen=1'"),
+        (INTERFACE + f"{PEER}AllowedIPs = x\n", "x"),
+    ],
+)
+def test_files_with_mistakes(host, text, why):
+    printed = refused(host, text)
+    assert why in printed and OURS.private not in printed
+
+
+def test_files_that_are_not_there(host):
+    assert refused(host, "", "up", "/nowhere/wg0.conf") == "wgembed: `/nowhere/wg0.conf' does not exist\n"
+    assert refused(host, "", "up", "wgembed-none") == "wgembed: `/etc/wireguard/wgembed-none.conf' does not exist\n"
+    said = "wgembed: The config file must be a valid interface name, followed by .conf\n"
+    assert refused(host, "", "up", "/etc/passwd") == said
+
+
+def test_an_interface_that_is_there_already(host):
+    host.write(FILES["no peer"])
+    assert host.run("up", str(host.file))[0] == 0
+    before = host.seen()
+    status, printed = host.run("up", str(host.file))
+    assert (status, printed) == (1, f"wgembed: `{host.name}' already exists\n") and host.seen() == before
+
+
+def test_an_interface_that_is_not_there(host):
+    host.write(FILES["no peer"])
+    assert host.run("down", str(host.file)) == (1, f"wgembed: `{host.name}' is not a WireGuard interface\n")
+
+
+def test_a_file_that_others_can_read(host):
+    host.write(FILES["no peer"])
+    host.file.chmod(0o644)
+    for folder in (host.folder, *host.folder.parents[:1]):
+        os.chmod(folder, 0o755)
+    status, printed = host.run("up", str(host.file))
+    assert status == 0 and f"Warning: `{host.file}' is world accessible\n" in printed
+
+
+@pytest.mark.parametrize("arguments", [["up"], ["up", "a", "b"], ["down"], ["down", "-f", "x"]])
+def test_usage(arguments):
+    done = subprocess.run([*CPYTHON, *arguments], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == "" and done.stderr.startswith(f"usage: wgembed {arguments[0]} ")
+
+
