@@ -9,7 +9,7 @@ from ..runtime import address, durable, netconf, rtnetlink, system
 from ..runtime.loop import Loop
 from . import config, log, network, quick, wg_config
 from .asking import look
-from .server import is_served, socket_path
+from .server import is_served
 from .stamps import RUN_DIRECTORY
 
 _OTHERS_MAY = 0o007
@@ -168,13 +168,12 @@ def _serve(name):
 
 def _end(name):
     """End the daemon, and take away what outlives its link."""
-    try:
-        # Without its socket a daemon ends, as wireguard-go does.
-        system.files.remove(socket_path(name))
-    except OSError:
-        pass
+    index = _index(name)
+    if index:
+        # Without its link a daemon ends.
+        rtnetlink.RtNetlink().remove_link(index)
     end = system.clock.now() + _PATIENCE
-    while _index(name) and system.clock.now() < end:
+    while is_served(name) and system.clock.now() < end:
         list(system.poll.Poller().wait(_STEP))
     conf = netconf.NetConf(Loop(lambda: None), log.Log(name, log.ERROR))
     network.clear_up(_record(name), conf)

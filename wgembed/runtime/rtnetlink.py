@@ -9,6 +9,7 @@ from struct import pack, unpack_from
 from . import abi, system
 
 _RTM_NEWLINK = 16
+_RTM_DELLINK = 17
 _RTM_GETLINK = 18
 _RTM_NEWADDR = 20
 _RTM_DELADDR = 21
@@ -147,6 +148,9 @@ class RtNetlink:
         if mtu is not None:
             body += _number(_IFLA_MTU, mtu)
         self._change(_RTM_NEWLINK, 0, body)
+
+    def remove_link(self, index):
+        self._change(_RTM_DELLINK, 0, pack("BxHiII", 0, 0, index, 0, 0))
 
     def link(self, index):
         """Return name, MTU and whether it is up, of the link with this number; OSError if there is none."""
