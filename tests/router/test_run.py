@@ -291,6 +291,41 @@ def test_ports_change_hands_in_one_reload(world):
     assert traffic.ping(place, "10.77.0.2").lost == 0
 
 
+def test_a_port_goes_to_another_interface(world):
+    """Who had it is given no other one by the configuration, and takes any."""
+    pair, second, keys = world.pair(), net.unique("r"), Keys()
+    pair.start_far()
+
+    def other(*port):
+        return interface(second, private_key=keys.private, **({"listen_port": port[0]} if port else {}))
+
+    def ports():
+        return [pair.router.dump(name)[0][2] for name in (pair.name, second)]
+
+    place = world.near.place
+    without = {"private_key": pair.keys.private, "addresses": ["10.77.0.1/24", "fd77::1/64"]}
+    pair.router.start(pair.interface(listen_port=52001), pair.peer(), other())
+    traffic.reach(place, "10.77.0.2")
+    # To one that is there, and back to what it was where another port cannot be had.
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 53000))
+        third = interface(net.unique("r"), private_key=Keys().private)
+        assert "port 53000" in pair.router.reload(
+            interface(pair.name, **without), pair.peer(), other(53000), third
+        )
+    assert ports()[0] == "52001" and traffic.ping(place, "10.77.0.2").lost == 0
+    pair.router.reload(interface(pair.name, **without), pair.peer(), other(52001))
+    assert ports()[1] == "52001" and ports()[0] not in ("0", "52001")
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+    # To a new one.
+    pair.router.reload(pair.interface(listen_port=52002), pair.peer())
+    pair.router.reload(interface(pair.name, **without), pair.peer(), other(52002))
+    net.poll(lambda: ports()[1] == "52002", 3)
+    assert ports()[0] not in ("0", "52002")
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+    assert "cannot listen" not in pair.router.log()
+
+
 def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
     """A writer that sleeps with libuci's lock in its hands stops the reload, and no packet."""
     pair = world.pair()

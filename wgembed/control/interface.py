@@ -173,7 +173,7 @@ class Interface:
 
     def set_listen_port(self, port):
         """Listen on another port, 0 for any. OSError, and the old one kept, if that cannot be had."""
-        if port == self.listen_port:
+        if port == self.listen_port and (self._sockets or not self.device.is_up):
             return
         self.device.forget_sources()
         if self.device.is_up:

@@ -156,7 +156,8 @@ class Router(Process):
         for interface in new:
             if is_served(interface.name):
                 raise Refusal("the interface %s is served by another program" % interface.name)
-        self._take_ports(stay, old)
+        before = [(member, member.interface.listen_port) for member in self.members]
+        self._take_ports(config, stay, before)
         made = []
         try:
             for interface in new:
@@ -164,7 +165,7 @@ class Router(Process):
         except (Refusal, OSError, LinkError, MemoryError):
             for member in made:
                 self._drop(member)
-            self._give_ports_back()
+            self._give_ports_back(before)
             raise
         now = system.clock.now()
         for name, member in old.items():
@@ -210,28 +211,31 @@ class Router(Process):
         self._log.note("made a private key for %s" % interface.where)
         return private
 
-    def _take_ports(self, stay, old):
+    def _take_ports(self, config, stay, before):
         """Listen on the new ports, all of them or none."""
-        # 0 leaves the port to us: then the one that we have is as good as any.
-        wanted = {interface.listen_port: interface.name for interface in stay if interface.listen_port}
-        for member in self.members:
-            if wanted.get(member.interface.listen_port, member.name) != member.name:
+        wanted = {interface.listen_port: interface.name for interface in config.interfaces if interface.listen_port}
+        for member, port in before:
+            if wanted.get(port, member.name) != member.name:
                 member.interface.release_port()
+        members = {member.name: member for member, _ in before}
         try:
-            for interface in stay:
-                if interface.listen_port:
-                    old[interface.name].interface.set_listen_port(interface.listen_port)
+            # 0 leaves the port to us, after all others: the one that we have is as good as any.
+            for interface in sorted(stay, key=lambda one: not one.listen_port):
+                listener = members[interface.name].interface
+                listener.set_listen_port(interface.listen_port or listener.listen_port)
         except OSError as e:
-            self._give_ports_back()
+            self._give_ports_back(before)
             raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
-    def _give_ports_back(self):
-        for member in self.members:
-            if member.config.listen_port:
-                try:
-                    member.interface.set_listen_port(member.config.listen_port)
-                except OSError as e:
-                    self._log.error("cannot go back to port %d: %s" % (member.config.listen_port, e))
+    def _give_ports_back(self, before):
+        for member, port in before:
+            if member.interface.listen_port != port:
+                member.interface.release_port()
+        for member, port in before:
+            try:
+                member.interface.set_listen_port(port)
+            except OSError as e:
+                self._log.error("cannot go back to port %d: %s" % (port, e))
 
     def _make(self, config):
         places = [member.place for member in self.members]
