@@ -278,3 +278,39 @@ def test_one_interface_inside_another(world, hands):
         end.settimeout(10)
         world.near.place.run("ping", "-c", "1", "-W", "1", "10.61.0.1", check=False)
         assert len(end.recv(256)) == 148, "the initiation came through the first tunnel"
+
+
+def test_what_others_take_away_comes_back(world, hands):
+    """Addresses and routes that the kernel takes along with others, and those that somebody deletes."""
+    with_gateways(world)
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far("10.77.0.9/32")
+    everywhere = pair.peer(allowed_ips=[*DEFAULTS, "10.77.0.0/24"], route_allowed_ips=1)
+    pair.router.start(pair.interface(addresses=["10.77.0.9/24", "10.77.0.1/24", "fd77::1/64"]), everywhere)
+    traffic.reach(place, "10.77.0.2")
+    # With its first address goes the network's route, and the second address.
+    pair.router.reload(pair.interface(addresses=["10.77.0.1/24", "fd77::1/64"]), everywhere)
+    net.poll(lambda: "10.77.0.1/24" in place.ip("addr", "show", pair.name), 3, what="the address")
+    pair.router.reload(pair.interface(addresses=["10.77.0.1/32", "fd77::1/64"]), everywhere)
+    net.poll(lambda: "10.77.0.0/24" in place.ip("route", "show", "dev", pair.name), 3, what="the route")
+    place.ip("route", "del", "0.0.0.0/1", "dev", pair.name)
+    net.poll(lambda: "0.0.0.0/1" in place.ip("route", "show", "dev", pair.name), 3, what="the route of IPv4")
+    place.ip("-6", "route", "del", "8000::/1", "dev", pair.name)
+    net.poll(lambda: "8000::/1" in place.ip("-6", "route", "show", "dev", pair.name), 3, what="the route of IPv6")
+    assert "cannot" not in pair.router.log()
+
+
+def test_a_link_that_is_away_for_a_moment(world, hands):
+    """The provider's link goes and comes, and the kernel has taken the host route to the endpoint with it."""
+    with_gateways(world)
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    place.run("sh", "-c", "ip link set outer down; ip link set outer up; ip route add default via 192.0.2.2")
+    net.poll(lambda: place.ip("route", "show", "192.0.2.2/32"), 3, what="the host route")
+    traffic.reach(place, "10.77.0.2", within=20)
+    pair.router.stop()
+    assert not place.ip("route", "show", "192.0.2.2/32")

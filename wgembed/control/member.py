@@ -91,15 +91,19 @@ class Member:
 
     def follow_network(self, ip, raise_link):
         """Make addresses, routes and MTU fit what the configuration and the machine's routes are now."""
-        wanted = self.plan(ip)
+        paths = self._paths(ip)
+        wanted = self.plan(paths)
         if wanted.mark != self.interface.mark:
             self.interface.set_mark(wanted.mark)
-        self.network.follow(wanted, raise_link)
+        self.network.follow(wanted, raise_link, paths)
 
-    def plan(self, ip):
+    def _paths(self, ip):
+        members = self._router.members
+        outside = [thing for member in members for thing in member.network.outside]
+        return network.Paths(ip, [member.interface.index for member in members], outside)
+
+    def plan(self, paths):
         router = self._router
-        outside = [thing for member in router.members for thing in member.network.outside]
-        paths = network.Paths(ip, [member.interface.index for member in router.members], outside)
         endpoints = []
         for endpoint in self.endpoints.values():
             if endpoint.address is not None and endpoint.address not in endpoints:

@@ -18,9 +18,11 @@ must outlast us.
 from ..protocol.arena import MAX_MTU
 from ..protocol.constants import DEFAULT_MTU
 from ..runtime import abi, netconf, system
-from ..runtime.address import format_ip
+from ..runtime.address import format_ip, parse_ip
 
 MAIN_TABLE = 254
+# IPv6 has no metric 0: the kernel makes it this.
+_METRIC_IPV6 = 1024
 # The mark and table of default routes where the configuration names none, as in wg-quick.
 AUTO_MARK = 51820
 # Rules stand right before those of the kernel, as with wg-quick.
@@ -46,6 +48,8 @@ class Paths:
         self._tunnels = tunnels
         self._ours = ours
         self._routes = {}
+        self._all = {}
+        self._addresses = {}
 
     def find(self, packed, index=0):
         """Return the route to the address (by the link `index` alone, if given), or None."""
@@ -57,12 +61,37 @@ class Paths:
                 best = route
         return best
 
+    def has(self, thing):
+        """Whether the address or route, a thing of netconf.py, stands. What the kernel does not tell of does."""
+        if thing[0] == "address":
+            _, index, ip, length = thing
+            found = self._addresses_of(index)
+            return found is None or (parse_ip(ip), length) in found
+        if thing[0] == "route":
+            route = netconf.as_route(thing)
+            size = len(route.destination)
+            if size == 16 and not route.metric:
+                route.metric = _METRIC_IPV6
+            self._family(size)
+            return self._all[size] is None or route in self._all[size]
+        return True
+
+    def _addresses_of(self, index):
+        if index not in self._addresses:
+            try:
+                self._addresses[index] = self._ip.addresses(index)
+            except OSError:
+                self._addresses[index] = None
+        return self._addresses[index]
+
     def _family(self, size):
         if size not in self._routes:
             try:
                 found = self._ip.routes(abi.AF_INET if size == 4 else abi.AF_INET6)
+                self._all[size] = set(found)
             except OSError:
                 found = []
+                self._all[size] = None
             self._routes[size] = [route for route in found if self._is_outside(route)]
         return self._routes[size]
 
@@ -110,7 +139,6 @@ def masked(packed, length):
 def host_route(packed, route):
     """Return the thing that is a route to this address alone, the way that `route` goes."""
     gateway = format_ip(route.gateway) if route.gateway else "-"
-    # IPv6 has no metric 0: the kernel makes it 1024.
     return "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, MAIN_TABLE
 
 
@@ -256,14 +284,20 @@ class Network:
         self._added = self.outside
         self._mtu = 0
 
-    def follow(self, wanted, raise_link):
-        """Make the network as planned; `raise_link`: also take the link up."""
+    def follow(self, wanted, raise_link, paths=None):
+        """Make the network as planned; `raise_link`: also take the link up.
+
+        paths  to see what stands of it: the kernel takes routes along with links, and addresses with the first one of
+               their network; None where that is not known
+        """
         if self._is_waiting:
             raise_link = raise_link or self._next is not None and self._next[1]
             self._next = (wanted, raise_link)
             return
         gone = [thing for thing in self._added if thing not in wanted.things]
-        new = [thing for thing in wanted.things if thing not in self._added]
+        new = [
+            thing for thing in wanted.things if thing not in self._added or paths is not None and not paths.has(thing)
+        ]
         requests = [("del", thing) for thing in reversed(gone)]
         requests += [("add", thing) for thing in new if thing[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
@@ -272,7 +306,7 @@ class Network:
         if not requests:
             return
         self._mtu = wanted.mtu
-        self._added = [thing for thing in self._added if thing not in gone] + new
+        self._added = [thing for thing in self._added if thing not in gone and thing not in new] + new
         if any(self._outlives(thing) for _, thing in requests):
             self._write_record()
         self._is_waiting = True

@@ -59,9 +59,7 @@ def _by_rtnetlink(ip, verb, thing):
     elif kind == "address":
         (ip.add_address if verb == "add" else ip.remove_address)(thing[1], parse_ip(thing[2]), thing[3])
     elif kind == "route":
-        _, where, length, index, gateway, metric, table = thing
-        gateway = None if gateway == "-" else parse_ip(gateway)
-        route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
+        route = as_route(thing)
         if verb == "add":
             ip.add_route(route, True)
         else:
@@ -71,6 +69,13 @@ def _by_rtnetlink(ip, verb, thing):
         change = ip.add_rule if verb == "add" else ip.remove_rule
         family = abi.AF_INET if family == 4 else abi.AF_INET6
         change(family, table, mark, bool(inverted), None if suppress < 0 else suppress, priority)
+
+
+def as_route(thing):
+    """Return the rtnetlink.Route that the thing is."""
+    _, where, length, index, gateway, metric, table = thing
+    gateway = None if gateway == "-" else parse_ip(gateway)
+    return rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
 
 
 # As text, a line each: for the child process, and for the file that outlives us.
