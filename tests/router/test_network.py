@@ -7,7 +7,7 @@ import pytest
 
 from lab import micropython, net, traffic
 from lab.need import need
-from lab.router import Keys, interface, peer
+from lab.router import Keys, interface, peer, rest
 
 HEAP = "1M"
 DEFAULTS = ["0.0.0.0/0", "::/0"]
@@ -314,3 +314,36 @@ def test_a_link_that_is_away_for_a_moment(world, hands):
     traffic.reach(place, "10.77.0.2", within=20)
     pair.router.stop()
     assert not place.ip("route", "show", "192.0.2.2/32")
+
+
+def test_the_link_of_tunlink_is_made_anew(world, hands):
+    """As with PPPoE, which has a new link of the old name after each dialling."""
+    Second(world)
+    add_inside(world, "203.0.113.1/32")
+    place = world.near.place
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(
+        pair.interface(tunlink="wan2", nohostroute=1), pair.peer(endpoint_host="203.0.113.1", persistent_keepalive=1)
+    )
+    traffic.reach(place, "10.77.0.2")
+    place.ip("link", "del", "wan2")
+    Second(world)
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    traffic.reach(place, "10.77.0.2", within=10)
+    assert "cannot bind" not in pair.router.log()
+
+
+def test_the_link_of_tunlink_comes_late(world, hands):
+    add_inside(world, "203.0.113.1/32")
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(
+        pair.interface(tunlink="wan2", nohostroute=1), pair.peer(endpoint_host="203.0.113.1", persistent_keepalive=1)
+    )
+    rest(6)  # of the tries every 5 s, none may leave a socket behind
+    Second(world)
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    traffic.reach(place, "10.77.0.2", within=10)

@@ -65,11 +65,6 @@ class Interface:
         """The number of the link."""
         return self._link.index
 
-    @property
-    def bound_to(self):
-        """The name of the link that the sockets are bound to, or ""."""
-        return self._bound_to
-
     def close(self):
         """Take the interface away and wipe its keys."""
         self._close_sockets()
@@ -203,8 +198,13 @@ class Interface:
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
         sockets = bind_pair(port, self.mark)
-        for socket in sockets if self._bound_to else ():
-            socket.bind_to(self._bound_to)
+        try:
+            for socket in sockets if self._bound_to else ():
+                socket.bind_to(self._bound_to)
+        except OSError:
+            for socket in sockets:
+                socket.close()
+            raise
         self._close_sockets()
         self._sockets = sockets
         for socket in sockets:

@@ -24,6 +24,7 @@ class Member:
         self.place = place
         self.log = log.Log(config.name, router.level_for(config))
         self.endpoints = {}  # by public key
+        self._bound = "", -1
         self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
         try:
             self.server = ControlServer(self.interface, router.loop, self.log)
@@ -126,8 +127,11 @@ class Member:
     def bind(self):
         """With `nohostroute`, `tunlink` is what the sockets are bound to."""
         device = tunlink.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
-        if device == self.interface.bound_to:
+        # By its number as well: a link that is made anew has another one, and sockets stay bound to the old one.
+        bound = device, tunlink.number_of(device)
+        if bound == self._bound:
             return
+        self._bound = bound
         try:
             self.interface.bind_to(device)
         except OSError as e:
