@@ -130,6 +130,26 @@ def test_after_a_crash_the_next_start_clears_up(world, hands):
         assert everything(place) == before
 
 
+def test_after_a_crash_what_is_no_longer_wanted_is_cleared_up_too(world, hands):
+    """The interface has another name at the next start, or none at all."""
+    with_gateways(world)
+    place = world.near.place
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    for other in (interface(net.unique("r"), private_key=Keys().private), "\n"):
+        pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+        traffic.reach(place, "10.77.0.2")
+        pair.router.kill()
+        net.poll(lambda: place.run("ip", "link", "show", pair.name, check=False)[0], 5)
+        assert "\n192.0.2.2 dev" in place.ip("route", "show")
+        pair.router.start(other)
+        assert "\n192.0.2.2 dev" not in place.ip("route", "show")
+        pair.router.stop()
+        assert everything(place) == before
+        assert not list(pair.router.run_directory.glob("*.added"))
+
+
 def test_a_table_of_the_owners_choice(world, hands):
     place = world.near.place
     pair = world.pair(**hands)

@@ -31,9 +31,8 @@ class Member:
         except (Refusal, MemoryError):
             self.interface.close()
             raise
-        record = "%s/%s.added" % (router.run_directory, config.name)
+        record = network.record_of(router.run_directory, config.name)
         self.network = network.Network(router.netconf, record, self.log)
-        network.clear_up(record, router.netconf)
         self.network.begin(self.interface.index)
 
     def peers_present(self):

@@ -33,6 +33,7 @@ _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 # What a tunnelled packet costs on the way: outer IP, UDP, and WireGuard's 32.
 _OVERHEAD = {4: 60, 16: 80}
 _LEAST_MTU = 576
+_RECORD = ".added"
 
 
 class Paths:
@@ -357,8 +358,19 @@ class Network:
             self._log.error("cannot write %s: %s" % (self._record, e))
 
 
-def clear_up(record, conf):
-    """Take away what a daemon that was killed has left behind, by its record."""
+def record_of(directory, name):
+    """Return the path of the record for the interface of this name."""
+    return "%s/%s%s" % (directory, name, _RECORD)
+
+
+def clear_up(directory, is_served, conf):
+    """Take away what a daemon that was killed has left behind, by its records; not that of one that is_served(name)."""
+    for file in system.files.names(directory):
+        if file.endswith(_RECORD) and not is_served(file[: -len(_RECORD)]):
+            _clear_up(directory + "/" + file, conf)
+
+
+def _clear_up(record, conf):
     try:
         text = system.files.read_file(record).decode()
     except (OSError, UnicodeError):

@@ -59,6 +59,8 @@ class Router(Process):
         if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_names):
             self._log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
+            network.clear_up(self.run_directory, is_served, self.netconf)
+            self.netconf.finish()
             self._apply(config)
             self.netconf.finish()
         except BaseException:

@@ -185,6 +185,11 @@ def make_directory(path, mode):
         return
 
 
+def names(path):
+    """Return the names in the directory."""
+    return os.listdir(path)
+
+
 def exists(path):
     """Whether there is something of this name; a link counts for what it leads to."""
     try:
