@@ -16,13 +16,16 @@ from . import abi, rtnetlink, system
 from .address import parse_ip
 from .child import Child
 
-# How long the end of the process waits for the child, in ms.
+# How long start and end of the process wait for a word from the child, in ms.
 _PATIENCE = 5000
 
 
 def carry_out(requests):
     """Do it with rtnetlink, now; returns the list of answers."""
-    ip = rtnetlink.RtNetlink()
+    try:
+        ip = rtnetlink.RtNetlink()
+    except OSError as e:
+        return [e.errno or abi.EIO] * len(requests)
     try:
         return [answer(_by_rtnetlink, ip, verb, thing) for verb, thing in requests]
     finally:
@@ -104,11 +107,8 @@ class Job(Child):
         super().__init__(*system.process.spawn_command(command, environment, text.encode()))
 
     def finish(self):
-        """End it; returns the answers, or None if the child could not give them all."""
-        answers = self.end().split()
-        if len(answers) != len(self.requests):
-            return None
-        return [int(number) for number in answers]
+        """End it; returns the answers, fewer than there are requests if the child could not give them all."""
+        return [int(number) for number in self.end().split()]
 
 
 class NetConf:
@@ -140,22 +140,28 @@ class NetConf:
             self._done(())
             self._go_on()
             return
-        self._job = Job(*self._helper, requests)
+        try:
+            self._job = Job(*self._helper, requests)
+        except OSError as e:
+            self._log.error("cannot start pyroute2: %s" % e)
+            self._done(carry_out(requests))
+            self._go_on()
+            return
         self._loop.watch(self._job.fd, self._on_job)
 
     def _on_job(self, events):
         if self._job.advance():
-            self._loop.forget(self._job.fd)
             self._end()
 
     def _end(self):
         job, done = self._job, self._done
+        self._loop.forget(job.fd)
         self._job = None
         answers = job.finish()
-        if answers is None:
+        if len(answers) != len(job.requests):
             self._log.error("pyroute2 cannot be used here: going on without it")
             self._helper = None
-            answers = carry_out(job.requests)
+            answers += carry_out(job.requests[len(answers) :])
         done(answers)
         self._go_on()
 
@@ -174,6 +180,7 @@ class NetConf:
         while self._job is not None:
             poller = system.poll.Poller()
             poller.watch(self._job.fd, system.poll.IN)
-            for _ in poller.wait(_PATIENCE):
-                pass
-            self._on_job(0)
+            if any(True for _ in poller.wait(_PATIENCE)):
+                self._on_job(0)
+            else:
+                self._end()
