@@ -55,3 +55,32 @@ def test_exchange(interpreter, initiator):
         assert done.returncode == 0, done.stdout + done.stderr + echo.text()
     finally:
         echo.stop()
+
+
+# What glibc calls mmap64 takes an offset of 64 bits, as the one mmap of musl does.
+LIKE_MUSL = """
+import ffi, sys
+class Library:
+    def __init__(self, library):
+        self.library = library
+    def func(self, result, name, arguments):
+        return self.library.func(result, "mmap64" if name == "mmap" else name, arguments)
+class Ffi:
+    @staticmethod
+    def open(name):
+        return Library(ffi.open(name))
+sys.modules["ffi"] = Ffi
+sys.path.insert(0, sys.argv[1])
+from wgembed.runtime import system
+memory = system.files.alloc("B", 1 << 16)
+memory[-1] = 7
+print(len(memory), memory[0], memory[-1])
+"""
+
+
+def test_memory_with_the_offsets_of_musl(architecture, tmp_path):
+    script = tmp_path / "memory.py"
+    script.write_text(LIKE_MUSL)
+    command = need(foreign.micropython, architecture)
+    done = subprocess.run([*command, script, ROOT], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "65536 0 7\n", done.stdout + done.stderr
