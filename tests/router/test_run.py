@@ -340,3 +340,15 @@ def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
         assert traffic.ping(place, "10.77.0.2", count=20, interval=0.1).lost == 0
         assert len(pair.router.dump(pair.name)) == 2
     net.poll(lambda: len(pair.router.dump(pair.name)) == 3, 3, what="the new peer")
+
+
+def test_the_level_of_the_log_goes_back(world):
+    """It is that of the environment again when the configuration says nothing, and stays where a reload is refused."""
+    pair = world.pair()
+    quiet = "config globals 'globals'\n\toption log_level 'error'\n"
+    pair.router.start(pair.interface())
+    assert "cannot be written" in pair.router.reload(quiet, interface(pair.name, private_key_file="/dev/null/nowhere"))
+    assert "applied" in pair.router.reload(pair.interface())
+    pair.router.write(quiet, pair.interface(), pair.other_peer(1))
+    net.poll(lambda: len(pair.router.dump(pair.name)) == 2, 3, what="the new peer")
+    assert "applied" in pair.router.reload(pair.interface())

@@ -37,7 +37,8 @@ class Router(Process):
 
     def __init__(self, directory):
         self._directory = directory
-        self._log = log_module.Log("run", log_module.level_from(system.files.getenv("LOG_LEVEL")))
+        self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
+        self._log = log_module.Log("run", self._usual_level)
         self._warned = []
         self.members = []
         config = self._load()
@@ -141,12 +142,15 @@ class Router(Process):
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
-        if config.log_level is not None:
-            self._log.level = config.log_level
+        level = self._log.level
+        self._log.level = self._usual_level if config.log_level is None else config.log_level
         try:
             self._check_room(config)
             self._prepare_keys(config)
             self._go_over(config)
+        except BaseException:
+            self._log.level = level
+            raise
         finally:
             for interface in config.interfaces:
                 interface.forget_secrets()
