@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab import net, traffic
-from lab.router import Keys, interface, peer
+from lab.router import Keys, interface, peer, rest
 
 
 def routes(place, *arguments):
@@ -352,3 +352,15 @@ def test_the_level_of_the_log_goes_back(world):
     pair.router.write(quiet, pair.interface(), pair.other_peer(1))
     net.poll(lambda: len(pair.router.dump(pair.name)) == 2, 3, what="the new peer")
     assert "applied" in pair.router.reload(pair.interface())
+
+
+def test_a_signal_is_not_lost_while_somebody_writes(world):
+    """Nor because another package's file has changed just before."""
+    pair = world.pair()
+    pair.router.start(pair.interface())
+    with open(pair.router.config, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (pair.router.config.parent / "network").write_text("config interface 'lan'\n")
+        os.kill(pair.router.pid, signal.SIGHUP)
+        rest(0.5)
+    pair.router.expect("configuration applied", 3)

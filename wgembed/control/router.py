@@ -120,7 +120,7 @@ class Router(Process):
         """
         if uci.is_being_written(config_module.PACKAGE, self._directory):
             # Whoever holds the lock may do so for long, and packets do not wait.
-            self.alarms.hasten("files", system.clock.now() + _SETTLE, self.reload)
+            self.alarms.hasten("reload", system.clock.now() + _SETTLE, self.reload)
             return 0
         self._seen = self._identity()
         wanted = 0
