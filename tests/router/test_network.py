@@ -367,3 +367,24 @@ def test_the_link_of_tunlink_comes_late(world, hands):
     Second(world)
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
     traffic.reach(place, "10.77.0.2", within=10)
+
+
+@pytest.mark.parametrize("endpoint", ["203.0.113.1", "2001:db8:f::1"])
+def test_a_gateway_outside_all_networks(world, hands, endpoint):
+    """Providers give one address and no network: the way to their gateway is said with the route to it."""
+    add_inside(world, "203.0.113.1/32", "2001:db8:f::1/128")
+    place = world.near.place
+    for network, address, gateway in (
+        ("192.0.2.1/24", "192.0.2.1/32", "192.0.2.2"), ("2001:db8::1/64", "2001:db8::1/128", "2001:db8::2")
+    ):  # fmt: skip
+        place.ip("addr", "del", network, "dev", "outer")
+        place.ip("addr", "add", address, "dev", "outer", *["nodad"] * (":" in address))
+        place.ip("route", "add", "default", "via", gateway, "dev", "outer", "onlink")
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(endpoint_host=endpoint, allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    assert "cannot" not in pair.router.log()
+    pair.router.stop()
+    assert everything(place) == before

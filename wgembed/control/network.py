@@ -140,7 +140,8 @@ def masked(packed, length):
 def host_route(packed, route):
     """Return the thing that is a route to this address alone, the way that `route` goes."""
     gateway = format_ip(route.gateway) if route.gateway else "-"
-    return "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, MAIN_TABLE
+    thing = "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, MAIN_TABLE
+    return thing + ("onlink",) if route.onlink else thing
 
 
 class Plan:

@@ -5,7 +5,7 @@ daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb
 
     ("link", index, up, mtu)                                        set; up is 1, or 0: left as it is; mtu 0 likewise
     ("address", index, ip, length)                                  add, del
-    ("route", ip, length, index, gateway or "-", metric, table)     add, del
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" may follow
     ("rule", family 4 or 6, table, mark, inverted, suppress, priority)  add, del; mark 0: none; suppress -1: none
     ("setting", name below /proc/sys, wanted, before)               add: write what is wanted, del: what was before
 
@@ -76,9 +76,11 @@ def _by_rtnetlink(ip, verb, thing):
 
 def as_route(thing):
     """Return the rtnetlink.Route that the thing is."""
-    _, where, length, index, gateway, metric, table = thing
+    _, where, length, index, gateway, metric, table, *flags = thing
     gateway = None if gateway == "-" else parse_ip(gateway)
-    return rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
+    route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
+    route.onlink = bool(flags)
+    return route
 
 
 # As text, a line each: for the child process, and for the file that outlives us.

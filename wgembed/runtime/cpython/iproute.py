@@ -13,6 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
 from wgembed.runtime import abi, netconf  # noqa: E402
 
+_RTNH_F_ONLINK = 4
 _FIB_RULE_INVERT = 2
 _IFA_F_NODAD = 2
 
@@ -46,7 +47,7 @@ def _address(ip, verb, index, address, length):
     ip.addr("replace" if verb == "add" else "del", index=index, address=address, prefixlen=length, **flags)
 
 
-def _route(ip, verb, where, length, index, gateway, metric, table):
+def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
     wanted = {"dst": "%s/%d" % (where, length), "oif": index, "table": table}
     if gateway != "-":
         wanted["gateway"] = gateway
@@ -54,6 +55,8 @@ def _route(ip, verb, where, length, index, gateway, metric, table):
         wanted["scope"] = 253
     if metric:
         wanted["priority"] = metric
+    if flags:
+        wanted["flags"] = _RTNH_F_ONLINK
     ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
 
 
