@@ -232,9 +232,12 @@ def test_heapsize(installed, variant):
     installed.service("start")
     assert ("heapsize=3M" in installed.procd.instance().config["command"]) == (variant == "micropython")
     installed.service("stop")
-    installed.configure(CONFIG + "config globals 'globals'\n\toption heapsize '3 MB'\n")
-    installed.service("start")
-    assert "heapsize is a number" in installed.logged() and installed.procd.instance() is not None
+    for wrong in ("3 MB", "3MK", "M"):
+        installed.configure(CONFIG + f"config globals 'globals'\n\toption heapsize '{wrong}'\n")
+        installed.service("start")
+        assert f"heapsize is a number with K or M behind it, not '{wrong}'" in installed.logged()
+        assert f"heapsize={wrong}" not in installed.procd.instance().config["command"]
+        installed.service("stop")
 
 
 # ---- the end, and what comes after
