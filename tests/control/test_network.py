@@ -283,6 +283,13 @@ def test_what_is_wanted(how, things, mark):
         ({"endpoints": [END], "routes": []}, 1420),
         ({"endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=1000)]}, 940),
         ({"endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=500)]}, 576),
+        (
+            {
+                "endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=500)],
+                "options": {"addresses": [prefix("fd00::1/64")]},
+            },
+            1280,
+        ),
         ({"endpoints": [END], "routes": [route(END, LO)]}, 1420),
         ({"endpoints": [END], "routes": [route(END, 77)]}, 1420),
         ({"endpoints": [END], "options": {"mtu": 1300}}, 1300),

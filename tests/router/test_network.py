@@ -198,8 +198,22 @@ def test_the_mtu_without_an_endpoint_is_that_of_the_default_route(world, hands):
 def test_a_mtu_of_the_routes_own(world, hands):
     world.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2", "mtu", "1300")
     pair = world.pair(**hands)
-    pair.router.start(pair.interface(), pair.peer(endpoint_host="198.51.100.9"))
+    pair.router.start(pair.interface(addresses="10.77.0.1/24"), pair.peer(endpoint_host="198.51.100.9"))
     assert pair.router.mtu(pair.name) == 1240
+
+
+def test_a_narrow_way_leaves_ipv6_what_it_needs(world, hands):
+    """The kernel takes IPv6 from a link with less than 1280: better the datagrams are cut up on the way."""
+    world.near.place.ip("route", "add", "192.0.2.2", "dev", "outer", "mtu", "1300")
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::/16"], route_allowed_ips=1))
+    traffic.reach(world.near.place, "fd77::2")
+    assert pair.router.mtu(pair.name) == 1280
+    assert "cannot" not in pair.router.log()
+    assert traffic.ping(world.near.place, "fd77::2", size=1232).lost == 0
+    pair.router.reload(pair.interface(addresses="10.77.0.1/24"), pair.peer(allowed_ips="10.77.0.2"))
+    net.poll(lambda: pair.router.mtu(pair.name) == 1240, 3)
 
 
 class Second:

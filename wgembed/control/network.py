@@ -33,6 +33,8 @@ _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 # What a tunnelled packet costs on the way: outer IP, UDP, and WireGuard's 32.
 _OVERHEAD = {4: 60, 16: 80}
 _LEAST_MTU = 576
+# With less the kernel takes IPv6 from the link.
+_LEAST_MTU_IPV6 = 1280
 _RECORD = ".added"
 
 
@@ -169,7 +171,9 @@ def plan(config, index, place, endpoints, routed, paths, tunnel_link):
     own = [(packed, length) for packed, length, is_own in routed if is_own]
     apart = [size for size in (4, 16) if _is_apart(config, size, own, tables[size])]
     wanted.mark = config.fwmark or (AUTO_MARK + place if apart else 0)
-    wanted.mtu = config.mtu or _mtu(endpoints, paths, max(tunnel_link, 0))
+    inside = [packed for packed, _ in config.addresses + own]
+    least = _LEAST_MTU_IPV6 if any(len(packed) == 16 for packed in inside) else _LEAST_MTU
+    wanted.mtu = config.mtu or _mtu(endpoints, paths, max(tunnel_link, 0), least)
     for packed, length in config.addresses:
         wanted.things.append(("address", index, format_ip(packed), length))
     if not config.nohostroute and tunnel_link >= 0:
@@ -234,8 +238,8 @@ def best_mtu(packed, route, paths):
     return size and size - _OVERHEAD[len(packed)]
 
 
-def _mtu(endpoints, paths, tunnel_link):
-    """Return the largest MTU with which no datagram to an endpoint has to be cut up."""
+def _mtu(endpoints, paths, tunnel_link, least):
+    """Return the largest MTU with which no datagram to an endpoint has to be cut up, but `least` at least."""
     found = []
     for packed in endpoints:
         route = paths.find(packed, tunnel_link)
@@ -249,7 +253,7 @@ def _mtu(endpoints, paths, tunnel_link):
             outside = paths.mtu(route) if route is not None and not route.length else 0
             if outside:
                 found.append(outside - _OVERHEAD[16])
-    return min(max(min(found), _LEAST_MTU), MAX_MTU) if found else DEFAULT_MTU
+    return min(max(min(found), least), MAX_MTU) if found else DEFAULT_MTU
 
 
 class Network:
