@@ -47,7 +47,10 @@ class Router(Process):
         self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
         self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
         _make_directories(self.run_directory)
-        _make_directories(self._state_directory)
+        try:
+            _make_directories(self._state_directory)
+        except OSError as e:
+            self._log.error("cannot make %s: %s" % (self._state_directory, e))
         self.alarms = Alarms()
         self.netconf = netconf.NetConf(self.loop, self._log)
         self.names = Names(self.loop, self.alarms, self._log)
