@@ -364,3 +364,17 @@ def test_a_signal_is_not_lost_while_somebody_writes(world):
         os.kill(pair.router.pid, signal.SIGHUP)
         rest(0.5)
     pair.router.expect("configuration applied", 3)
+
+
+def test_an_interface_that_finds_no_memory_leaves_nothing_open(world):
+    """On MicroPython, where an object that is gone closes nothing, and a table of prefixes takes from a small heap."""
+    pair = world.pair()
+    pair.router.start(pair.interface())
+    def descriptors():
+        return len(os.listdir(f"/proc/{pair.router.pid}/fd"))
+    before, large = descriptors(), interface(net.unique("r"), private_key=Keys().private, max_peers=16383)
+    told = pair.router.reload(pair.interface(), large)
+    if "not enough memory" in told:
+        assert descriptors() == before
+    pair.router.reload(pair.interface())
+    assert descriptors() == before

@@ -46,11 +46,14 @@ class Interface:
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
         self._tun = system.tun.TunPort(link_module.open_tun(name))
+        self._link = None
         try:
             self._link = link_module.Link(name)
             self._link.prepare(DEFAULT_MTU)
             self.device = Device(owner.tables, owner.arena, owner.inbox, self, prefixes, prefixes, stamps)
         except (OSError, MemoryError):
+            if self._link is not None:
+                self._link.close()
             system.files.close(self._tun.fd)
             raise
         self.realtime = system.clock.realtime
