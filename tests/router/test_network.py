@@ -247,6 +247,40 @@ def test_the_host_route_follows_when_the_way_out_changes(world, hands):
     assert second
 
 
+def test_without_a_way_out_nothing_goes_round_in_the_tunnel(world, hands):
+    """Sent to an endpoint that the default route covers, each packet would come back into the tunnel, and grow."""
+    with_gateways(world)
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    place.ip("link", "set", "outer", "down")
+    rest(1.5)
+    before = int(pair.router.dump(pair.name)[1][6])
+    place.run("ping", "-n", "-c", "10", "-i", "0.05", "-W", "1", "10.77.0.2", check=False)
+    assert int(pair.router.dump(pair.name)[1][6]) - before < 10000
+    assert f"dev {pair.name}" in place.ip("route", "get", "203.0.113.9"), "and nothing past it"
+    place.ip("link", "set", "outer", "up")
+    place.ip("route", "add", "default", "via", "192.0.2.2")
+    traffic.reach(place, "10.77.0.2", within=20)
+    assert "cannot" not in pair.router.log()
+    assert "unreachable" not in everything(place)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_an_end_without_a_way_out(world, hands, family):
+    """Nor is it left behind by who ends then, or is killed."""
+    place = world.near.place
+    pair = world.pair(**hands)
+    place.ip("link", "set", "outer", "down")
+    for end in (pair.router.kill, pair.router.stop):
+        pair.router.start(pair.interface(), pair.peer(family=family, allowed_ips=DEFAULTS, route_allowed_ips=1))
+        net.poll(lambda: f"unreachable {world.far.outer[family]} " in everything(place), 3)
+        end()
+    assert "unreachable" not in everything(place)
+
+
 def test_tunlink_chooses_the_way(world, hands):
     Second(world)
     add_inside(world, "203.0.113.1/32")

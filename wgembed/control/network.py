@@ -36,6 +36,7 @@ _LEAST_MTU = 576
 # With less the kernel takes IPv6 from the link.
 _LEAST_MTU_IPV6 = 1280
 _RECORD = ".added"
+_UNREACHABLE = "unreachable"
 
 
 class Paths:
@@ -65,12 +66,12 @@ class Paths:
         return best
 
     def has(self, thing):
-        """Whether the address or route, a thing of netconf.py, stands. What the kernel does not tell of does."""
+        """Whether the address or route, a thing of netconf.py, stands. What we are not told of does."""
         if thing[0] == "address":
             _, index, ip, length = thing
             found = self._addresses_of(index)
             return found is None or (parse_ip(ip), length) in found
-        if thing[0] == "route":
+        if thing[0] == "route" and thing[-1] != _UNREACHABLE:
             route = netconf.as_route(thing)
             size = len(route.destination)
             if size == 16 and not route.metric:
@@ -176,9 +177,12 @@ def plan(config, index, place, endpoints, routed, paths, tunnel_link):
     wanted.mtu = config.mtu or _mtu(endpoints, paths, max(tunnel_link, 0), least)
     for packed, length in config.addresses:
         wanted.things.append(("address", index, format_ip(packed), length))
-    if not config.nohostroute and tunnel_link >= 0:
+    if not config.nohostroute:
         for packed in endpoints:
-            _plan_host_route(wanted, packed, routed, apart, paths, tunnel_link)
+            is_main = not tables[len(packed)]
+            thing = _host_route_for(packed, routed, apart, paths, tunnel_link, is_main)
+            if thing is not None and thing not in wanted.things:
+                wanted.things.append(thing)
     for size in apart:
         family = 4 if size == 4 else 6
         if size == 4:
@@ -204,13 +208,25 @@ def _is_apart(config, size, own, table):
     return not table and (config.nohostroute or config.fwmark) and (bytes(size), 0) in [(masked(p, n), n) for p, n in own]
 
 
-def _plan_host_route(wanted, packed, routed, apart, paths, tunnel_link):
-    taken = tunnel_link > 0 or _is_swallowed(packed, routed, apart)
+def _host_route_for(packed, routed, apart, paths, tunnel_link, is_main):
+    """Return what keeps the endpoint outside, if that is needed; `is_main`: our own routes stand in the main table."""
+    taken = tunnel_link or _is_swallowed(packed, routed, apart)
     route = paths.find(packed, tunnel_link) if taken else None
     if route is not None:
-        thing = host_route(packed, route)
-        if thing not in wanted.things:
-            wanted.things.append(thing)
+        return host_route(packed, route)
+    if is_main and _comes_back(packed, routed, apart):
+        # With no way outside a datagram would be a packet for the tunnel, and so would what comes of that.
+        return "route", format_ip(packed), len(packed) * 8, 0, "-", 0, MAIN_TABLE, _UNREACHABLE
+    return None
+
+
+def _comes_back(packed, routed, apart):
+    """Whether of our routes that take the endpoint along, the longest is one into the endpoint's own tunnel."""
+    best = -1, False
+    for prefix, length, is_own in routed:
+        if _covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
+            best = max(best, (length, is_own))
+    return best[1]
 
 
 def _is_swallowed(packed, routed, apart):

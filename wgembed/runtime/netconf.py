@@ -5,7 +5,8 @@ daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb
 
     ("link", index, up, mtu)                                        set; up is 1, or 0: left as it is; mtu 0 likewise
     ("address", index, ip, length)                                  add, del
-    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" may follow
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" may follow,
+                                                                    or "unreachable", with the index 0
     ("rule", family 4 or 6, table, mark, inverted, suppress, priority)  add, del; mark 0: none; suppress -1: none
     ("setting", name below /proc/sys, wanted, before)               add: write what is wanted, del: what was before
 
@@ -79,7 +80,8 @@ def as_route(thing):
     _, where, length, index, gateway, metric, table, *flags = thing
     gateway = None if gateway == "-" else parse_ip(gateway)
     route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
-    route.onlink = bool(flags)
+    route.onlink = "onlink" in flags
+    route.unreachable = "unreachable" in flags
     return route
 
 

@@ -46,6 +46,7 @@ _RTPROT_STATIC = 4
 _RT_SCOPE_UNIVERSE = 0
 _RT_SCOPE_LINK = 253
 _RTN_UNICAST = 1
+_RTN_UNREACHABLE = 7
 _RTAX_MTU = 2
 _RTNH_F_DEAD = 1
 _RTNH_F_ONLINK = 4
@@ -77,8 +78,9 @@ def _family(packed):
 class Route:
     """A route: `destination` packed, its prefix `length`, `table`, and what it leads to, 0 or None where not given.
 
-    mtu     that the route has of its own, 0 for the link's; told, never asked for
-    onlink  the gateway is on the link, whatever its address
+    mtu          that the route has of its own, 0 for the link's; told, never asked for
+    onlink       the gateway is on the link, whatever its address
+    unreachable  it leads nowhere, and says so; asked for, never told
     """
 
     def __init__(self, destination, length, index=0, gateway=None, source=None, metric=0, table=_RT_TABLE_MAIN):
@@ -90,7 +92,7 @@ class Route:
         self.metric = metric
         self.table = table
         self.mtu = 0
-        self.onlink = False
+        self.onlink = self.unreachable = False
 
     def __eq__(self, other):
         return self._key() == other._key()
@@ -193,10 +195,12 @@ class RtNetlink:
         self._change(_RTM_DELROUTE, 0, self._route(route))
 
     def _route(self, route):
-        scope = _RT_SCOPE_UNIVERSE if route.gateway or len(route.destination) == 16 else _RT_SCOPE_LINK
+        kind = _RTN_UNREACHABLE if route.unreachable else _RTN_UNICAST
+        is_wide = route.gateway or route.unreachable or len(route.destination) == 16
+        scope = _RT_SCOPE_UNIVERSE if is_wide else _RT_SCOPE_LINK
         body = pack(
             "BBBBBBBBI", _family(route.destination), route.length, 0, 0, _RT_TABLE_UNSPEC, _RTPROT_STATIC, scope,
-            _RTN_UNICAST, _RTNH_F_ONLINK if route.onlink else 0,
+            kind, _RTNH_F_ONLINK if route.onlink else 0,
         )  # fmt: skip
         body += _number(_RTA_TABLE, route.table)
         if route.length:

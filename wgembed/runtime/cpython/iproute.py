@@ -14,6 +14,7 @@ from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 from wgembed.runtime import abi, netconf  # noqa: E402
 
 _RTNH_F_ONLINK = 4
+_RTN_UNREACHABLE = 7
 _FIB_RULE_INVERT = 2
 _IFA_F_NODAD = 2
 
@@ -48,14 +49,18 @@ def _address(ip, verb, index, address, length):
 
 
 def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
-    wanted = {"dst": "%s/%d" % (where, length), "oif": index, "table": table}
-    if gateway != "-":
+    wanted = {"dst": "%s/%d" % (where, length), "table": table}
+    if index:
+        wanted["oif"] = index
+    if "unreachable" in flags:
+        wanted["type"] = _RTN_UNREACHABLE
+    elif gateway != "-":
         wanted["gateway"] = gateway
     elif ":" not in where:
         wanted["scope"] = 253
     if metric:
         wanted["priority"] = metric
-    if flags:
+    if "onlink" in flags:
         wanted["flags"] = _RTNH_F_ONLINK
     ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
 
