@@ -268,6 +268,27 @@ def test_without_a_way_out_nothing_goes_round_in_the_tunnel(world, hands):
     assert "unreachable" not in everything(place)
 
 
+def test_where_the_peer_has_moved_to_stays_outside_as_well(world, hands):
+    with_gateways(world)
+    place, far = world.near.place, world.far.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    far.ip("addr", "add", "198.51.100.7/32", "dev", "lo")
+    far.ip("route", "change", "192.0.2.0/24", "dev", "outer", "src", "198.51.100.7")
+    pair.far.restart()
+    pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", world.near.endpoint(4, 51820))
+    traffic.reach(far, "10.77.0.1")
+    assert pair.router.dump(pair.name)[1][2] == "198.51.100.7:51821"
+    # Until here the way back is the one that it came by; news of routes make that void.
+    place.ip("route", "add", "198.18.0.0/24", "via", "192.0.2.2")
+    net.poll(lambda: "via 192.0.2.2 dev outer" in place.ip("route", "get", "198.51.100.7"), 3, what="the host route")
+    before = int(pair.router.dump(pair.name)[1][6])
+    assert traffic.ping(place, "10.77.0.2", count=5).lost == 0
+    assert int(pair.router.dump(pair.name)[1][6]) - before < 10000
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_an_end_without_a_way_out(world, hands, family):
     """Nor is it left behind by who ends then, or is killed."""

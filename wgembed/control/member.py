@@ -116,7 +116,13 @@ class Member:
             for packed, length in peer.allowed_ips
         ]
         chosen = tunlink.index_of(self.config.tunlink) if self.config.tunlink else 0
-        return network.plan(self.config, self.interface.index, self.place, endpoints, routed, paths, chosen)
+        index, learnt = self.interface.index, self._learnt()
+        return network.plan(self.config, index, self.place, endpoints, routed, paths, chosen, learnt)
+
+    def _learnt(self):
+        """Return the packed addresses where the peers are now: those may have moved."""
+        peers = [self.interface.device.find(peer.public_key) for peer in self.config.peers]
+        return [system.udp.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
 
     def is_found(self, peer):
         """Whether the peer's routes may stand: not while its name is looked up, for they may lead to the name server."""

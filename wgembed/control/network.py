@@ -156,16 +156,17 @@ class Plan:
         self.things = []
 
 
-def plan(config, index, place, endpoints, routed, paths, tunnel_link):
+def plan(config, index, place, endpoints, routed, paths, tunnel_link, learnt=()):
     """Return the Plan for an interface.
 
     config       its InterfaceConfig
     index        the number of its link
     place        which of our interfaces it is, from 0
-    endpoints    packed addresses of the endpoints that are known
+    endpoints    packed addresses of the endpoints that are known by the configuration
     routed       (packed, length) of the prefixes that shall lead into one of our tunnels, and whether it is by this
                  interface: triples
     tunnel_link  the number of the link that `tunlink` names, 0 for none, -1 if it is not there
+    learnt       packed addresses of the endpoints where the peers are now
     """
     wanted = Plan()
     tables = {4: config.table4, 16: config.table6}
@@ -178,7 +179,7 @@ def plan(config, index, place, endpoints, routed, paths, tunnel_link):
     for packed, length in config.addresses:
         wanted.things.append(("address", index, format_ip(packed), length))
     if not config.nohostroute:
-        for packed in endpoints:
+        for packed in endpoints + [packed for packed in learnt if packed not in endpoints]:
             is_main = not tables[len(packed)]
             thing = _host_route_for(packed, routed, apart, paths, tunnel_link, is_main)
             if thing is not None and thing not in wanted.things:
