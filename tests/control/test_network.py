@@ -186,6 +186,7 @@ def planned(options=None, endpoints=(), own=(), others=(), routes=(PROVIDER, PRO
 
 END, END6 = "203.0.113.9", "2001:db8::9"
 HOST = ("route", END, 32, WAN, "192.0.2.1", 0, MAIN_TABLE)
+NOWHERE = ("route", END, 32, 0, "-", 0, MAIN_TABLE, "unreachable")
 HOST6 = ("route", END6, 128, WAN, "fe80::1", 0, MAIN_TABLE)
 
 
@@ -221,7 +222,17 @@ def rules(family, mark):
             [("route", "10.0.0.7", 32, LAN, "-", 0, MAIN_TABLE), into("10.0.0.0", 8)],
             0,
         ),
-        ({"endpoints": [END], "own": ["0.0.0.0/0"], "routes": []}, HALVES, 0),
+        # Without a way outside it must not come back into its own tunnel.
+        ({"endpoints": [END], "own": ["0.0.0.0/0"], "routes": []}, [NOWHERE, *HALVES], 0),
+        ({"endpoints": [END], "own": ["203.0.113.0/24"], "routes": []}, [NOWHERE, into("203.0.113.0", 24)], 0),
+        ({"endpoints": [END], "others": ["203.0.113.0/24"], "routes": []}, [], 0),
+        ({"endpoints": [END], "own": ["0.0.0.0/0"], "others": ["203.0.113.0/24"], "routes": []}, HALVES, 0),
+        (
+            {"endpoints": [END], "own": ["0.0.0.0/0"], "routes": [], "options": {"table4": 77}},
+            [into("0.0.0.0", 0, 0, 77)],
+            0,
+        ),
+        ({"endpoints": [END], "routes": []}, [], 0),
         ({"endpoints": [END], "own": ["0.0.0.0/0"], "options": {"metric": 5}}, [HOST, into("0.0.0.0", 0, 5)], 0),
         # tunlink: always a route, over that link; none where the link is not there.
         (
@@ -229,7 +240,8 @@ def rules(family, mark):
             [("route", END, 32, WAN2, "198.51.100.1", 0, MAIN_TABLE)],
             0,
         ),
-        ({"endpoints": [END], "tunnel_link": -1, "own": ["0.0.0.0/0"]}, HALVES, 0),
+        ({"endpoints": [END], "tunnel_link": -1, "own": ["0.0.0.0/0"]}, [NOWHERE, *HALVES], 0),
+        ({"endpoints": [END], "tunnel_link": -1}, [], 0),
         ({"endpoints": [END], "tunnel_link": WAN2}, [], 0),
         # Marks and rules
         ({"options": {"fwmark": 7}, "own": ["10.5.0.0/16"]}, [into("10.5.0.0", 16)], 7),
@@ -283,6 +295,13 @@ def test_what_is_wanted(how, things, mark):
         ({"endpoints": [END], "routes": []}, 1420),
         ({"endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=1000)]}, 940),
         ({"endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=500)]}, 576),
+        (
+            {
+                "endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=500)],
+                "options": {"addresses": [prefix("fd00::1/64")]},
+            },
+            1280,
+        ),
         ({"endpoints": [END], "routes": [route(END, LO)]}, 1420),
         ({"endpoints": [END], "routes": [route(END, 77)]}, 1420),
         ({"endpoints": [END], "options": {"mtu": 1300}}, 1300),
@@ -305,7 +324,7 @@ class Kernel:
         self._rules = {4: [(32766, MAIN_TABLE, 0, 0, -1)], 16: [(32766, MAIN_TABLE, 0, 0, -1)]}
         for kind, *words in things:
             if kind == "route":
-                where, length, index, _, metric, table = words
+                where, length, index, _, metric, table, *_ = words
                 self._add(table, ip(where), length, metric, index)
             elif kind == "rule":
                 family, table, mark, inverted, suppress, priority = words

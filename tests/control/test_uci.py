@@ -229,6 +229,12 @@ def test_a_pipe_is_no_file(tmp_path):
         uci.load("t", directory=str(tmp_path), override="")
 
 
+def test_nobody_writes_a_pipe(tmp_path):
+    """Opening one would wait for whoever does."""
+    os.mkfifo(tmp_path / "p")
+    assert not uci.is_being_written("p", str(tmp_path), str(tmp_path))
+
+
 def test_as_libuci_under_micropython(tmp_path):
     """The same 3,000 files in either mode."""
     micropython = need(debian.micropython)

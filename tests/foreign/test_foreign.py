@@ -55,3 +55,69 @@ def test_exchange(interpreter, initiator):
         assert done.returncode == 0, done.stdout + done.stderr + echo.text()
     finally:
         echo.stop()
+
+
+# What glibc calls mmap64 takes an offset of 64 bits, as the one mmap of musl does.
+LIKE_MUSL = """
+import ffi, sys
+class Library:
+    def __init__(self, library):
+        self.library = library
+    def func(self, result, name, arguments):
+        return self.library.func(result, "mmap64" if name == "mmap" else name, arguments)
+class Ffi:
+    @staticmethod
+    def open(name):
+        return Library(ffi.open(name))
+sys.modules["ffi"] = Ffi
+sys.path.insert(0, sys.argv[1])
+from wgembed.runtime import system
+memory = system.files.alloc("B", 1 << 16)
+memory[-1] = 7
+print(len(memory), memory[0], memory[-1])
+"""
+
+
+def test_memory_with_the_offsets_of_musl(architecture, tmp_path):
+    script = tmp_path / "memory.py"
+    script.write_text(LIKE_MUSL)
+    command = need(foreign.micropython, architecture)
+    done = subprocess.run([*command, script, ROOT], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "65536 0 7\n", done.stdout + done.stderr
+
+
+# The millisecond counter of MicroPython, and a machine where nothing ever happens.
+AT_REST = """
+import sys, time
+DAY = 24 * 3600 * 1000
+class Time:
+    ticks = 5
+    ticks_diff = staticmethod(time.ticks_diff)
+    time_ns = staticmethod(time.time_ns)
+    @staticmethod
+    def ticks_ms():
+        return Time.ticks & (1 << 30) - 1
+sys.modules["time"] = Time
+sys.path.insert(0, sys.argv[1])
+from wgembed.runtime import system
+from wgembed.runtime.loop import Loop
+class Poller:
+    def wait(self, timeout):
+        Time.ticks += 9 * DAY if timeout is None else timeout
+        if Time.ticks >= 9 * DAY:
+            loop.stop()
+        return ()
+system.poll.Poller = Poller
+loop = Loop(lambda: None)
+before = system.clock.now()
+loop.run()
+print((system.clock.now() - before) // DAY)
+"""
+
+
+def test_nine_days_at_rest(tmp_path):
+    """MicroPython's counter takes six days at a time; timers must not find themselves in the past then."""
+    script = tmp_path / "rest.py"
+    script.write_text(AT_REST)
+    done = subprocess.run([*need(foreign.micropython, "armhf"), script, ROOT], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "9\n", done.stdout + done.stderr

@@ -166,4 +166,4 @@ def test_the_feeds_makefile_makes_the_same(package, variant, tmp_path):
 def test_capabilities_are_all_sets_alike():
     sets = json.loads((ROOT / "package/files/wgembed.json").read_text())
     assert set(sets) == {"bounding", "effective", "ambient", "permitted", "inheritable"}
-    assert all(names == ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"] for names in sets.values())
+    assert all(names == ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW"] for names in sets.values())

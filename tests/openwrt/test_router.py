@@ -19,8 +19,8 @@ from lab.need import need
 
 KEY = "etc/wgembed/wg0.key"
 CONFIG = "config interface 'wg0'\n\toption private_key_file '/etc/wgembed/wg0.key'\n"
-# CAP_NET_BIND_SERVICE, CAP_NET_ADMIN
-CAPABILITIES = 1 << 10 | 1 << 12
+# CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW
+CAPABILITIES = 1 << 10 | 1 << 12 | 1 << 13
 RESPAWN = 5
 
 
@@ -132,6 +132,17 @@ def test_default_route_from_the_jail(site):
     assert site.near.run("cat", setting)[1] == "0\n" and "wg0" not in site.near.ip("route", "show", "table", "all")
 
 
+def test_bound_to_a_link_in_the_jail(site):
+    """And no more: letting go of a link needs a capability of its own, on older kernels taking hold of it too."""
+    site.configure("config interface 'wg0'\n\toption nohostroute '1'\n\toption tunlink 'outer'\n")
+    site.router.service("start")
+    site.router.reach("10.77.0.2")
+    site.configure()
+    site.router.service("reload")
+    reloaded(site.router, 1)
+    assert "cannot bind" not in site.router.logged()
+
+
 def test_no_jail_where_the_name_servers_file_is_replaced(site):
     """As netifd does without dnsmasq: a jail would go on showing the old one."""
     (site.router.root / "tmp/resolv.conf").unlink()
@@ -221,9 +232,12 @@ def test_heapsize(installed, variant):
     installed.service("start")
     assert ("heapsize=3M" in installed.procd.instance().config["command"]) == (variant == "micropython")
     installed.service("stop")
-    installed.configure(CONFIG + "config globals 'globals'\n\toption heapsize '3 MB'\n")
-    installed.service("start")
-    assert "heapsize is a number" in installed.logged() and installed.procd.instance() is not None
+    for wrong in ("3 MB", "3MK", "M"):
+        installed.configure(CONFIG + f"config globals 'globals'\n\toption heapsize '{wrong}'\n")
+        installed.service("start")
+        assert f"heapsize is a number with K or M behind it, not '{wrong}'" in installed.logged()
+        assert f"heapsize={wrong}" not in installed.procd.instance().config["command"]
+        installed.service("stop")
 
 
 # ---- the end, and what comes after

@@ -7,7 +7,7 @@ import pytest
 
 from lab import micropython, net, traffic
 from lab.need import need
-from lab.router import Keys, interface, peer
+from lab.router import Keys, interface, peer, rest
 
 HEAP = "1M"
 DEFAULTS = ["0.0.0.0/0", "::/0"]
@@ -130,6 +130,26 @@ def test_after_a_crash_the_next_start_clears_up(world, hands):
         assert everything(place) == before
 
 
+def test_after_a_crash_what_is_no_longer_wanted_is_cleared_up_too(world, hands):
+    """The interface has another name at the next start, or none at all."""
+    with_gateways(world)
+    place = world.near.place
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    for other in (interface(net.unique("r"), private_key=Keys().private), "\n"):
+        pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+        traffic.reach(place, "10.77.0.2")
+        pair.router.kill()
+        net.poll(lambda: place.run("ip", "link", "show", pair.name, check=False)[0], 5)
+        assert "\n192.0.2.2 dev" in place.ip("route", "show")
+        pair.router.start(other)
+        assert "\n192.0.2.2 dev" not in place.ip("route", "show")
+        pair.router.stop()
+        assert everything(place) == before
+        assert not list(pair.router.run_directory.glob("*.added"))
+
+
 def test_a_table_of_the_owners_choice(world, hands):
     place = world.near.place
     pair = world.pair(**hands)
@@ -178,8 +198,22 @@ def test_the_mtu_without_an_endpoint_is_that_of_the_default_route(world, hands):
 def test_a_mtu_of_the_routes_own(world, hands):
     world.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2", "mtu", "1300")
     pair = world.pair(**hands)
-    pair.router.start(pair.interface(), pair.peer(endpoint_host="198.51.100.9"))
+    pair.router.start(pair.interface(addresses="10.77.0.1/24"), pair.peer(endpoint_host="198.51.100.9"))
     assert pair.router.mtu(pair.name) == 1240
+
+
+def test_a_narrow_way_leaves_ipv6_what_it_needs(world, hands):
+    """The kernel takes IPv6 from a link with less than 1280: better the datagrams are cut up on the way."""
+    world.near.place.ip("route", "add", "192.0.2.2", "dev", "outer", "mtu", "1300")
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::/16"], route_allowed_ips=1))
+    traffic.reach(world.near.place, "fd77::2")
+    assert pair.router.mtu(pair.name) == 1280
+    assert "cannot" not in pair.router.log()
+    assert traffic.ping(world.near.place, "fd77::2", size=1232).lost == 0
+    pair.router.reload(pair.interface(addresses="10.77.0.1/24"), pair.peer(allowed_ips="10.77.0.2"))
+    net.poll(lambda: pair.router.mtu(pair.name) == 1240, 3)
 
 
 class Second:
@@ -211,6 +245,61 @@ def test_the_host_route_follows_when_the_way_out_changes(world, hands):
     net.poll(lambda: "via 198.51.100.2 dev wan2" in place.ip("route", "get", "203.0.113.1"), 5, what="the other way")
     traffic.reach(place, "10.77.0.2", within=20)
     assert second
+
+
+def test_without_a_way_out_nothing_goes_round_in_the_tunnel(world, hands):
+    """Sent to an endpoint that the default route covers, each packet would come back into the tunnel, and grow."""
+    with_gateways(world)
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    place.ip("link", "set", "outer", "down")
+    rest(1.5)
+    before = int(pair.router.dump(pair.name)[1][6])
+    place.run("ping", "-n", "-c", "10", "-i", "0.05", "-W", "1", "10.77.0.2", check=False)
+    assert int(pair.router.dump(pair.name)[1][6]) - before < 10000
+    assert f"dev {pair.name}" in place.ip("route", "get", "203.0.113.9"), "and nothing past it"
+    place.ip("link", "set", "outer", "up")
+    place.ip("route", "add", "default", "via", "192.0.2.2")
+    traffic.reach(place, "10.77.0.2", within=20)
+    assert "cannot" not in pair.router.log()
+    assert "unreachable" not in everything(place)
+
+
+def test_where_the_peer_has_moved_to_stays_outside_as_well(world, hands):
+    with_gateways(world)
+    place, far = world.near.place, world.far.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    far.ip("addr", "add", "198.51.100.7/32", "dev", "lo")
+    far.ip("route", "change", "192.0.2.0/24", "dev", "outer", "src", "198.51.100.7")
+    pair.far.restart()
+    pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", world.near.endpoint(4, 51820))
+    traffic.reach(far, "10.77.0.1")
+    assert pair.router.dump(pair.name)[1][2] == "198.51.100.7:51821"
+    # Until here the way back is the one that it came by; news of routes make that void.
+    place.ip("route", "add", "198.18.0.0/24", "via", "192.0.2.2")
+    net.poll(lambda: "via 192.0.2.2 dev outer" in place.ip("route", "get", "198.51.100.7"), 3, what="the host route")
+    before = int(pair.router.dump(pair.name)[1][6])
+    assert traffic.ping(place, "10.77.0.2", count=5).lost == 0
+    assert int(pair.router.dump(pair.name)[1][6]) - before < 10000
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_an_end_without_a_way_out(world, hands, family):
+    """Nor is it left behind by who ends then, or is killed."""
+    place = world.near.place
+    pair = world.pair(**hands)
+    place.ip("link", "set", "outer", "down")
+    for end in (pair.router.kill, pair.router.stop):
+        pair.router.start(pair.interface(), pair.peer(family=family, allowed_ips=DEFAULTS, route_allowed_ips=1))
+        net.poll(lambda: f"unreachable {world.far.outer[family]} " in everything(place), 3)
+        end()
+    assert "unreachable" not in everything(place)
 
 
 def test_tunlink_chooses_the_way(world, hands):
@@ -278,3 +367,93 @@ def test_one_interface_inside_another(world, hands):
         end.settimeout(10)
         world.near.place.run("ping", "-c", "1", "-W", "1", "10.61.0.1", check=False)
         assert len(end.recv(256)) == 148, "the initiation came through the first tunnel"
+
+
+def test_what_others_take_away_comes_back(world, hands):
+    """Addresses and routes that the kernel takes along with others, and those that somebody deletes."""
+    with_gateways(world)
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far("10.77.0.9/32")
+    everywhere = pair.peer(allowed_ips=[*DEFAULTS, "10.77.0.0/24"], route_allowed_ips=1)
+    pair.router.start(pair.interface(addresses=["10.77.0.9/24", "10.77.0.1/24", "fd77::1/64"]), everywhere)
+    traffic.reach(place, "10.77.0.2")
+    # With its first address goes the network's route, and the second address.
+    pair.router.reload(pair.interface(addresses=["10.77.0.1/24", "fd77::1/64"]), everywhere)
+    net.poll(lambda: "10.77.0.1/24" in place.ip("addr", "show", pair.name), 3, what="the address")
+    pair.router.reload(pair.interface(addresses=["10.77.0.1/32", "fd77::1/64"]), everywhere)
+    net.poll(lambda: "10.77.0.0/24" in place.ip("route", "show", "dev", pair.name), 3, what="the route")
+    place.ip("route", "del", "0.0.0.0/1", "dev", pair.name)
+    net.poll(lambda: "0.0.0.0/1" in place.ip("route", "show", "dev", pair.name), 3, what="the route of IPv4")
+    place.ip("-6", "route", "del", "8000::/1", "dev", pair.name)
+    net.poll(lambda: "8000::/1" in place.ip("-6", "route", "show", "dev", pair.name), 3, what="the route of IPv6")
+    assert "cannot" not in pair.router.log()
+
+
+def test_a_link_that_is_away_for_a_moment(world, hands):
+    """The provider's link goes and comes, and the kernel has taken the host route to the endpoint with it."""
+    with_gateways(world)
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    place.run("sh", "-c", "ip link set outer down; ip link set outer up; ip route add default via 192.0.2.2")
+    net.poll(lambda: place.ip("route", "show", "192.0.2.2/32"), 3, what="the host route")
+    traffic.reach(place, "10.77.0.2", within=20)
+    pair.router.stop()
+    assert not place.ip("route", "show", "192.0.2.2/32")
+
+
+def test_the_link_of_tunlink_is_made_anew(world, hands):
+    """As with PPPoE, which has a new link of the old name after each dialling."""
+    Second(world)
+    add_inside(world, "203.0.113.1/32")
+    place = world.near.place
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(
+        pair.interface(tunlink="wan2", nohostroute=1), pair.peer(endpoint_host="203.0.113.1", persistent_keepalive=1)
+    )
+    traffic.reach(place, "10.77.0.2")
+    place.ip("link", "del", "wan2")
+    Second(world)
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    traffic.reach(place, "10.77.0.2", within=10)
+    assert "cannot bind" not in pair.router.log()
+
+
+def test_the_link_of_tunlink_comes_late(world, hands):
+    add_inside(world, "203.0.113.1/32")
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(
+        pair.interface(tunlink="wan2", nohostroute=1), pair.peer(endpoint_host="203.0.113.1", persistent_keepalive=1)
+    )
+    rest(6)  # of the tries every 5 s, none may leave a socket behind
+    Second(world)
+    place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+    traffic.reach(place, "10.77.0.2", within=10)
+
+
+@pytest.mark.parametrize("endpoint", ["203.0.113.1", "2001:db8:f::1"])
+def test_a_gateway_outside_all_networks(world, hands, endpoint):
+    """Providers give one address and no network: the way to their gateway is said with the route to it."""
+    add_inside(world, "203.0.113.1/32", "2001:db8:f::1/128")
+    place = world.near.place
+    for network, address, gateway in (
+        ("192.0.2.1/24", "192.0.2.1/32", "192.0.2.2"), ("2001:db8::1/64", "2001:db8::1/128", "2001:db8::2")
+    ):  # fmt: skip
+        place.ip("addr", "del", network, "dev", "outer")
+        place.ip("addr", "add", address, "dev", "outer", *["nodad"] * (":" in address))
+        place.ip("route", "add", "default", "via", gateway, "dev", "outer", "onlink")
+    before = everything(place)
+    pair = world.pair(**hands)
+    pair.start_far()
+    pair.router.start(pair.interface(), pair.peer(endpoint_host=endpoint, allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "10.77.0.2")
+    assert "cannot" not in pair.router.log()
+    pair.router.stop()
+    assert everything(place) == before

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lab import net, traffic
-from lab.router import Keys, interface, peer
+from lab.router import Keys, interface, peer, rest
 
 
 def routes(place, *arguments):
@@ -291,6 +291,41 @@ def test_ports_change_hands_in_one_reload(world):
     assert traffic.ping(place, "10.77.0.2").lost == 0
 
 
+def test_a_port_goes_to_another_interface(world):
+    """Who had it is given no other one by the configuration, and takes any."""
+    pair, second, keys = world.pair(), net.unique("r"), Keys()
+    pair.start_far()
+
+    def other(*port):
+        return interface(second, private_key=keys.private, **({"listen_port": port[0]} if port else {}))
+
+    def ports():
+        return [pair.router.dump(name)[0][2] for name in (pair.name, second)]
+
+    place = world.near.place
+    without = {"private_key": pair.keys.private, "addresses": ["10.77.0.1/24", "fd77::1/64"]}
+    pair.router.start(pair.interface(listen_port=52001), pair.peer(), other())
+    traffic.reach(place, "10.77.0.2")
+    # To one that is there, and back to what it was where another port cannot be had.
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 53000))
+        third = interface(net.unique("r"), private_key=Keys().private)
+        assert "port 53000" in pair.router.reload(
+            interface(pair.name, **without), pair.peer(), other(53000), third
+        )
+    assert ports()[0] == "52001" and traffic.ping(place, "10.77.0.2").lost == 0
+    pair.router.reload(interface(pair.name, **without), pair.peer(), other(52001))
+    assert ports()[1] == "52001" and ports()[0] not in ("0", "52001")
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+    # To a new one.
+    pair.router.reload(pair.interface(listen_port=52002), pair.peer())
+    pair.router.reload(interface(pair.name, **without), pair.peer(), other(52002))
+    net.poll(lambda: ports()[1] == "52002", 3)
+    assert ports()[0] not in ("0", "52002")
+    assert traffic.ping(place, "10.77.0.2").lost == 0
+    assert "cannot listen" not in pair.router.log()
+
+
 def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
     """A writer that sleeps with libuci's lock in its hands stops the reload, and no packet."""
     pair = world.pair()
@@ -305,3 +340,41 @@ def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
         assert traffic.ping(place, "10.77.0.2", count=20, interval=0.1).lost == 0
         assert len(pair.router.dump(pair.name)) == 2
     net.poll(lambda: len(pair.router.dump(pair.name)) == 3, 3, what="the new peer")
+
+
+def test_the_level_of_the_log_goes_back(world):
+    """It is that of the environment again when the configuration says nothing, and stays where a reload is refused."""
+    pair = world.pair()
+    quiet = "config globals 'globals'\n\toption log_level 'error'\n"
+    pair.router.start(pair.interface())
+    assert "cannot be written" in pair.router.reload(quiet, interface(pair.name, private_key_file="/dev/null/nowhere"))
+    assert "applied" in pair.router.reload(pair.interface())
+    pair.router.write(quiet, pair.interface(), pair.other_peer(1))
+    net.poll(lambda: len(pair.router.dump(pair.name)) == 2, 3, what="the new peer")
+    assert "applied" in pair.router.reload(pair.interface())
+
+
+def test_a_signal_is_not_lost_while_somebody_writes(world):
+    """Nor because another package's file has changed just before."""
+    pair = world.pair()
+    pair.router.start(pair.interface())
+    with open(pair.router.config, "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (pair.router.config.parent / "network").write_text("config interface 'lan'\n")
+        os.kill(pair.router.pid, signal.SIGHUP)
+        rest(0.5)
+    pair.router.expect("configuration applied", 3)
+
+
+def test_an_interface_that_finds_no_memory_leaves_nothing_open(world):
+    """On MicroPython, where an object that is gone closes nothing, and a table of prefixes takes from a small heap."""
+    pair = world.pair()
+    pair.router.start(pair.interface())
+    def descriptors():
+        return len(os.listdir(f"/proc/{pair.router.pid}/fd"))
+    before, large = descriptors(), interface(net.unique("r"), private_key=Keys().private, max_peers=16383)
+    told = pair.router.reload(pair.interface(), large)
+    if "not enough memory" in told:
+        assert descriptors() == before
+    pair.router.reload(pair.interface())
+    assert descriptors() == before

@@ -46,11 +46,14 @@ class Interface:
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
         self._tun = system.tun.TunPort(link_module.open_tun(name))
+        self._link = None
         try:
             self._link = link_module.Link(name)
             self._link.prepare(DEFAULT_MTU)
             self.device = Device(owner.tables, owner.arena, owner.inbox, self, prefixes, prefixes, stamps)
         except (OSError, MemoryError):
+            if self._link is not None:
+                self._link.close()
             system.files.close(self._tun.fd)
             raise
         self.realtime = system.clock.realtime
@@ -64,11 +67,6 @@ class Interface:
     def index(self):
         """The number of the link."""
         return self._link.index
-
-    @property
-    def bound_to(self):
-        """The name of the link that the sockets are bound to, or ""."""
-        return self._bound_to
 
     def endpoint(self, peer):
         """Return what the configuration says of where the peer is (names.Endpoint), or None."""
@@ -181,7 +179,7 @@ class Interface:
 
     def set_listen_port(self, port):
         """Listen on another port, 0 for any. OSError, and the old one kept, if that cannot be had."""
-        if port == self.listen_port:
+        if port == self.listen_port and (self._sockets or not self.device.is_up):
             return
         self.device.forget_sources()
         if self.device.is_up:
@@ -211,8 +209,13 @@ class Interface:
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
         sockets = bind_pair(port, self.mark)
-        for socket in sockets if self._bound_to else ():
-            socket.bind_to(self._bound_to)
+        try:
+            for socket in sockets if self._bound_to else ():
+                socket.bind_to(self._bound_to)
+        except OSError:
+            for socket in sockets:
+                socket.close()
+            raise
         self._close_sockets()
         self._sockets = sockets
         for socket in sockets:

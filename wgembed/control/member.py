@@ -24,15 +24,15 @@ class Member:
         self.place = place
         self.log = log.Log(config.name, router.level_for(config))
         self.endpoints = {}  # by public key
+        self._bound = "", -1
         self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
         try:
             self.server = ControlServer(self.interface, router.loop, self.log)
         except (Refusal, MemoryError):
             self.interface.close()
             raise
-        record = "%s/%s.added" % (router.run_directory, config.name)
+        record = network.record_of(router.run_directory, config.name)
         self.network = network.Network(router.netconf, record, self.log)
-        network.clear_up(record, router.netconf)
         self.network.begin(self.interface.index)
 
     def peers_present(self):
@@ -91,15 +91,19 @@ class Member:
 
     def follow_network(self, ip, raise_link):
         """Make addresses, routes and MTU fit what the configuration and the machine's routes are now."""
-        wanted = self.plan(ip)
+        paths = self._paths(ip)
+        wanted = self.plan(paths)
         if wanted.mark != self.interface.mark:
             self.interface.set_mark(wanted.mark)
-        self.network.follow(wanted, raise_link)
+        self.network.follow(wanted, raise_link, paths)
 
-    def plan(self, ip):
+    def _paths(self, ip):
+        members = self._router.members
+        outside = [thing for member in members for thing in member.network.outside]
+        return network.Paths(ip, [member.interface.index for member in members], outside)
+
+    def plan(self, paths):
         router = self._router
-        outside = [thing for member in router.members for thing in member.network.outside]
-        paths = network.Paths(ip, [member.interface.index for member in router.members], outside)
         endpoints = []
         for endpoint in self.endpoints.values():
             if endpoint.address is not None and endpoint.address not in endpoints:
@@ -112,7 +116,13 @@ class Member:
             for packed, length in peer.allowed_ips
         ]
         chosen = tunlink.index_of(self.config.tunlink) if self.config.tunlink else 0
-        return network.plan(self.config, self.interface.index, self.place, endpoints, routed, paths, chosen)
+        index, learnt = self.interface.index, self._learnt()
+        return network.plan(self.config, index, self.place, endpoints, routed, paths, chosen, learnt)
+
+    def _learnt(self):
+        """Return the packed addresses where the peers are now: those may have moved."""
+        peers = [self.interface.device.find(peer.public_key) for peer in self.config.peers]
+        return [system.udp.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
 
     def is_found(self, peer):
         """Whether the peer's routes may stand: not while its name is looked up, for they may lead to the name server."""
@@ -122,8 +132,11 @@ class Member:
     def bind(self):
         """With `nohostroute`, `tunlink` is what the sockets are bound to."""
         device = tunlink.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
-        if device == self.interface.bound_to:
+        # By its number as well: a link that is made anew has another one, and sockets stay bound to the old one.
+        bound = device, tunlink.number_of(device)
+        if bound == self._bound:
             return
+        self._bound = bound
         try:
             self.interface.bind_to(device)
         except OSError as e:

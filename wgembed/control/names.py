@@ -84,8 +84,9 @@ class Names:
                 self.forget(name.text, user)
 
     def _ask(self, name):
-        self._alarms.cancel("name " + name.text)
+        # The alarm of a name that is looked up now is the lookup's end.
         if name.lookup is None and name not in self._queue:
+            self._alarms.cancel("name " + name.text)
             self._queue.append(name)
             self._begin()
 

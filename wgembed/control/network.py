@@ -18,9 +18,11 @@ must outlast us.
 from ..protocol.arena import MAX_MTU
 from ..protocol.constants import DEFAULT_MTU
 from ..runtime import abi, netconf, system
-from ..runtime.address import format_ip
+from ..runtime.address import format_ip, parse_ip
 
 MAIN_TABLE = 254
+# IPv6 has no metric 0: the kernel makes it this.
+_METRIC_IPV6 = 1024
 # The mark and table of default routes where the configuration names none, as in wg-quick.
 AUTO_MARK = 51820
 # Rules stand right before those of the kernel, as with wg-quick.
@@ -31,6 +33,10 @@ _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 # What a tunnelled packet costs on the way: outer IP, UDP, and WireGuard's 32.
 _OVERHEAD = {4: 60, 16: 80}
 _LEAST_MTU = 576
+# With less the kernel takes IPv6 from the link.
+_LEAST_MTU_IPV6 = 1280
+_RECORD = ".added"
+_UNREACHABLE = "unreachable"
 
 
 class Paths:
@@ -46,6 +52,8 @@ class Paths:
         self._tunnels = tunnels
         self._ours = ours
         self._routes = {}
+        self._all = {}
+        self._addresses = {}
 
     def find(self, packed, index=0):
         """Return the route to the address (by the link `index` alone, if given), or None."""
@@ -57,12 +65,37 @@ class Paths:
                 best = route
         return best
 
+    def has(self, thing):
+        """Whether the address or route, a thing of netconf.py, stands. What we are not told of does."""
+        if thing[0] == "address":
+            _, index, ip, length = thing
+            found = self._addresses_of(index)
+            return found is None or (parse_ip(ip), length) in found
+        if thing[0] == "route" and thing[-1] != _UNREACHABLE:
+            route = netconf.as_route(thing)
+            size = len(route.destination)
+            if size == 16 and not route.metric:
+                route.metric = _METRIC_IPV6
+            self._family(size)
+            return self._all[size] is None or route in self._all[size]
+        return True
+
+    def _addresses_of(self, index):
+        if index not in self._addresses:
+            try:
+                self._addresses[index] = self._ip.addresses(index)
+            except OSError:
+                self._addresses[index] = None
+        return self._addresses[index]
+
     def _family(self, size):
         if size not in self._routes:
             try:
                 found = self._ip.routes(abi.AF_INET if size == 4 else abi.AF_INET6)
+                self._all[size] = set(found)
             except OSError:
                 found = []
+                self._all[size] = None
             self._routes[size] = [route for route in found if self._is_outside(route)]
         return self._routes[size]
 
@@ -110,8 +143,8 @@ def masked(packed, length):
 def host_route(packed, route):
     """Return the thing that is a route to this address alone, the way that `route` goes."""
     gateway = format_ip(route.gateway) if route.gateway else "-"
-    # IPv6 has no metric 0: the kernel makes it 1024.
-    return "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, MAIN_TABLE
+    thing = "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, MAIN_TABLE
+    return thing + ("onlink",) if route.onlink else thing
 
 
 class Plan:
@@ -123,28 +156,34 @@ class Plan:
         self.things = []
 
 
-def plan(config, index, place, endpoints, routed, paths, tunnel_link):
+def plan(config, index, place, endpoints, routed, paths, tunnel_link, learnt=()):
     """Return the Plan for an interface.
 
     config       its InterfaceConfig
     index        the number of its link
     place        which of our interfaces it is, from 0
-    endpoints    packed addresses of the endpoints that are known
+    endpoints    packed addresses of the endpoints that are known by the configuration
     routed       (packed, length) of the prefixes that shall lead into one of our tunnels, and whether it is by this
                  interface: triples
     tunnel_link  the number of the link that `tunlink` names, 0 for none, -1 if it is not there
+    learnt       packed addresses of the endpoints where the peers are now
     """
     wanted = Plan()
     tables = {4: config.table4, 16: config.table6}
     own = [(packed, length) for packed, length, is_own in routed if is_own]
     apart = [size for size in (4, 16) if _is_apart(config, size, own, tables[size])]
     wanted.mark = config.fwmark or (AUTO_MARK + place if apart else 0)
-    wanted.mtu = config.mtu or _mtu(endpoints, paths, max(tunnel_link, 0))
+    inside = [packed for packed, _ in config.addresses + own]
+    least = _LEAST_MTU_IPV6 if any(len(packed) == 16 for packed in inside) else _LEAST_MTU
+    wanted.mtu = config.mtu or _mtu(endpoints, paths, max(tunnel_link, 0), least)
     for packed, length in config.addresses:
         wanted.things.append(("address", index, format_ip(packed), length))
-    if not config.nohostroute and tunnel_link >= 0:
-        for packed in endpoints:
-            _plan_host_route(wanted, packed, routed, apart, paths, tunnel_link)
+    if not config.nohostroute:
+        for packed in endpoints + [packed for packed in learnt if packed not in endpoints]:
+            is_main = not tables[len(packed)]
+            thing = _host_route_for(packed, routed, apart, paths, tunnel_link, is_main)
+            if thing is not None and thing not in wanted.things:
+                wanted.things.append(thing)
     for size in apart:
         family = 4 if size == 4 else 6
         if size == 4:
@@ -170,13 +209,25 @@ def _is_apart(config, size, own, table):
     return not table and (config.nohostroute or config.fwmark) and (bytes(size), 0) in [(masked(p, n), n) for p, n in own]
 
 
-def _plan_host_route(wanted, packed, routed, apart, paths, tunnel_link):
-    taken = tunnel_link > 0 or _is_swallowed(packed, routed, apart)
+def _host_route_for(packed, routed, apart, paths, tunnel_link, is_main):
+    """Return what keeps the endpoint outside, if that is needed; `is_main`: our own routes stand in the main table."""
+    taken = tunnel_link or _is_swallowed(packed, routed, apart)
     route = paths.find(packed, tunnel_link) if taken else None
     if route is not None:
-        thing = host_route(packed, route)
-        if thing not in wanted.things:
-            wanted.things.append(thing)
+        return host_route(packed, route)
+    if is_main and _comes_back(packed, routed, apart):
+        # With no way outside a datagram would be a packet for the tunnel, and so would what comes of that.
+        return "route", format_ip(packed), len(packed) * 8, 0, "-", 0, MAIN_TABLE, _UNREACHABLE
+    return None
+
+
+def _comes_back(packed, routed, apart):
+    """Whether of our routes that take the endpoint along, the longest is one into the endpoint's own tunnel."""
+    best = -1, False
+    for prefix, length, is_own in routed:
+        if _covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
+            best = max(best, (length, is_own))
+    return best[1]
 
 
 def _is_swallowed(packed, routed, apart):
@@ -204,8 +255,8 @@ def best_mtu(packed, route, paths):
     return size and size - _OVERHEAD[len(packed)]
 
 
-def _mtu(endpoints, paths, tunnel_link):
-    """Return the largest MTU with which no datagram to an endpoint has to be cut up."""
+def _mtu(endpoints, paths, tunnel_link, least):
+    """Return the largest MTU with which no datagram to an endpoint has to be cut up, but `least` at least."""
     found = []
     for packed in endpoints:
         route = paths.find(packed, tunnel_link)
@@ -219,7 +270,7 @@ def _mtu(endpoints, paths, tunnel_link):
             outside = paths.mtu(route) if route is not None and not route.length else 0
             if outside:
                 found.append(outside - _OVERHEAD[16])
-    return min(max(min(found), _LEAST_MTU), MAX_MTU) if found else DEFAULT_MTU
+    return min(max(min(found), least), MAX_MTU) if found else DEFAULT_MTU
 
 
 class Network:
@@ -256,14 +307,20 @@ class Network:
         self._added = self.outside
         self._mtu = 0
 
-    def follow(self, wanted, raise_link):
-        """Make the network as planned; `raise_link`: also take the link up."""
+    def follow(self, wanted, raise_link, paths=None):
+        """Make the network as planned; `raise_link`: also take the link up.
+
+        paths  to see what stands of it: the kernel takes routes along with links, and addresses with the first one of
+               their network; None where that is not known
+        """
         if self._is_waiting:
             raise_link = raise_link or self._next is not None and self._next[1]
             self._next = (wanted, raise_link)
             return
         gone = [thing for thing in self._added if thing not in wanted.things]
-        new = [thing for thing in wanted.things if thing not in self._added]
+        new = [
+            thing for thing in wanted.things if thing not in self._added or paths is not None and not paths.has(thing)
+        ]
         requests = [("del", thing) for thing in reversed(gone)]
         requests += [("add", thing) for thing in new if thing[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
@@ -272,7 +329,7 @@ class Network:
         if not requests:
             return
         self._mtu = wanted.mtu
-        self._added = [thing for thing in self._added if thing not in gone] + new
+        self._added = [thing for thing in self._added if thing not in gone and thing not in new] + new
         if any(self._outlives(thing) for _, thing in requests):
             self._write_record()
         self._is_waiting = True
@@ -323,8 +380,19 @@ class Network:
             self._log.error("cannot write %s: %s" % (self._record, e))
 
 
-def clear_up(record, conf):
-    """Take away what a daemon that was killed has left behind, by its record."""
+def record_of(directory, name):
+    """Return the path of the record for the interface of this name."""
+    return "%s/%s%s" % (directory, name, _RECORD)
+
+
+def clear_up(directory, is_served, conf):
+    """Take away what a daemon that was killed has left behind, by its records; not that of one that is_served(name)."""
+    for file in system.files.names(directory):
+        if file.endswith(_RECORD) and not is_served(file[: -len(_RECORD)]):
+            _clear_up(directory + "/" + file, conf)
+
+
+def _clear_up(record, conf):
     try:
         text = system.files.read_file(record).decode()
     except (OSError, UnicodeError):

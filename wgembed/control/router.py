@@ -37,7 +37,8 @@ class Router(Process):
 
     def __init__(self, directory):
         self._directory = directory
-        self._log = log_module.Log("run", log_module.level_from(system.files.getenv("LOG_LEVEL")))
+        self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
+        self._log = log_module.Log("run", self._usual_level)
         self._warned = []
         self.members = []
         config = self._load()
@@ -46,7 +47,10 @@ class Router(Process):
         self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
         self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
         _make_directories(self.run_directory)
-        _make_directories(self._state_directory)
+        try:
+            _make_directories(self._state_directory)
+        except OSError as e:
+            self._log.error("cannot make %s: %s" % (self._state_directory, e))
         self.alarms = Alarms()
         self.netconf = netconf.NetConf(self.loop, self._log)
         self.names = Names(self.loop, self.alarms, self._log)
@@ -59,6 +63,8 @@ class Router(Process):
         if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_names):
             self._log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
+            network.clear_up(self.run_directory, is_served, self.netconf)
+            self.netconf.finish()
             self._apply(config)
             self.netconf.finish()
         except BaseException:
@@ -117,7 +123,7 @@ class Router(Process):
         """
         if uci.is_being_written(config_module.PACKAGE, self._directory):
             # Whoever holds the lock may do so for long, and packets do not wait.
-            self.alarms.hasten("files", system.clock.now() + _SETTLE, self.reload)
+            self.alarms.hasten("reload", system.clock.now() + _SETTLE, self.reload)
             return 0
         self._seen = self._identity()
         wanted = 0
@@ -139,12 +145,15 @@ class Router(Process):
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
-        if config.log_level is not None:
-            self._log.level = config.log_level
+        level = self._log.level
+        self._log.level = self._usual_level if config.log_level is None else config.log_level
         try:
             self._check_room(config)
             self._prepare_keys(config)
             self._go_over(config)
+        except BaseException:
+            self._log.level = level
+            raise
         finally:
             for interface in config.interfaces:
                 interface.forget_secrets()
@@ -156,7 +165,8 @@ class Router(Process):
         for interface in new:
             if is_served(interface.name):
                 raise Refusal("the interface %s is served by another program" % interface.name)
-        self._take_ports(stay, old)
+        before = [(member, member.interface.listen_port) for member in self.members]
+        self._take_ports(config, stay, before)
         made = []
         try:
             for interface in new:
@@ -164,7 +174,7 @@ class Router(Process):
         except (Refusal, OSError, LinkError, MemoryError):
             for member in made:
                 self._drop(member)
-            self._give_ports_back()
+            self._give_ports_back(before)
             raise
         now = system.clock.now()
         for name, member in old.items():
@@ -210,28 +220,31 @@ class Router(Process):
         self._log.note("made a private key for %s" % interface.where)
         return private
 
-    def _take_ports(self, stay, old):
+    def _take_ports(self, config, stay, before):
         """Listen on the new ports, all of them or none."""
-        # 0 leaves the port to us: then the one that we have is as good as any.
-        wanted = {interface.listen_port: interface.name for interface in stay if interface.listen_port}
-        for member in self.members:
-            if wanted.get(member.interface.listen_port, member.name) != member.name:
+        wanted = {interface.listen_port: interface.name for interface in config.interfaces if interface.listen_port}
+        for member, port in before:
+            if wanted.get(port, member.name) != member.name:
                 member.interface.release_port()
+        members = {member.name: member for member, _ in before}
         try:
-            for interface in stay:
-                if interface.listen_port:
-                    old[interface.name].interface.set_listen_port(interface.listen_port)
+            # 0 leaves the port to us, after all others: the one that we have is as good as any.
+            for interface in sorted(stay, key=lambda one: not one.listen_port):
+                listener = members[interface.name].interface
+                listener.set_listen_port(interface.listen_port or listener.listen_port)
         except OSError as e:
-            self._give_ports_back()
+            self._give_ports_back(before)
             raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
-    def _give_ports_back(self):
-        for member in self.members:
-            if member.config.listen_port:
-                try:
-                    member.interface.set_listen_port(member.config.listen_port)
-                except OSError as e:
-                    self._log.error("cannot go back to port %d: %s" % (member.config.listen_port, e))
+    def _give_ports_back(self, before):
+        for member, port in before:
+            if member.interface.listen_port != port:
+                member.interface.release_port()
+        for member, port in before:
+            try:
+                member.interface.set_listen_port(port)
+            except OSError as e:
+                self._log.error("cannot go back to port %d: %s" % (port, e))
 
     def _make(self, config):
         places = [member.place for member in self.members]

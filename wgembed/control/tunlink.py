@@ -39,8 +39,13 @@ def device_of(name):
 
 
 def index_of(name):
-    """Return the number of the link, -1 if there is none."""
+    """Return the number of the link that is meant, -1 if there is none."""
+    return number_of(device_of(name))
+
+
+def number_of(device):
+    """Return the number of the link of this name, -1 if there is none."""
     try:
-        return system.udp.link_index(device_of(name))
+        return system.udp.link_index(device)
     except OSError:
         return -1

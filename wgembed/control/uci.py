@@ -547,6 +547,8 @@ def is_being_written(name, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ove
     """Whether somebody writes the package or its changes now: `load` would wait for that."""
     for path in (file_of(name, directory, override), saved + "/" + name):
         try:
+            if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
+                continue  # a pipe would keep us waiting
             fd = system.files.open_to_read(path)
         except OSError:
             continue

@@ -40,6 +40,7 @@ class Loop:
 
     def _timeout(self):
         deadline = self._deadline()
+        now = system.clock.now()
         if deadline is None:
-            return None
-        return max(0, deadline - system.clock.now())
+            return system.clock.LONGEST_REST
+        return max(0, deadline - now)

@@ -5,7 +5,8 @@ daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb
 
     ("link", index, up, mtu)                                        set; up is 1, or 0: left as it is; mtu 0 likewise
     ("address", index, ip, length)                                  add, del
-    ("route", ip, length, index, gateway or "-", metric, table)     add, del
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" may follow,
+                                                                    or "unreachable", with the index 0
     ("rule", family 4 or 6, table, mark, inverted, suppress, priority)  add, del; mark 0: none; suppress -1: none
     ("setting", name below /proc/sys, wanted, before)               add: write what is wanted, del: what was before
 
@@ -16,13 +17,16 @@ from . import abi, rtnetlink, system
 from .address import parse_ip
 from .child import Child
 
-# How long the end of the process waits for the child, in ms.
+# How long start and end of the process wait for a word from the child, in ms.
 _PATIENCE = 5000
 
 
 def carry_out(requests):
     """Do it with rtnetlink, now; returns the list of answers."""
-    ip = rtnetlink.RtNetlink()
+    try:
+        ip = rtnetlink.RtNetlink()
+    except OSError as e:
+        return [e.errno or abi.EIO] * len(requests)
     try:
         return [answer(_by_rtnetlink, ip, verb, thing) for verb, thing in requests]
     finally:
@@ -59,9 +63,7 @@ def _by_rtnetlink(ip, verb, thing):
     elif kind == "address":
         (ip.add_address if verb == "add" else ip.remove_address)(thing[1], parse_ip(thing[2]), thing[3])
     elif kind == "route":
-        _, where, length, index, gateway, metric, table = thing
-        gateway = None if gateway == "-" else parse_ip(gateway)
-        route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
+        route = as_route(thing)
         if verb == "add":
             ip.add_route(route, True)
         else:
@@ -71,6 +73,16 @@ def _by_rtnetlink(ip, verb, thing):
         change = ip.add_rule if verb == "add" else ip.remove_rule
         family = abi.AF_INET if family == 4 else abi.AF_INET6
         change(family, table, mark, bool(inverted), None if suppress < 0 else suppress, priority)
+
+
+def as_route(thing):
+    """Return the rtnetlink.Route that the thing is."""
+    _, where, length, index, gateway, metric, table, *flags = thing
+    gateway = None if gateway == "-" else parse_ip(gateway)
+    route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
+    route.onlink = "onlink" in flags
+    route.unreachable = "unreachable" in flags
+    return route
 
 
 # As text, a line each: for the child process, and for the file that outlives us.
@@ -99,11 +111,8 @@ class Job(Child):
         super().__init__(*system.process.spawn_command(command, environment, text.encode()))
 
     def finish(self):
-        """End it; returns the answers, or None if the child could not give them all."""
-        answers = self.end().split()
-        if len(answers) != len(self.requests):
-            return None
-        return [int(number) for number in answers]
+        """End it; returns the answers, fewer than there are requests if the child could not give them all."""
+        return [int(number) for number in self.end().split()]
 
 
 class NetConf:
@@ -135,22 +144,28 @@ class NetConf:
             self._done(())
             self._go_on()
             return
-        self._job = Job(*self._helper, requests)
+        try:
+            self._job = Job(*self._helper, requests)
+        except OSError as e:
+            self._log.error("cannot start pyroute2: %s" % e)
+            self._done(carry_out(requests))
+            self._go_on()
+            return
         self._loop.watch(self._job.fd, self._on_job)
 
     def _on_job(self, events):
         if self._job.advance():
-            self._loop.forget(self._job.fd)
             self._end()
 
     def _end(self):
         job, done = self._job, self._done
+        self._loop.forget(job.fd)
         self._job = None
         answers = job.finish()
-        if answers is None:
+        if len(answers) != len(job.requests):
             self._log.error("pyroute2 cannot be used here: going on without it")
             self._helper = None
-            answers = carry_out(job.requests)
+            answers += carry_out(job.requests[len(answers) :])
         done(answers)
         self._go_on()
 
@@ -169,6 +184,7 @@ class NetConf:
         while self._job is not None:
             poller = system.poll.Poller()
             poller.watch(self._job.fd, system.poll.IN)
-            for _ in poller.wait(_PATIENCE):
-                pass
-            self._on_job(0)
+            if any(True for _ in poller.wait(_PATIENCE)):
+                self._on_job(0)
+            else:
+                self._end()

@@ -47,8 +47,10 @@ _RTPROT_STATIC = 4
 _RT_SCOPE_UNIVERSE = 0
 _RT_SCOPE_LINK = 253
 _RTN_UNICAST = 1
+_RTN_UNREACHABLE = 7
 _RTAX_MTU = 2
 _RTNH_F_DEAD = 1
+_RTNH_F_ONLINK = 4
 _RTNH_F_LINKDOWN = 16
 _FRA_PRIORITY = 6
 _FRA_FWMARK = 10
@@ -77,7 +79,9 @@ def _family(packed):
 class Route:
     """A route: `destination` packed, its prefix `length`, `table`, and what it leads to, 0 or None where not given.
 
-    mtu  that the route has of its own, 0 for the link's; told, never asked for
+    mtu          that the route has of its own, 0 for the link's; told, never asked for
+    onlink       the gateway is on the link, whatever its address
+    unreachable  it leads nowhere, and says so; asked for, never told
     """
 
     def __init__(self, destination, length, index=0, gateway=None, source=None, metric=0, table=_RT_TABLE_MAIN):
@@ -89,6 +93,7 @@ class Route:
         self.metric = metric
         self.table = table
         self.mtu = 0
+        self.onlink = self.unreachable = False
 
     def __eq__(self, other):
         return self._key() == other._key()
@@ -194,10 +199,12 @@ class RtNetlink:
         self._change(_RTM_DELROUTE, 0, self._route(route))
 
     def _route(self, route):
-        scope = _RT_SCOPE_UNIVERSE if route.gateway or len(route.destination) == 16 else _RT_SCOPE_LINK
+        kind = _RTN_UNREACHABLE if route.unreachable else _RTN_UNICAST
+        is_wide = route.gateway or route.unreachable or len(route.destination) == 16
+        scope = _RT_SCOPE_UNIVERSE if is_wide else _RT_SCOPE_LINK
         body = pack(
             "BBBBBBBBI", _family(route.destination), route.length, 0, 0, _RT_TABLE_UNSPEC, _RTPROT_STATIC, scope,
-            _RTN_UNICAST, 0,
+            kind, _RTNH_F_ONLINK if route.onlink else 0,
         )  # fmt: skip
         body += _number(_RTA_TABLE, route.table)
         if route.length:
@@ -266,23 +273,24 @@ def parse_routes(body):
     def number(kind, otherwise):
         return unpack_from("I", attributes[kind])[0] if kind in attributes else otherwise
 
-    ways = [(number(_RTA_OIF, 0), attributes.get(_RTA_GATEWAY))]
+    ways = [(number(_RTA_OIF, 0), attributes.get(_RTA_GATEWAY), unpack_from("I", body, 8)[0])]
     if _RTA_MULTIPATH in attributes:
         ways = _ways(attributes[_RTA_MULTIPATH])
     own = _attributes(attributes.get(_RTA_METRICS, b""), 0).get(_RTAX_MTU)
     found = []
-    for index, gateway in ways:
+    for index, gateway, flags in ways:
         route = Route(
             attributes.get(_RTA_DST, bytes(4 if family == abi.AF_INET else 16)), length, index, gateway,
             attributes.get(_RTA_PREFSRC), number(_RTA_PRIORITY, 0), number(_RTA_TABLE, table),
         )  # fmt: skip
         route.mtu = unpack_from("I", own)[0] if own else 0
+        route.onlink = bool(flags & _RTNH_F_ONLINK)
         found.append(route)
     return found
 
 
 def _ways(hops):
-    """Return link and gateway of each of several ways that is not dead."""
+    """Return link, gateway and flags of each of several ways that is not dead."""
     found = []
     at = 0
     while at + 8 <= len(hops):
@@ -290,6 +298,6 @@ def _ways(hops):
         if size < 8:
             break
         if not flags & (_RTNH_F_DEAD | _RTNH_F_LINKDOWN):
-            found.append((index, _attributes(hops[at : at + size], 8).get(_RTA_GATEWAY)))
+            found.append((index, _attributes(hops[at : at + size], 8).get(_RTA_GATEWAY), flags))
         at += size + 3 & ~3
     return found

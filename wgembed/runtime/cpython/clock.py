@@ -9,6 +9,9 @@ except OSError:
     # Kernels before 2.6.39. This one stands still while the machine sleeps, which routers do not.
     _clock = CLOCK_MONOTONIC
 
+# How long may pass between two calls of now(), in ms; None: any time.
+LONGEST_REST = None
+
 
 def now():
     """Return milliseconds of a clock that goes on while the machine sleeps and is never set."""

@@ -185,12 +185,9 @@ def make_directory(path, mode):
         return
 
 
-def list_directory(path):
-    """Return the names in the directory, none if there is no such directory."""
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []
+def names(path):
+    """Return the names in the directory."""
+    return os.listdir(path)
 
 
 def exists(path):

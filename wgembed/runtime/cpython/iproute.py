@@ -13,6 +13,8 @@ from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
 from wgembed.runtime import abi, netconf  # noqa: E402
 
+_RTNH_F_ONLINK = 4
+_RTN_UNREACHABLE = 7
 _FIB_RULE_INVERT = 2
 _IFA_F_NODAD = 2
 
@@ -46,14 +48,20 @@ def _address(ip, verb, index, address, length):
     ip.addr("replace" if verb == "add" else "del", index=index, address=address, prefixlen=length, **flags)
 
 
-def _route(ip, verb, where, length, index, gateway, metric, table):
-    wanted = {"dst": "%s/%d" % (where, length), "oif": index, "table": table}
-    if gateway != "-":
+def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
+    wanted = {"dst": "%s/%d" % (where, length), "table": table}
+    if index:
+        wanted["oif"] = index
+    if "unreachable" in flags:
+        wanted["type"] = _RTN_UNREACHABLE
+    elif gateway != "-":
         wanted["gateway"] = gateway
     elif ":" not in where:
         wanted["scope"] = 253
     if metric:
         wanted["priority"] = metric
+    if "onlink" in flags:
+        wanted["flags"] = _RTNH_F_ONLINK
     ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
 
 

@@ -80,7 +80,12 @@ def spawn_command(command, environment, data):
 def _fork(function):
     """Call function(fd) in a child process, and return (pid, fd): what it writes to its fd can be read from ours."""
     read, write = os.pipe()
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(read)
+        os.close(write)
+        raise
     if pid:
         os.close(write)
         os.set_blocking(read, False)

@@ -15,7 +15,9 @@ USUAL_PREFIXES = 64  # of each family, of an interface
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
 
-_mmap = libc.func("P", "mmap", "PLiiil")
+# The last of its arguments has 64 bits with musl, also on 32-bit machines, and is aligned there by some. All words that it
+# may be in are given.
+_mmap = libc.func("P", "mmap", "PLiiilll")
 _unlink = libc.func("i", "unlink", "s")
 _mkdir = libc.func("i", "mkdir", "sI")
 _flock = libc.func("i", "flock", "ii")
@@ -186,12 +188,9 @@ def make_directory(path, mode):
         raise OSError(libc.errno())
 
 
-def list_directory(path):
-    """Return the names in the directory, none if there is no such directory."""
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []
+def names(path):
+    """Return the names in the directory."""
+    return os.listdir(path)
 
 
 def exists(path):
@@ -220,7 +219,7 @@ def alloc(typecode, count):
     if typecode != "B":
         return array(typecode, (0 for _ in range(count)))
     size = max(1, count)
-    pointer = _mmap(0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0)
+    pointer = _mmap(0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0, 0, 0)
     if pointer & 1:  # MAP_FAILED; a page begins at an even address
         raise MemoryError
     return uctypes.bytearray_at(pointer, size)

@@ -83,7 +83,12 @@ def pipe():
 def spawn(function):
     """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
     read, write = pipe()
-    pid = libc.check(libc.fork())
+    pid = libc.fork()
+    if pid < 0:
+        errno = libc.errno()
+        libc.close(read)
+        libc.close(write)
+        raise OSError(errno)
     if pid:
         libc.close(write)
         libc.fcntl(read, _F_SETFL, abi.O_NONBLOCK)

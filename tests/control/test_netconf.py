@@ -1,0 +1,80 @@
+"""Whoever carries out the requests may fail to come up, die, or hang: each request has its answer all the same."""
+
+import os
+import sys
+
+import pytest
+
+from wgembed.runtime import netconf, rtnetlink, system
+
+REQUESTS = [("add", ("address", 1, f"10.0.0.{number}", 32)) for number in range(3)]
+
+
+class Loop:
+    def watch(self, fd, handler):
+        self.watched = fd
+
+    def forget(self, fd):
+        assert fd == self.watched
+
+
+class Log:
+    def error(self, text):
+        self.text = text
+
+
+@pytest.fixture
+def by_us(monkeypatch):
+    """What was left to our own rtnetlink, which has EIO for all of it."""
+    asked = []
+    monkeypatch.setattr(netconf, "carry_out", lambda requests: asked.extend(requests) or [5] * len(requests))
+    return asked
+
+
+@pytest.fixture
+def submitted(monkeypatch):
+    """A function: the answers where the child runs this in a shell."""
+    def submit(script):
+        monkeypatch.setattr(system.start, "pyroute2_command", lambda: (["/bin/sh", "-c", script], {}))
+        conf, answers = netconf.NetConf(Loop(), Log()), []
+        conf.submit(REQUESTS, answers.append)
+        conf.after(lambda: answers.append("after"))
+        conf.finish()
+        return answers
+
+    return submit
+
+
+def test_a_child_that_does_it(submitted, by_us):
+    assert submitted("while read -r line; do echo 0; done") == [[0, 0, 0], "after"]
+    assert by_us == []
+
+
+def test_what_a_child_has_done_before_it_died_is_done(submitted, by_us):
+    """Else what it has added would be there already, and thus not ours to take away."""
+    assert submitted("echo 0; echo 17; kill -9 $$") == [[0, 17, 5], "after"]
+    assert by_us == REQUESTS[2:]
+
+
+def test_a_child_that_hangs(submitted, by_us, monkeypatch):
+    monkeypatch.setattr(netconf, "_PATIENCE", 100)
+    assert submitted("echo 0; exec sleep 100") == [[0, 5, 5], "after"]
+
+
+def test_no_process_can_be_made(submitted, by_us, monkeypatch):
+    def refuse():
+        raise OSError(12, "no memory")
+
+    monkeypatch.setattr(sys.modules[system.process.__name__].os, "fork", refuse)
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        assert submitted("exit 0") == [[5, 5, 5], "after"]
+    assert len(os.listdir("/proc/self/fd")) == len(before), "no pipe is left"
+
+
+def test_no_socket_can_be_had(monkeypatch):
+    def refuse():
+        raise OSError(24, "too many")
+
+    monkeypatch.setattr(rtnetlink, "RtNetlink", refuse)
+    assert netconf.carry_out(REQUESTS) == [24, 24, 24]
