@@ -79,3 +79,11 @@ def reason(error):
 def because(what, error):
     """Return the Failure of `what` for the reason that the OSError tells."""
     return Failure("%s: %s" % (what, reason(error)))
+
+
+def hundredths(count, size):
+    """Return count / size with two decimals, half a hundredth to the even one: floats are not the same everywhere."""
+    whole, rest = divmod(count * 100, size)
+    if 2 * rest > size or 2 * rest == size and whole & 1:
+        whole += 1
+    return "%d.%02d" % divmod(whole, 100)

@@ -2,7 +2,7 @@
 
 from ..runtime import system
 from . import client, keys
-from .terminal import Colours, Failure, Output, because, complain, reason
+from .terminal import Colours, Failure, Output, because, complain, hundredths, reason
 
 _USAGE = (
     "Usage: %s show { <interface> | all | interfaces } [public-key | private-key | listen-port | fwmark | peers | "
@@ -213,14 +213,6 @@ def _amount(count, c):
             break
         size, unit = size << 10, larger
     return "%s %s%s%s" % (count if size == 1 else hundredths(count, size), c.cyan, unit, c.reset)
-
-
-def hundredths(count, size):
-    """Return count / size with two decimals, half a hundredth to the even one: floats are not the same everywhere."""
-    whole, rest = divmod(count * 100, size)
-    if 2 * rest > size or 2 * rest == size and whole & 1:
-        whole += 1
-    return "%d.%02d" % divmod(whole, 100)
 
 
 # As a configuration

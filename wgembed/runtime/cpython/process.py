@@ -58,6 +58,11 @@ def encode(text):
     return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
+def decode(data):
+    """Undo `encode`."""
+    return data.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
+
+
 def reset_signals():
     """Let a broken pipe and an interrupt end the process, as they end programs that are not written in Python."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -61,6 +61,11 @@ def encode(text):
     return text.encode()
 
 
+def decode(data):
+    """Undo `encode`."""
+    return data.decode()
+
+
 def reset_signals():
     """Let a broken pipe and an interrupt end the process, as they end programs that are not written in Python."""
     _signal(_SIGPIPE, _SIG_DFL)
