@@ -110,7 +110,7 @@ class _Reader:
 
 def _shown(line):
     name, equals, value = line.partition(b"=")
-    secret = len(value) >= _LIKE_A_KEY and all(c in _BASE64 for c in value)
+    secret = len(value) >= _LIKE_A_KEY and all(c in _BASE64 for c in value) and name.lower() != b"publickey"
     return name + equals + b"(hidden)" if secret else line
 
 
