@@ -7,16 +7,18 @@ from . import __version__
 USAGE = """\
 usage: wgembed [-f|--foreground] INTERFACE
        wgembed run|check [--config-dir DIR]
-       wgembed genkey|pubkey
+       wgembed show|showconf|set|setconf|addconf|syncconf|genkey|genpsk|pubkey ...
        wgembed demo
        wgembed --version
 
 wgembed INTERFACE makes a WireGuard interface and serves it in the background, wgembed -f in the foreground.
 It is set up with wg(8) and ip(8). wgembed run serves all interfaces of /etc/config/wgembed, in the foreground;
-wgembed check says what is wrong with that file and with this machine. genkey prints a new private key, pubkey the
-public key of the one that it reads. wgembed demo shows a tunnel between two namespaces of its own.
+wgembed check says what is wrong with that file and with this machine. The commands from show to pubkey are those of
+wg(8), for interfaces that a program like this one serves; called by the name wg, this is wg. wgembed demo shows a
+tunnel between two namespaces of its own.
 Environment: LOG_LEVEL (silent, error, verbose), WG_PROCESS_FOREGROUND=1, WGEMBED_MAX_PEERS.
 """
+WG_COMMANDS = ("show", "showconf", "set", "setconf", "addconf", "syncconf", "genkey", "genpsk", "pubkey")
 CONFIG_DIRECTORY = "/etc/config"
 # Made in advance: there may be no room to put it together.
 OUT_OF_MEMORY = "wgembed: out of memory; MicroPython is given more with -X heapsize=512K\n"
@@ -25,7 +27,11 @@ OUT_OF_MEMORY = "wgembed: out of memory; MicroPython is given more with -X heaps
 def main(arguments=None):
     """Run the command line; returns the exit status."""
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        if arguments is None:
+            if sys.argv[0].rpartition("/")[2] == "wg":
+                return _wg(sys.argv[1:])
+            arguments = sys.argv[1:]
+        return _run(arguments)
     except ImportError as e:
         sys.stderr.write("wgembed: this Python lacks what it needs: %s\n" % e)
     except MemoryError:
@@ -34,10 +40,10 @@ def main(arguments=None):
 
 
 def _run(arguments):
-    if arguments in (["-h"], ["--help"]):
+    if arguments in (["-h"], ["--help"], ["help"]):
         sys.stdout.write(USAGE)
         return 0
-    if arguments in (["-v"], ["--version"]):
+    if arguments in (["-v"], ["--version"], ["version"]):
         print("wgembed", __version__)
         return 0
     if arguments == ["demo"]:
@@ -48,10 +54,10 @@ def _run(arguments):
         directory = _config_directory(arguments[1:])
         if directory is not None:
             return _run_router(directory) if arguments[0] == "run" else _check(directory)
-    if arguments in (["genkey"], ["pubkey"]):
-        from .control import keys
+    if arguments and arguments[0] in WG_COMMANDS:
+        from .control import wg
 
-        return keys.genkey() if arguments == ["genkey"] else keys.pubkey()
+        return wg.run("wgembed", arguments)
     if arguments[:1] in (["status"], ["diagnose"]):
         return _ask(*arguments)
     if arguments[:1] in (["import"], ["export"]):
@@ -66,6 +72,12 @@ def _run(arguments):
 
     foreground = foreground or system.files.getenv("WG_PROCESS_FOREGROUND") == "1"
     return system.start.daemon(names[0], foreground, _serve)
+
+
+def _wg(arguments):
+    from .control import wg
+
+    return wg.main("wg", arguments)
 
 
 def _config_directory(arguments):

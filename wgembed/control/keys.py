@@ -1,66 +1,43 @@
-"""Keys as `wg genkey` and `wg pubkey` make them: base64, on the standard output."""
+"""Keys as `wg` writes them, in base64."""
+
+from binascii import a2b_base64, b2a_base64
 
 from .. import crypto
-from ..runtime import system
-from . import config, uci
 
-_KEY_LENGTH = 44
-_READ_SIZE = 128
-_OTHERS_MAY = 0o007
+KEY_SIZE = 32
+TEXT_SIZE = 44
+SPACES = b" \t\n\v\f\r"
 
 
-def genkey():
-    """Print a new private key; returns the exit status."""
-    private = config.make_key()
-    _warn_of_readers()
-    status = _print(private)
-    crypto.memzero(private)
-    return status
-
-
-def pubkey():
-    """Read a private key, print the public one; returns the exit status."""
-    text = _read()
-    if text[_KEY_LENGTH:].strip():
-        return _refuse("Trailing characters found after key")
+def parse(text):
+    """Return the key, a bytearray, for 44 bytes of canonical base64; ValueError, which does not repeat them."""
     try:
-        private = config.key(text[:_KEY_LENGTH].decode())
+        key = bytearray(a2b_base64(text))
     except ValueError:
-        return _refuse("Key is not the correct length or format")
-    status = _print(config.public_key(private))
-    crypto.memzero(private)
-    return status
+        key = b""
+    if len(key) != KEY_SIZE or encode(key) != bytes(text):
+        raise ValueError("a key is 44 characters of base64, the last one '='")
+    return key
 
 
-def _refuse(text):
-    system.process.write_line("wgembed: " + text)
-    return 1
+def encode(key):
+    """Return the base64 of a key, as bytes."""
+    return b2a_base64(bytes(key)).strip()
 
 
-def _warn_of_readers():
-    kind = system.files.status(1)[1]
-    if kind & 0o170000 == uci.REGULAR_FILE and kind & _OTHERS_MAY:
-        system.process.write_line(
-            "Warning: writing to world accessible file.\nConsider setting the umask to 077 and trying again."
-        )
+def public_key(private):
+    """Return the 32 bytes of the public key that belongs to the private one, clamped or not."""
+    public = bytearray(KEY_SIZE)
+    # libsodium fixes the bits of a copy, as WireGuard does.
+    crypto.x25519_base(public, private)
+    return bytes(public)
 
 
-def _read():
-    text = b""
-    while len(text) <= _READ_SIZE:
-        try:
-            part = system.files.read(0, _READ_SIZE)
-        except OSError:
-            break
-        if not part:
-            break
-        text += part
-    return text
-
-
-def _print(raw):
-    try:
-        system.files.write(1, config.encode_key(raw) + b"\n")
-    except OSError as e:
-        return _refuse(str(e))
-    return 0
+def make(clamped):
+    """Return a new key, a bytearray; a private one is clamped (RFC 7748, 5)."""
+    key = bytearray(KEY_SIZE)
+    crypto.random_fill(key)
+    if clamped:
+        key[0] &= 248
+        key[31] = key[31] & 127 | 64
+    return key

@@ -1,9 +1,9 @@
 """The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
 
 from ..runtime import system
+from .sockets import socket_path
 from .uapi import Session
 
-SOCKET_DIRECTORY = "/var/run/wireguard"
 MAX_CLIENTS = 16
 # What may be on its way to a client before nothing more is read from it.
 _READ_SIZE = 4096
@@ -11,11 +11,6 @@ _READ_SIZE = 4096
 
 class Refusal(Exception):
     """What was asked for cannot be; the text says why, for people."""
-
-
-def socket_path(name):
-    """Return where the interface's control socket is; WGEMBED_SOCKET_DIR names another directory, for tests."""
-    return "%s/%s.sock" % (system.files.getenv("WGEMBED_SOCKET_DIR") or SOCKET_DIRECTORY, name)
 
 
 def is_served(name):

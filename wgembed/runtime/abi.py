@@ -6,6 +6,7 @@ Most of Linux agrees on them; MIPS does not. It shows in what number EADDRINUSE 
 import errno
 
 EPERM = 1
+ENOENT = 2
 EIO = 5
 EAGAIN = 11
 EACCES = 13
@@ -23,8 +24,9 @@ EMSGSIZE = 97 if MIPS else 90
 EAFNOSUPPORT = 124 if MIPS else 97
 EADDRNOTAVAIL = 126 if MIPS else 99
 ENETUNREACH = 128 if MIPS else 101
-EHOSTUNREACH = 148 if MIPS else 113
 ECONNREFUSED = 146 if MIPS else 111
+EHOSTUNREACH = 148 if MIPS else 113
+EPROTO = 71
 
 # MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
 TUNSETIFF = (0x400454CA, 0x800454CA)

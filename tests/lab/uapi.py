@@ -1,0 +1,60 @@
+"""A control socket that answers as it is told, and keeps what it was asked."""
+
+import contextlib
+import re
+import socket
+import threading
+import time
+
+GET = b"get=1\n\n"
+DONE = b"errno=0\n\n"
+AGO = re.compile(rb"@(-?\d+)@")
+
+
+class UapiServer:
+    """Serves `path`. Answers are bytes; None hangs up. `@60@` in one becomes the time a minute ago.
+
+    requests  what came, one string of bytes a connection; a connection without any is none
+    """
+
+    def __init__(self, path, to_get=DONE, to_set=DONE):
+        self.requests = []
+        self._answers = {True: to_get, False: to_set}
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        self._socket.listen(16)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def take(self):
+        """Return the requests since the last call."""
+        taken, self.requests = self.requests, []
+        return taken
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._socket.close()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            # A client that has seen enough hangs up.
+            with connection, contextlib.suppress(ConnectionError):
+                self._answer(connection)
+
+    def _answer(self, connection):
+        request = b""
+        while not request.endswith(b"\n\n"):
+            part = connection.recv(65536)
+            if not part:
+                break
+            request += part
+        if request:
+            self.requests.append(request)
+            answer = self._answers[request == GET]
+            if answer is not None:
+                connection.sendall(AGO.sub(lambda found: b"%d" % (int(time.time()) - int(found[1])), answer))

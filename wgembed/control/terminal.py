@@ -1,0 +1,89 @@
+"""What a command says: its output, what it complains of, and whether in colours."""
+
+from ..runtime import system
+
+_PIECE = 8192
+
+
+class Failure(Exception):
+    """A command that cannot be done. `text`, str or bytes, goes to the standard error; empty where all is said."""
+
+    def __init__(self, text=""):
+        super().__init__()
+        self.text = text
+
+
+class Colours:
+    """The sequences that make a terminal write otherwise; empty where the output is no terminal.
+
+    WG_COLOR_MODE decides instead: `always`, `never`.
+    """
+
+    def __init__(self):
+        mode = system.files.getenv("WG_COLOR_MODE")
+        on = mode == "always" or mode != "never" and system.files.is_terminal(1)
+        self.reset, self.bold = _sequence(on, 0), _sequence(on, 1)
+        self.red, self.green = _sequence(on, 31), _sequence(on, 32)
+        self.yellow, self.cyan = _sequence(on, 33), _sequence(on, 36)
+
+
+def _sequence(on, number):
+    return "\x1b[%dm" % number if on else ""
+
+
+class Output:
+    """Text for the standard output, kept until it is known that all of it can be had."""
+
+    def __init__(self):
+        self._pieces = []
+        self._last = []
+        self._size = 0
+
+    def put(self, text):
+        self._last.append(text)
+        self._size += len(text)
+        if self._size > _PIECE:
+            self._pack()
+
+    def _pack(self):
+        self._pieces.append(system.process.encode("".join(self._last)))
+        self._last = []
+        self._size = 0
+
+    def send(self):
+        """Write all of it; OSError."""
+        self._pack()
+        for piece in self._pieces:
+            system.files.write(1, piece)
+        self._pieces = []
+
+
+def complain(text):
+    """Write the line `text`, str or bytes, to the standard error, if that can be."""
+    try:
+        system.files.write(2, to_bytes(text) + b"\n")
+    except OSError:
+        return
+
+
+def to_bytes(text):
+    """Return text as the bytes that it came as."""
+    return text if isinstance(text, bytes) else system.process.encode(text)
+
+
+def reason(error):
+    """Return what an OSError says, in the C library's words."""
+    return error.args[1] if error.errno < 0 else system.process.strerror(error.errno)
+
+
+def because(what, error):
+    """Return the Failure of `what` for the reason that the OSError tells."""
+    return Failure("%s: %s" % (what, reason(error)))
+
+
+def hundredths(count, size):
+    """Return count / size with two decimals, half a hundredth to the even one: floats are not the same everywhere."""
+    whole, rest = divmod(count * 100, size)
+    if 2 * rest > size or 2 * rest == size and whole & 1:
+        whole += 1
+    return "%d.%02d" % divmod(whole, 100)

@@ -1,0 +1,72 @@
+"""The commands of wg(8): what they are called, and what calls them."""
+
+from .. import __version__
+from ..runtime import system
+from .terminal import Failure, complain, to_bytes
+
+# Of wireguard-tools, whose wg this is like
+LIKE = "1.0.20260223"
+DESCRIPTIONS = (
+    ("show", "Shows the current configuration and device information"),
+    ("showconf", "Shows the current configuration of a given WireGuard interface, for use with `setconf'"),
+    ("set", "Change the current configuration, add peers, remove peers, or change peers"),
+    ("setconf", "Applies a configuration file to a WireGuard interface"),
+    ("addconf", "Appends a configuration file to a WireGuard interface"),
+    ("syncconf", "Synchronizes a configuration file to a WireGuard interface"),
+    ("genkey", "Generates a new private key and writes it to stdout"),
+    ("genpsk", "Generates a new preshared key and writes it to stdout"),
+    ("pubkey", "Reads a private key from stdin and writes a public key to stdout"),
+)
+
+
+def main(program, arguments):
+    """Be wg: `program` is what messages call it, `arguments` what follows it. Returns the exit status."""
+    if arguments in (["-v"], ["--version"], ["version"]):
+        return _say("wgembed v%s - like wireguard-tools v%s\n" % (__version__, LIKE))
+    if arguments in (["-h"], ["--help"], ["help"]):
+        return _say(_usage(program))
+    if arguments and arguments[0] not in [verb for verb, _ in DESCRIPTIONS]:
+        complain(b"Invalid subcommand: `%s'\n" % to_bytes(arguments[0]) + _usage(program).rstrip().encode())
+        return 1
+    return run(program, arguments or ["show"])
+
+
+def run(program, arguments):
+    """Run the command that the first argument names; returns the exit status."""
+    system.process.reset_signals()
+    try:
+        return _function(arguments[0])(program, arguments)
+    except Failure as e:
+        if e.text:
+            complain(e.text)
+    except OSError as e:
+        # Commands tell of their own; this one is of the output.
+        complain("%s: %s" % (program, system.process.strerror(e.errno)))
+    return 1
+
+
+def _function(verb):
+    if verb == "show":
+        from .wg_show import show as function
+    elif verb == "showconf":
+        from .wg_show import showconf as function
+    elif verb == "set":
+        from .wg_set import set_ as function
+    elif verb in ("genkey", "genpsk"):
+        from .wg_keys import make as function
+    elif verb == "pubkey":
+        from .wg_keys import pubkey as function
+    else:
+        from .wg_config import setconf as function
+    return function
+
+
+def _say(text):
+    system.files.write(1, text.encode())
+    return 0
+
+
+def _usage(program):
+    lines = ["Usage: %s <cmd> [<args>]\n\nAvailable subcommands:\n" % program]
+    lines += ["  %s: %s\n" % (verb, description) for verb, description in DESCRIPTIONS]
+    return "".join(lines) + "You may pass `--help' to any of these subcommands to view usage.\n"

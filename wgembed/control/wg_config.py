@@ -1,0 +1,162 @@
+"""`wg setconf`, `addconf` and `syncconf`: a change in a file."""
+
+from ..runtime import system
+from . import client
+from . import wg_change as values
+from .terminal import Failure, because, complain
+
+_DIRECTORY = 0o040000
+_KIND = 0o170000
+_EISDIR = 21
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
+# A value as long as this, of such letters alone, may be a key whose name has a typing error.
+_LIKE_A_KEY = 40
+_NO_KEY = bytes(32)
+
+
+def setconf(program, arguments):
+    """Do what the first argument says with the interface and the file; returns the exit status."""
+    if len(arguments) != 3:
+        raise Failure("Usage: %s %s <interface> <configuration filename>" % (program, arguments[0]))
+    verb, name, path = arguments
+    change = _read(path, verb == "addconf")
+    if verb == "syncconf":
+        _leave_the_rest(change, values.short_name(name))
+    values.apply(name, change)
+    return 0
+
+
+def _read(path, append):
+    """Return the Change that the file holds; Failure."""
+    reader = _Reader(append)
+    for line in _lines(path):
+        try:
+            reader.take(line)
+        except Failure as e:
+            if e.text:
+                complain(e.text)
+                e.text = "Configuration parsing error"
+            raise
+    return reader.finish()
+
+
+def _lines(path):
+    """Yield the file's lines; Failure where it cannot be read."""
+    try:
+        fd = system.files.open_to_read(path)
+    except OSError as e:
+        raise because("fopen", e) from None
+    try:
+        if system.files.status(fd)[1] & _KIND == _DIRECTORY:
+            raise Failure("fopen: " + system.process.strerror(_EISDIR))
+        rest = b""
+        while True:
+            data = system.files.read(fd, 4096)
+            lines = (rest + data).split(b"\n")
+            rest = lines.pop()
+            yield from lines
+            if not data:
+                break
+        yield rest
+    finally:
+        system.files.close(fd)
+
+
+class _Reader:
+    """Makes a Change of lines."""
+
+    def __init__(self, append):
+        self._change = values.Change()
+        self._section = None
+        if not append:
+            self._change.private_key = _NO_KEY
+            self._change.listen_port = self._change.fwmark = 0
+            self._change.replace_peers = True
+
+    def take(self, line):
+        """Take in one line; Failure."""
+        # As in C, where text ends.
+        line = b"".join(line.partition(b"\0")[0].partition(b"#")[0].split())
+        if not line:
+            return
+        if line.lower() == b"[interface]":
+            self._section = self._change
+        elif line.lower() == b"[peer]":
+            self._section = values.PeerChange()
+            self._section.replace_allowed_ips = True
+            self._change.peers.append(self._section)
+        else:
+            self._take_value(line)
+
+    def _take_value(self, line):
+        name, _, value = line.partition(b"=")
+        known = () if self._section is None else _INTERFACE if self._section is self._change else _PEER
+        name = name.lower()
+        if not value or name not in known:
+            raise Failure(b"Line unrecognized: `%s'" % _shown(line))
+        if name == b"allowedips":
+            self._section.take_allowed_ips(value)
+            return
+        attribute, convert = known[name]
+        setattr(self._section, attribute, convert(value))
+
+    def finish(self):
+        """Return the Change; Failure."""
+        if any(peer.public_key is None for peer in self._change.peers):
+            complain("A peer is missing a public key")
+            raise Failure("Invalid configuration")
+        return self._change
+
+
+def _shown(line):
+    name, equals, value = line.partition(b"=")
+    secret = len(value) >= _LIKE_A_KEY and all(c in _BASE64 for c in value) and name.lower() != b"publickey"
+    return name + equals + b"(hidden)" if secret else line
+
+
+_INTERFACE = {
+    b"listenport": ("listen_port", values.port),
+    b"fwmark": ("fwmark", values.fwmark),
+    b"privatekey": ("private_key", values.secret_key),
+}
+_PEER = {
+    b"endpoint": ("endpoint", values.endpoint),
+    b"publickey": ("public_key", values.public_key),
+    b"allowedips": None,
+    b"persistentkeepalive": ("persistent_keepalive", values.persistent_keepalive),
+    b"presharedkey": ("preshared_key", values.secret_key),
+}
+
+
+def _leave_the_rest(change, name):
+    """Make the change one that leaves alone, sessions and all, the peers that are in the file and on the interface."""
+    if not change.peers:
+        return
+    try:
+        parts = client.read(name)
+        next(parts)
+        running = sorted([(bytes(p.public_key), p.preshared_key is not None, p.persistent_keepalive) for p in parts])
+    except OSError as e:
+        raise because("Unable to retrieve current interface configuration", e) from None
+    if not running:
+        return
+    change.replace_peers = False
+    kept, gone = {}, []
+    for peer in change.peers:
+        kept.setdefault(bytes(peer.public_key), peer)
+    for key, has_preshared_key, keepalive in running:
+        if key in kept:
+            _take_back(kept[key], has_preshared_key, keepalive)
+        else:
+            gone.append(values.PeerChange(key))
+            gone[-1].remove = True
+    # In this order as wg has it.
+    change.peers = list(reversed(gone)) + change.peers
+
+
+def _take_back(peer, has_preshared_key, keepalive):
+    """Undo what the interface has of the peer and the file no longer says."""
+    if has_preshared_key and peer.preshared_key is None:
+        peer.preshared_key = _NO_KEY
+    if keepalive and peer.persistent_keepalive is None:
+        peer.persistent_keepalive = 0

@@ -1,0 +1,63 @@
+"""`wg genkey`, `wg genpsk` and `wg pubkey`."""
+
+from .. import crypto
+from ..runtime import system
+from . import keys
+from .terminal import Failure, complain
+
+_KIND = 0o170000
+_REGULAR_FILE = 0o100000
+_OTHERS_MAY = 0o007
+
+
+def make(program, arguments):
+    """Print a new private or preshared key; returns the exit status."""
+    if len(arguments) != 1:
+        raise Failure("Usage: %s %s" % (program, arguments[0]))
+    _warn_of_readers()
+    return _print(keys.make(clamped=arguments[0] == "genkey"))
+
+
+def pubkey(program, arguments):
+    """Read a private key, print the public one; returns the exit status."""
+    if len(arguments) != 1:
+        raise Failure("Usage: %s pubkey" % program)
+    text = _read(program)
+    try:
+        private = keys.parse(text)
+    except ValueError:
+        raise Failure("%s: Key is not the correct length or format" % program) from None
+    public = bytearray(keys.public_key(private))
+    crypto.memzero(private)
+    return _print(public)
+
+
+def _warn_of_readers():
+    try:
+        mode = system.files.status(1)[1]
+    except OSError:
+        return
+    if mode & _KIND == _REGULAR_FILE and mode & _OTHERS_MAY:
+        complain("Warning: writing to world accessible file.\nConsider setting the umask to 077 and trying again.")
+
+
+def _read(program):
+    """Return as many bytes as a key's text has; Failure if more than spaces follow."""
+    text = b""
+    while True:
+        try:
+            part = system.files.read(0, 4096)
+        except OSError:
+            part = b""
+        if not part:
+            return text
+        text += part
+        if text[keys.TEXT_SIZE :].strip(keys.SPACES + b"\0"):
+            raise Failure("%s: Trailing characters found after key" % program)
+        text = text[: keys.TEXT_SIZE]
+
+
+def _print(key):
+    system.files.write(1, keys.encode(key) + b"\n")
+    crypto.memzero(key)
+    return 0

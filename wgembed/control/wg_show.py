@@ -1,0 +1,260 @@
+"""`wg show` and `wg showconf`."""
+
+from ..runtime import system
+from . import client, keys
+from .terminal import Colours, Failure, Output, because, complain, hundredths, reason
+
+_USAGE = (
+    "Usage: %s show { <interface> | all | interfaces } [public-key | private-key | listen-port | fwmark | peers | "
+    "preshared-keys | endpoints | allowed-ips | latest-handshakes | transfer | persistent-keepalive | dump]"
+)
+_NO_ACCESS = "Unable to access interface"
+_UNITS = (("year", 365 * 24 * 60 * 60), ("day", 24 * 60 * 60), ("hour", 60 * 60), ("minute", 60), ("second", 1))
+
+
+def show(program, arguments):
+    """Print what is asked for of one interface or all; returns the exit status."""
+    what, field = (arguments[1:] + ["", ""])[:2]
+    if len(arguments) > 3 or what == "interfaces" and len(arguments) > 2:
+        raise Failure(_USAGE % program)
+    if len(arguments) == 1 or what == "all":
+        return _show_all(program, field, len(arguments) == 3)
+    if what == "interfaces":
+        return _show_names()
+    if len(arguments) == 2 and what in ("-h", "--help", "help"):
+        complain(_USAGE % program)
+        return 0
+    output = Output()
+    try:
+        parts = client.read(what)
+        interface = next(parts)
+        if len(arguments) == 3:
+            _check_field(program, field, parts)
+            _put_field(output, interface, parts, field, "")
+        else:
+            _put_pretty(output, interface, parts)
+    except OSError as e:
+        raise because(_NO_ACCESS, e) from None
+    output.send()
+    return 0
+
+
+def _list():
+    try:
+        return client.list_interfaces()
+    except OSError as e:
+        raise because("Unable to list interfaces", e) from None
+
+
+def _show_names():
+    names = _list()
+    output = Output()
+    output.put(" ".join(names) + "\n" if names else "")
+    output.send()
+    return 0
+
+
+def _show_all(program, field, with_field):
+    names = _list()
+    status = 1 if names else 0
+    for name in names:
+        output = Output()
+        try:
+            parts = client.read(name)
+            interface = next(parts)
+            if with_field:
+                _check_field(program, field, parts)
+                _put_field(output, interface, parts, field, name + "\t")
+            else:
+                _put_pretty(output, interface, parts)
+                output.put("\n" if name != names[-1] else "")
+        except OSError as e:
+            complain("Unable to access interface %s: %s" % (name, reason(e)))
+            continue
+        output.send()
+        status = 0
+    return status
+
+
+def _check_field(program, field, parts):
+    if field not in _OF_INTERFACE and field not in _OF_PEER and field != "dump":
+        for _ in parts:
+            pass  # an interface that cannot be had is told of first
+        complain("Invalid parameter: `%s'" % field)
+        raise Failure(_USAGE % program)
+
+
+# Single fields, for programs
+
+
+def _key(key):
+    return "(none)" if key is None else keys.encode(key).decode()
+
+
+def _fwmark(interface):
+    return "0x%x" % interface.fwmark if interface.fwmark else "off"
+
+
+def _keepalive(peer):
+    return str(peer.persistent_keepalive or "off")
+
+
+_OF_INTERFACE = {
+    "public-key": lambda interface: _key(interface.public_key),
+    "private-key": lambda interface: _key(interface.private_key),
+    "listen-port": lambda interface: str(interface.listen_port),
+    "fwmark": _fwmark,
+}
+_OF_PEER = {
+    "peers": lambda peer: "",
+    "preshared-keys": lambda peer: "\t" + _key(peer.preshared_key),
+    "endpoints": lambda peer: "\t" + (peer.endpoint or "(none)"),
+    "allowed-ips": lambda peer: "\t" + (" ".join(peer.allowed_ips) or "(none)"),
+    "latest-handshakes": lambda peer: "\t%d" % peer.handshake_sec,
+    "transfer": lambda peer: "\t%d\t%d" % (peer.rx_bytes, peer.tx_bytes),
+    "persistent-keepalive": lambda peer: "\t" + _keepalive(peer),
+}
+
+
+def _put_field(output, interface, peers, field, prefix):
+    if field == "dump":
+        _put_dump(output, interface, peers, prefix)
+    elif field in _OF_PEER:
+        for peer in peers:
+            output.put("%s%s%s\n" % (prefix, _key(peer.public_key), _OF_PEER[field](peer)))
+    else:
+        output.put("%s%s\n" % (prefix, _OF_INTERFACE[field](interface)))
+        for _ in peers:
+            pass  # whether the answer is whole is known at its end
+
+
+def _put_dump(output, interface, peers, prefix):
+    own = _key(interface.private_key), _key(interface.public_key), str(interface.listen_port), _fwmark(interface)
+    output.put(prefix + "\t".join(own) + "\n")
+    for peer in peers:
+        fields = (
+            _key(peer.public_key),
+            _key(peer.preshared_key),
+            peer.endpoint or "(none)",
+            ",".join(peer.allowed_ips) or "(none)",
+            "%d\t%d\t%d" % (peer.handshake_sec, peer.rx_bytes, peer.tx_bytes),
+            _keepalive(peer),
+        )
+        output.put(prefix + "\t".join(fields) + "\n")
+
+
+# All of them, for people
+
+
+def _put_pretty(output, interface, peers):
+    c = Colours()
+    title = "{}" + c.bold + "{}" + c.reset + ": {}{}" + c.reset + "\n"
+    line = "  " + c.bold + "{}" + c.reset + ": {}\n"
+    hide = system.files.getenv("WG_HIDE_KEYS") != "never"
+    output.put(c.reset + title.format(c.green, "interface", c.green, interface.name))
+    if interface.public_key is not None:
+        output.put(line.format("public key", _key(interface.public_key)))
+    if interface.private_key is not None:
+        output.put(line.format("private key", "(hidden)" if hide else _key(interface.private_key)))
+    if interface.listen_port:
+        output.put(line.format("listening port", interface.listen_port))
+    if interface.fwmark:
+        output.put(line.format("fwmark", _fwmark(interface)))
+    for peer in _latest_first(peers):
+        output.put("\n" + title.format(c.yellow, "peer", c.yellow, _key(peer.public_key)))
+        if peer.preshared_key is not None:
+            output.put(line.format("preshared key", "(hidden)" if hide else _key(peer.preshared_key)))
+        if peer.endpoint:
+            output.put(line.format("endpoint", peer.endpoint))
+        slash = c.cyan + "/" + c.reset
+        output.put(line.format("allowed ips", ", ".join(peer.allowed_ips).replace("/", slash) or "(none)"))
+        _put_history(output, line, peer, c)
+
+
+def _put_history(output, line, peer, c):
+    if peer.handshake_sec:
+        output.put(line.format("latest handshake", _ago(peer.handshake_sec, c)))
+    if peer.rx_bytes or peer.tx_bytes:
+        text = "%s received, %s sent" % (_amount(peer.rx_bytes, c), _amount(peer.tx_bytes, c))
+        output.put(line.format("transfer", text))
+    if peer.persistent_keepalive:
+        output.put(line.format("persistent keepalive", "every " + _duration(peer.persistent_keepalive, c)))
+
+
+def _latest_first(peers):
+    """Return the peers by their last handshakes; those without one come last, in their own order."""
+    found = list(peers)
+    order = sorted(
+        [(not (p.handshake_sec or p.handshake_nsec), -p.handshake_sec, -p.handshake_nsec, i) for i, p in enumerate(found)]
+    )
+    return [found[place[3]] for place in order]
+
+
+def _duration(seconds, c):
+    parts = []
+    for unit, length in _UNITS:
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append("%d %s%s%s%s" % (count, c.cyan, unit, "" if count == 1 else "s", c.reset))
+    return ", ".join(parts)
+
+
+def _ago(moment, c):
+    passed = system.clock.realtime()[0] - moment
+    if passed < 0:
+        return "(%sSystem clock wound backward; connection problems may ensue.%s)" % (c.red, c.reset)
+    return _duration(passed, c) + " ago" if passed else "Now"
+
+
+def _amount(count, c):
+    size, unit = 1, "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if count < size << 10:
+            break
+        size, unit = size << 10, larger
+    return "%s %s%s%s" % (count if size == 1 else hundredths(count, size), c.cyan, unit, c.reset)
+
+
+# As a configuration
+
+
+def showconf(program, arguments):
+    """Print the interface as a file for `setconf`; returns the exit status."""
+    if len(arguments) != 2:
+        raise Failure("Usage: %s showconf <interface>" % program)
+    output = Output()
+    try:
+        parts = client.read(arguments[1])
+        _put_section(output, next(parts))
+        between = ""
+        for peer in parts:
+            output.put(between)
+            _put_peer_section(output, peer)
+            between = "\n"
+    except OSError as e:
+        raise because(_NO_ACCESS, e) from None
+    output.send()
+    return 0
+
+
+def _put_section(output, interface):
+    output.put("[Interface]\n")
+    if interface.listen_port:
+        output.put("ListenPort = %d\n" % interface.listen_port)
+    if interface.fwmark:
+        output.put("FwMark = 0x%x\n" % interface.fwmark)
+    if interface.private_key is not None:
+        output.put("PrivateKey = %s\n" % _key(interface.private_key))
+    output.put("\n")
+
+
+def _put_peer_section(output, peer):
+    output.put("[Peer]\nPublicKey = %s\n" % _key(peer.public_key))
+    if peer.preshared_key is not None:
+        output.put("PresharedKey = %s\n" % _key(peer.preshared_key))
+    if peer.allowed_ips:
+        output.put("AllowedIPs = %s\n" % ", ".join(peer.allowed_ips))
+    if peer.endpoint:
+        output.put("Endpoint = %s\n" % peer.endpoint)
+    if peer.persistent_keepalive:
+        output.put("PersistentKeepalive = %d\n" % peer.persistent_keepalive)
