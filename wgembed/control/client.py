@@ -83,7 +83,7 @@ def get(name):
 def read(name):
     """Yield the Interface of this name, without its peers, then each Peer; OSError, also when some were yielded."""
     interface, peer = Interface(name), None
-    for key, value in _answer_to_get(name):
+    for key, value in ask(name, b"get=1\n\n"):
         if key == b"public_key":
             yield peer or _complete(interface)
             peer = Peer(_key(value))
@@ -106,7 +106,7 @@ def _complete(interface):
 
 def get_text(name):
     """Return what the program says of the interface as it stands, bytes, private key and all; OSError."""
-    return b"".join([key + b"=" + value + b"\n" for key, value in _answer_to_get(name)])
+    return b"".join([key + b"=" + value + b"\n" for key, value in ask(name, b"get=1\n\n")])
 
 
 def send_set(name, lines):
@@ -162,12 +162,15 @@ def _error(errno):
 # The answer, line by line
 
 
-def _answer_to_get(name):
-    """Yield (key, value), bytes, for each line of the answer but its last; OSError if that tells of an error."""
+def ask(name, question):
+    """Yield (key, value), bytes, for each line of the answer but its last; OSError if that tells of an error.
+
+    question  bytes, with the empty line that ends it: `get`, or another operation that is answered like that
+    """
     connection = connect(name)
     status = abi.EPROTO
     try:
-        connection.send(b"get=1\n\n")
+        connection.send(question)
         for key, value in _lines(connection):
             if key == b"errno":
                 status = _number(value, 0x7FFFFFFF)

@@ -5,7 +5,9 @@ A program that does not know `status`, such as wireguard-go, is asked with `get`
 
 from binascii import b2a_base64, hexlify, unhexlify
 
-from . import config
+from ..runtime import abi
+from . import client, keys
+from .terminal import reason
 
 # States of an interface
 DOWN = "down"
@@ -30,6 +32,10 @@ _REJECT_AFTER_TIME = 180
 RECENT = 180
 # errno of a destination that no route leads to: MIPS has other numbers than the rest.
 _NO_ROUTE = (101, 113, 128, 148)
+
+
+class AskError(Exception):
+    """There is no answer; the text says why."""
 
 
 class Event:
@@ -128,6 +134,29 @@ class Interface:
         return UP if self.public_key else NO_PRIVATE_KEY
 
 
+def look(name):
+    """Return the Interface of this name as it is now; AskError if nobody serves it or the answer makes no sense."""
+    try:
+        try:
+            return parse(name, _ask(name, b"status=1\n\n"))
+        except OSError as e:
+            if e.errno != abi.EPROTO:
+                raise
+            # A program that ends the connection does not know the question; all know this one.
+            return parse(name, _ask(name, b"get=1\n\n"))
+    except OSError as e:
+        if e.errno == abi.ENODEV:
+            raise AskError("nobody serves the interface %s" % (name or "''")) from None
+        raise AskError("%s gives no answer: %s" % (name, reason(e))) from None
+    except (ValueError, IndexError):
+        raise AskError("%s gives an answer that makes no sense" % name) from None
+
+
+def _ask(name, question):
+    for key, value in client.ask(name, question):
+        yield key.decode(), value.decode()
+
+
 def parse(name, lines):
     """Return the Interface that the pairs (key, value) of a status or a get tell of, in order."""
     interface = Interface(name)
@@ -150,7 +179,7 @@ def _take_device_line(interface, key, value):
     elif key == "own_public_key":
         interface.public_key = value
     elif key == "private_key":
-        interface.public_key = hexlify(config.public_key(unhexlify(value))).decode()
+        interface.public_key = hexlify(keys.public_key(unhexlify(value))).decode()
     elif key == "up":
         interface.is_complete = True
         interface.is_up = value == "1"

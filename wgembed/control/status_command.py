@@ -1,10 +1,9 @@
 """`wgembed status` and `wgembed diagnose` on the command line."""
 
 from ..runtime import system
-from . import asking, diagnose, status, status_print
-from .asking import AskError
+from . import client, diagnose, status, status_print
 from .machine import Machine
-from .status import key_text
+from .status import AskError, key_text
 
 STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
 DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
@@ -119,11 +118,11 @@ def _looker(names):
 
     def look():
         if names:
-            return [asking.look(name) for name in names]
+            return [status.look(name) for name in names]
         found = []
-        for name in asking.interfaces():
+        for name in sorted(client.list_interfaces()):
             try:
-                found.append(asking.look(name))
+                found.append(status.look(name))
             except AskError:
                 continue  # it ended just now
         return found

@@ -8,9 +8,9 @@ taken away by that record.
 from ..runtime import address, durable, netconf, rtnetlink, system
 from ..runtime.loop import Loop
 from . import config, log, network, quick, wg_config
-from .asking import look
 from .server import is_served
 from .stamps import RUN_DIRECTORY
+from .status import look
 
 _OTHERS_MAY = 0o007
 # Until a daemon that was told to end has done so, in ms.

@@ -107,14 +107,3 @@ def is_answered(path):
     finally:
         probe.close()
     return True
-
-
-def connect(path):
-    """Return a Stream to who listens at `path`; OSError if nobody does."""
-    end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        end.connect(path)
-    except OSError:
-        end.close()
-        raise
-    return Stream(end)

@@ -98,14 +98,3 @@ def is_answered(path):
     answered = libc.connect(fd, address, len(address)) == 0 or libc.errno() == abi.EAGAIN
     libc.close(fd)
     return answered
-
-
-def connect(path):
-    """Return a Stream to who listens at `path`; OSError if nobody does."""
-    fd = libc.check(libc.socket(abi.AF_UNIX, abi.SOCK_STREAM | abi.O_CLOEXEC, 0))
-    address = _address(path)
-    if libc.connect(fd, address, len(address)) < 0:
-        errno = libc.errno()
-        libc.close(fd)
-        raise OSError(errno)
-    return Stream(fd)
