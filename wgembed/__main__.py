@@ -60,6 +60,8 @@ def _run(arguments):
         return wg.run("wgembed", arguments)
     if arguments[:1] in (["status"], ["diagnose"]):
         return _ask(*arguments)
+    if arguments[:1] in (["up"], ["down"]):
+        return _quick(*arguments)
     if arguments[:1] in (["import"], ["export"]):
         return _transfer(*arguments)
     foreground = arguments[:1] in (["-f"], ["--foreground"])
@@ -121,6 +123,24 @@ def _ask(verb, *arguments):
         sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
     except command.AskError as e:
         sys.stderr.write("wgembed: %s\n" % e)
+    return 1
+
+
+def _quick(verb, *arguments):
+    from .control import up
+    from .control.terminal import Failure, complain, reason
+
+    if len(arguments) != 1 or arguments[0][:1] == "-":
+        sys.stderr.write("usage: wgembed %s FILE|INTERFACE\n" % verb)
+        return 1
+    try:
+        return up.up(arguments[0]) if verb == "up" else up.down(arguments[0])
+    except (up.UpError, up.QuickError, up.AskError) as e:
+        complain("wgembed: %s" % e)
+    except Failure as e:
+        complain(e.text)
+    except OSError as e:
+        complain("wgembed: %s" % reason(e))
     return 1
 
 

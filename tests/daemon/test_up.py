@@ -81,7 +81,13 @@ def other(tmp_path):
     need(programs, "wg-quick", "bash")
     need(peers.Wgembed.prepare)
     daemon = f"WG_QUICK_USERSPACE_IMPLEMENTATION={peers.Wgembed.command()[0]}"
-    host = Host(tmp_path / "theirs", ["env", daemon, "wg-quick"])
+    # Its firewall rules, against packets that come in for the tunnel's address from elsewhere, are not ours to make.
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("nft", "iptables-restore", "ip6tables-restore"):
+        (tools / name).write_text("#!/bin/sh\ncat >/dev/null\n")
+        (tools / name).chmod(0o755)
+    host = Host(tmp_path / "theirs", ["env", daemon, f"PATH={tools}:{os.environ['PATH']}", "wg-quick"])
     yield host
     host.close()
 
@@ -106,7 +112,7 @@ FILES = {
 
 def settled(seen):
     """Without the notes that differ and mean nothing: who made a route, and in which order."""
-    return [re.sub(r" (proto \S+|metric 1024|pref medium|src \S+)", "", line).strip() for line in seen]
+    return [re.sub(r" (proto \S+|metric 1024|pref medium|src \S+|nodad)", "", line).strip() for line in seen]
 
 
 @pytest.mark.parametrize("text", FILES.values(), ids=FILES)
@@ -168,7 +174,8 @@ def test_what_is_saved_is_what_wg_quick_saves(host, other):
         assert one.run("down", str(one.file))[0] == 0
         one.saved = one.file.read_text().replace(port, "PORT").strip().split("\n")
         assert os.stat(one.file).st_mode & 0o777 == 0o600
-    assert sorted(host.saved) == sorted(other.saved)
+    # The kernel makes the link's own address anew; wg-quick would add it to what it finds.
+    assert sorted(host.saved) == sorted(line for line in other.saved if "fe80" not in line)
     assert [line for line in host.saved if line[:1] == "["] == ["[Interface]", "[Peer]", "[Peer]"]
     assert host.run("up", str(host.file))[0] == 0
 

@@ -295,6 +295,11 @@ class Network:
         """What has been added that does not go with the link."""
         return [thing for thing in self._added if self._outlives(thing)]
 
+    @property
+    def is_refused(self):
+        """Whether the kernel refused something."""
+        return bool(self._refused)
+
     def _outlives(self, thing):
         return thing[0] in ("rule", "setting") or thing[0] == "route" and thing[3] != self.index
 

@@ -50,6 +50,11 @@ class Output:
         self._last = []
         self._size = 0
 
+    def taken(self):
+        """Return what was put, as bytes, in place of sending it."""
+        self._pack()
+        return b"".join(self._pieces)
+
     def send(self):
         """Write all of it; OSError."""
         self._pack()

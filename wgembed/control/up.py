@@ -5,12 +5,14 @@ The interface is served by a daemon of its own. Addresses, MTU and routes are pl
 taken away by that record.
 """
 
-from ..runtime import address, durable, netconf, rtnetlink, system
+from ..runtime import abi, address, durable, netconf, rtnetlink, system
 from ..runtime.loop import Loop
-from . import config, log, network, quick, wg_config
+from . import client, config, log, network, quick, wg_config, wg_show
+from .quick import QuickError
 from .server import is_served
 from .stamps import RUN_DIRECTORY
-from .status import look
+from .status import AskError, look
+from .terminal import Output
 
 _OTHERS_MAY = 0o007
 # Until a daemon that was told to end has done so, in ms.
@@ -21,20 +23,23 @@ _LINK_LOCAL = b"\xfe\x80"
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
+__all__ = ("AskError", "QuickError", "UpError", "down", "up")
+
+
 class UpError(Exception):
     """What cannot be done; the text says why."""
 
 
 def up(argument):
     """Bring up the interface of a wg-quick file, by its path or name; returns the exit status."""
-    path, name, parsed = _read(argument)
+    _, name, parsed = _read(argument)
     settings, routed = _settings(name, parsed)
     if _index(name) or is_served(name):
         raise UpError("`%s' already exists" % name)
     _run_hooks(parsed.interface.all("preup"), name)
     _serve(name)
     try:
-        wg_config.set_config(name, parsed.stripped)
+        wg_config.set_text(name, parsed.stripped.encode())
         _make_network(settings, routed)
         if parsed.interface.words("dns"):
             _tell("DNS is left to the system: %s" % ", ".join(parsed.interface.words("dns")))
@@ -48,11 +53,10 @@ def up(argument):
 def down(argument):
     """Take down what `up` brought up; returns the exit status."""
     path, name, parsed = _read(argument)
-    saves = parsed.saves
     if not is_served(name):
         raise UpError("`%s' is not a WireGuard interface" % name)
     _run_hooks(parsed.interface.all("predown"), name)
-    if saves:
+    if parsed.saves:
         _save(path, name, parsed)
     _end(name)
     _run_hooks(parsed.interface.all("postdown"), name)
@@ -69,9 +73,11 @@ def _read(argument):
     if system.files.status(path)[1] & system.files.status(directory)[1] & _OTHERS_MAY:
         system.process.write_line("Warning: `%s' is world accessible" % path)
     try:
-        return path, name, quick.parse(system.files.read_file(path).decode())
+        parsed = quick.parse(system.files.read_file(path).decode())
     except UnicodeError:
         raise UpError("`%s' is not text" % path) from None
+    _ = parsed.saves  # for the mistake that may be in it
+    return path, name, parsed
 
 
 def _tell(text):
@@ -124,33 +130,34 @@ def _make_network(settings, routed):
     paths = network.Paths(ip, [index], ())
     wanted = network.plan(settings, index, _free_place(ip), endpoints, prefixes, paths, 0)
     if wanted.mark:
-        wg_config.set_mark(settings.name, wanted.mark)
-    conf = netconf.NetConf(Loop(lambda: None), log.Log(settings.name, log.ERROR))
-    net = _network(settings.name, conf)
+        client.send_set(settings.name, b"fwmark=%d\n" % wanted.mark)
+    conf = _conf(settings.name)
+    net = network.Network(conf, network.record_of(_directory(), settings.name), log.Log(settings.name, log.ERROR))
     net.begin(index)
     net.follow(wanted, True)
     conf.finish()
-    if net.refusals:
+    if net.is_refused:
         raise UpError("the network cannot be set up")
 
 
 def _free_place(ip):
     """Return the number of a table for default routes that nobody uses yet, from 0."""
-    used = [route.table for family in rtnetlink.FAMILIES for route in ip.routes(family)]
+    used = [route.table for family in (abi.AF_INET, abi.AF_INET6) for route in ip.routes(family)]
     place = 0
     while network.AUTO_MARK + place in used:
         place += 1
     return place
 
 
-def _record(name):
-    return "%s/%s.quick" % (system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY, name)
+def _directory():
+    """Return the directory of the records, made."""
+    directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
+    system.files.make_directory(directory, 0o700)
+    return directory
 
 
-def _network(name, conf):
-    record = _record(name)
-    system.files.make_directory(record.rpartition("/")[0], 0o700)
-    return network.Network(conf, record, log.Log(name, log.ERROR))
+def _conf(name):
+    return netconf.NetConf(Loop(lambda: None), log.Log(name, log.ERROR))
 
 
 # The daemon
@@ -175,8 +182,8 @@ def _end(name):
     end = system.clock.now() + _PATIENCE
     while is_served(name) and system.clock.now() < end:
         list(system.poll.Poller().wait(_STEP))
-    conf = netconf.NetConf(Loop(lambda: None), log.Log(name, log.ERROR))
-    network.clear_up(_record(name), conf)
+    conf = _conf(name)
+    network.clear_up(_directory(), is_served, conf)
     conf.finish()
 
 
@@ -198,5 +205,6 @@ def _save(path, name, parsed):
         if packed[:2] != _LINK_LOCAL:
             lines.append("Address = %s/%d\n" % (address.format_ip(packed), length))
     lines.append(quick.format_own(parsed))
-    text = wg_config.format_config(name).replace("[Interface]\n", "".join(lines), 1)
-    durable.replace(path, text.encode())
+    output = Output()
+    wg_show.put_config(output, name)
+    durable.replace(path, output.taken().replace(b"[Interface]\n", "".join(lines).encode(), 1))

@@ -19,17 +19,22 @@ def setconf(program, arguments):
     if len(arguments) != 3:
         raise Failure("Usage: %s %s <interface> <configuration filename>" % (program, arguments[0]))
     verb, name, path = arguments
-    change = _read(path, verb == "addconf")
+    change = _read(_lines(path), verb == "addconf")
     if verb == "syncconf":
         _leave_the_rest(change, values.short_name(name))
     values.apply(name, change)
     return 0
 
 
-def _read(path, append):
-    """Return the Change that the file holds; Failure."""
+def set_text(name, text):
+    """Set the interface up as the text, bytes, says in place of what it is; Failure."""
+    values.apply(name, _read(text.split(b"\n"), False))
+
+
+def _read(lines, append):
+    """Return the Change that the lines of a file hold; Failure."""
     reader = _Reader(append)
-    for line in _lines(path):
+    for line in lines:
         try:
             reader.take(line)
         except Failure as e:

@@ -223,8 +223,15 @@ def showconf(program, arguments):
     if len(arguments) != 2:
         raise Failure("Usage: %s showconf <interface>" % program)
     output = Output()
+    put_config(output, arguments[1])
+    output.send()
+    return 0
+
+
+def put_config(output, name):
+    """Put the interface into the output as a file for `setconf`; Failure."""
     try:
-        parts = client.read(arguments[1])
+        parts = client.read(name)
         _put_section(output, next(parts))
         between = ""
         for peer in parts:
@@ -233,8 +240,6 @@ def showconf(program, arguments):
             between = "\n"
     except OSError as e:
         raise because(_NO_ACCESS, e) from None
-    output.send()
-    return 0
 
 
 def _put_section(output, interface):
