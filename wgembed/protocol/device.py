@@ -19,7 +19,7 @@ Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner 
 """
 
 from .. import crypto
-from . import cookie, drops, ecn, events, icmp, messages, noise, replay
+from . import cookie, drops, ecn, events, icmp, loops, messages, noise, replay
 from .allowedips import AllowedIPs
 from .backlog import Backlog
 from .constants import (
@@ -236,6 +236,9 @@ class Device:
         peer = self.tables.peer(number)
         if peer.addr is None:
             self._unreachable(packet, size, drops.TX_NO_ENDPOINT)
+            return None
+        if loops.is_own(buf, packet, size, peer):
+            self.drops[drops.TX_LOOP] += 1
             return None
         return peer
 

@@ -7,6 +7,7 @@ NAMES = (
     "tx_no_endpoint",
     "tx_staged",
     "tx_send",
+    "tx_loop",
     # arriving
     "rx_malformed",
     "rx_unknown_index",
@@ -38,6 +39,7 @@ NAMES = (
     TX_NO_ENDPOINT,
     TX_STAGED,
     TX_SEND,
+    TX_LOOP,
     RX_MALFORMED,
     RX_UNKNOWN_INDEX,
     RX_EXPIRED,

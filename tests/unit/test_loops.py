@@ -1,0 +1,97 @@
+"""Our own datagrams that come back as packets are dropped, and nobody else's are."""
+
+from wgembed.protocol import drops
+from wgembed.protocol.constants import REKEY_TIMEOUT
+from world import A4, A6, B4, PACKET, connected, ipv4, ipv6, pair
+
+# The peer's endpoint in the world is a name; whatever address stands in the packet, the allowed IPs lead to the peer.
+OUTSIDE4, OUTSIDE6 = b"\xc0\0\2\2", b"\xfc" + bytes(14) + b"\2"
+
+
+def udp(message, ipv6_too=False, source=51820):
+    """A datagram with the message, as it would come back from the machine."""
+    size = len(message) + 8
+    header = bytes((source >> 8, source & 255, 0, 7, size >> 8, size & 255, 0, 0))
+    return ipv6(A6, OUTSIDE6, header + message) if ipv6_too else ipv4(A4, OUTSIDE4, header + message)
+
+
+def everything(a, peer):
+    a.device.allow(peer, bytes(4), 0, a.world.now)
+    a.device.allow(peer, bytes(16), 0, a.world.now)
+
+
+def test_data_goes_round_once():
+    for ipv6_too in (False, True):
+        world, a, b, peer_b, peer_a = connected()
+        everything(a, peer_b)
+        a.transmit(PACKET)
+        message = a.sent[-1][0]
+        sent = len(a.sent)
+        a.transmit(udp(message, ipv6_too))
+        assert a.drop(drops.TX_LOOP) == 1 and len(a.sent) == sent
+
+
+def test_data_under_the_key_before_as_well():
+    world, a, b, peer_b, peer_a = connected()
+    everything(a, peer_b)
+    a.transmit(PACKET)
+    old = a.sent[-1][0]
+    world.advance(121_000)
+    a.transmit(PACKET)
+    assert peer_b.previous is not None
+    a.transmit(udp(old))
+    assert a.drop(drops.TX_LOOP) == 1
+
+
+def test_an_initiation_goes_round_once():
+    world, a, b, peer_b, peer_a = pair()
+    world.filter = lambda source, destination, datagram: []
+    everything(a, peer_b)
+    a.transmit(PACKET)
+    a.transmit(udp(a.sent[-1][0]))
+    assert a.drop(drops.TX_LOOP) == 1 and peer_b.tables.staged.count(peer_b.number) == 1
+
+
+def test_in_a_batch_the_others_leave():
+    world, a, b, peer_b, peer_a = connected()
+    everything(a, peer_b)
+    a.transmit(PACKET)
+    a.transmit(PACKET, udp(a.sent[-1][0]), PACKET)
+    assert a.drop(drops.TX_LOOP) == 1 and b.got == [PACKET] * 3
+
+
+def test_other_peoples_tunnels_pass():
+    """Somebody behind us has a WireGuard of his own, to the same endpoint even."""
+    world, a, b, peer_b, peer_a = connected()
+    everything(a, peer_b)
+    b.device.allow(peer_a, bytes(4), 0, world.now)
+    a.transmit(PACKET)
+    message = bytearray(a.sent[-1][0])
+    message[4] ^= 1
+    theirs = [udp(bytes(message)), udp(b"\1\0\0\0" + bytes(144)), udp(b"\4\0\0"), udp(b""), udp(b"\4" + bytes(40))]
+    for packet in theirs:
+        a.transmit(packet)
+    assert a.drop(drops.TX_LOOP) == 0 and b.got[0] == PACKET and b.got[1:] == theirs
+
+
+def test_a_session_that_is_gone_claims_nothing():
+    world, a, b, peer_b, peer_a = connected()
+    everything(a, peer_b)
+    a.transmit(PACKET)
+    message = a.sent[-1][0]
+    a.device.down()
+    a.device.up(world.now)
+    world.advance(REKEY_TIMEOUT)
+    a.transmit(udp(message))
+    assert a.drop(drops.TX_LOOP) == 0
+
+
+def test_short_packets_and_options():
+    world, a, b, peer_b, peer_a = connected()
+    everything(a, peer_b)
+    header = bytearray(ipv4(A4, B4, b""))
+    for length in (5, 15):
+        packet = bytearray(header)
+        packet[0] = 0x40 | length
+        a.transmit(bytes(packet))
+    assert a.drop(drops.TX_LOOP) == 0

@@ -1,0 +1,30 @@
+"""Our own datagrams, come back: the machine's route to a peer's endpoint leads into the tunnel to that peer.
+
+Sent again they would go round without end, each round larger. Linux sees it by the route (ELOOP); here there is none to
+be seen, but the message in the datagram tells: it is ours if it carries the index of a session or handshake with the peer.
+"""
+
+from .constants import MESSAGE_INITIATION, MESSAGE_TRANSPORT
+from .messages import SENDER
+
+_UDP = 17
+_UDP_HEADER = 8
+_START = 8  # of a message: its type and an index
+
+
+def is_own(buf, packet, size, peer):
+    """Whether the IP packet of `size` bytes at offset `packet`, which leads to the peer, is a datagram of ours to it."""
+    if buf[packet] >> 4 == 4:
+        at, protocol = packet + (buf[packet] & 15) * 4, buf[packet + 9]
+    else:
+        at, protocol = packet + 40, buf[packet + 6]
+    at += _UDP_HEADER
+    if protocol != _UDP or at + _START > packet + size:
+        return False
+    if buf[at] == MESSAGE_TRANSPORT:
+        # No comprehension: MicroPython would allocate what it shares with this function, at each call of this.
+        for keypair in peer.keypairs:
+            if keypair.index is not None and keypair.header == bytes(buf[at : at + _START]):
+                return True
+        return False
+    return buf[at] == MESSAGE_INITIATION and bytes(buf[at + SENDER : at + _START]) == peer.handshake_index
