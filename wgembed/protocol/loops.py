@@ -22,9 +22,9 @@ def is_own(buf, packet, size, peer):
     if protocol != _UDP or at + _START > packet + size:
         return False
     if buf[at] == MESSAGE_TRANSPORT:
-        # No comprehension: MicroPython would allocate what it shares with this function, at each call of this.
-        for keypair in peer.keypairs:
-            if keypair.index is not None and keypair.header == bytes(buf[at : at + _START]):
-                return True
-        return False
+        return _is_of_session(peer, bytes(buf[at : at + _START]))
     return buf[at] == MESSAGE_INITIATION and bytes(buf[at + SENDER : at + _START]) == peer.handshake_index
+
+
+def _is_of_session(peer, start):
+    return any(keypair.index is not None and keypair.header == start for keypair in peer.keypairs)
