@@ -2,6 +2,7 @@
 
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -61,10 +62,13 @@ class Broken:
 
     def diagnose(self, peer, *arguments, prefix=()):
         """Return what `wgembed diagnose` says there, sentence by sentence; both runtimes must say the same."""
-        told = [
-            self.run([*prefix, *command], peer, "diagnose", peer.interface, *arguments)
-            for command in ([sys.executable, "-m", "wgembed"], need(micropython.command))
-        ]
+        commands = [sys.executable, "-m", "wgembed"], need(micropython.command)
+
+        def ask(command):
+            return self.run([*prefix, *command], peer, "diagnose", peer.interface, *arguments)
+
+        with ThreadPoolExecutor() as pool:  # it waits, mostly
+            told = list(pool.map(ask, commands))
         plain = [re.sub(r"\d+", "N", text) for text in told]
         assert plain[0] == plain[1]
         return [line.strip() for line in told[0].split("\n") if line.startswith("  ")]
