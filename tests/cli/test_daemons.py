@@ -1,6 +1,7 @@
 """Running daemons, ours and wireguard-go, changed by the newest wg and by ours: they end up the same."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,24 @@ def _compare_step(step, pair, names, folder, daemon):
 
         results.append([ask(*step.split()), ask("show", "IF"), ask("show", "IF", "dump"), ask("showconf", "IF")])
     assert results[1] == results[0], step
+
+
+@pytest.mark.parametrize("daemon", ["wgembed", "wgembed-micropython"])
+@pytest.mark.parametrize("key", ["0" * 64 + " ", "0" * 20 + "\t" + "0" * 44, "0" * 63, "0" * 66, "g" * 64])
+def test_a_key_for_the_control_socket_has_64_digits_and_no_space(daemon, key):
+    need(privileges)
+    need(programs, "ip")
+    namespace, name = net.Namespace(), net.unique("c")
+    path = Path(f"/var/run/wireguard/{name}.sock")
+    try:
+        namespace.spawn(*daemons()[daemon], name)
+        net.poll(path.exists, 15, what="the control socket")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(f"set=1\nprivate_key={key}\n\n".encode())
+            assert client.recv(100) == b"errno=-22\n\n"
+    finally:
+        namespace.close()
 
 
 def _in_order(text):
