@@ -31,6 +31,8 @@ FILES = [
     ("package/files/wgembed.sh", "usr/sbin/wgembed", 0o755),
     ("package/files/launch.sh", f"{HOME}/launch.sh", 0o644),
     ("package/files/start.py", f"{HOME}/start.py", 0o644),
+    # The program goes by the name that it is called by.
+    ("package/files/start.py", f"{HOME}/wg", 0o644),
 ]
 CONFFILES = ["/etc/config/wgembed"]
 # Each package's own dependencies and scripts; scripts are run by default_postinst and default_prerm.

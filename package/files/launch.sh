@@ -14,16 +14,17 @@ wgembed_interpreter() {
 	fi
 }
 
-# Print the command, in words without spaces. It names start.py, for -m would look for modules in the working directory
-# first, and anybody may write to that.
+# Print the command, in words without spaces; `wgembed_command wg` prints that of wg. It names a file, for -m would look
+# for modules in the working directory first, and anybody may write to that.
 wgembed_command() {
-	local interpreter
+	local interpreter file=start.py
+	[ "${1-}" != wg ] || file=wg
 	interpreter="$(wgembed_interpreter)"
 	case "$interpreter" in
 	micropython) set -- -X "heapsize=$WGEMBED_HEAPSIZE" ;;
 	*) set -- -E -s ;;
 	esac
-	echo "$(command -v "$interpreter") $* $WGEMBED_HOME/start.py"
+	echo "$(command -v "$interpreter") $* $WGEMBED_HOME/$file"
 }
 
 wgembed_lacks_interpreter() {

@@ -1,4 +1,4 @@
-"""The command `wgembed` of the OpenWrt packages, on either interpreter: see launch.sh."""
+"""The command `wgembed` of the OpenWrt packages, and `wg`, on either interpreter: see launch.sh."""
 
 import sys
 

@@ -4,12 +4,23 @@
 # shellcheck source=package/files/launch.sh
 . /usr/lib/wgembed/launch.sh
 
-lacks="$(wgembed_lacks_interpreter)"
-if [ -n "$lacks" ]; then
-	echo "wgembed: $lacks" >&2
+# A link called wg is wg(8).
+name="${0##*/}"
+[ "$name" = wg ] || name=wgembed
+refuse() {
+	echo "$name: $1" >&2
 	exit 1
+}
+
+lacks="$(wgembed_lacks_interpreter)"
+[ -z "$lacks" ] || refuse "$lacks"
+if [ "$(wgembed_interpreter)" = micropython ]; then
+	for argument; do
+		# It would end with a complaint that nobody understands.
+		[ ${#argument} -le 255 ] || refuse "MicroPython takes no argument of more than 255 bytes: use a file (addconf)"
+	done
 fi
 # A reload may be asked for before the daemon listens to that.
 [ "$1" != run ] || trap "" HUP
 # shellcheck disable=SC2046 # words, to be split
-exec $(wgembed_command) "$@"
+exec $(wgembed_command "$name") "$@"

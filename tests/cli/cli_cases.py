@@ -3,7 +3,7 @@
 import base64
 
 from cli_world import Case
-from lab.uapi import DONE
+from lab.uapi import DONE, GET
 
 FIELDS = [
     "public-key", "private-key", "listen-port", "fwmark", "peers", "preshared-keys", "endpoints", "allowed-ips",
@@ -130,6 +130,8 @@ BAD_ANSWERS = {
     "private key short": lines("private_key=00"),
     "private key no hexadecimal": lines(b"private_key=" + b"g" * 64 + b"\n"),
     "private key long": lines(b"private_key=" + b"0" * 66 + b"\n"),
+    "private key with a space": lines(b"private_key=" + PRIVATE_HEX[:20] + b"\t" + PRIVATE_HEX[20:] + b"\n"),
+    "private key with a space for a digit": lines(b"private_key=" + PRIVATE_HEX[:63] + b" \n"),
     "public key empty": device("public_key="),
     "preshared key short": device(peer(1, "preshared_key=00")),
     "interval too large": device(peer(1, "persistent_keepalive_interval=65536")),
@@ -166,6 +168,15 @@ def show_cases():
         yield Case(["show", "wg0", "dump"], {"wg0": answer}, note=name)
         yield Case(["showconf", "wg0"], {"wg0": answer}, note=name)
         yield Case(["show"], {"wg0": answer}, note=name)
+    unreachable = (1, b"", b"Unable to access interface: Network is unreachable\n", [("wg0", GET)])
+    for endpoint in ("none.test:5", "192.0.2.1:none", ":5", "[]:5", "[fe80::1%none]:5", "192.0.2.1.2:5"):
+        for arguments in (["show", "wg0"], ["showconf", "wg0"]):
+            yield Case(arguments, {"wg0": device(peer(1, f"endpoint={endpoint}"))}, ours=unreachable)
+    no_answer = (1, b"", b"Unable to access interface: Protocol error\n", [("wg0", GET)])
+    yield Case(["show", "wg0"], {"wg0": device(peer(1, "allowed_ip=10.0.0.0/256"))}, ours=no_answer)
+    with_none = device(peer(1, b"preshared_key=" + HEX[5] + b"\n", b"preshared_key=" + ZERO + b"\n"))
+    shown = (0, f"{KEY[1]}\t(none)\n".encode(), b"", [("wg0", GET)])
+    yield Case(["show", "wg0", "preshared-keys"], {"wg0": with_none}, ours=shown)
     coloured = {"WG_COLOR_MODE": "always"}
     for name in ("full", "times", "amounts", "intervals", "nothing", "odd prefixes"):
         yield Case(["show"], {"wg0": GOOD_ANSWERS[name]}, environment=coloured)

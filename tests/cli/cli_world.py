@@ -13,6 +13,8 @@ from lab import debian, micropython
 from lab.need import need, privileges, programs
 from lab.uapi import DONE, UapiServer
 
+ALL = ("newest", "debian", "cpython", "micropython")
+OURS = ("cpython", "micropython")
 ROOT = Path(__file__).parents[2]
 CLONE_FS, CLONE_NEWNS, CLONE_NEWNET = 0x200, 0x20000, 0x40000000
 TRIES = 3  # a second may end between the answers to two programs
@@ -149,7 +151,7 @@ class Place:
 def mistakes(case, results):
     """Return what is not as it should be, as text; empty if all is."""
     wanted = Result(*case.ours) if case.ours else results["newest"]
-    wrong = {name: result for name, result in results.items() if name in ("cpython", "micropython") and result != wanted}
+    wrong = {name: result for name, result in results.items() if name in OURS and result != wanted}
     if (results["debian"] == results["newest"]) != case.as_newest:
         wrong["debian"] = results["debian"]
     if case.ours and results["newest"] == wanted:

@@ -3,9 +3,10 @@ import sys
 
 import pytest
 
-from cli_world import Place, find_programs
+from cli_world import Case, Place, find_programs
 from lab import micropython
 from lab.need import need
+from lab.uapi import UapiServer
 
 PLACES = 2
 
@@ -34,3 +35,32 @@ def places(wgs, tmp_path_factory):
 @pytest.fixture
 def place(places):
     return next(places)
+
+
+@pytest.fixture
+def inside(place, wgs):
+    """Ask a wg by name in a place: inside(name, *arguments)."""
+
+    def ask(name, *arguments, environment=None, **how):
+        argv, own = wgs[name]
+        case = Case(list(arguments), environment={"WG_COLOR_MODE": "", **(environment or {})})
+        return place.submit(lambda: place.execute(argv, case, environment=own, **how)).result()
+
+    ask.place = place  # where else something is to be done
+    return ask
+
+
+@pytest.fixture
+def serve(inside):
+    """Serve interfaces in that place."""
+    servers = []
+
+    def serve(name, *answers):
+        servers.append(UapiServer(inside.place.sockets / f"{name}.sock", *answers))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.close()
+    for path in inside.place.sockets.iterdir():
+        path.unlink()

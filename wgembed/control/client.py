@@ -225,7 +225,8 @@ def _status(value):
 
 def _key(value):
     try:
-        key = unhexlify(value)
+        # MicroPython overlooks spaces.
+        key = unhexlify(value) if len(value) == 64 else b""
     except ValueError:
         key = b""
     if len(key) != 32:

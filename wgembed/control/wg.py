@@ -22,9 +22,9 @@ DESCRIPTIONS = (
 def main(program, arguments):
     """Be wg: `program` is what messages call it, `arguments` what follows it. Returns the exit status."""
     if arguments in (["-v"], ["--version"], ["version"]):
-        return _say("wgembed v%s - like wireguard-tools v%s\n" % (__version__, LIKE))
+        return _guard(program, _version, arguments)
     if arguments in (["-h"], ["--help"], ["help"]):
-        return _say(_usage(program))
+        return _guard(program, _help, arguments)
     if arguments and arguments[0] not in [verb for verb, _ in DESCRIPTIONS]:
         complain(b"Invalid subcommand: `%s'\n" % to_bytes(arguments[0]) + _usage(program).rstrip().encode())
         return 1
@@ -33,9 +33,13 @@ def main(program, arguments):
 
 def run(program, arguments):
     """Run the command that the first argument names; returns the exit status."""
+    return _guard(program, _function(arguments[0]), arguments)
+
+
+def _guard(program, function, arguments):
     system.process.reset_signals()
     try:
-        return _function(arguments[0])(program, arguments)
+        return function(program, arguments)
     except Failure as e:
         if e.text:
             complain(e.text)
@@ -61,8 +65,13 @@ def _function(verb):
     return function
 
 
-def _say(text):
-    system.files.write(1, text.encode())
+def _version(program, arguments):
+    system.files.write(1, b"wgembed v%s - like wireguard-tools v%s\n" % (__version__.encode(), LIKE.encode()))
+    return 0
+
+
+def _help(program, arguments):
+    system.files.write(1, _usage(program).encode())
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`wgembed genkey` and `wgembed pubkey` beside the real `wg`."""
+"""`wgembed genkey`, `genpsk` and `pubkey` beside the real `wg`."""
 
 import base64
 import stat
@@ -21,7 +21,17 @@ def run(argv, input=b"", **how):
 
 
 KEY = base64.b64encode(bytes(range(8, 40)))
-GOOD = [KEY, KEY + b"\n", KEY + b"\r\n", KEY + b" \t\n\n", base64.b64encode(bytes(32)), base64.b64encode(b"\xff" * 32)]
+GOOD = [
+    KEY,
+    KEY + b"\n",
+    KEY + b"\r\n",
+    KEY + b" \t\n\n",
+    KEY + b"\v\f",
+    KEY + b"\0\n\0",
+    KEY + b"\n" * 9000,
+    base64.b64encode(bytes(32)),
+    base64.b64encode(b"\xff" * 32),
+]
 BAD = [
     b"",
     b"\n",
@@ -43,6 +53,8 @@ BAD = [
     b"-" * 43 + b"=",
     KEY.replace(b"=", b"\0"),
     KEY[:43] + b"\n",
+    KEY + b" " * 5000 + b"x",
+    KEY[:44] + b"\0" * 10 + b"x",
     b"=" * 44,
 ]
 
@@ -72,21 +84,29 @@ def test_genkey_makes_keys_that_wg_takes(command):
         )
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
-def test_genkey_warns_of_a_file_that_all_can_read(command, tmp_path, mode):
+def test_preshared_keys_are_random(command):
+    keys = [base64.b64decode(run([*command, "genpsk"])[1]) for _ in range(12)]
+    assert len(set(keys)) == 12 and {len(key) for key in keys} == {32}
+    # A private key has five bits fixed; twelve of these would have one in 2^60.
+    assert any(key[0] & 7 for key in keys) and any(key[31] & 0xC0 != 0x40 for key in keys)
+
+
+@pytest.mark.parametrize("verb", ["genkey", "genpsk"])
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604, 0o602])
+def test_a_file_that_all_can_read_is_told_of(command, tmp_path, mode, verb):
     told = {}
     for name, argv in (("wg", ["wg"]), ("wgembed", command)):
         file = tmp_path / name
         file.touch()
         file.chmod(mode)
         with open(file, "w") as out:
-            done = subprocess.run([*argv, "genkey"], stdout=out, stderr=subprocess.PIPE, timeout=30)
+            done = subprocess.run([*argv, verb], stdout=out, stderr=subprocess.PIPE, timeout=30)
         told[name] = (done.returncode, done.stderr)
         assert len(file.read_text()) == 45 and stat.S_IMODE(file.stat().st_mode) == mode
     assert told["wg"] == told["wgembed"]
 
 
-@pytest.mark.parametrize("verb", ["genkey", "pubkey"])
+@pytest.mark.parametrize("verb", ["genkey", "genpsk", "pubkey"])
 def test_what_cannot_be_written_is_told(command, verb):
     with open("/dev/full", "w") as full:
         done = subprocess.run([*command, verb], input=KEY, stdout=full, stderr=subprocess.PIPE, timeout=30)
