@@ -20,6 +20,7 @@ _wgembed
 ((${#COMPREPLY[@]} == 0)) || printf "%s\\n" "${COMPREPLY[@]}"
 """
 COMMANDS = ["show", "showconf", "set", "setconf", "addconf", "syncconf", "genkey", "genpsk", "pubkey", "help"]
+OURS = ["run", "check", "status", "diagnose", "up", "down", "import", "export", "demo"]
 WORDS = ["private-key", "listen-port", "fwmark", "peer"]
 PEER_WORDS = ["preshared-key", "endpoint", "allowed-ips", "persistent-keepalive", "remove", "peer"]
 FILES = ["compopt -o default"]
@@ -28,7 +29,17 @@ CASES = [
     ("wg ", COMMANDS),
     ("wg s", ["show", "showconf", "set", "setconf", "syncconf"]),
     ("wg show", ["show", "showconf"]),
-    ("wgembed ", [*COMMANDS, "run", "check", "demo", "-f", "--foreground", "--version"]),
+    ("wgembed ", [*COMMANDS, *OURS, "-f", "--foreground", "--version"]),
+    ("wgembed d", ["diagnose", "down", "demo"]),
+    ("wgembed status ", ["wg0", "--json", "--prometheus", "--watch", "--interval"]),
+    ("wgembed status --json --w", ["--watch"]),
+    ("wgembed diagnose ", ["wg0"]),
+    ("wgembed diagnose wg0 ", [KEY[1], KEY[2]]),
+    ("wgembed up ", FILES),
+    ("wgembed down /etc/", FILES),
+    ("wgembed import ", FILES),
+    ("wgembed import file --p", ["--peer-of"]),
+    ("wgembed export wg0 phone --q", ["--qr"]),
     ("wgembed -", ["-f", "--foreground", "--version"]),
     ("wg show ", ["wg0", "all", "interfaces"]),
     ("wg show w", ["wg0"]),
