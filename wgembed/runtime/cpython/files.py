@@ -185,15 +185,6 @@ def make_directory(path, mode):
         return
 
 
-def list_names(path):
-    """Return the names in the directory, in its own order."""
-    return os.listdir(path)
-
-
-def is_terminal(fd):
-    return os.isatty(fd)
-
-
 def exists(path):
     """Whether there is something of this name; a link counts for what it leads to."""
     try:

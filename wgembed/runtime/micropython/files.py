@@ -23,7 +23,6 @@ _fchown = libc.func("i", "fchown", "iII")
 _fchmod = libc.func("i", "fchmod", "iI")
 _fsync = libc.func("i", "fsync", "i")
 _rename = libc.func("i", "rename", "ss")
-_isatty = libc.func("i", "isatty", "i")
 _realpath = libc.func("P", "realpath", "sP")
 
 _LOCK_SH = 1
@@ -185,15 +184,6 @@ def make_directory(path, mode):
     """Make the directory if it is missing."""
     if _mkdir(path, mode) < 0 and libc.errno() != abi.EEXIST:
         raise OSError(libc.errno())
-
-
-def list_names(path):
-    """Return the names in the directory, in its own order."""
-    return os.listdir(path)
-
-
-def is_terminal(fd):
-    return _isatty(fd) == 1
 
 
 def exists(path):
