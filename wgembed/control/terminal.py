@@ -2,7 +2,8 @@
 
 from ..runtime import system, tool
 
-_PIECE = 8192
+_PIECE = 4096
+_AT_ONCE = 16  # pieces
 
 
 class Failure(Exception):
@@ -45,6 +46,11 @@ class Output:
         if self._size > _PIECE:
             self._pack()
 
+    def put_pieces(self, pieces):
+        """Put pieces, in bytes, that somebody has made already."""
+        self._pack()
+        self._pieces += pieces
+
     def _pack(self):
         self._pieces.append(tool.encode("".join(self._last)))
         self._last = []
@@ -53,8 +59,8 @@ class Output:
     def send(self):
         """Write all of it; OSError."""
         self._pack()
-        for piece in self._pieces:
-            system.files.write(1, piece)
+        for first in range(0, len(self._pieces), _AT_ONCE):
+            system.files.write(1, b"".join(self._pieces[first : first + _AT_ONCE]))
         self._pieces = []
 
 

@@ -38,7 +38,7 @@ def run(program, arguments):
 
 
 def _guard(program, function, arguments):
-    tool.reset_signals()
+    tool.prepare()
     try:
         return function(program, arguments)
     except Failure as e:

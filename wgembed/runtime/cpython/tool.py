@@ -19,8 +19,7 @@ except ImportError:
     import os
 
 __all__ = (
-    "Connection", "decode", "encode", "is_terminal", "list_names", "name_address", "reset_signals", "resolve", "rest",
-    "strerror",
+    "Connection", "decode", "encode", "is_terminal", "list_names", "name_address", "prepare", "resolve", "rest", "strerror",
 )  # fmt: skip
 
 list_names = os.listdir
@@ -77,8 +76,8 @@ def decode(data):
     return data.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
-def reset_signals():
-    """Let a broken pipe and an interrupt end the process, as they end programs that are not written in Python."""
+def prepare():
+    """Begin a command: a broken pipe and an interrupt end it, as they end programs that are not written in Python."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

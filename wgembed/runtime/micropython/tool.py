@@ -1,5 +1,6 @@
 """What commands need: a control socket's client, the resolver, the terminal."""
 
+import gc as _gc
 import os
 import time
 from struct import calcsize as _calcsize
@@ -19,6 +20,7 @@ _IPPROTO_UDP = 17
 _AI_PASSIVE = 1
 _NI_NUMERIC = 0x13  # NI_NUMERICHOST, NI_NUMERICSERV and NI_DGRAM
 _EAI_SYSTEM = -11
+_GARBAGE = 131072
 _SIGPIPE = 13
 _SIG_DFL = 0
 _PATH_MAX = 107  # of a socket
@@ -108,7 +110,9 @@ def decode(data):
     return data.decode()
 
 
-def reset_signals():
-    """Let a broken pipe and an interrupt end the process, as they end programs that are not written in Python."""
+def prepare():
+    """Begin a command: a broken pipe and an interrupt end it, as they end programs that are not written in Python."""
     _signal(_SIGPIPE, _SIG_DFL)
     _signal(_abi.SIGINT, _SIG_DFL)
+    # Before the heap is full, or what is kept would lie scattered all over it, and nothing long would fit between.
+    _gc.threshold(_GARBAGE)
