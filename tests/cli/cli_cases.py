@@ -483,6 +483,11 @@ def config_cases():
             newer = "PresharedKey" in text
             yield Case(["syncconf", "wg0", "conf"], {"wg0": answer}, files={"conf": text.encode()}, as_newest=newer)
     yield Case(["syncconf", "wg0", "conf"], {"wg0": RUNNING["many"]}, b"errno=-22\n\n", {"conf": PEER.encode()})
+    kept = b"set=1\nprivate_key=%s\nlisten_port=0\nfwmark=0\npublic_key=%s\nreplace_allowed_ips=true\n\n" % (ZERO, HEX[1])
+    yield Case(
+        ["syncconf", "wg0", "conf"], {"wg0": device(peer(1), peer(1))}, files={"conf": PEER.encode()},
+        ours=(0, b"", b"", [("wg0", GET), ("wg0", kept)]),
+    )  # fmt: skip
     yield Case(["setconf", "wg0", "/dev/stdin"], {"wg0": device()}, stdin=CONFIGS[6].encode())
     yield Case(["setconf", "wg0", "/dev/stdin"], {"wg0": device()}, stdin=b"[Interface]\nListenPort = \xff\xfe\n")
     yield Case(["setconf", "wg0", "none"], {"wg0": device()})

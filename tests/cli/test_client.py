@@ -1,6 +1,7 @@
 """The client of the control socket: what it finds, what it leaves, what it makes of an answer, also of a very long one."""
 
 import base64
+import re
 import socket
 import time
 
@@ -75,26 +76,22 @@ def many():
     )
 
 
-@pytest.mark.parametrize("arguments", [["show", "wg0", "dump"], ["show", "wg0", "transfer"], ["showconf", "wg0"]], ids=str)
-def test_ten_thousand_peers(inside, serve, many, wgs, arguments):
+@pytest.mark.parametrize("line", ["show", "show wg0 dump", "show wg0 transfer", "showconf wg0"])
+def test_ten_thousand_peers(inside, serve, many, wgs, line):
     serve("wg0", many)
-    # What a router has by default, 4 MB, is enough for what is told peer by peer.
+    # The heap that the launcher gives it
     argv, environment = wgs["micropython"]
     wgs = {**wgs, "router": ([word.replace("heapsize=1M", "heapsize=4M") for word in argv], environment)}
     told = {}
     for name in ("newest", "cpython", "router"):
         argv, own = wgs[name]
         begun = time.monotonic()
-        done = inside.place.submit(inside.place.execute, argv, Case(arguments, environment=own)).result()
+        done = inside.place.submit(inside.place.execute, argv, Case(line.split(), environment=own)).result()
         assert (done.returncode, done.stderr) == (0, b""), name
-        told[name] = done.stdout
-        assert time.monotonic() - begun < 10
+        # Time goes by between two answers.
+        told[name] = re.sub(rb"latest handshake: .*", b"", done.stdout)
+        assert time.monotonic() - begun < 20
     assert told["cpython"] == told["router"] == told["newest"] and told["newest"].count(b"\n") >= MANY
-
-
-def test_ten_thousand_peers_in_order(inside, serve, many):
-    serve("wg0", many)
-    assert inside("cpython", "show").stdout.split(b"\n") == inside("newest", "show").stdout.split(b"\n")
 
 
 # The client of the control socket, as our own commands use it

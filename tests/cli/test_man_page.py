@@ -8,8 +8,8 @@ import pytest
 from cli_world import ROOT
 from lab import debian
 from lab.need import need
-from wgembed.__main__ import USAGE
-from wgembed.control.wg import DESCRIPTIONS
+from wgembed.commands import USAGE
+from wgembed.control.wg import COMMANDS
 
 PAGE = ROOT / "docs/wgembed.8"
 # What mandoc of a distribution knows of other pages and of the system's name is not ours to mend.
@@ -25,6 +25,6 @@ def test_lint():
     assert [line for line in done.stdout.splitlines() if not NOT_OURS.search(line)] == []
 
 
-@pytest.mark.parametrize("word", [verb for verb, _ in DESCRIPTIONS] + re.findall(r"\bWG\w+|\bLOG_LEVEL", USAGE))
+@pytest.mark.parametrize("word", [*COMMANDS, *re.findall(r"\bWG\w+|\bLOG_LEVEL", USAGE)])
 def test_all_is_in_it(word):
     assert re.search(rf"\b{word}\b", PAGE.read_text())

@@ -6,8 +6,8 @@ where its answer is none, what the program said, or what the socket gave. No tex
 
 from binascii import unhexlify
 
-from ..runtime import abi, address, system
-from . import sockets
+from ..runtime import abi, address, system, tool
+from . import socket_directory, socket_path
 
 _U16 = 0xFFFF
 _U32 = 0xFFFFFFFF
@@ -62,13 +62,12 @@ class Peer:
 def list_interfaces():
     """Return the names of the interfaces that some program serves, in the directory's order; OSError."""
     try:
-        names = system.files.names(sockets.socket_directory())
+        names = tool.list_names(socket_directory())
     except OSError as e:
         if e.errno == abi.ENOENT:
             return []
         raise
-    suffix = sockets.SUFFIX
-    found = [name[: -len(suffix)] for name in names if name.endswith(suffix) and name != suffix]
+    found = [name[:-5] for name in names if name.endswith(".sock") and name != ".sock"]
     return [name for name in found if _is_served(name)]
 
 
@@ -126,11 +125,11 @@ def send_set(name, lines):
 
 def connect(name):
     """Return a Connection to the program that serves the interface; OSError."""
-    path = sockets.socket_path(name)
+    path = socket_path(name)
     try:
         if "/" in name or len(path) > _PATH_MAX or not system.files.is_socket(path):
             raise _error(abi.ENODEV)
-        return system.local.Connection(path)
+        return tool.Connection(path)
     except OSError as e:
         if e.errno != abi.ECONNREFUSED:
             raise
@@ -156,7 +155,7 @@ def _remove(path):
 
 
 def _error(errno):
-    return OSError(errno, system.process.strerror(errno))
+    return OSError(errno, tool.strerror(errno))
 
 
 # The answer, line by line
@@ -263,14 +262,14 @@ def _endpoint(value):
         except ValueError:
             pass
     try:
-        return format_endpoint(system.udp.resolve(host, port))
+        return format_endpoint(tool.resolve(host, port))
     except OSError:
         raise _error(abi.ENETUNREACH) from None
 
 
 def format_endpoint(addr):
     """Return a socket address as `wg` writes it; OSError."""
-    return _joined(system.udp.name_address(addr), system.udp.split_address(addr)[1])
+    return _joined(tool.name_address(addr), system.udp.split_address(addr)[1])
 
 
 def _joined(host, port):

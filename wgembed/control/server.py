@@ -1,7 +1,7 @@
 """The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
 
 from ..runtime import system
-from .sockets import socket_path
+from . import socket_path
 from .uapi import Session
 
 MAX_CLIENTS = 16

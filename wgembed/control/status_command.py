@@ -1,6 +1,6 @@
 """`wgembed status` and `wgembed diagnose` on the command line."""
 
-from ..runtime import system
+from ..runtime import system, tool
 from . import client, diagnose, status, status_print
 from .machine import Machine
 from .status import AskError, key_text
@@ -72,7 +72,7 @@ def show_status(arguments):
     rates = status_print.Rates((), 0)
     if options.interval:
         start = system.clock.now()
-        _rest(options.interval)
+        tool.rest(options.interval * 1000)
         after = look()
         rates = status_print.Rates(before, (system.clock.now() - start) / 1000)
         before = after
@@ -81,19 +81,16 @@ def show_status(arguments):
 
 
 def _watch(options, look, before):
-    """Print again and again, until the reader or the user has enough of it."""
+    """Print again and again, until a signal ends it."""
     interval = max(options.interval, 100)
     clear = _CLEAR if options.form == "text" else ""
     rates, start = status_print.Rates((), 0), system.clock.now()
-    try:
-        while True:
-            _print(clear + _formed(options, before, rates))
-            _rest(interval)
-            after, end = look(), system.clock.now()
-            rates = status_print.Rates(before, (end - start) / 1000)
-            before, start = after, end
-    except (KeyboardInterrupt, BrokenPipeError):
-        return 0
+    while True:
+        _print(clear + _formed(options, before, rates))
+        tool.rest(interval * 1000)
+        after, end = look(), system.clock.now()
+        rates = status_print.Rates(before, (end - start) / 1000)
+        before, start = after, end
 
 
 def _formed(options, interfaces, rates):
@@ -103,10 +100,6 @@ def _formed(options, interfaces, rates):
 
 def _now():
     return system.clock.realtime()[0]
-
-
-def _rest(time):
-    list(system.poll.Poller().wait(time))
 
 
 def _print(text):

@@ -1,8 +1,9 @@
 """What a command says: its output, what it complains of, and whether in colours."""
 
-from ..runtime import system
+from ..runtime import system, tool
 
-_PIECE = 8192
+_PIECE = 4096
+_AT_ONCE = 16  # pieces
 
 
 class Failure(Exception):
@@ -21,7 +22,7 @@ class Colours:
 
     def __init__(self):
         mode = system.files.getenv("WG_COLOR_MODE")
-        on = mode == "always" or mode != "never" and system.files.is_terminal(1)
+        on = mode == "always" or mode != "never" and tool.is_terminal(1)
         self.reset, self.bold = _sequence(on, 0), _sequence(on, 1)
         self.red, self.green = _sequence(on, 31), _sequence(on, 32)
         self.yellow, self.cyan = _sequence(on, 33), _sequence(on, 36)
@@ -45,8 +46,13 @@ class Output:
         if self._size > _PIECE:
             self._pack()
 
+    def put_pieces(self, pieces):
+        """Put pieces, in bytes, that somebody has made already."""
+        self._pack()
+        self._pieces += pieces
+
     def _pack(self):
-        self._pieces.append(system.process.encode("".join(self._last)))
+        self._pieces.append(tool.encode("".join(self._last)))
         self._last = []
         self._size = 0
 
@@ -58,8 +64,8 @@ class Output:
     def send(self):
         """Write all of it; OSError."""
         self._pack()
-        for piece in self._pieces:
-            system.files.write(1, piece)
+        for first in range(0, len(self._pieces), _AT_ONCE):
+            system.files.write(1, b"".join(self._pieces[first : first + _AT_ONCE]))
         self._pieces = []
 
 
@@ -73,12 +79,12 @@ def complain(text):
 
 def to_bytes(text):
     """Return text as the bytes that it came as."""
-    return text if isinstance(text, bytes) else system.process.encode(text)
+    return text if isinstance(text, bytes) else tool.encode(text)
 
 
 def reason(error):
     """Return what an OSError says, in the C library's words."""
-    return error.args[1] if error.errno < 0 else system.process.strerror(error.errno)
+    return error.args[1] if error.errno < 0 else tool.strerror(error.errno)
 
 
 def because(what, error):

@@ -5,7 +5,7 @@ The interface is served by a daemon of its own. Addresses, MTU and routes are pl
 taken away by that record.
 """
 
-from ..runtime import abi, address, durable, netconf, rtnetlink, system
+from ..runtime import abi, address, durable, netconf, rtnetlink, system, tool
 from ..runtime.loop import Loop
 from . import client, config, log, network, quick, wg_config, wg_show
 from .quick import QuickError
@@ -89,7 +89,7 @@ def _run_hooks(hooks, name):
     for hook in hooks:
         hook = hook.replace("%i", name)
         _tell(hook)
-        if system.process.run([shell, "-c", hook]):
+        if tool.run([shell, "-c", hook]):
             raise UpError("the command failed: %s" % hook)
 
 
@@ -181,7 +181,7 @@ def _end(name):
         rtnetlink.RtNetlink().remove_link(index)
     end = system.clock.now() + _PATIENCE
     while is_served(name) and system.clock.now() < end:
-        list(system.poll.Poller().wait(_STEP))
+        tool.rest(_STEP * 1000)
     conf = _conf(name)
     network.clear_up(_directory(), is_served, conf)
     conf.finish()

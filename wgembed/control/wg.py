@@ -1,7 +1,7 @@
 """The commands of wg(8): what they are called, and what calls them."""
 
 from .. import __version__
-from ..runtime import system
+from ..runtime import system, tool
 from .terminal import Failure, complain, to_bytes
 
 # Of wireguard-tools, whose wg this is like
@@ -17,6 +17,7 @@ DESCRIPTIONS = (
     ("genpsk", "Generates a new preshared key and writes it to stdout"),
     ("pubkey", "Reads a private key from stdin and writes a public key to stdout"),
 )
+COMMANDS = tuple([verb for verb, _ in DESCRIPTIONS])
 
 
 def main(program, arguments):
@@ -25,7 +26,7 @@ def main(program, arguments):
         return _guard(program, _version, arguments)
     if arguments in (["-h"], ["--help"], ["help"]):
         return _guard(program, _help, arguments)
-    if arguments and arguments[0] not in [verb for verb, _ in DESCRIPTIONS]:
+    if arguments and arguments[0] not in COMMANDS:
         complain(b"Invalid subcommand: `%s'\n" % to_bytes(arguments[0]) + _usage(program).rstrip().encode())
         return 1
     return run(program, arguments or ["show"])
@@ -37,7 +38,7 @@ def run(program, arguments):
 
 
 def _guard(program, function, arguments):
-    system.process.reset_signals()
+    tool.prepare()
     try:
         return function(program, arguments)
     except Failure as e:
@@ -45,7 +46,7 @@ def _guard(program, function, arguments):
             complain(e.text)
     except OSError as e:
         # Commands tell of their own; this one is of the output.
-        complain("%s: %s" % (program, system.process.strerror(e.errno)))
+        complain("%s: %s" % (program, tool.strerror(e.errno)))
     return 1
 
 

@@ -6,7 +6,7 @@ be a private or preshared key, which are not repeated.
 
 from binascii import hexlify
 
-from ..runtime import address, system
+from ..runtime import address, system, tool
 from . import client, keys
 from .terminal import Failure, because, complain, hundredths, reason
 
@@ -113,8 +113,8 @@ def apply(name, change):
 
 def short_name(name):
     """Return as much of a name as an interface's name may have: what wg goes by."""
-    encoded = system.process.encode(name)
-    return name if len(encoded) < 16 else system.process.decode(encoded[:15])
+    encoded = tool.encode(name)
+    return name if len(encoded) < 16 else tool.decode(encoded[:15])
 
 
 # Values
@@ -133,7 +133,7 @@ def port(value):
     if not value:
         raise Failure("Unable to parse empty port")
     try:
-        return system.udp.split_address(system.udp.resolve(None, value))[1]
+        return system.udp.split_address(tool.resolve(None, value))[1]
     except OSError as e:
         raise Failure(b"%s: `%s'" % (reason(e).encode(), value)) from None
 
@@ -223,13 +223,13 @@ def endpoint(value):
     wait = _FIRST_WAIT
     while True:
         try:
-            return client.format_endpoint(system.udp.resolve(host, service)).encode()
+            return client.format_endpoint(tool.resolve(host, service)).encode()
         except OSError as e:
             told = b"%s: `%s'" % (reason(e).encode(), value)
             if e.errno in _PERMANENT or retries == 0:
                 raise Failure(told) from None
         complain(b"%s. Trying again in %s seconds..." % (told, hundredths(wait, 1_000_000).encode()))
-        system.clock.rest(wait)
+        tool.rest(wait)
         retries -= 1
         wait = min(_LAST_WAIT, wait * 6 // 5)
 

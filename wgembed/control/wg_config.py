@@ -1,6 +1,6 @@
 """`wg setconf`, `addconf` and `syncconf`: a change in a file."""
 
-from ..runtime import system
+from ..runtime import system, tool
 from . import client
 from . import wg_change as values
 from .terminal import Failure, because, complain
@@ -53,7 +53,7 @@ def _lines(path):
         raise because("fopen", e) from None
     try:
         if system.files.status(fd)[1] & _KIND == _DIRECTORY:
-            raise Failure("fopen: " + system.process.strerror(_EISDIR))
+            raise Failure("fopen: " + tool.strerror(_EISDIR))
         rest = b""
         while True:
             data = system.files.read(fd, 4096)

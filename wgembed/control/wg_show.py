@@ -1,6 +1,6 @@
 """`wg show` and `wg showconf`."""
 
-from ..runtime import system
+from ..runtime import system, tool
 from . import client, keys
 from .terminal import Colours, Failure, Output, because, complain, hundredths, reason
 
@@ -146,48 +146,61 @@ def _put_dump(output, interface, peers, prefix):
 # All of them, for people
 
 
+class _Pretty:
+    """How things look."""
+
+    def __init__(self):
+        self.colours = c = Colours()
+        self._title = "{}" + c.bold + "{}" + c.reset + ": {}{}" + c.reset + "\n"
+        self._line = "  " + c.bold + "{}" + c.reset + ": {}\n"
+        self._shows_keys = system.files.getenv("WG_HIDE_KEYS") == "never"
+
+    def title(self, colour, what, name):
+        return self._title.format(colour, what, colour, name)
+
+    def line(self, what, value):
+        return self._line.format(what, value)
+
+    def secret(self, what, key):
+        return self.line(what, _key(key) if self._shows_keys else "(hidden)") if key is not None else ""
+
+
 def _put_pretty(output, interface, peers):
-    c = Colours()
-    title = "{}" + c.bold + "{}" + c.reset + ": {}{}" + c.reset + "\n"
-    line = "  " + c.bold + "{}" + c.reset + ": {}\n"
-    hide = system.files.getenv("WG_HIDE_KEYS") != "never"
-    output.put(c.reset + title.format(c.green, "interface", c.green, interface.name))
+    pretty = _Pretty()
+    c = pretty.colours
+    output.put(c.reset + pretty.title(c.green, "interface", interface.name))
     if interface.public_key is not None:
-        output.put(line.format("public key", _key(interface.public_key)))
-    if interface.private_key is not None:
-        output.put(line.format("private key", "(hidden)" if hide else _key(interface.private_key)))
+        output.put(pretty.line("public key", _key(interface.public_key)))
+    output.put(pretty.secret("private key", interface.private_key))
     if interface.listen_port:
-        output.put(line.format("listening port", interface.listen_port))
+        output.put(pretty.line("listening port", interface.listen_port))
     if interface.fwmark:
-        output.put(line.format("fwmark", _fwmark(interface)))
-    for peer in _latest_first(peers):
-        output.put("\n" + title.format(c.yellow, "peer", c.yellow, _key(peer.public_key)))
-        if peer.preshared_key is not None:
-            output.put(line.format("preshared key", "(hidden)" if hide else _key(peer.preshared_key)))
-        if peer.endpoint:
-            output.put(line.format("endpoint", peer.endpoint))
-        slash = c.cyan + "/" + c.reset
-        output.put(line.format("allowed ips", ", ".join(peer.allowed_ips).replace("/", slash) or "(none)"))
-        _put_history(output, line, peer, c)
+        output.put(pretty.line("fwmark", _fwmark(interface)))
+    # Text takes less memory than what it says. Those without a handshake come last, in their own order.
+    order = []
+    for peer in peers:
+        never = not (peer.handshake_sec or peer.handshake_nsec)
+        text = "\n" + _pretty_peer(pretty, peer)
+        order.append((never, -peer.handshake_sec, -peer.handshake_nsec, len(order), tool.encode(text)))
+    order.sort()
+    output.put_pieces([entry[4] for entry in order])
 
 
-def _put_history(output, line, peer, c):
+def _pretty_peer(pretty, peer):
+    c = pretty.colours
+    lines = [pretty.title(c.yellow, "peer", _key(peer.public_key)), pretty.secret("preshared key", peer.preshared_key)]
+    if peer.endpoint:
+        lines.append(pretty.line("endpoint", peer.endpoint))
+    slash = c.cyan + "/" + c.reset
+    lines.append(pretty.line("allowed ips", ", ".join(peer.allowed_ips).replace("/", slash) or "(none)"))
     if peer.handshake_sec:
-        output.put(line.format("latest handshake", _ago(peer.handshake_sec, c)))
+        lines.append(pretty.line("latest handshake", _ago(peer.handshake_sec, c)))
     if peer.rx_bytes or peer.tx_bytes:
         text = "%s received, %s sent" % (_amount(peer.rx_bytes, c), _amount(peer.tx_bytes, c))
-        output.put(line.format("transfer", text))
+        lines.append(pretty.line("transfer", text))
     if peer.persistent_keepalive:
-        output.put(line.format("persistent keepalive", "every " + _duration(peer.persistent_keepalive, c)))
-
-
-def _latest_first(peers):
-    """Return the peers by their last handshakes; those without one come last, in their own order."""
-    found = list(peers)
-    order = sorted(
-        [(not (p.handshake_sec or p.handshake_nsec), -p.handshake_sec, -p.handshake_nsec, i) for i, p in enumerate(found)]
-    )
-    return [found[place[3]] for place in order]
+        lines.append(pretty.line("persistent keepalive", "every " + _duration(peer.persistent_keepalive, c)))
+    return "".join(lines)
 
 
 def _duration(seconds, c):

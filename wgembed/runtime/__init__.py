@@ -1,7 +1,7 @@
 """The seam to the machine: everything that is a system call.
 
-Each backend has the same modules; `system` below is the one that fits the interpreter, and this is the only place
-that chooses. What is the same on both is written once, in the modules beside this one, on top of it.
+Each backend has the same modules; `system` below is the one that fits the interpreter. What is the same on both is
+written once, in the modules beside this one, on top of it.
 
     system.clock     now() in ms of CLOCK_BOOTTIME, realtime()
     system.files     open, close, read, write, ioctl by descriptor; memory that is resident only where touched
@@ -12,6 +12,8 @@ that chooses. What is the same on both is written once, in the modules beside th
     system.notify    DirectoryWatch: names that come and go in a directory
     system.process   signals, children, log lines
     system.start     becoming the daemon, in the foreground or behind the user's back
+
+What only commands need is in tool.py, which chooses likewise.
 """
 
 import sys

@@ -5,7 +5,7 @@ Only for programs that a person waits for: these calls block.
 
 from struct import pack
 
-from . import abi, system
+from . import abi, system, tool
 
 _ECHO_REQUEST = {4: 8, 16: 128}
 _ECHO_REPLY = {4: 0, 16: 129}
@@ -19,7 +19,7 @@ def port_error(addr, mark, link, patience):
     0 is silence for `patience` ms, which is what WireGuard has for whoever it does not know.
     """
     try:
-        probe = system.probe.Probe(addr, mark, link)
+        probe = tool.Probe(addr, mark, link)
     except OSError as e:
         return e.errno
     try:
@@ -38,7 +38,7 @@ def echo(packed, size, patience, tries=1):
     width = len(packed)
     probe = None
     try:
-        probe = system.probe.Probe(system.udp.make_address(packed, 0, 0), echo=True)
+        probe = tool.Probe(system.udp.make_address(packed, 0, 0), echo=True)
         for sequence in range(tries):
             message = _request(width, sequence, size)
             probe.send(message)

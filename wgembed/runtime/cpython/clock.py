@@ -1,6 +1,6 @@
 """Time."""
 
-from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime_ns, sleep
+from time import CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime_ns
 
 _clock = CLOCK_BOOTTIME
 try:
@@ -21,8 +21,3 @@ def now():
 def realtime():
     """Return seconds and nanoseconds since 1970 of the clock that people set."""
     return divmod(clock_gettime_ns(CLOCK_REALTIME), 1_000_000_000)
-
-
-def rest(microseconds):
-    """Do nothing for so long."""
-    sleep(microseconds / 1_000_000)

@@ -190,10 +190,6 @@ def names(path):
     return os.listdir(path)
 
 
-def is_terminal(fd):
-    return os.isatty(fd)
-
-
 def exists(path):
     """Whether there is something of this name; a link counts for what it leads to."""
     try:

@@ -1,4 +1,4 @@
-"""UNIX stream sockets: those of the daemon never block and are for their owner only; a client's waits."""
+"""UNIX stream sockets, never blocking, owner only."""
 
 try:
     import _socket as socket
@@ -65,30 +65,6 @@ class Stream:
             return 0
         except OSError:
             return -1
-
-    def close(self):
-        self._socket.close()
-
-
-class Connection:
-    """A client's connection to the socket at `path`. It waits; OSError when something is wrong."""
-
-    def __init__(self, path):
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        try:
-            self._socket.connect(path)
-        except OSError:
-            self._socket.close()
-            raise
-
-    def send(self, data):
-        """Send all of `data`."""
-        while data:
-            data = data[self._socket.send(data, socket.MSG_NOSIGNAL) :]
-
-    def receive(self):
-        """Return what has come, b"" at the end."""
-        return self._socket.recv(65536)
 
     def close(self):
         self._socket.close()

@@ -1,7 +1,5 @@
 """The process itself: signals, log lines, children."""
 
-import sys
-
 try:
     import _signal as signal
 except ImportError:
@@ -46,27 +44,6 @@ class Signals:
 
 def _noted(number, frame):
     """Python wants a handler; the number is on its way through the wake-up socket already."""
-
-
-def strerror(errno):
-    """Return the C library's sentence for an error number."""
-    return os.strerror(errno)
-
-
-def encode(text):
-    """Return text of the command line, of a name, as the bytes that it came as."""
-    return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
-
-
-def decode(data):
-    """Undo `encode`."""
-    return data.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
-
-
-def reset_signals():
-    """Let a broken pipe and an interrupt end the process, as they end programs that are not written in Python."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(SIGINT, signal.SIG_DFL)
 
 
 def pid():
@@ -125,12 +102,6 @@ def _fork(function):
         status = 0
     finally:
         os._exit(status)
-
-
-def run(command):
-    """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
-    pid = os.posix_spawn(command[0], command, os.environ)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def end(pid):

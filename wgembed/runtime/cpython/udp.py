@@ -219,21 +219,6 @@ def link_index(name):
     return socket.if_nametoindex(name)
 
 
-def resolve(host, port):
-    """Return the first socket address of a host and a port, both bytes, numbers or names. Blocks.
-
-    host  None means: the one of a socket that is to listen
-    Of the OSError that it raises, a negative errno is the resolver's own, an EAI_*.
-    """
-    flags = 0 if host is not None else socket.AI_PASSIVE
-    return socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM, socket.IPPROTO_UDP, flags)[0][4]
-
-
-def name_address(addr):
-    """Return the host of a socket address in numbers, with the name of its interface where that matters."""
-    return socket.getnameinfo(addr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV | socket.NI_DGRAM)[0]
-
-
 def look_up(name):
     """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
     try:

@@ -44,8 +44,3 @@ else:
 def realtime():
     """Return seconds and nanoseconds since 1970 of the clock that people set."""
     return divmod(time.time_ns(), 1_000_000_000)
-
-
-def rest(microseconds):
-    """Do nothing for so long."""
-    time.sleep_us(microseconds)

@@ -25,7 +25,6 @@ _fchown = libc.func("i", "fchown", "iII")
 _fchmod = libc.func("i", "fchmod", "iI")
 _fsync = libc.func("i", "fsync", "i")
 _rename = libc.func("i", "rename", "ss")
-_isatty = libc.func("i", "isatty", "i")
 _realpath = libc.func("P", "realpath", "sP")
 
 _LOCK_SH = 1
@@ -192,10 +191,6 @@ def make_directory(path, mode):
 def names(path):
     """Return the names in the directory."""
     return os.listdir(path)
-
-
-def is_terminal(fd):
-    return _isatty(fd) == 1
 
 
 def exists(path):

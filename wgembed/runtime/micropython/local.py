@@ -1,4 +1,4 @@
-"""UNIX stream sockets: those of the daemon never block and are for their owner only; a client's waits."""
+"""UNIX stream sockets, never blocking, owner only."""
 
 from struct import pack
 
@@ -64,31 +64,6 @@ class Stream:
 
     def close(self):
         libc.close(self.fd)
-
-
-class Connection:
-    """A client's connection to the socket at `path`. It waits; OSError when something is wrong."""
-
-    def __init__(self, path):
-        address = _address(path)
-        self._fd = libc.check(libc.socket(abi.AF_UNIX, abi.SOCK_STREAM | abi.O_CLOEXEC, 0))
-        if libc.connect(self._fd, address, len(address)) < 0:
-            errno = libc.errno()
-            libc.close(self._fd)
-            raise OSError(errno)
-
-    def send(self, data):
-        """Send all of `data`."""
-        while data:
-            data = data[libc.check(libc.send(self._fd, data, len(data), abi.MSG_NOSIGNAL)) :]
-
-    def receive(self):
-        """Return what has come, b"" at the end."""
-        taken = libc.check(libc.recv(self._fd, _received, len(_received), 0))
-        return bytes(memoryview(_received)[:taken])
-
-    def close(self):
-        libc.close(self._fd)
 
 
 def is_answered(path):

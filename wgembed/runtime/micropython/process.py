@@ -1,9 +1,5 @@
 """The process itself: signals, log lines, children."""
 
-from struct import pack, unpack
-
-import uctypes
-
 from .. import abi
 from . import libc
 from .files import write_file
@@ -23,15 +19,12 @@ _signalfd = libc.func("i", "signalfd", "iPi")
 _signal = libc.func("P", "signal", "iP")
 _pipe2 = libc.func("i", "pipe2", "Pi")
 _kill = libc.func("i", "kill", "ii")
-_execv = libc.func("i", "execv", "PP")
-_strerror = libc.func("s", "strerror", "i")
 _getpid = libc.func("i", "getpid", "")
 _F_SETFL = 4
 _MANY = 256  # more descriptors than the daemon ever has
 _SIG_SETMASK = 3 if abi.MIPS else 2
 _SIGKILL = 9
 _SIGPIPE = 13
-_SIG_DFL = 0
 _SIG_IGN = 1
 
 
@@ -56,27 +49,6 @@ class Signals:
         return numbers
 
 
-def strerror(errno):
-    """Return the C library's sentence for an error number."""
-    return _strerror(errno)
-
-
-def encode(text):
-    """Return text of the command line, of a name, as the bytes that it came as."""
-    return text.encode()
-
-
-def decode(data):
-    """Undo `encode`."""
-    return data.decode()
-
-
-def reset_signals():
-    """Let a broken pipe and an interrupt end the process, as they end programs that are not written in Python."""
-    _signal(_SIGPIPE, _SIG_DFL)
-    _signal(SIGINT, _SIG_DFL)
-
-
 def pid():
     return _getpid()
 
@@ -93,6 +65,7 @@ def name_process():
         write_file("/proc/self/comm", "wgembed")
     except OSError:
         return
+
 
 
 def pipe():
@@ -129,20 +102,6 @@ def spawn(function):
         status = 0
     finally:
         libc.exit_now(status)
-
-
-def run(command):
-    """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
-    words = [word.encode() + b"\0" for word in command]
-    vector = pack("%dP" % (len(words) + 1), *[uctypes.addressof(word) for word in words], 0)
-    pid = libc.check(libc.fork())
-    if not pid:
-        _execv(words[0], vector)
-        libc.exit_now(127)
-    status = bytearray(4)
-    libc.check(libc.waitpid(pid, status, 0))
-    ended = unpack("i", status)[0]
-    return 128 + (ended & 127) if ended & 127 else ended >> 8 & 255
 
 
 def end(pid):

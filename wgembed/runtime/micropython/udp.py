@@ -28,15 +28,7 @@ _inet_pton = libc.func("i", "inet_pton", "isP")
 _inet_ntop = libc.func("P", "inet_ntop", "iPPI")
 _if_nametoindex = libc.func("I", "if_nametoindex", "s")
 
-_getaddrinfo = libc.func("i", "getaddrinfo", "PPPP")
-_freeaddrinfo = libc.func("v", "freeaddrinfo", "P")
-_getnameinfo = libc.func("i", "getnameinfo", "PIPIPIi")
-_gai_strerror = libc.func("s", "gai_strerror", "i")
-
-_IPPROTO_UDP = 17
-_AI_PASSIVE = 1
-_NI_NUMERIC = 0x13  # NI_NUMERICHOST, NI_NUMERICSERV and NI_DGRAM
-_EAI_SYSTEM = -11
+_getaddrinfo = libc.func("i", "getaddrinfo", "sPPP")
 
 _errno = libc.errno
 _sendmsg = libc.sendmsg
@@ -318,52 +310,19 @@ def link_index(name):
     return index
 
 
-def _check_resolver(result):
-    if result == _EAI_SYSTEM:
-        raise OSError(libc.errno())
-    if result:
-        raise OSError(result, _gai_strerror(result))
-
-
-def _addresses(host, port, hints):
-    """Return the socket addresses that getaddrinfo finds; its arguments are bytes, or 0 for none."""
-    packed = bytearray(48)
-    pack_into("iiii", packed, 0, *hints)
+def look_up(name):
+    """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
+    hints = bytearray(48)
+    pack_into("iii", hints, 0, 0, 0, abi.SOCK_DGRAM)
     result = bytearray(_WORD)
-    _check_resolver(_getaddrinfo(host, port, packed, result))
+    if "\0" in name or _getaddrinfo(name, 0, hints, result):
+        return []
     found = []
-    first = entry = unpack_from("P", result)[0]
+    entry = unpack_from("P", result)[0]
     while entry:
         # struct addrinfo: four ints, the length of the address, pointers to it, to a name and to the next entry
         info = uctypes.bytes_at(entry, _ADDRINFO_SIZE)
         addr, entry = unpack_from("P", info, _ADDRINFO_ADDR)[0], unpack_from("P", info, _ADDRINFO_NEXT)[0]
         family = unpack_from("H", uctypes.bytes_at(addr, 2))[0]
-        found.append(uctypes.bytes_at(addr, 16 if family == abi.AF_INET else 28))
-    _freeaddrinfo(first)
+        found.append(uctypes.bytes_at(addr + 4, 4) if family == abi.AF_INET else uctypes.bytes_at(addr + 8, 16))
     return found
-
-
-def resolve(host, port):
-    """Return the first socket address of a host and a port, both bytes, numbers or names. Blocks.
-
-    host  None means: the one of a socket that is to listen
-    Of the OSError that it raises, a negative errno is the resolver's own, an EAI_*.
-    """
-    hints = _AI_PASSIVE if host is None else 0, 0, abi.SOCK_DGRAM, _IPPROTO_UDP
-    return _addresses(0 if host is None else host + b"\0", port + b"\0", hints)[0]
-
-
-def name_address(addr):
-    """Return the host of a socket address in numbers, with the name of its interface where that matters."""
-    text = bytearray(80)
-    _check_resolver(_getnameinfo(addr, len(addr), text, len(text), 0, 0, _NI_NUMERIC))
-    return bytes(text).split(b"\0")[0].decode()
-
-
-def look_up(name):
-    """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
-    try:
-        found = _addresses(name.encode() + b"\0", 0, (0, 0, abi.SOCK_DGRAM, 0)) if "\0" not in name else []
-    except OSError:
-        return []
-    return [split_address(addr)[0] for addr in found]

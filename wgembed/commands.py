@@ -1,0 +1,103 @@
+"""The commands that are done and over: no daemon needs to load this."""
+
+import sys
+
+from . import __version__
+
+USAGE = """\
+usage: wgembed [-f|--foreground] INTERFACE
+       wgembed run|check [--config-dir DIR]
+       wgembed show|showconf|set|setconf|addconf|syncconf|genkey|genpsk|pubkey ...
+       wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]
+       wgembed diagnose [INTERFACE [PEER]]
+       wgembed up|down FILE|INTERFACE
+       wgembed import FILE ... | export INTERFACE PEER ...
+       wgembed demo
+       wgembed --version
+
+wgembed INTERFACE makes a WireGuard interface and serves it in the background, wgembed -f in the foreground.
+It is set up with wg(8) and ip(8). wgembed run serves all interfaces of /etc/config/wgembed, in the foreground;
+wgembed check says what is wrong with that file and with this machine. The commands from show to pubkey are those of
+wg(8), for interfaces that a program like this one serves; called by the name wg, this is wg. status tells the state of
+tunnels, diagnose why one is down. up and down do what wg-quick(8) does; import and export turn its files into
+/etc/config/wgembed and back. wgembed demo shows a tunnel between two namespaces of its own. See wgembed(8).
+Environment: LOG_LEVEL (silent, error, verbose), WG_PROCESS_FOREGROUND=1, WGEMBED_MAX_PEERS.
+"""
+_ASKING = ("status", "diagnose")
+_QUICK = ("up", "down")
+_TRANSFER = ("import", "export")
+
+
+def run(program, arguments):
+    """Do what the command line asks for, called by the name `program`; returns the exit status."""
+    from .control import wg
+
+    if program == "wg":
+        return wg.main("wg", arguments)
+    if arguments and arguments[0] in wg.COMMANDS:
+        return wg.run("wgembed", arguments)
+    if arguments in (["-h"], ["--help"], ["help"]):
+        sys.stdout.write(USAGE)
+        return 0
+    if arguments in (["-v"], ["--version"], ["version"]):
+        print("wgembed", __version__)
+        return 0
+    if arguments == ["demo"]:
+        from .demo import demo
+
+        return demo()
+    for verbs, function in ((_ASKING, _ask), (_QUICK, _quick), (_TRANSFER, _transfer)):
+        if arguments and arguments[0] in verbs:
+            return function(*arguments)
+    sys.stderr.write(USAGE)
+    return 2
+
+
+def _ask(verb, *arguments):
+    from .control import status_command as command
+    from .runtime import tool
+
+    tool.prepare()
+    show, usage = command.show_status, command.STATUS_USAGE
+    if verb == "diagnose":
+        show, usage = command.show_diagnosis, command.DIAGNOSE_USAGE
+    try:
+        return show(arguments)
+    except command.UsageError as e:
+        sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
+    except command.AskError as e:
+        sys.stderr.write("wgembed: %s\n" % e)
+    return 1
+
+
+def _quick(verb, *arguments):
+    from .control import up
+    from .control.terminal import Failure, complain, reason
+
+    if len(arguments) != 1 or arguments[0][:1] == "-":
+        sys.stderr.write("usage: wgembed %s FILE|INTERFACE\n" % verb)
+        return 1
+    try:
+        return up.up(arguments[0]) if verb == "up" else up.down(arguments[0])
+    except (up.UpError, up.QuickError, up.AskError) as e:
+        complain("wgembed: %s" % e)
+    except Failure as e:
+        complain(e.text)
+    except OSError as e:
+        complain("wgembed: %s" % reason(e))
+    return 1
+
+
+def _transfer(verb, *arguments):
+    from .control import transfer_command as command
+
+    act, usage = command.import_file, command.IMPORT_USAGE
+    if verb == "export":
+        act, usage = command.export_file, command.EXPORT_USAGE
+    try:
+        return act(arguments)
+    except command.UsageError as e:
+        sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
+    except command.TransferError as e:
+        sys.stderr.write("wgembed: %s\n" % e)
+    return 1

@@ -1,0 +1,134 @@
+"""What commands need: a control socket's client, the resolver, the terminal."""
+
+import gc as _gc
+import os
+import time
+from struct import calcsize as _calcsize
+from struct import pack as _pack
+from struct import pack_into as _pack_into
+from struct import unpack_from as _unpack_from
+
+import uctypes as _uctypes
+
+from .. import abi as _abi
+from . import libc as _libc
+from .probe import Probe  # noqa: F401 (for whoever imports this)
+
+_WORD = _calcsize("P")
+# struct addrinfo: four ints, the length of the address, a pointer to it
+_ADDRINFO_ADDR = (5 * 4 + _WORD - 1) // _WORD * _WORD
+_IPPROTO_UDP = 17
+_AI_PASSIVE = 1
+_NI_NUMERIC = 0x13  # NI_NUMERICHOST, NI_NUMERICSERV and NI_DGRAM
+_EAI_SYSTEM = -11
+_GARBAGE = 131072
+_SIGPIPE = 13
+_SIG_DFL = 0
+_PATH_MAX = 107  # of a socket
+
+_getaddrinfo = _libc.func("i", "getaddrinfo", "PPPP")
+_freeaddrinfo = _libc.func("v", "freeaddrinfo", "P")
+_getnameinfo = _libc.func("i", "getnameinfo", "PIPIPIi")
+_gai_strerror = _libc.func("s", "gai_strerror", "i")
+_execv = _libc.func("i", "execv", "PP")
+_isatty = _libc.func("i", "isatty", "i")
+_signal = _libc.func("P", "signal", "iP")
+
+list_names = os.listdir
+strerror = _libc.func("s", "strerror", "i")
+rest = time.sleep_us
+_received = bytearray(4096)
+
+
+def is_terminal(fd):
+    return _isatty(fd) == 1
+
+
+class Connection:
+    """A client's connection to the socket at `path`. It waits; OSError when something is wrong."""
+
+    def __init__(self, path):
+        address = _pack("H", _abi.AF_UNIX) + path.encode() + b"\0"
+        if len(address) > _PATH_MAX + 3:
+            raise OSError(_abi.EINVAL)
+        self._fd = _libc.check(_libc.socket(_abi.AF_UNIX, _abi.SOCK_STREAM | _abi.O_CLOEXEC, 0))
+        if _libc.connect(self._fd, address, len(address)) < 0:
+            errno = _libc.errno()
+            _libc.close(self._fd)
+            raise OSError(errno)
+
+    def send(self, data):
+        """Send all of `data`."""
+        while data:
+            data = data[_libc.check(_libc.send(self._fd, data, len(data), _abi.MSG_NOSIGNAL)) :]
+
+    def receive(self):
+        """Return what has come, b"" at the end."""
+        taken = _libc.check(_libc.recv(self._fd, _received, len(_received), 0))
+        return bytes(memoryview(_received)[:taken])
+
+    def close(self):
+        _libc.close(self._fd)
+
+
+def _check_resolver(result):
+    if result == _EAI_SYSTEM:
+        raise OSError(_libc.errno())
+    if result:
+        raise OSError(result, _gai_strerror(result))
+
+
+def resolve(host, port):
+    """Return the first socket address of a host and a port, both bytes, numbers or names. Blocks.
+
+    host  None means: the one of a socket that is to listen
+    Of the OSError that it raises, a negative errno is the resolver's own, an EAI_*.
+    """
+    hints, result = bytearray(48), bytearray(_WORD)
+    _pack_into("iiii", hints, 0, _AI_PASSIVE if host is None else 0, 0, _abi.SOCK_DGRAM, _IPPROTO_UDP)
+    _check_resolver(_getaddrinfo(0 if host is None else host + b"\0", port + b"\0", hints, result))
+    entry = _unpack_from("P", result)[0]
+    addr = _unpack_from("P", _uctypes.bytes_at(entry, _ADDRINFO_ADDR + _WORD), _ADDRINFO_ADDR)[0]
+    family = _unpack_from("H", _uctypes.bytes_at(addr, 2))[0]
+    found = _uctypes.bytes_at(addr, 16 if family == _abi.AF_INET else 28)
+    _freeaddrinfo(entry)
+    return found
+
+
+def name_address(addr):
+    """Return the host of a socket address in numbers, with the name of its interface where that matters."""
+    text = bytearray(80)
+    _check_resolver(_getnameinfo(addr, len(addr), text, len(text), 0, 0, _NI_NUMERIC))
+    return bytes(text).split(b"\0")[0].decode()
+
+
+def encode(text):
+    """Return text of the command line, of a name, as the bytes that it came as."""
+    return text.encode()
+
+
+def decode(data):
+    """Undo `encode`."""
+    return data.decode()
+
+
+def prepare():
+    """Begin a command: a broken pipe and an interrupt end it, as they end programs that are not written in Python."""
+    _signal(_SIGPIPE, _SIG_DFL)
+    _signal(_abi.SIGINT, _SIG_DFL)
+    # Before the heap is full, or what is kept would lie scattered all over it, and nothing long would fit between.
+    _gc.threshold(_GARBAGE)
+
+
+def run(command):
+    """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
+    words = [word.encode() + b"\0" for word in command]
+    vector = _pack("%dP" % (len(words) + 1), *[_uctypes.addressof(word) for word in words], 0)
+    pid = _libc.check(_libc.fork())
+    if not pid:
+        _execv(words[0], vector)
+        _libc.exit_now(127)
+    status = bytearray(4)
+    _libc.check(_libc.waitpid(pid, status, 0))
+    ended = _unpack_from("i", status)[0]
+    return 128 + (ended & 127) if ended & 127 else ended >> 8 & 255
