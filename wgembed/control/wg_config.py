@@ -15,7 +15,7 @@ _NO_KEY = bytes(32)
 
 
 def setconf(program, arguments):
-    """Do what the first argument says with the interface and the file; returns the exit status."""
+    """Do what the first argument says with the interface and the file; returns the exit status; Failure."""
     if len(arguments) != 3:
         raise Failure("Usage: %s %s <interface> <configuration filename>" % (program, arguments[0]))
     verb, name, path = arguments

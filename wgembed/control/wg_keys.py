@@ -11,7 +11,7 @@ _OTHERS_MAY = 0o007
 
 
 def make(program, arguments):
-    """Print a new private or preshared key; returns the exit status."""
+    """Print a new private or preshared key; returns the exit status; Failure."""
     if len(arguments) != 1:
         raise Failure("Usage: %s %s" % (program, arguments[0]))
     _warn_of_readers()
@@ -19,7 +19,7 @@ def make(program, arguments):
 
 
 def pubkey(program, arguments):
-    """Read a private key, print the public one; returns the exit status."""
+    """Read a private key, print the public one; returns the exit status; Failure."""
     if len(arguments) != 1:
         raise Failure("Usage: %s pubkey" % program)
     text = _read(program)

@@ -11,7 +11,7 @@ _USAGE = (
 
 
 def set_(program, arguments):
-    """Change the interface as the arguments say; returns the exit status."""
+    """Change the interface as the arguments say; returns the exit status; Failure."""
     if len(arguments) < 3:
         raise Failure(_USAGE % program)
     values.apply(arguments[1], _read(arguments[2:]))

@@ -13,30 +13,37 @@ _UNITS = (("year", 365 * 24 * 60 * 60), ("day", 24 * 60 * 60), ("hour", 60 * 60)
 
 
 def show(program, arguments):
-    """Print what is asked for of one interface or all; returns the exit status."""
-    what, field = (arguments[1:] + ["", ""])[:2]
-    if len(arguments) > 3 or what == "interfaces" and len(arguments) > 2:
+    """Print what is asked for of one interface or all; returns the exit status; Failure."""
+    what = arguments[1] if len(arguments) > 1 else "all"
+    field = arguments[2] if len(arguments) > 2 else None
+    if len(arguments) > 3 or what == "interfaces" and field is not None:
         raise Failure(_USAGE % program)
-    if len(arguments) == 1 or what == "all":
-        return _show_all(program, field, len(arguments) == 3)
+    if what == "all":
+        return _show_all(program, field)
     if what == "interfaces":
         return _show_names()
-    if len(arguments) == 2 and what in ("-h", "--help", "help"):
+    if field is None and what in ("-h", "--help", "help"):
         complain(_USAGE % program)
         return 0
-    output = Output()
     try:
-        parts = client.read(what)
-        interface = next(parts)
-        if len(arguments) == 3:
-            _check_field(program, field, parts)
-            _put_field(output, interface, parts, field, "")
-        else:
-            _put_pretty(output, interface, parts)
+        output = _tell(program, what, field, "")
     except OSError as e:
         raise because(_NO_ACCESS, e) from None
     output.send()
     return 0
+
+
+def _tell(program, name, field, prefix):
+    """Return the Output of one interface, of all fields if it is None; Failure if there is no such field; OSError."""
+    output = Output()
+    parts = client.read(name)
+    interface = next(parts)
+    if field is None:
+        _put_pretty(output, interface, parts)
+    else:
+        _check_field(program, field, parts)
+        _put_field(output, interface, parts, field, prefix)
+    return output
 
 
 def _list():
@@ -54,23 +61,17 @@ def _show_names():
     return 0
 
 
-def _show_all(program, field, with_field):
+def _show_all(program, field):
     names = _list()
     status = 1 if names else 0
     for name in names:
-        output = Output()
         try:
-            parts = client.read(name)
-            interface = next(parts)
-            if with_field:
-                _check_field(program, field, parts)
-                _put_field(output, interface, parts, field, name + "\t")
-            else:
-                _put_pretty(output, interface, parts)
-                output.put("\n" if name != names[-1] else "")
+            output = _tell(program, name, field, name + "\t")
         except OSError as e:
             complain("Unable to access interface %s: %s" % (name, reason(e)))
             continue
+        if field is None and name != names[-1]:
+            output.put("\n")
         output.send()
         status = 0
     return status
@@ -232,7 +233,7 @@ def _amount(count, c):
 
 
 def showconf(program, arguments):
-    """Print the interface as a file for `setconf`; returns the exit status."""
+    """Print the interface as a file for `setconf`; returns the exit status; Failure."""
     if len(arguments) != 2:
         raise Failure("Usage: %s showconf <interface>" % program)
     output = Output()
