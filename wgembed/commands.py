@@ -58,14 +58,28 @@ def _ask(verb, *arguments):
     from .runtime import tool
 
     tool.prepare()
-    show, usage = command.show_status, command.STATUS_USAGE
-    if verb == "diagnose":
-        show, usage = command.show_diagnosis, command.DIAGNOSE_USAGE
+    if verb == "status":
+        return _act(command.show_status, command.STATUS_USAGE, arguments, command.AskError)
+    return _act(command.show_diagnosis, command.DIAGNOSE_USAGE, arguments, command.AskError)
+
+
+def _transfer(verb, *arguments):
+    from .control import transfer_command as command
+
+    if verb == "import":
+        return _act(command.import_file, command.IMPORT_USAGE, arguments, command.TransferError)
+    return _act(command.export_file, command.EXPORT_USAGE, arguments, command.TransferError)
+
+
+def _act(function, usage, arguments, refusal):
+    """Call the function with the arguments; returns the exit status. What it refuses is told."""
+    from .control.terminal import UsageError
+
     try:
-        return show(arguments)
-    except command.UsageError as e:
+        return function(arguments)
+    except UsageError as e:
         sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
-    except command.AskError as e:
+    except refusal as e:
         sys.stderr.write("wgembed: %s\n" % e)
     return 1
 
@@ -85,19 +99,4 @@ def _quick(verb, *arguments):
         complain(e.text)
     except OSError as e:
         complain("wgembed: %s" % reason(e))
-    return 1
-
-
-def _transfer(verb, *arguments):
-    from .control import transfer_command as command
-
-    act, usage = command.import_file, command.IMPORT_USAGE
-    if verb == "export":
-        act, usage = command.export_file, command.EXPORT_USAGE
-    try:
-        return act(arguments)
-    except command.UsageError as e:
-        sys.stderr.write("wgembed: %s\nusage: %s\n" % (e, usage))
-    except command.TransferError as e:
-        sys.stderr.write("wgembed: %s\n" % e)
     return 1

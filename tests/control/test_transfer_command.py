@@ -26,20 +26,20 @@ def wgembed(request, tmp_path):
     return run
 
 
-@pytest.fixture
-def office(tmp_path):
-    path = tmp_path / "office.conf"
-    path.write_text(WHOLE)
+def written(path, text):
+    path.write_text(text)
     path.chmod(0o600)
     return path
+
+
+@pytest.fixture
+def office(tmp_path):
+    return written(tmp_path / "office.conf", WHOLE)
 
 
 @pytest.fixture
 def phone(tmp_path):
-    path = tmp_path / "phone.conf"
-    path.write_text(THEIRS)
-    path.chmod(0o600)
-    return path
+    return written(tmp_path / "phone.conf", THEIRS)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from ..runtime import system, tool
 from . import client, diagnose, status, status_print
 from .machine import Machine
 from .status import AskError, key_text
+from .terminal import UsageError
 
 STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
 DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
@@ -15,10 +16,6 @@ _MOST_SECONDS = 3600
 # So much of a public key names a peer.
 _LEAST_OF_KEY = 4
 _CLEAR = "\033[H\033[2J"
-
-
-class UsageError(Exception):
-    """The arguments are wrong; the text says how."""
 
 
 class _Options:

@@ -14,6 +14,10 @@ class Failure(Exception):
         self.text = text
 
 
+class UsageError(Exception):
+    """The arguments are wrong; the text says how."""
+
+
 class Colours:
     """The sequences that make a terminal write otherwise; empty where the output is no terminal.
 

@@ -2,6 +2,7 @@
 
 from ..runtime import address, rtnetlink, system
 from . import config, quick, transfer, uci, uci_write
+from .terminal import UsageError
 from .transfer import TransferError
 
 IMPORT_USAGE = (
@@ -13,10 +14,6 @@ EXPORT_USAGE = (
 _OTHERS_MAY = 0o077
 # Where the way out is asked for: a place that is no neighbour of anybody's (the root servers' A and its IPv6).
 _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
-
-
-class UsageError(Exception):
-    """The arguments are wrong; the text says how."""
 
 
 def _parse(arguments, values, switches, wanted):
