@@ -150,6 +150,16 @@ def test_no_route(broken):
     assert broken.status(broken.near) == "no route"
 
 
+def test_a_firewall_of_this_machine(broken):
+    """A prohibiting route stands for it: both refuse to send."""
+    start(broken)
+    broken.near.place.ip("route", "add", "prohibit", "192.0.2.2/32")
+    broken.send(broken.near)
+    told = broken.diagnose(broken.near, broken.far.key)
+    begins(told, "datagrams to 192.0.2.2:51821 cannot be sent: a firewall on the way or of this machine forbids it")
+    assert broken.status(broken.near) == "sending fails"
+
+
 def test_endpoint_in_the_tunnel_itself(broken):
     start(broken)
     place = broken.near.place

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from lab import micropython, peers, traffic
-from lab.need import need
+from lab.need import need, privileges
 from lab.net import poll
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
@@ -154,11 +154,15 @@ def test_a_peer_that_is_not_there(tunnel, command):
 
 
 def test_nothing_is_served(command, tmp_path, monkeypatch):
+    need(privileges)
     monkeypatch.setenv("WGEMBED_SOCKET_DIR", str(tmp_path))
     done = subprocess.run([*command, "status"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     done = subprocess.run([*command, "diagnose"], capture_output=True, text=True)
-    assert done.returncode == 1 and done.stdout.startswith("no interface is served: ")
+    assert done.returncode == 1 and done.stdout.startswith("no interface is served: ") and done.stdout.count("\n") == 1
+    hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh"]
+    done = subprocess.run([*hidden, *command, "diagnose"], capture_output=True, text=True)
+    assert done.returncode == 1 and "\n  there is no /dev/net/tun: the kernel needs its tun module" in done.stdout
 
 
 # What others do while we ask

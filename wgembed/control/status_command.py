@@ -1,6 +1,7 @@
 """`wgembed status` and `wgembed diagnose` on the command line."""
 
 from ..runtime import system, tool
+from ..runtime.link import TUN_DEVICE
 from . import client, diagnose, status, status_print
 from .machine import Machine
 from .status import AskError, key_text
@@ -134,6 +135,8 @@ def show_diagnosis(arguments):
     wanted = arguments[1] if len(arguments) > 1 else None
     if not interfaces:
         _print("no interface is served: start one with `wgembed INTERFACE`, or /etc/init.d/wgembed start\n")
+        if not system.files.exists(TUN_DEVICE):
+            _print("  there is no %s: the kernel needs its tun module (on OpenWrt: kmod-tun)\n" % TUN_DEVICE)
         return 1
     machine = Machine()
     reports = []
