@@ -10,7 +10,7 @@ from cli_world import ROOT
 from lab.need import need, programs
 from lab.uapi import UapiServer
 
-COMPLETION = ROOT / "package/files/completion"
+COMPLETION = ROOT / "package/files/completions/wgembed"
 SCRIPT = """
 source "$1"
 compopt() { echo "compopt $*"; }
