@@ -9,7 +9,7 @@ from config_cases import CASES, FILES, PEERS, PRIVATE, SECRET, interface, peer
 
 from lab import debian
 from lab.need import need
-from wgembed.control import config, log, uci
+from wgembed.control import config, keys, log, uci
 from wgembed.protocol.allowedips import MAX_PREFIXES
 
 
@@ -97,12 +97,12 @@ def test_all_options(folder):
         f"option private_key {SECRET}",
     )
     (wg0,) = good(text).interfaces
-    assert config.encode_key(wg0.private_key).decode() == PRIVATE
+    assert keys.encode(wg0.private_key).decode() == PRIVATE
     assert (wg0.listen_port, wg0.mtu, wg0.fwmark, wg0.metric, wg0.max_peers) == (51821, 1380, 0xAB, 10, 40)
     assert (wg0.table4, wg0.table6, wg0.nohostroute, wg0.tunlink, wg0.log_level) == (100, 254, True, "wan6", log.VERBOSE)
     assert wg0.addresses == [(b"\x0a\0\0\1", 24), (b"\xfd" + bytes(14) + b"\1", 128)]
     (one,) = wg0.peers
-    assert config.encode_key(one.preshared_key).decode() == SECRET
+    assert keys.encode(one.preshared_key).decode() == SECRET
     assert one.allowed_ips == [(b"\x0a\1\0\0", 16), (b"\xfd\1" + bytes(14), 16)]
     assert (one.route, one.host, one.port, one.keepalive) == (True, "vpn.example.org", 443, 25)
     assert one.description == "B\u00fcro \U0001f600"
@@ -154,7 +154,7 @@ config wireguard_vpn
             "FILE:16: interface 'vpn', option ip6assign: has no effect here",
         ],
     ).interfaces
-    assert vpn.name == "vpn" and config.encode_key(vpn.private_key).decode() == PRIVATE
+    assert vpn.name == "vpn" and keys.encode(vpn.private_key).decode() == PRIVATE
     assert [(one.description, one.host, one.where) for one in vpn.peers] == [
         ("Phone", "", "wireguard_vpn[0]"),
         ("", "2001:db8::1", "wireguard_vpn[2]"),

@@ -8,7 +8,7 @@ import pytest
 
 from lab import wire
 from lab.need import need, programs
-from wgembed.control import config, quick, transfer, uci
+from wgembed.control import config, keys, quick, transfer, uci
 
 PRIVATE = base64.b64encode(bytes((8, *range(30), 64))).decode()
 PEERS_PRIVATE = base64.b64encode(bytes((16, *range(30), 65))).decode()
@@ -143,12 +143,12 @@ def test_a_file_becomes_an_interface():
     read = loaded(sections)
     assert read.warnings == []
     [interface] = read.interfaces
-    assert config.encode_key(interface.private_key).decode() == PRIVATE
+    assert keys.encode(interface.private_key).decode() == PRIVATE
     assert interface.name == "wg0" and interface.listen_port == 51820 and interface.mtu == 1380 and interface.fwmark == 0x51
     assert interface.addresses == [config.network(text) for text in ("10.0.0.2/24", "fd00::2/64", "10.0.1.2")]
     first, second = interface.peers
     assert first.host == "vpn.example.org" and first.port == 51821 and first.keepalive == 25 and first.route
-    assert config.encode_key(first.preshared_key).decode() == PSK
+    assert keys.encode(first.preshared_key).decode() == PSK
     assert first.allowed_ips == [(bytes(4), 0), (bytes(16), 0)]
     assert second.host == "2001:db8::1" and second.port == 7 and second.preshared_key is None
 
@@ -201,8 +201,8 @@ def test_their_file_becomes_a_peer(own):
     mine = f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\tlist addresses '10.0.0.1/24'\n"
     [interface] = config.read(uci.parse(b"wgembed", (mine + text).encode()), "wgembed").interfaces
     [peer] = interface.peers
-    assert config.encode_key(peer.public_key).decode() == public(PEERS_PRIVATE) and peer.description == "phone"
-    assert config.encode_key(peer.preshared_key).decode() == PSK and peer.route
+    assert keys.encode(peer.public_key).decode() == public(PEERS_PRIVATE) and peer.description == "phone"
+    assert keys.encode(peer.preshared_key).decode() == PSK and peer.route
     assert peer.allowed_ips == [config.network("10.0.0.7"), config.network("fd00::7")]
 
 

@@ -7,19 +7,15 @@ A configuration is good as a whole or refused as a whole: ConfigError lists ever
 line, section and option. What is merely odd is a warning.
 """
 
-from binascii import a2b_base64, b2a_base64
-
 from .. import crypto
-from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.arena import MAX_MTU
 from ..runtime import abi, system
 from ..runtime.address import parse_ip
 from ..runtime.link import NAME_MAX, is_valid_name
-from . import log, uci, uci_write
+from . import keys, log, uci, uci_write
 
 PACKAGE = "wgembed"
-KEY_SIZE = 32
 DEFAULT_PORT = 51820
 MAX_PEERS = 16383
 LEAST_MTU = 576
@@ -196,13 +192,7 @@ def _named_tables():
 
 def key(text):
     """32 bytes of base64, canonical. The value is never repeated: it may be a secret with a typing error."""
-    try:
-        found = bytearray(a2b_base64(text))
-    except ValueError:
-        found = b""
-    if len(found) != KEY_SIZE or b2a_base64(bytes(found)).strip().decode() != text:
-        raise ValueError("a key is 44 characters of base64, the last one '='")
-    return found
+    return keys.parse(text.encode())
 
 
 def private_key(text):
@@ -522,7 +512,7 @@ class _Reader:
                 )  # fmt: skip
 
     def _check_keys(self, interface):
-        own = public_key(interface.private_key) if interface.private_key is not None else b""
+        own = keys.public_key(interface.private_key) if interface.private_key is not None else b""
         seen = {}
         for peer in interface.peers:
             wrong = ""
@@ -557,15 +547,6 @@ def _text(option):
     return _decoded(option.value)
 
 
-def public_key(private):
-    """Return the 32 bytes of the public key that belongs to the private one."""
-    clamped, public = bytearray(KEY_SIZE), bytearray(KEY_SIZE)
-    noise.clamp(clamped, private)
-    crypto.x25519_base(public, clamped)
-    crypto.memzero(clamped)
-    return bytes(public)
-
-
 def read(package, filename):
     """Return the Config in a uci.Package; ConfigError if anything in it is wrong.
 
@@ -585,19 +566,6 @@ def load(directory=uci.CONFIG_DIRECTORY):
         raise ConfigError(["%s: cannot be read: %s" % (filename, e)]) from None
     except MemoryError:
         raise ConfigError(["%s: there is not enough memory to read it" % filename]) from None
-
-
-def make_key():
-    """Return a new private key, 32 bytes."""
-    private = bytearray(KEY_SIZE)
-    crypto.random_fill(private)
-    noise.clamp(private, bytes(private))
-    return private
-
-
-def encode_key(raw):
-    """Return the base64 of a key, as bytes."""
-    return b2a_base64(bytes(raw)).strip()
 
 
 def store_key(interface, text, directory):

@@ -12,8 +12,8 @@ from ..runtime import abi, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
+from . import keys, network, uci
 from . import log as log_module
-from . import network, uci
 from .daemon import Process
 from .interface import do_without_marks
 from .member import Member
@@ -207,8 +207,8 @@ class Router(Process):
                 interface.private_key = self._key_for(interface)
 
     def _key_for(self, interface):
-        private = config_module.make_key()
-        text = config_module.encode_key(private)
+        private = keys.make(True)
+        text = keys.encode(private)
         if interface.key_file:
             try:
                 durable.replace(interface.key_file, text + b"\n")

@@ -1,7 +1,7 @@
 """From wg-quick's files to sections of UCI and back: `wgembed import` and `wgembed export`."""
 
 from ..runtime import address
-from . import config, network, uci
+from . import config, keys, network, uci
 
 
 class TransferError(Exception):
@@ -101,11 +101,11 @@ def import_peer(quick, interface, own, description):
     if not text:
         raise TransferError("no PrivateKey in [Interface]: whose file is it?")
     try:
-        public = config.public_key(config.key(text))
+        public = keys.public_key(config.key(text))
     except ValueError as e:
         raise TransferError("PrivateKey: %s" % e) from None
     options.found.append(("description", description))
-    options.found.append(("public_key", config.encode_key(public).decode()))
+    options.found.append(("public_key", keys.encode(public).decode()))
     us = _find_us(quick, own)
     if us.last("presharedkey"):
         options.found.append(("preshared_key", us.last("presharedkey")))
@@ -125,7 +125,7 @@ def import_peer(quick, interface, own, description):
 
 def _find_us(quick, own):
     for peer in quick.peers:
-        if own is not None and peer.last("publickey") == config.encode_key(own).decode():
+        if own is not None and peer.last("publickey") == keys.encode(own).decode():
             return peer
     if own is None and len(quick.peers) == 1:
         return quick.peers[0]
@@ -154,7 +154,7 @@ def _quoted(text):
 
 def find_peer(interface, wanted):
     """Return the PeerConfig that `wanted` names, by public key or description; TransferError if there is not one."""
-    found = [peer for peer in interface.peers if wanted in (config.encode_key(peer.public_key).decode(), peer.description)]
+    found = [peer for peer in interface.peers if wanted in (keys.encode(peer.public_key).decode(), peer.description)]
     if len(found) != 1:
         how_many = "more than one peer" if found else "no peer"
         raise TransferError("%s of %s is called %s" % (how_many, interface.name, wanted))
@@ -173,7 +173,7 @@ def export(interface, peer, private, endpoint, allowed_ips, dns):
     if private:
         lines.append("PrivateKey = " + private)
     else:
-        lines.append("# PrivateKey = (the one whose public key is %s)" % config.encode_key(peer.public_key).decode())
+        lines.append("# PrivateKey = (the one whose public key is %s)" % keys.encode(peer.public_key).decode())
     addresses = ["%s/%d" % (address.format_ip(p), n) for p, n in peer.allowed_ips if n and n == 8 * len(p)]
     if addresses:
         lines.append("Address = " + ", ".join(addresses))
@@ -181,9 +181,9 @@ def export(interface, peer, private, endpoint, allowed_ips, dns):
         lines.append("DNS = " + ", ".join(dns))
     if interface.mtu:
         lines.append("MTU = %d" % interface.mtu)
-    lines += ["", "[Peer]", "PublicKey = " + config.encode_key(config.public_key(interface.private_key)).decode()]
+    lines += ["", "[Peer]", "PublicKey = " + keys.encode(keys.public_key(interface.private_key)).decode()]
     if peer.preshared_key is not None and any(peer.preshared_key):
-        lines.append("PresharedKey = " + config.encode_key(peer.preshared_key).decode())
+        lines.append("PresharedKey = " + keys.encode(peer.preshared_key).decode())
     lines.append("AllowedIPs = " + ", ".join(allowed_ips or _own_networks(interface)))
     if endpoint:
         lines.append("Endpoint = " + endpoint)

@@ -1,7 +1,7 @@
 """`wgembed import` and `wgembed export` on the command line."""
 
 from ..runtime import address, rtnetlink, system
-from . import config, quick, transfer, uci, uci_write
+from . import config, keys, quick, transfer, uci, uci_write
 from .terminal import UsageError
 from .transfer import TransferError
 
@@ -88,7 +88,7 @@ def _own_key(directory, name):
     """Return the public key of the interface in the configuration, None if it is not there yet."""
     for interface in _load(directory).interfaces if system.files.exists(_file(directory)) else ():
         if interface.name == name and interface.private_key is not None:
-            return config.public_key(interface.private_key)
+            return keys.public_key(interface.private_key)
     return None
 
 
@@ -173,7 +173,7 @@ def export_file(arguments):
 
 def _private_key(directory, name, peer):
     """Return the peer's private key, which LuCI keeps in its section; "" if it is not there."""
-    key = config.encode_key(peer.public_key)
+    key = keys.encode(peer.public_key)
     for section in uci.load(config.PACKAGE, True, directory).sections:
         public, private = section.find(b"public_key"), section.find(b"private_key")
         if section.kind.decode() == config.PEER_TYPE + name and private and public and public.value == key:
