@@ -390,6 +390,26 @@ def test_what_others_take_away_comes_back(world, hands):
     assert "cannot" not in pair.router.log()
 
 
+def test_rules_that_others_take_away_come_back(world, hands):
+    """Without them all that the tunnel should have would go past it."""
+    with_gateways(world)
+    add_inside(world, "203.0.113.9/32", "2001:db8:9::9/128")
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    before = everything(place)
+    pair.router.start(pair.interface(nohostroute=1), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
+    traffic.reach(place, "203.0.113.9")
+    made = [place.ip(f"-{family}", "rule") for family in (4, 6)]
+    for family in (4, 6):
+        for priority in (32764, 32765):
+            place.ip(f"-{family}", "rule", "del", "priority", str(priority))
+    net.poll(lambda: [place.ip(f"-{family}", "rule") for family in (4, 6)] == made, 5, what="the rules")
+    traffic.reach(place, "203.0.113.9")
+    pair.router.stop()
+    assert everything(place) == before
+
+
 def test_a_link_that_is_away_for_a_moment(world, hands):
     """The provider's link goes and comes, and the kernel has taken the host route to the endpoint with it."""
     with_gateways(world)

@@ -54,6 +54,7 @@ class Paths:
         self._routes = {}
         self._all = {}
         self._addresses = {}
+        self._rules = {}
 
     def find(self, packed, index=0):
         """Return the route to the address (by the link `index` alone, if given), or None."""
@@ -66,7 +67,7 @@ class Paths:
         return best
 
     def has(self, thing):
-        """Whether the address or route, a thing of netconf.py, stands. What we are not told of does."""
+        """Whether the address, route or rule, a thing of netconf.py, stands. What we are not told of does."""
         if thing[0] == "address":
             _, index, ip, length = thing
             found = self._addresses_of(index)
@@ -78,7 +79,18 @@ class Paths:
                 route.metric = _METRIC_IPV6
             self._family(size)
             return self._all[size] is None or route in self._all[size]
+        if thing[0] == "rule":
+            found = self._rules_of(abi.AF_INET if thing[1] == 4 else abi.AF_INET6)
+            return found is None or thing[2:] in found
         return True
+
+    def _rules_of(self, family):
+        if family not in self._rules:
+            try:
+                self._rules[family] = self._ip.rules(family)
+            except OSError:
+                self._rules[family] = None
+        return self._rules[family]
 
     def _addresses_of(self, index):
         if index not in self._addresses:

@@ -21,10 +21,13 @@ _RTMGRP_IPV4_IFADDR = 0x10
 _RTMGRP_IPV4_ROUTE = 0x40
 _RTMGRP_IPV6_IFADDR = 0x100
 _RTMGRP_IPV6_ROUTE = 0x400
+_RTMGRP_RULES = 0x80 | 0x40000  # of IPv4, of IPv6
 _RTM_NEWLINK = 16
 _RTM_DELLINK = 17
 _RTM_NEWADDR = 20
 _RTM_DELROUTE = 25
+_RTM_NEWRULE = 32
+_RTM_DELRULE = 33
 _IFLA_MTU = 4
 _IFF_UP = 1
 
@@ -98,8 +101,9 @@ class Link:
 
     def __init__(self, name):
         self._name = name
-        groups = _RTMGRP_LINK | _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR | _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE
-        self._netlink = system.netlink.Netlink(groups)
+        addresses = _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
+        routes = _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE | _RTMGRP_RULES
+        self._netlink = system.netlink.Netlink(_RTMGRP_LINK | addresses | routes)
         self.fd = self._netlink.fd
         self.index = self._ask(_SIOCGIFINDEX)
         self.refresh()
@@ -152,7 +156,7 @@ class Link:
                 break
             if kind in (_RTM_NEWLINK, _RTM_DELLINK):
                 found |= self._parse_link(message, start, start + length, kind)
-            elif _RTM_NEWADDR <= kind <= _RTM_DELROUTE:
+            elif _RTM_NEWADDR <= kind <= _RTM_DELROUTE or kind in (_RTM_NEWRULE, _RTM_DELRULE):
                 found |= ROUTES_CHANGED
             start += length + 3 & ~3
         return found

@@ -19,6 +19,7 @@ _RTM_DELROUTE = 25
 _RTM_GETROUTE = 26
 _RTM_NEWRULE = 32
 _RTM_DELRULE = 33
+_RTM_GETRULE = 34
 
 _NLM_F_REQUEST = 1
 _NLM_F_ACK = 4
@@ -57,6 +58,7 @@ _FRA_FWMARK = 10
 _FRA_SUPPRESS_PREFIXLEN = 14
 _FRA_TABLE = 15
 _FIB_RULE_INVERT = 2
+_NO_SUPPRESSION = 0xFFFFFFFF
 _FR_ACT_TO_TBL = 1
 _IFLA_IFNAME = 3
 _IFLA_MTU = 4
@@ -241,6 +243,21 @@ class RtNetlink:
 
     def remove_rule(self, family, table, mark=0, inverted=False, suppress_length=None, priority=0):
         self._change(_RTM_DELRULE, 0, self._rule(family, table, mark, inverted, suppress_length, priority))
+
+    def rules(self, family):
+        """Return the rules that look up a table: (table, mark, inverted, suppress length, priority), as in netconf.py."""
+        found = []
+        for body in self._request(_RTM_GETRULE, _NLM_F_DUMP, pack("B", family) + bytes(11)):
+            attributes = _attributes(body, 12)
+            table, mark, suppress, priority = [
+                unpack_from("I", attributes[kind])[0] if kind in attributes else otherwise
+                for kind, otherwise in (
+                    (_FRA_TABLE, body[4]), (_FRA_FWMARK, 0), (_FRA_SUPPRESS_PREFIXLEN, _NO_SUPPRESSION), (_FRA_PRIORITY, 0),
+                )  # fmt: skip
+            ]
+            inverted = unpack_from("I", body, 8)[0] & _FIB_RULE_INVERT
+            found.append((table, mark, inverted >> 1, -1 if suppress == _NO_SUPPRESSION else suppress, priority))
+        return found
 
     def _rule(self, family, table, mark, inverted, suppress_length, priority):
         flags = _FIB_RULE_INVERT if inverted else 0
