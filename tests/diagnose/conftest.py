@@ -87,8 +87,45 @@ class Broken:
 
 
 @pytest.fixture
-def broken():
+def broken(request):
+    """A Broken of the test's own; None where `pytest_pyfunc_call` makes one."""
     need(peers.Wgembed.prepare)
+    need(micropython.command)
+    if _waits(request.node):
+        yield None
+        return
     world = Broken()
     yield world
     world.close()
+
+
+# Tests with this mark mostly wait: they do it side by side, each in a world of its own.
+_AT_ONCE = 6
+
+
+def _waits(item):
+    return item.get_closest_marker("side_by_side") is not None
+
+
+@pytest.fixture(scope="session")
+def outcomes(request):
+    """The tests that are run side by side, begun with the first of them; by name, what comes of each."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield {item.nodeid: pool.submit(_run, item) for item in request.session.items if _waits(item)}
+
+
+def _run(item):
+    world = Broken()
+    try:
+        parameters = item.callspec.params if hasattr(item, "callspec") else {}
+        item.function(world, **parameters)
+    finally:
+        world.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    if not _waits(pyfuncitem):
+        return None
+    pyfuncitem._request.getfixturevalue("outcomes")[pyfuncitem.nodeid].result()
+    return True

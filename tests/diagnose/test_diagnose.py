@@ -26,6 +26,7 @@ def start(broken, knowing=None, family=4):
     broken.tunnel.start(knowing if knowing is not None else (broken.near, broken.far), family)
 
 
+@pytest.mark.side_by_side
 def test_nothing_is_wrong(broken):
     start(broken)
     broken.tunnel.reach(broken.near)
@@ -37,6 +38,7 @@ def test_nothing_is_wrong(broken):
 # Keys
 
 
+@pytest.mark.side_by_side
 def test_wrong_public_key_of_the_peer_here(broken):
     """It is for another key: mac1 fails over there."""
     start(broken, knowing=(broken.near,))
@@ -53,6 +55,7 @@ def test_wrong_public_key_of_the_peer_here(broken):
     )
 
 
+@pytest.mark.side_by_side
 def test_unknown_key(broken):
     """Our key is not configured over there."""
     start(broken, knowing=(broken.near,))
@@ -67,6 +70,7 @@ def test_unknown_key(broken):
     assert broken.status(broken.far) == "waiting for peer"
 
 
+@pytest.mark.side_by_side
 def test_unknown_key_from_a_known_endpoint(broken):
     start(broken)
     text = broken.tunnel.configuration(broken.far, 4).replace(broken.near.key, OTHER)
@@ -79,6 +83,7 @@ def test_unknown_key_from_a_known_endpoint(broken):
     )
 
 
+@pytest.mark.side_by_side
 def test_wrong_preshared_key(broken):
     start(broken)
     text = broken.tunnel.configuration(broken.near, 4) + "PresharedKey = " + OTHER + "\n"
@@ -89,6 +94,7 @@ def test_wrong_preshared_key(broken):
     assert broken.status(broken.near) == broken.status(broken.far) == "key mismatch"
 
 
+@pytest.mark.side_by_side
 def test_the_interface_has_no_key(broken):
     start(broken)
     broken.near.tool("set", broken.near.interface, "private-key", "/dev/null")
@@ -96,6 +102,7 @@ def test_the_interface_has_no_key(broken):
     assert broken.status(broken.near) == "no private key"
 
 
+@pytest.mark.side_by_side
 def test_clock_behind_the_peers_memory(broken):
     """The peer has taken a later handshake than ours can be."""
     need(programs, "faketime")
@@ -115,6 +122,7 @@ def test_clock_behind_the_peers_memory(broken):
 # Endpoints
 
 
+@pytest.mark.side_by_side
 def test_no_endpoint(broken):
     start(broken, knowing=())
     assert broken.diagnose(broken.near, broken.far.key) == [
@@ -123,6 +131,7 @@ def test_no_endpoint(broken):
     assert broken.status(broken.near) == "waiting for peer"
 
 
+@pytest.mark.side_by_side
 def test_the_port_is_closed(broken):
     start(broken)
     broken.near.set_endpoint(broken.far, broken.far_site.endpoint(4, 9))
@@ -132,6 +141,7 @@ def test_the_port_is_closed(broken):
     ]
 
 
+@pytest.mark.side_by_side
 @pytest.mark.parametrize("family", [4, 6])
 def test_no_such_host(broken, family):
     start(broken, family=family)
@@ -142,6 +152,7 @@ def test_no_such_host(broken, family):
     begins(told, f"nobody is at its endpoint {nobody}: no route leads there, or the host")
 
 
+@pytest.mark.side_by_side
 def test_no_route(broken):
     start(broken)
     broken.near.set_endpoint(broken.far, "203.0.113.1:7")
@@ -150,6 +161,7 @@ def test_no_route(broken):
     assert broken.status(broken.near) == "no route"
 
 
+@pytest.mark.side_by_side
 def test_a_firewall_of_this_machine(broken):
     """A prohibiting route stands for it: both refuse to send."""
     start(broken)
@@ -160,6 +172,7 @@ def test_a_firewall_of_this_machine(broken):
     assert broken.status(broken.near) == "sending fails"
 
 
+@pytest.mark.side_by_side
 def test_endpoint_in_the_tunnel_itself(broken):
     start(broken)
     place = broken.near.place
@@ -172,6 +185,7 @@ def test_endpoint_in_the_tunnel_itself(broken):
     )
 
 
+@pytest.mark.side_by_side
 def test_the_interface_is_down(broken):
     start(broken)
     broken.near.place.ip("link", "set", broken.near.interface, "down")
@@ -183,6 +197,7 @@ def test_the_interface_is_down(broken):
 # What comes back
 
 
+@pytest.mark.side_by_side
 def test_one_way_traffic(broken):
     """It hears us, and what it sends back is not routed into its tunnel."""
     start(broken)
@@ -196,6 +211,7 @@ def test_one_way_traffic(broken):
     )
 
 
+@pytest.mark.side_by_side
 def test_nothing_comes_back_after_the_handshake(broken):
     """A NAT or firewall lets the handshake through and nothing else."""
     start(broken)
@@ -215,6 +231,7 @@ def test_the_peer_is_under_load(broken):
         assert broken.status(broken.near) == "peer under load"
 
 
+@pytest.mark.side_by_side
 def test_packets_from_an_address_that_is_not_allowed(broken):
     start(broken)
     broken.tunnel.reach(broken.near)
@@ -227,6 +244,7 @@ def test_packets_from_an_address_that_is_not_allowed(broken):
     )
 
 
+@pytest.mark.side_by_side
 def test_packets_to_an_address_that_is_nobodys(broken):
     start(broken)
     broken.tunnel.reach(broken.near)
@@ -235,6 +253,7 @@ def test_packets_to_an_address_that_is_nobodys(broken):
     begins(broken.diagnose(broken.near), "packets to 10.98.0.7 were refused, the last one")
 
 
+@pytest.mark.side_by_side
 def test_overlapping_allowed_ips(broken):
     start(broken)
     broken.near.tool("set", broken.near.interface, "peer", OTHER, "allowed-ips", "10.77.0.2/32")
@@ -244,6 +263,7 @@ def test_overlapping_allowed_ips(broken):
     )
 
 
+@pytest.mark.side_by_side
 def test_no_allowed_ips(broken):
     start(broken)
     broken.near.tool("set", broken.near.interface, "peer", broken.far.key, "allowed-ips", "")
@@ -251,6 +271,7 @@ def test_no_allowed_ips(broken):
     assert broken.status(broken.near) == "no allowed ips"
 
 
+@pytest.mark.side_by_side
 def test_a_black_hole_for_large_packets(broken):
     start(broken)
     broken.relay(lambda is_back, datagram: len(datagram) <= 1332)
@@ -259,6 +280,7 @@ def test_a_black_hole_for_large_packets(broken):
     begins(broken.diagnose(broken.near, broken.far.key), "packets of more than 1296 bytes do not arrive, and nobody says so")
 
 
+@pytest.mark.side_by_side
 def test_mtu_that_the_link_cannot_take(broken):
     start(broken)
     broken.tunnel.reach(broken.near)
@@ -267,6 +289,7 @@ def test_mtu_that_the_link_cannot_take(broken):
     begins(told, "MTU 1420 is too much for the way to its endpoint: `option mtu '1340'`")
 
 
+@pytest.mark.side_by_side
 def test_two_devices_with_the_same_key(broken):
     """The same private key at two places: the far end sees its peer jump."""
     start(broken)
