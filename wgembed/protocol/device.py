@@ -138,6 +138,7 @@ class Device:
         peer.before = peer.after = peer.device = None
         del self._by_key[peer.public_key]
         self.allowed.remove_peer(peer.number)
+        self.refused_source.forget(peer.number)
         self.tables.give_back(peer)
 
     def remove_all_peers(self):
