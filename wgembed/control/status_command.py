@@ -141,15 +141,18 @@ def show_diagnosis(arguments):
     machine = Machine()
     reports = []
     for interface in interfaces:
-        if wanted is None:
+        is_up = interface.state == status.UP
+        if wanted is None or not is_up:
             reports.append(("%s: %s" % (interface.name, interface.state), diagnose.about_interface(interface, machine)))
         peers = [peer for peer in interface.peers if wanted is None or _is_called(peer, wanted)]
         if wanted is not None and not peers:
             raise UsageError("%s has no peer %s" % (interface.name, wanted))
-        for peer in peers:
+        for peer in peers if is_up else ():
             about = "%s: %s: %s" % (interface.name, key_text(peer.public_key), status.state(interface, peer, _now()))
             reports.append((about, diagnose.about_peer(interface, peer, machine)))
     _print("".join([_report(about, found) for about, found in reports]))
+    if machine.is_out_of_time:
+        _print("not every peer was asked, for it took too long: name an interface and a peer\n")
     return 1 if any(weight > diagnose.NOTE for _, found in reports for weight, _ in found) else 0
 
 
