@@ -4,8 +4,8 @@ from ..runtime import system, tool
 from ..runtime.link import TUN_DEVICE
 from . import client, diagnose, status, status_print
 from .machine import Machine
-from .status import AskError, key_text
-from .terminal import UsageError
+from .status import AskError, NotServed, key_text
+from .terminal import UsageError, complain, to_bytes
 
 STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
 DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
@@ -16,6 +16,7 @@ _WATCH_INTERVAL = 2000
 _MOST_SECONDS = 3600
 # So much of a public key names a peer.
 _LEAST_OF_KEY = 4
+_DIGITS = "0123456789"
 _CLEAR = "\033[H\033[2J"
 
 
@@ -52,7 +53,8 @@ class _Options:
 
 def _milliseconds(text):
     whole, _, part = text.partition(".")
-    if not (whole + part).isdigit() or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_SECONDS:
+    is_number = whole + part and all(c in _DIGITS for c in whole + part)
+    if not is_number or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_SECONDS:
         raise UsageError("--interval: a number of seconds up to %d is wanted" % _MOST_SECONDS)
     return int(whole or "0") * 1000 + int((part + "000")[:3])
 
@@ -101,7 +103,7 @@ def _now():
 
 
 def _print(text):
-    system.files.write(1, text.encode())
+    system.files.write(1, to_bytes(text))
 
 
 def _looker(names):
@@ -110,12 +112,18 @@ def _looker(names):
     def look():
         if names:
             return [status.look(name) for name in names]
-        found = []
+        found, refusals = [], []
         for name in sorted(client.list_interfaces()):
             try:
                 found.append(status.look(name))
-            except AskError:
+            except NotServed:
                 continue  # it ended just now
+            except AskError as e:
+                refusals.append(e)
+        if refusals and not found:
+            raise refusals[0]
+        for e in refusals:
+            complain("wgembed: %s" % e)
         return found
 
     return look
