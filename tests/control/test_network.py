@@ -94,7 +94,7 @@ def test_masked(address, length, expected):
     ],
 )
 def test_covers(network_, address, expected):
-    assert network._covers(*prefix(network_), ip(address)) is expected
+    assert network.covers(*prefix(network_), ip(address)) is expected
 
 
 @pytest.mark.parametrize(
@@ -396,5 +396,5 @@ def test_packets_go_where_they_should(seed):
             assert after.lookup(inside, 0) == TUNNEL, "what is for the tunnel goes in"
     # What nobody routes is left alone.
     stranger = b"\xe0\0\0\1"
-    if not any(network._covers(where, length, stranger) for where, length in own):
+    if not any(network.covers(where, length, stranger) for where, length in own):
         assert after.lookup(stranger, 0) == before.lookup(stranger, 0)

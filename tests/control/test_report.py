@@ -14,6 +14,7 @@ class Interface:
         self.listen_port = 51820
         self.mark = 7
         self.errors = []
+        self.bound_to = ""
         self.endpoints = dict(endpoints)
 
     def send_errors(self):
@@ -116,15 +117,19 @@ def test_what_is_configured_of_endpoints():
     assert [line for line in peer if line[0].startswith("endpoint_")] == [
         ("endpoint_host", "vpn.example.org:51821"), ("endpoint_found", "192.0.2.1"), ("endpoint_found", "fd00::"),
     ]  # fmt: skip
+    [peer] = Reader(world, Interface(a.device, {b.public: Endpoint("fe80::1%eth0", 7, None, None)})).peers
+    assert ("endpoint_host", "[fe80::1%eth0]:7") in peer
 
 
 def test_errors_and_a_clock_that_was_set_back():
     world, a, b, peer_b, peer_a = connected()
     interface = Interface(a.device)
-    interface.errors = [1, 101]
+    interface.errors = [(1, 4), (101, 6)]
+    interface.bound_to = "wwan0"
     a.device.stamps.make(system.clock.realtime()[0] + 1000, 0)
     report = Reader(world, interface)
-    assert [value for name, value in report.device if name == "send_error"] == ["1", "101"]
+    assert [value for name, value in report.device if name == "send_error"] == ["1,4", "101,6"]
+    assert dict(report.device)["link"] == "wwan0"
     assert dict(report.device)["clock_behind"] in ("999", "1000")
 
 

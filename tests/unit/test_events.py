@@ -166,6 +166,16 @@ def test_a_source_that_is_not_the_peers():
         assert refused.packed == source and refused.number == peer_a.number and refused.time == world.now
 
 
+def test_the_next_peer_of_an_entry_is_not_who_sent_it():
+    world, a, b, peer_b, peer_a = connected()
+    a.transmit(ipv4(b"\x0a\x63\0\1", B4))
+    refused = b.device.refused_source
+    b.device.remove_peer(b.device.add_peer(key()[1]))
+    assert refused.packed and refused.number == peer_a.number
+    b.device.remove_peer(peer_a)
+    assert b.device.add_peer(key()[1]) is peer_a and refused.packed == b"" and refused.number == -1
+
+
 def test_a_destination_that_is_nobodys():
     world, a, b, peer_b, peer_a = connected()
     assert a.device.nobodys.packed == b""

@@ -60,6 +60,19 @@ def test_in_a_batch_the_others_leave():
     assert a.drop(drops.TX_LOOP) == 1 and b.got == [PACKET] * 3
 
 
+def test_behind_others_to_the_same_address_as_well():
+    """What is for the endpoint's host makes one run with our datagrams to it."""
+    for ipv6_too in (False, True):
+        world, a, b, peer_b, peer_a = connected()
+        everything(a, peer_b)
+        b.device.allow(peer_a, bytes(4), 0, world.now)
+        b.device.allow(peer_a, bytes(16), 0, world.now)
+        a.transmit(PACKET)
+        theirs, ours = udp(b"theirs", ipv6_too), udp(a.sent[-1][0], ipv6_too)
+        a.transmit(theirs, ours, ours, theirs)
+        assert a.drop(drops.TX_LOOP) == 2 and b.got[1:] == [theirs, theirs]
+
+
 def test_other_peoples_tunnels_pass():
     """Somebody behind us has a WireGuard of his own, to the same endpoint even."""
     world, a, b, peer_b, peer_a = connected()

@@ -46,15 +46,25 @@ def about_interface(interface, machine):
     if interface.clock_behind > 60:
         found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind))
     for stranger in interface.strangers:
-        if stranger.age <= status.RECENT and not _peers_at(interface, stranger.endpoint):
+        if stranger.age <= status.RECENT and _suspect(interface, stranger) is None:
             found.add(*_about_stranger(interface, stranger))
     if interface.nobodys is not None and interface.nobodys[1] <= status.RECENT:
+        _about_nobodys(found, interface, machine)
+    return found.sorted()
+
+
+def _about_nobodys(found, interface, machine):
+    if not any(_is_allowed(interface.nobodys[0], peer, machine) for peer in interface.peers):
         found.add(
             LIKELY,
             "packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips"
             % (interface.nobodys[0], span(interface.nobodys[1])),
         )
-    return found.sorted()
+
+
+def _is_allowed(ip, peer, machine):
+    """Whether the address is in the peer's allowed IPs by now."""
+    return any(machine.is_within(ip, prefix) for prefix in peer.allowed_ips)
 
 
 def _about_stranger(interface, stranger):
@@ -73,15 +83,31 @@ def _host(endpoint):
     return endpoint.rpartition(":")[0]
 
 
-def _peers_at(interface, endpoint):
-    return [peer for peer in interface.peers if peer.endpoint and _host(peer.endpoint) == _host(endpoint)]
+def _suspect(interface, stranger):
+    """Return the one peer without a session whose endpoint is where the stranger calls from; None if there is not one.
+
+    Behind a NAT there may be others: who has been here with the right key is no stranger, unless he does not answer now.
+    """
+    found = [
+        peer
+        for peer in interface.peers
+        if peer.session is None
+        and peer.endpoint
+        and _host(peer.endpoint) == _host(stranger.endpoint)
+        and (not peer.handshake or _unanswered(peer) > 1)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _unanswered(peer):
+    """Return how many initiations had no answer."""
+    within = status.FOREVER if peer.is_given_up else status.RECENT
+    return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken", within=within)
 
 
 def about_peer(interface, peer, machine):
-    """Return what is wrong with the tunnel to the peer: a list of (weight, sentence), empty if nothing is."""
+    """Return what is wrong with the tunnel to the peer of an interface that is up: a list of (weight, sentence)."""
     found = Findings()
-    if interface.state != status.UP:
-        return found.sorted()
     for rule in _RULES:
         rule(found, interface, peer, machine)
     if not found.sorted():
@@ -128,14 +154,9 @@ def _way(found, interface, peer, machine):
             % (peer.endpoint, interface.name),
         )
         return
-    if _is_failing(peer):
-        for errno in interface.send_errors:
-            found.add(CERTAIN, "datagrams to %s cannot be sent: %s" % (peer.endpoint, machine.explain(errno)))
-            return
-
-
-def _is_failing(peer):
-    return peer.since("send_failed", "response_taken", "confirmed") > 0
+    errno = interface.send_error(peer)
+    if errno:
+        found.add(CERTAIN, "datagrams to %s cannot be sent: %s" % (peer.endpoint, machine.explain(errno)))
 
 
 # Handshakes
@@ -157,7 +178,8 @@ def _unconfirmed(found, interface, peer, machine):
 
 
 def _old_timestamp(found, interface, peer, machine):
-    if peer.since("initiation_old", "initiation_taken", "response_taken"):
+    # One alone may be a datagram that the network has doubled.
+    if peer.since("initiation_old", "initiation_taken", "confirmed", "response_taken") > 1:
         found.add(
             CERTAIN,
             "its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; "
@@ -171,13 +193,14 @@ def _under_load(found, interface, peer, machine):
 
 
 def _no_answer(found, interface, peer, machine):
-    sent = peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken")
-    if sent < 2 or not peer.endpoint or _is_failing(peer) or machine.leads_into_tunnel(interface, peer.endpoint):
-        return
     for stranger in interface.strangers:
-        if stranger.age <= status.RECENT and _host(stranger.endpoint) == _host(peer.endpoint):
+        is_here = peer.endpoint and _host(stranger.endpoint) == _host(peer.endpoint)
+        if is_here and stranger.age <= status.RECENT and _suspect(interface, stranger) is peer:
             _stranger_at_endpoint(found, interface, peer, stranger)
             return
+    sent = _unanswered(peer)
+    if sent < 2 or not peer.endpoint or interface.send_error(peer) or machine.leads_into_tunnel(interface, peer.endpoint):
+        return
     refusal = machine.refusal(interface, peer.endpoint)
     if refusal:
         found.add(CERTAIN, "nobody is at its endpoint %s: %s" % (peer.endpoint, refusal))
@@ -224,7 +247,13 @@ def _silence(found, interface, peer, machine):
             "handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; "
             "try persistent_keepalive '25', or another port",
         )
-    elif silence is None and peer.session >= _PATIENCE and not _is_fresh(peer.data_heard) and not _is_all_silent(peer):
+    elif (
+        silence is None
+        and peer.session >= _PATIENCE
+        and _is_long_before(peer.data_heard, peer.data_sent)
+        and not _is_all_silent(peer)
+        and not machine.answers(interface, peer)
+    ):
         found.add(
             POSSIBLE,
             "it hears us and sends no data back: over there a route into the tunnel is missing, a firewall is in the way, "
@@ -234,6 +263,11 @@ def _silence(found, interface, peer, machine):
 
 def _is_fresh(age):
     return age is not None and age <= _FRESH
+
+
+def _is_long_before(age, other):
+    """Whether the one was never, or so long before the other that it was no part of the same exchange."""
+    return age is None or age - other > _FRESH
 
 
 def _is_later(seconds, age):
@@ -246,9 +280,9 @@ def _is_all_silent(peer):
 
 
 def _no_reply_of_ours(found, interface, peer, machine):
-    if _is_fresh(peer.data_heard) and not _is_fresh(peer.data_sent):
+    if _is_fresh(peer.data_heard) and _is_long_before(peer.data_sent, peer.data_heard):
         found.add(
-            LIKELY,
+            POSSIBLE,
             "its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it "
             "that does not lead into %s" % interface.name,
         )
@@ -256,7 +290,9 @@ def _no_reply_of_ours(found, interface, peer, machine):
 
 def _refused_source(found, interface, peer, machine):
     refused = interface.refused_source
-    if refused is not None and refused[2] == peer.public_key and refused[1] <= status.RECENT:
+    if refused is None or refused[2] != peer.public_key or refused[1] > status.RECENT:
+        return
+    if not _is_allowed(refused[0], peer, machine):
         found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % refused[0])
 
 
@@ -265,7 +301,8 @@ def _two_places(found, interface, peer, machine):
     if moves >= _RESTLESS:
         found.add(
             LIKELY,
-            "its address changed %d times lately: two devices use the same private key; give each its own" % moves,
+            "its address changed %d times lately: two devices use the same private key (give each its own), or its own way "
+            "out keeps changing" % moves,
         )
 
 
@@ -277,7 +314,8 @@ def _mtu(found, interface, peer, machine):
             "MTU %d is too much for the way to its endpoint: `option mtu '%d'` is the most" % (interface.mtu, best),
         )
         return
-    if peer.session is None or peer.is_refused:
+    # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
+    if peer.session is None or peer.is_refused or not _is_fresh(peer.data_heard):
         return
     size = machine.largest_packet(interface, peer)
     if size and size < interface.mtu:

@@ -42,7 +42,7 @@ class Interface:
         self._loop = owner.loop
         self._port = 0
         self._refused_port = None
-        self._bound_to = ""
+        self.bound_to = ""
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
         self._tun = system.tun.TunPort(link_module.open_tun(name))
@@ -73,8 +73,12 @@ class Interface:
         return self._owner.endpoint(peer)
 
     def send_errors(self):
-        """Return the kernel's errno for what it last refused to send, for each socket that there was one on."""
-        return [socket.errno for socket in self._sockets if socket.errno]
+        """Return (errno, 4 or 6) for what the kernel last refused to send of a family, or for one that it has not."""
+        errors = [(socket.errno, 6 if socket.ipv6 else 4) for socket in self._sockets if socket.errno]
+        for family, socket in ((4, self._ipv4), (6, self._ipv6)):
+            if socket is None and self._sockets:
+                errors.append((abi.EAFNOSUPPORT, family))
+        return errors
 
     def close(self):
         """Take the interface away and wipe its keys."""
@@ -203,15 +207,15 @@ class Interface:
         """Let what is sent leave by the link of this name alone; "" for any. OSError if there is no such link."""
         for socket in self._sockets:
             socket.bind_to(link)
-        self._bound_to = link
+        self.bound_to = link
         self.device.forget_sources()
 
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
         sockets = bind_pair(port, self.mark)
         try:
-            for socket in sockets if self._bound_to else ():
-                socket.bind_to(self._bound_to)
+            for socket in sockets if self.bound_to else ():
+                socket.bind_to(self.bound_to)
         except OSError:
             for socket in sockets:
                 socket.close()

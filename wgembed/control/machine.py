@@ -11,6 +11,8 @@ _REFUSAL_PATIENCE = 3500
 _LEAST = {4: 576, 16: 1280}
 # So many addresses of a peer are tried.
 _CANDIDATES = 3
+# No question is begun so long after the first one, in ms: there may be hundreds of silent peers.
+_TIME = 20_000
 
 _WORDS = {
     abi.EPERM: "a firewall of this machine does not let them out",
@@ -20,15 +22,28 @@ _WORDS = {
     abi.ECONNREFUSED: "nothing listens on the port (it answers: port unreachable)",
     abi.EMSGSIZE: "they are too large for the link",
     abi.EADDRNOTAVAIL: "this machine has no address of that family",
+    abi.EAFNOSUPPORT: "this machine has no address of that family",
     abi.EINVAL: "the kernel does not take the address",
 }
 
 
 class Machine:
-    """Answers what the rules of diagnose.py ask."""
+    """Answers what the rules of diagnose.py ask.
+
+    is_out_of_time  some question was not asked, for the others took too long
+    """
 
     def __init__(self):
         self._ip = rtnetlink.RtNetlink()
+        self._end = None
+        self.is_out_of_time = False
+
+    def _may_ask(self):
+        now = system.clock.now()
+        if self._end is None:
+            self._end = now + _TIME
+        self.is_out_of_time = self.is_out_of_time or now >= self._end
+        return not self.is_out_of_time
 
     def time(self):
         """Return the seconds since 1970 by the clock."""
@@ -41,40 +56,64 @@ class Machine:
     def is_name(self, endpoint):
         """Whether the host of HOST:PORT is a name."""
         try:
-            address.parse_ip(endpoint.rpartition(":")[0].partition("%")[0])
+            address.parse_ip(endpoint.rpartition(":")[0].strip("[]").partition("%")[0])
         except ValueError:
             return True
         return False
 
     def leads_into_tunnel(self, interface, endpoint):
         """Whether the machine's route to the endpoint is the tunnel itself."""
+        packed, scope = _split(endpoint)
+        if not packed or interface.link:
+            return False
         try:
-            route = self._ip.route_to(_packed(endpoint), interface.fwmark)
-            return route.index == system.udp.link_index(interface.name)
+            index = scope or self._ip.route_to(packed, interface.fwmark).index
+            return index == system.udp.link_index(interface.name)
         except OSError:
             return False
 
     def refusal(self, interface, endpoint):
         """Return what the way answers to a datagram to the endpoint, in words; "" for nothing."""
-        errno = ping.port_error(address.parse_endpoint(endpoint), interface.fwmark, "", _REFUSAL_PATIENCE)
+        packed, _ = _split(endpoint)
+        if not packed or not self._may_ask():
+            return ""
+        addr = address.parse_endpoint(endpoint)
+        errno = ping.port_error(addr, interface.fwmark, interface.link, _REFUSAL_PATIENCE)
         return self.explain(errno) if ping.is_refusal(errno) else ""
 
     def best_mtu(self, interface, endpoint):
         """Return the largest MTU that the links and routes to the endpoint allow; 0 if that is not known."""
-        packed = _packed(endpoint)
+        packed, scope = _split(endpoint)
+        if not packed:
+            return 0
         paths = network.Paths(self._ip, [_index(interface.name)], ())
-        route = paths.find(packed)
+        route = paths.find(packed, scope or _index(interface.link))
         return 0 if route is None else network.best_mtu(packed, route, paths)
+
+    def is_within(self, ip, prefix):
+        """Whether the address is one of the prefix, both as text."""
+        host, _, length = prefix.partition("/")
+        return network.covers(address.parse_ip(host), int(length), address.parse_ip(ip))
+
+    def answers(self, interface, peer):
+        """Whether an address of the peer's answers a ping through the tunnel."""
+        return self._answering(interface, peer) is not None
 
     def largest_packet(self, interface, peer):
         """Return the size of the largest packet that the peer answers; 0 if it answers none."""
+        packed = self._answering(interface, peer)
+        if packed is None:
+            return 0
+        if ping.echo(packed, interface.mtu, _PATIENCE, 3):
+            return interface.mtu
+        return ping.largest(packed, _LEAST[len(packed)], interface.mtu, _PATIENCE // 2)
+
+    def _answering(self, interface, peer):
+        """Return the first address of the peer's that answers a ping, or None."""
         for packed in self._candidates(interface, peer):
-            least = _LEAST[len(packed)]
-            if ping.echo(packed, ping.HEADERS[len(packed)] + 8, _PATIENCE, 2):
-                if ping.echo(packed, interface.mtu, _PATIENCE, 3):
-                    return interface.mtu
-                return ping.largest(packed, least, interface.mtu, _PATIENCE // 2)
-        return 0
+            if self._may_ask() and ping.echo(packed, ping.HEADERS[len(packed)] + 8, _PATIENCE, 2):
+                return packed
+        return None
 
     def _candidates(self, interface, peer):
         """Return addresses that may be the peer's own: its single ones, and the first of its networks."""
@@ -95,8 +134,13 @@ class Machine:
             return False
 
 
-def _packed(endpoint):
-    return system.udp.split_address(address.parse_endpoint(endpoint))[0]
+def _split(endpoint):
+    """Return the packed address of the endpoint, b"" if it has none, and the number of the link that it is on, or 0."""
+    try:
+        packed, _, scope = system.udp.split_address(address.parse_endpoint(endpoint))
+    except ValueError:
+        return b"", 0
+    return packed, scope
 
 
 def _index(name):

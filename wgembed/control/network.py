@@ -60,7 +60,7 @@ class Paths:
         """Return the route to the address (by the link `index` alone, if given), or None."""
         best = None
         for route in self._family(len(packed)):
-            if index and route.index != index or not _covers(route.destination, route.length, packed):
+            if index and route.index != index or not covers(route.destination, route.length, packed):
                 continue
             if best is None or (-route.length, route.metric) < (-best.length, best.metric):
                 best = route
@@ -135,7 +135,8 @@ def way_out(ip, tunnels):
     return [(route.index, route.gateway) if route is not None and not route.length else None for route in routes]
 
 
-def _covers(network, length, packed):
+def covers(network, length, packed):
+    """Whether the address is one of the prefix."""
     if len(network) != len(packed):
         return False
     whole, rest = length >> 3, length & 7
@@ -237,7 +238,7 @@ def _comes_back(packed, routed, apart):
     """Whether of our routes that take the endpoint along, the longest is one into the endpoint's own tunnel."""
     best = -1, False
     for prefix, length, is_own in routed:
-        if _covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
+        if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
             best = max(best, (length, is_own))
     return best[1]
 
@@ -245,7 +246,7 @@ def _comes_back(packed, routed, apart):
 def _is_swallowed(packed, routed, apart):
     """Whether the routes into our tunnels would take the endpoint along."""
     for prefix, length, is_own in routed:
-        if _covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
+        if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
             return True
     return False
 

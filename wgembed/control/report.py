@@ -6,7 +6,8 @@ now; what there is none of has no line.
 
     own_public_key, listen_port, fwmark, mtu, up (0 or 1)
     drop=REASON,COUNT                       for each reason (protocol/drops.py) that there was
-    send_error=ERRNO                        of the last datagram that the kernel did not take, for each socket
+    send_error=ERRNO,FAMILY                 of the last datagram that the kernel did not take, of IPv4 or of IPv6: 4 or 6
+    link                                    that the sockets are bound to
     clock_behind=SECONDS                    how far our clock is behind the last timestamp that we sent
     stranger=WHAT,COUNT,TIME,ENDPOINT,KEY   of handshakes that no peer sent; WHAT is unknown_key or wrong_mac1
     nobodys=IP,TIME                         the last packet to an address that is in no peer's allowed IPs
@@ -47,8 +48,10 @@ def tell_device(interface, now):
     for name, count in zip(drops.NAMES, device.drops):  # noqa: B905 (MicroPython's zip has no strict)
         if count:
             lines.append(("drop", "%s,%d" % (name, count)))
-    for errno in interface.send_errors():
-        lines.append(("send_error", errno))
+    for error in interface.send_errors():
+        lines.append(("send_error", "%d,%d" % error))
+    if interface.bound_to:
+        lines.append(("link", interface.bound_to))
     behind = seconds(device.stamps.latest) - system.clock.realtime()[0]
     if behind > 0:
         lines.append(("clock_behind", behind))
@@ -76,7 +79,7 @@ def tell_peer(peer, endpoint, now):
     if peer.src is not None:
         lines.append(("source", address.format_ip(address.source_ip(peer.src))))
     if endpoint is not None:
-        lines.append(("endpoint_host", "%s:%d" % (endpoint.host, endpoint.port)))
+        lines.append(("endpoint_host", ("[%s]:%d" if ":" in endpoint.host else "%s:%d") % (endpoint.host, endpoint.port)))
         for packed in endpoint.found:
             lines.append(("endpoint_found", address.format_ip(packed)))
     lines.append(("last_handshake_time_sec", peer.handshake_sec))

@@ -30,12 +30,20 @@ IDLE = "idle"
 _REJECT_AFTER_TIME = 180
 # Events older than this, in s, are history.
 RECENT = 180
-# errno of a destination that no route leads to: MIPS has other numbers than the rest.
-_NO_ROUTE = (101, 113, 128, 148)
+FOREVER = 1 << 32
+_NO_ROUTE = (abi.ENETUNREACH, abi.EHOSTUNREACH)
+# A queue that is full says nothing of the way.
+_BUSY = (abi.EAGAIN, abi.ENOBUFS)
+# What was heard so long before, in s, does not prove that datagrams leave again.
+_SAME_TIME = 5
 
 
 class AskError(Exception):
     """There is no answer; the text says why."""
+
+
+class NotServed(AskError):
+    """There is nobody who could answer."""
 
 
 class Event:
@@ -86,11 +94,11 @@ class Peer:
                 return event
         return None
 
-    def since(self, name, *ends):
-        """Return how often `name` happened, recently and after the last of the events `ends`."""
+    def since(self, name, *ends, within=RECENT):
+        """Return how often `name` happened, within so many seconds and after the last of the events `ends`."""
         count = 0
         for event in reversed(self.events):
-            if event.name in ends or event.age > RECENT:
+            if event.name in ends or event.age > within:
                 break
             if event.name == name:
                 count += event.count
@@ -102,6 +110,18 @@ class Peer:
         return self.since("response_refused", "response_taken", "confirmed") > 0
 
     @property
+    def is_given_up(self):
+        """Whether twenty initiations had no answer, however long ago."""
+        return self.since("given_up", "response_taken", "confirmed", within=FOREVER) > 0
+
+    @property
+    def is_failing(self):
+        """Whether datagrams to it were not sent, and it was not heard since."""
+        if not self.since("send_failed", "response_taken", "confirmed"):
+            return False
+        return self.heard is None or self.heard >= (self.last("send_failed").age - _SAME_TIME) * 1000
+
+    @property
     def is_unconfirmed(self):
         """Whether it calls again and again, and never uses what we answer."""
         return self.since("initiation_taken", "confirmed", "response_taken") > 1
@@ -111,6 +131,8 @@ class Interface:
     """What is told of an interface.
 
     is_complete  False if the program that serves it knows no `status`
+    send_errors  errno by family, "4" or "6"
+    link         the name of the link that its sockets are bound to, "" for none
     """
 
     def __init__(self, name):
@@ -120,7 +142,8 @@ class Interface:
         self.listen_port = self.fwmark = self.mtu = 0
         self.is_up = True
         self.drops = {}
-        self.send_errors = []
+        self.send_errors = {}
+        self.link = ""
         self.clock_behind = 0
         self.strangers = []
         self.nobodys = None  # (address, age in s)
@@ -132,6 +155,11 @@ class Interface:
         if not self.is_up:
             return DOWN
         return UP if self.public_key else NO_PRIVATE_KEY
+
+    def send_error(self, peer):
+        """Return the errno with which the kernel refuses datagrams to the peer, 0 if it does not."""
+        errno = self.send_errors.get("6" if peer.endpoint[:1] == "[" else "4", 0)
+        return errno if peer.is_failing and errno not in _BUSY else 0
 
 
 def look(name):
@@ -146,7 +174,7 @@ def look(name):
             return parse(name, _ask(name, b"get=1\n\n"))
     except OSError as e:
         if e.errno == abi.ENODEV:
-            raise AskError("nobody serves the interface %s" % (name or "''")) from None
+            raise NotServed("nobody serves the interface %s" % (name or "''")) from None
         raise AskError("%s gives no answer: %s" % (name, reason(e))) from None
     except (ValueError, IndexError):
         raise AskError("%s gives an answer that makes no sense" % name) from None
@@ -186,7 +214,9 @@ def _take_device_line(interface, key, value):
     elif key == "drop":
         interface.drops[words[0]] = int(words[1])
     elif key == "send_error":
-        interface.send_errors.append(int(value))
+        interface.send_errors[words[1]] = int(words[0])
+    elif key == "link":
+        interface.link = value
     elif key == "stranger":
         interface.strangers.append(Stranger(words[0], int(words[1]), int(words[2]) // 1000, words[3], words[4]))
     elif key == "nobodys":
@@ -237,13 +267,14 @@ def state(interface, peer, now):
         return UP
     if not peer.endpoint:
         return NAME_UNKNOWN if peer.endpoint_host and not peer.endpoint_found else WAITING
-    if peer.since("send_failed", "response_taken", "confirmed"):
-        return NO_ROUTE if any(errno in _NO_ROUTE for errno in interface.send_errors) else SEND_FAILED
+    errno = interface.send_error(peer)
+    if errno:
+        return NO_ROUTE if errno in _NO_ROUTE else SEND_FAILED
     if peer.is_refused or peer.is_unconfirmed:
         return KEY_MISMATCH
     if peer.attempt:
         return UNDER_LOAD if peer.since("cookie_taken", "response_taken") else HANDSHAKING
-    return NO_ANSWER if peer.since("given_up", "response_taken", "confirmed") else IDLE
+    return NO_ANSWER if peer.is_given_up else IDLE
 
 
 def _plain_state(peer, now):

@@ -4,8 +4,8 @@ from ..runtime import system, tool
 from ..runtime.link import TUN_DEVICE
 from . import client, diagnose, status, status_print
 from .machine import Machine
-from .status import AskError, key_text
-from .terminal import UsageError
+from .status import AskError, NotServed, key_text
+from .terminal import UsageError, complain, to_bytes
 
 STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
 DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
@@ -16,6 +16,7 @@ _WATCH_INTERVAL = 2000
 _MOST_SECONDS = 3600
 # So much of a public key names a peer.
 _LEAST_OF_KEY = 4
+_DIGITS = "0123456789"
 _CLEAR = "\033[H\033[2J"
 
 
@@ -52,7 +53,8 @@ class _Options:
 
 def _milliseconds(text):
     whole, _, part = text.partition(".")
-    if not (whole + part).isdigit() or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_SECONDS:
+    is_number = whole + part and all(c in _DIGITS for c in whole + part)
+    if not is_number or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_SECONDS:
         raise UsageError("--interval: a number of seconds up to %d is wanted" % _MOST_SECONDS)
     return int(whole or "0") * 1000 + int((part + "000")[:3])
 
@@ -101,7 +103,7 @@ def _now():
 
 
 def _print(text):
-    system.files.write(1, text.encode())
+    system.files.write(1, to_bytes(text))
 
 
 def _looker(names):
@@ -110,12 +112,18 @@ def _looker(names):
     def look():
         if names:
             return [status.look(name) for name in names]
-        found = []
+        found, refusals = [], []
         for name in sorted(client.list_interfaces()):
             try:
                 found.append(status.look(name))
-            except AskError:
+            except NotServed:
                 continue  # it ended just now
+            except AskError as e:
+                refusals.append(e)
+        if refusals and not found:
+            raise refusals[0]
+        for e in refusals:
+            complain("wgembed: %s" % e)
         return found
 
     return look
@@ -141,15 +149,18 @@ def show_diagnosis(arguments):
     machine = Machine()
     reports = []
     for interface in interfaces:
-        if wanted is None:
+        is_up = interface.state == status.UP
+        if wanted is None or not is_up:
             reports.append(("%s: %s" % (interface.name, interface.state), diagnose.about_interface(interface, machine)))
         peers = [peer for peer in interface.peers if wanted is None or _is_called(peer, wanted)]
         if wanted is not None and not peers:
             raise UsageError("%s has no peer %s" % (interface.name, wanted))
-        for peer in peers:
+        for peer in peers if is_up else ():
             about = "%s: %s: %s" % (interface.name, key_text(peer.public_key), status.state(interface, peer, _now()))
             reports.append((about, diagnose.about_peer(interface, peer, machine)))
     _print("".join([_report(about, found) for about, found in reports]))
+    if machine.is_out_of_time:
+        _print("not every peer was asked, for it took too long: name an interface and a peer\n")
     return 1 if any(weight > diagnose.NOTE for _, found in reports for weight, _ in found) else 0
 
 

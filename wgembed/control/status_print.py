@@ -135,6 +135,11 @@ _OF_PEERS = (
 )
 
 
+def _label(text):
+    """Return the text as the value of a label: one that is not well formed would cost all samples of the file."""
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
 def as_prometheus(interfaces, now):
     """Return the text exposition format, for the node exporter's textfile collector; `now` in s since 1970."""
     lines = []
@@ -142,15 +147,16 @@ def as_prometheus(interfaces, now):
         lines += _head(name, kind, text)
         for interface in interfaces:
             for peer in interface.peers:
-                labels = 'interface="%s",public_key="%s"' % (interface.name, key_text(peer.public_key))
+                labels = 'interface="%s",public_key="%s"' % (_label(interface.name), key_text(peer.public_key))
                 lines.append("%s{%s} %d" % (name, labels, value(interface, peer, now)))
     lines += _head("wireguard_interface_up", "gauge", "Whether the interface is up and has a private key")
     for interface in interfaces:
-        lines.append('wireguard_interface_up{interface="%s"} %d' % (interface.name, interface.state == status.UP))
+        up = interface.state == status.UP
+        lines.append('wireguard_interface_up{interface="%s"} %d' % (_label(interface.name), up))
     lines += _head("wireguard_dropped_packets_total", "counter", "Packets and messages dropped, by reason")
     for interface in interfaces:
         for reason, count in sorted(interface.drops.items()):
-            labels = 'interface="%s",reason="%s"' % (interface.name, reason)
+            labels = 'interface="%s",reason="%s"' % (_label(interface.name), _label(reason))
             lines.append("wireguard_dropped_packets_total{%s} %d" % (labels, count))
     return "".join([line + "\n" for line in lines])
 

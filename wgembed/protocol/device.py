@@ -138,6 +138,7 @@ class Device:
         peer.before = peer.after = peer.device = None
         del self._by_key[peer.public_key]
         self.allowed.remove_peer(peer.number)
+        self.refused_source.forget(peer.number)
         self.tables.give_back(peer)
 
     def remove_all_peers(self):
@@ -209,7 +210,7 @@ class Device:
             peer = self._route(now, first)
             end = first + 1
             if peer is not None:
-                end = self._end_of_run(first, count)
+                end = self._end_of_run(peer, first, count)
                 self._send_run(now, peer, first, end)
             first = end
 
@@ -242,18 +243,18 @@ class Device:
             return None
         return peer
 
-    def _end_of_run(self, first, count):
-        """Return the first slot after `first` whose packet has another destination or other ECN bits."""
+    def _end_of_run(self, peer, first, count):
+        """Return the first slot after `first` whose packet has another destination or other ECN bits, or is our own."""
         arena = self.arena
         buf, packets, lengths = arena.buffer, arena.packets, arena.lengths
         same = crypto.same
         packet = packets[first]
         kind, tos = buf[packet] & 0xF0, buf[packet + 1]
         if kind == 0x40:
-            header, ecn_bits = 20, 0x03
+            header, ecn_bits, protocol = 20, 0x03, 9
             where, size = 16, 4
         else:
-            header, ecn_bits = 40, 0x30
+            header, ecn_bits, protocol = 40, 0x30, 6
             where, size = 24, 16
         for slot in range(first + 1, count):
             other = packets[slot]
@@ -262,6 +263,7 @@ class Device:
                 or (buf[other + 1] ^ tos) & ecn_bits
                 or lengths[slot] < header
                 or not same(buf, packet + where, other + where, size)
+                or buf[other + protocol] == loops.UDP and loops.is_own(buf, other, lengths[slot], peer)
             ):
                 return slot
         return count

@@ -147,6 +147,12 @@ class Address:
         self.number = number
         self.time = now
 
+    def forget(self, number):
+        """The peer is no more, and its number may become another's."""
+        if self.number == number:
+            self._width = 0
+            self.number = -1
+
     @property
     def packed(self):
         return bytes(self._buf[: self._width])

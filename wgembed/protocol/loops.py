@@ -7,7 +7,7 @@ be seen, but the message in the datagram tells: it is ours if it carries the ind
 from .constants import MESSAGE_INITIATION, MESSAGE_TRANSPORT
 from .messages import SENDER
 
-_UDP = 17
+UDP = 17
 _UDP_HEADER = 8
 _START = 8  # of a message: its type and an index
 
@@ -19,7 +19,7 @@ def is_own(buf, packet, size, peer):
     else:
         at, protocol = packet + 40, buf[packet + 6]
     at += _UDP_HEADER
-    if protocol != _UDP or at + _START > packet + size:
+    if protocol != UDP or at + _START > packet + size:
         return False
     if buf[at] == MESSAGE_TRANSPORT:
         return _is_of_session(peer, bytes(buf[at : at + _START]))

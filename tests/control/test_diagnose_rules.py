@@ -1,0 +1,292 @@
+"""The rules of diagnose, on what a daemon could tell: above all where nothing is wrong, and where a cause is another's."""
+
+import pytest
+
+from wgembed.control import diagnose, network, status
+from wgembed.control.machine import Machine
+from wgembed.runtime import ping, system
+
+OURS, THEIRS, OTHER = "aa" * 32, "bb" * 32, "cc" * 32
+NOW = 1_800_000_000
+ENDPOINT = ("endpoint", "192.0.2.2:7")
+ALLOWED = ("allowed_ip", "10.7.0.2/32")
+
+
+class Quiet:
+    """A machine on which all is well, and whose questions nobody answers."""
+
+    def __init__(self):
+        self.asked = []
+
+    def time(self):
+        return NOW
+
+    def is_name(self, endpoint):
+        return False
+
+    def explain(self, errno):
+        return "error %d" % errno
+
+    def leads_into_tunnel(self, interface, endpoint):
+        return False
+
+    def refusal(self, interface, endpoint):
+        self.asked.append("refusal")
+        return ""
+
+    def best_mtu(self, interface, endpoint):
+        return 0
+
+    def is_within(self, text, prefix):
+        return Machine.is_within(self, text, prefix)
+
+    def answers(self, interface, peer):
+        self.asked.append("answers")
+        return False
+
+    def largest_packet(self, interface, peer):
+        self.asked.append("largest_packet")
+        return 0
+
+
+def told(*peers, interface=()):
+    """Return the Interface with these lines and peers, each with the lines that it has beyond the usual."""
+    lines = [("up", "1"), ("own_public_key", OURS), ("mtu", "1420"), *interface]
+    for number, peer in enumerate(peers):
+        lines += [("public_key", "%064x" % number if number else THEIRS), ALLOWED, *peer]
+    return status.parse("wg0", lines)
+
+
+def state(interface, number=0):
+    return status.state(interface, interface.peers[number], NOW)
+
+
+def about(interface, machine=None, number=0):
+    found = diagnose.about_peer(interface, interface.peers[number], machine or Quiet())
+    return [sentence for _, sentence in found]
+
+
+def starts(sentences, *beginnings):
+    assert [s[: len(b)] for s, b in zip(sentences, beginnings, strict=True)] == list(beginnings), sentences
+
+
+# What is over
+
+
+def test_a_datagram_that_was_lost_before_others_arrived():
+    """The way out was gone for a moment, or a queue was full."""
+    lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "900"), ("data_heard", "900"), ("data_sent", "900"),
+             ("event", "response_taken,1,60"), ("event", "send_failed,3,30")]  # fmt: skip
+    assert about(told(lines, interface=[("send_error", "101,4")])) == []
+
+
+@pytest.mark.parametrize("errno", [11, 105])
+def test_a_queue_that_is_full_is_no_refusal(errno):
+    lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
+             ("event", "response_taken,1,60"), ("event", "send_failed,255,0")]  # fmt: skip
+    assert about(told(lines, interface=[("send_error", "%d,4" % errno)])) == []
+
+
+def test_what_the_kernel_refuses_although_something_comes():
+    lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "900"),
+             ("event", "response_taken,1,60"), ("event", "send_failed,8,1")]  # fmt: skip
+    starts(about(told(lines, interface=[("send_error", "1,4")])), "datagrams to 192.0.2.2:7 cannot be sent: error 1")
+
+
+def test_a_destination_and_a_source_that_are_allowed_by_now():
+    where = [("nobodys", "10.9.0.1,5000"), ("refused_source", "10.9.0.2,5000," + THEIRS)]
+    interface = told([ENDPOINT], interface=where)
+    assert [s[:20] for _, s in diagnose.about_interface(interface, Quiet())] == ["packets to 10.9.0.1 "]
+    starts(about(interface), "it sends packets from 10.9.0.2,")
+    interface = told([ENDPOINT, ("allowed_ip", "10.9.0.0/30")], interface=where)
+    assert diagnose.about_interface(interface, Quiet()) == [] == about(interface)
+
+
+def test_twenty_attempts_are_not_forgotten():
+    lines = [ENDPOINT, ("event", "initiation_sent,20,400"), ("event", "given_up,1,395")]
+    assert state(told(lines)) == "no answer"
+    starts(about(told(lines)), "192.0.2.2:7 does not answer, 20 handshakes so far")
+    lines += [("event", "response_taken,1,390"), ("last_handshake_time_sec", "1")]
+    assert state(told(lines)) == "idle" and about(told(lines)) == []
+
+
+# A datagram may arrive twice
+
+
+def test_an_initiation_that_came_twice():
+    for events in (("initiation_old,1,1", "confirmed,1,1"), ("confirmed,1,1", "initiation_old,1,1")):
+        lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "900"), ("event", "initiation_taken,1,1")]
+        assert about(told(lines + [("event", event) for event in events])) == []
+    starts(about(told([ENDPOINT, ("event", "initiation_old,2,1")])), "its handshakes are older")
+
+
+# Which family
+
+
+def test_an_error_of_the_other_family():
+    """A name with addresses of both: the machine has no IPv6, and over IPv4 nobody answers."""
+    lines = [ENDPOINT, ("event", "initiation_sent,1,9"), ("event", "send_failed,1,9"), ("event", "initiation_sent,2,1"),
+             ("attempt", "3")]  # fmt: skip
+    interface = told(lines, interface=[("send_error", "101,6")])
+    assert state(interface) == "handshaking"
+    starts(about(interface), "192.0.2.2:7 does not answer, 3 handshakes so far")
+    interface = told(lines, interface=[("send_error", "101,6"), ("send_error", "1,4")])
+    assert state(interface) == "sending fails"
+    starts(about(interface), "datagrams to 192.0.2.2:7 cannot be sent: error 1")
+
+
+# Traffic
+
+
+def traffic(session, heard, data_heard, data_sent, *lines):
+    times = [("session", "%d,initiator" % session), ("heard", str(heard)), ("data_sent", str(data_sent))]
+    return told([ENDPOINT, *times, *([("data_heard", str(data_heard))] if data_heard is not None else []), *lines])
+
+
+def test_a_tunnel_that_falls_asleep():
+    """Question and answer lie on two sides of what is fresh."""
+    machine = Quiet()
+    assert about(traffic(60_000, 9, 179_900, 180_100), machine) == [] == about(traffic(60_000, 9, 180_100, 179_900), machine)
+    assert about(traffic(60_000, 9, 200_000, 100_000), machine) == []
+
+
+def test_one_way_traffic():
+    starts(about(traffic(60_000, 9, None, 100)), "it hears us and sends no data back")
+    starts(about(traffic(60_000, 9, 900_000, 100)), "it hears us and sends no data back")
+    starts(about(traffic(60_000, 9, 100, 900_000)), "its packets come, and this machine sends none back")
+
+
+def test_a_peer_that_only_listens():
+    """It gets our log messages and has nothing to say; but a ping it answers."""
+    machine = Quiet()
+    machine.answers = lambda interface, peer: True
+    assert about(traffic(60_000, 9, None, 100), machine) == []
+
+
+def test_who_sleeps_is_not_woken():
+    """Pings that stay without an answer are one-way traffic to whoever looks next."""
+    machine = Quiet()
+    assert about(traffic(60_000, 9, 400_000, 400_000), machine) == [] and machine.asked == []
+    assert about(traffic(60_000, 9, 400, 400), machine) == [] and machine.asked == ["largest_packet"]
+
+
+# Strangers
+
+
+def stranger(what, endpoint, key=""):
+    return "stranger", "%s,1,1000,%s,%s" % (what, endpoint, key)
+
+
+def sentences(interface):
+    """What is said of the interface, then of each of its peers."""
+    first = [sentence for _, sentence in diagnose.about_interface(interface, Quiet())]
+    return [first, *[about(interface, number=number) for number in range(len(interface.peers))]]
+
+
+def test_a_stranger_at_the_endpoint_is_told_of_though_we_are_silent():
+    own, peers = sentences(told([ENDPOINT], interface=[stranger("unknown_key", "192.0.2.2:9", OTHER)]))
+    assert own == []
+    starts(peers, "who calls from its endpoint has the public key zMzM")
+
+
+def test_a_stranger_beside_a_peer_that_is_well():
+    """Two machines behind one NAT."""
+    well = [ENDPOINT, ("session", "1000,responder"), ("heard", "900")]
+    own, peers = sentences(told(well, interface=[stranger("unknown_key", "192.0.2.2:9", OTHER)]))
+    starts(own, "192.0.2.2:9 calls with the public key zMzM")
+    assert peers == []
+
+
+def test_a_stranger_who_may_be_one_of_two():
+    idle = [ENDPOINT, ("last_handshake_time_sec", "0")]
+    own, first, second = sentences(told(idle, idle, interface=[stranger("wrong_mac1", "192.0.2.2:9")]))
+    starts(own, "192.0.2.2:9 sends handshakes for another public key than ours")
+    assert first == second == []
+
+
+def test_a_peer_with_a_new_key():
+    """It was well with the old one, and does not answer any more."""
+    lines = [ENDPOINT, ("last_handshake_time_sec", "1"), ("event", "initiation_sent,2,1"), ("attempt", "2")]
+    own, peers = sentences(told(lines, interface=[stranger("unknown_key", "192.0.2.2:9", OTHER)]))
+    assert own == []
+    starts(peers, "who calls from its endpoint has the public key zMzM")
+
+
+# The machine
+
+
+class Route:
+    def __init__(self, index):
+        self.index = index
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    def link_index(name):
+        try:
+            return {"wg0": 9, "eth0": 2}[name]
+        except KeyError:
+            raise OSError from None
+
+    machine = Machine()
+    monkeypatch.setattr(system.udp, "link_index", link_index)
+    monkeypatch.setattr(machine._ip, "route_to", lambda packed, mark=0: Route(9))
+    return machine
+
+
+def test_a_link_local_endpoint_is_where_its_scope_says(machine, monkeypatch):
+    """The tunnel has link-local addresses as well, and may have the route that is found first."""
+    interface = told([])
+    assert machine.leads_into_tunnel(interface, "192.0.2.1:7") and machine.leads_into_tunnel(interface, "[fe80::1%9]:7")
+    assert not machine.leads_into_tunnel(interface, "[fe80::1%2]:7")
+    links = []
+    monkeypatch.setattr(network.Paths, "find", lambda paths, packed, index=0: links.append(index))
+    machine.best_mtu(interface, "[fe80::1%2]:7")
+    machine.best_mtu(interface, "192.0.2.1:7")
+    assert links == [2, 0]
+
+
+def test_sockets_that_are_bound_to_a_link(machine, monkeypatch):
+    interface = told([], interface=[("link", "eth0")])
+    assert not machine.leads_into_tunnel(interface, "192.0.2.1:7")
+    links = []
+    monkeypatch.setattr(network.Paths, "find", lambda paths, packed, index=0: links.append(index))
+    monkeypatch.setattr(ping, "port_error", lambda addr, mark, link, patience: links.append(link) or 0)
+    assert machine.best_mtu(interface, "192.0.2.1:7") == 0 and machine.refusal(interface, "192.0.2.1:7") == ""
+    assert links == [2, "eth0"]
+
+
+def test_an_endpoint_at_a_link_that_is_gone(machine):
+    """As wireguard-go tells it."""
+    interface = told([])
+    assert not machine.leads_into_tunnel(interface, "[fe80::1%eth7]:7")
+    assert machine.refusal(interface, "[fe80::1%eth7]:7") == "" and machine.best_mtu(interface, "[fe80::1%eth7]:7") == 0
+
+
+def test_many_silent_peers_are_not_asked_for_hours(machine, monkeypatch):
+    clock = [0]
+    monkeypatch.setattr(system.clock, "now", lambda: clock[0])
+
+    def wait(*arguments):
+        clock[0] += 3500
+        return 0
+
+    monkeypatch.setattr(ping, "port_error", wait)
+    monkeypatch.setattr(ping, "echo", wait)
+    interface = told([ENDPOINT])
+    for _ in range(500):
+        machine.refusal(interface, "192.0.2.1:7")
+        machine.largest_packet(interface, interface.peers[0])
+        machine.answers(interface, interface.peers[0])
+    assert clock[0] < 60_000 and machine.is_out_of_time
+
+
+def test_ips_in_prefixes(machine):
+    assert machine.is_within("10.9.0.1", "10.9.0.0/24") and machine.is_within("fd00::1", "::/0")
+    assert not machine.is_within("10.9.1.1", "10.9.0.0/24") and not machine.is_within("10.9.0.1", "::/0")
+
+
+def test_names_and_addresses(machine):
+    assert machine.is_name("vpn.example.org:7")
+    for endpoint in ("192.0.2.1:7", "[fe80::1%eth0]:7", "[2001:db8::1]:7"):
+        assert not machine.is_name(endpoint)

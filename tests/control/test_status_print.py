@@ -1,0 +1,131 @@
+"""The forms of `wgembed status`, with names that nobody would choose, and the questions that go before."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from lab.need import need, privileges
+from wgembed.control import client, diagnose, status, status_command, status_print
+from wgembed.control.terminal import UsageError
+
+KEY = "bb" * 32
+NAMES = ['wg"0', "wg\\0", "wg\udcff", "wg\u00fc", "wg{}"]
+
+
+def told(name, *lines):
+    return status.parse(name, [("up", "1"), ("own_public_key", KEY), *lines])
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """Interfaces that are looked at, by name; an exception is what a look comes to."""
+    served = {}
+
+    def look(name):
+        if isinstance(served[name], Exception):
+            raise served[name]
+        return served[name]
+
+    monkeypatch.setattr(client, "list_interfaces", lambda: list(served))
+    monkeypatch.setattr(status, "look", look)
+    return served
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """What was written, by descriptor."""
+    printed = {1: b"", 2: b""}
+
+    def write(fd, data):
+        printed[fd] += data
+
+    monkeypatch.setattr(status_command.system.files, "write", write)
+    return printed
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("form", ["--json", "--prometheus", "--interval=0"])
+def test_names_of_all_kinds(served, printed, name, form):
+    served[name] = told(name, ("drop", "tx_no_peer,1"), ("public_key", KEY), ("rx_bytes", str(1 << 63)))
+    assert status_command.show_status(["--interval=0", form]) == 0
+    if form == "--json":
+        assert json.loads(printed[1])["interfaces"][0]["name"] == name
+    elif form == "--prometheus":
+        text = printed[1].decode(errors="surrogateescape")
+        samples = [line for line in text.splitlines() if line[0] != "#"]
+        assert len(samples) == 6
+        for line in samples:
+            label = re.fullmatch(r'\w+\{interface="((?:[^"\\]|\\["\\n])+)"(?:,\w+="[^"\\]+")?\} \d+', line)[1]
+            assert label.replace('\\"', '"').replace("\\\\", "\\") == name
+    else:
+        assert printed[1].startswith(os.fsencode(name) + b": up")
+
+
+def test_an_interface_that_may_not_be_asked(served, printed):
+    served["wg0"] = told("wg0")
+    served["wg1"] = status.AskError("wg1 gives no answer: Permission denied")
+    served["wg2"] = status.NotServed("nobody serves the interface wg2")
+    assert status_command.show_status(["--interval=0"]) == 0
+    assert printed[1].startswith(b"wg0: up") and printed[2] == b"wgembed: wg1 gives no answer: Permission denied\n"
+    del served["wg0"]
+    for command in (status_command.show_status, status_command.show_diagnosis):
+        with pytest.raises(status.AskError, match="wg1 gives no answer: Permission denied"):
+            command([])
+
+
+def test_who_may_not_ask_is_told_so(tmp_path):
+    need(privileges)
+    code = (
+        "import os, socket, sys; os.umask(0o077); socket.socket(socket.AF_UNIX).bind(sys.argv[1]); os.setuid(65534);"
+        "from wgembed.__main__ import main; sys.exit(main(['diagnose']))"
+    )
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:2]:
+        folder.chmod(0o755)
+    environment = {**os.environ, "WGEMBED_SOCKET_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code, str(tmp_path / "wg0.sock")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "wgembed: wg0 gives no answer: Permission denied\n")
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "\u0665", "1.\u00b2", ".", "", "1e3", "-1", "1.2345", "3601"])
+def test_lengths_of_time_that_are_none(served, text):
+    with pytest.raises(UsageError):
+        status_command.show_status(["--interval", text])
+
+
+# diagnose
+
+
+def test_a_peer_of_an_interface_that_is_down(served, printed, monkeypatch):
+    peer = [("public_key", KEY), ("allowed_ip", "10.7.0.2/32")]
+    served["wg0"] = status.parse("wg0", [("up", "0"), ("own_public_key", KEY), *peer])
+    for arguments in ([], ["wg0"], ["wg0", status.key_text(KEY)]):
+        printed[1] = b""
+        assert status_command.show_diagnosis(arguments) == 1
+        assert printed[1] == b"wg0: down\n  the interface is down: take it up with `ip link set wg0 up`\n"
+    with pytest.raises(UsageError):
+        status_command.show_diagnosis(["wg0", "AAAA"])
+
+
+def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
+    served["wg0"] = told("wg0", ("public_key", KEY), ("allowed_ip", "10.7.0.2/32"), ("endpoint", "192.0.2.1:7"))
+
+    def about_peer(interface, peer, machine):
+        machine.is_out_of_time = True
+        return []
+
+    monkeypatch.setattr(diagnose, "about_peer", about_peer)
+    assert status_command.show_diagnosis([]) == 0
+    assert printed[1].endswith(b"\nnot every peer was asked, for it took too long: name an interface and a peer\n")
+
+
+def test_counters_go_on(served):
+    lines = [("public_key", KEY), ("tx_bytes", "7")]
+    before, after = (told("wg0", *lines, ("rx_bytes", str(count))) for count in (1 << 62, 1 << 63))
+    assert status_print.Rates([before], 1).of(after, after.peers[0]) == (1 << 62, 0)
+    assert status_print.Rates([after], 1).of(before, before.peers[0]) is None
