@@ -85,6 +85,25 @@ def test_into_a_directory_without_a_configuration(wgembed, office, tmp_path):
     assert os.stat(tmp_path / "new/wgembed").st_mode & 0o777 == 0o600
 
 
+def test_what_is_refused_leaves_no_file_behind(wgembed, phone, office, tmp_path):
+    (tmp_path / "new").mkdir()
+    refused = (["import", phone, "--peer-of", "wg7", "--write"], ["import", office, "--write"])
+    office.write_text(WHOLE + WHOLE[WHOLE.rindex("[Peer]") :])  # with the same key
+    for arguments in refused:
+        assert wgembed(*arguments, "--config-dir", tmp_path / "new")[0] == 1
+        assert os.listdir(tmp_path / "new") == []
+
+
+def test_names_of_files_that_are_no_text(wgembed, phone, directory, request):
+    if "micropython" in request.node.name:
+        pytest.skip("MicroPython ends on such an argument")
+    odd = phone.with_name("b\udcff.conf")
+    phone.rename(odd)
+    for arguments in (["import", odd], ["import", odd, "--peer-of", "wg0", "--config-dir", directory]):
+        status, text, errors = wgembed(*arguments)
+        assert (status, text) == (1, "") and "Traceback" not in errors
+
+
 def test_a_peer_is_stored_and_exported_again(wgembed, phone, directory):
     status, text, errors = wgembed("import", phone, "--peer-of", "wg0", "--config-dir", directory)
     assert (status, errors) == (0, "") and "option description 'phone'" in text and PEERS_PRIVATE not in text
@@ -153,6 +172,7 @@ def test_no_endpoint_is_named(wgembed, phone, directory):
         (["import", "OFFICE", "--name", "a-b"], "'a-b' is no name for an interface in UCI: give one with --name\nusage:"),
         (["import", "OFFICE", "--peer-of", "wg7", "--write"], "no [Peer] of the file has this interface's public key\n"),
         (["import", "PHONE", "--peer-of", "wg7", "--write"], "there is no interface 'wg7'\n"),
+        (["import", "PHONE", "--peer-of", "w'\n7"], "that is no name of an interface: --peer-of wants one\nusage:"),
         (["export", "wg0"], "2 arguments are wanted, not 1\nusage: wgembed export INTERFACE PEER"),
         (["export", "wg7", "x"], "there is no interface 'wg7'\n"),
         (["export", "wg0", "x"], "no peer of wg0 is called x\n"),

@@ -73,7 +73,7 @@ def _read(argument):
     if system.files.status(path)[1] & system.files.status(directory)[1] & _OTHERS_MAY:
         system.process.write_line("Warning: `%s' is world accessible" % path)
     try:
-        parsed = quick.parse(system.files.read_file(path).decode())
+        parsed = quick.parse(quick.to_text(system.files.read_file(path)))
     except UnicodeError:
         raise UpError("`%s' is not text" % path) from None
     _ = parsed.saves  # for the mistake that may be in it
