@@ -120,6 +120,13 @@ def prepare():
     _gc.threshold(_GARBAGE)
 
 
+def heed_interrupts():
+    """Have an interrupt raise KeyboardInterrupt, for a command that has something to undo."""
+    from micropython import kbd_intr
+
+    kbd_intr(3)
+
+
 def run(command):
     """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
     words = [word.encode() + b"\0" for word in command]
