@@ -110,6 +110,16 @@ def test_twenty_attempts_are_not_forgotten():
     assert state(told(lines)) == "idle" and about(told(lines)) == []
 
 
+def test_a_prefix_that_was_lost_long_ago():
+    """It may have been meant: it is told, and no more."""
+    lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
+             ("event", "allowed_ip_lost,1,7200")]  # fmt: skip
+    interface, machine = told(lines), Quiet()
+    [(weight, sentence)] = diagnose.about_peer(interface, interface.peers[0], machine)
+    assert weight == diagnose.NOTE and sentence == "another peer got some of the same allowed_ips, 2 h ago"
+    assert machine.asked == ["largest_packet"]
+
+
 # A datagram may arrive twice
 
 

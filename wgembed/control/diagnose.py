@@ -110,7 +110,7 @@ def about_peer(interface, peer, machine):
     found = Findings()
     for rule in _RULES:
         rule(found, interface, peer, machine)
-    if not found.sorted():
+    if all(weight == NOTE for weight, _ in found.sorted()):
         # Last, for it sends packets of its own, which are evidence to whoever looks next.
         _mtu(found, interface, peer, machine)
     return found.sorted()
@@ -120,8 +120,10 @@ def about_peer(interface, peer, machine):
 
 
 def _allowed_ips(found, interface, peer, machine):
-    lost = peer.last("allowed_ip_lost")
-    if lost is not None or (not peer.allowed_ips and any(e.name == "allowed_ip_lost" for e in peer.events)):
+    lost = [event for event in peer.events if event.name == "allowed_ip_lost"]
+    if lost and peer.allowed_ips and lost[-1].age > status.RECENT:
+        found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age))
+    elif lost:
         found.add(
             CERTAIN if not peer.allowed_ips else LIKELY,
             "another peer has some of the same allowed_ips, and got them: an address can lead to one peer only",
