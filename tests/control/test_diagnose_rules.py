@@ -160,6 +160,16 @@ def test_a_tunnel_that_falls_asleep():
     assert about(traffic(60_000, 9, 200_000, 100_000), machine) == []
 
 
+def test_one_answer_that_was_lost():
+    """It has led to a new handshake, and whether that helps is not known yet."""
+    silent = ("event", "silence,1,3"), ("event", "initiation_sent,1,3"), ("event", "response_taken,1,3")
+    assert about(traffic(3000, 3000, 20_000, 9, *silent)) == []
+    before = ("event", "silence,1,19"), ("event", "initiation_sent,1,19"), ("event", "response_taken,1,19")
+    assert about(traffic(3000, 3000, 18_000, 9, *before, *silent)) == [], "there was data in between"
+    starts(about(traffic(3000, 3000, 40_000, 9, *before, *silent)), "handshakes succeed, and nothing comes back")
+    starts(about(traffic(3000, 3000, None, 9, *silent)), "handshakes succeed, and nothing comes back")
+
+
 def test_one_way_traffic():
     starts(about(traffic(60_000, 9, None, 100)), "it hears us and sends no data back")
     starts(about(traffic(60_000, 9, 900_000, 100)), "it hears us and sends no data back")

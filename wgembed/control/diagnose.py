@@ -242,15 +242,17 @@ def _silence(found, interface, peer, machine):
     """Something was sent in this session, and what came back?"""
     if peer.session is None or peer.data_sent is None or peer.data_sent > _FRESH:
         return
-    silence = peer.last("silence")
-    if silence is not None and _is_later(silence.age, peer.data_heard) and _is_all_silent(peer):
+    silences = [event for event in peer.events if event.name == "silence" and event.age <= status.RECENT]
+    since = sum([event.count for event in silences if _is_later(event.age, peer.data_heard)])
+    # One answer may be lost, and the handshake that follows be the end of it.
+    if (since > 1 or since and peer.data_heard is None) and _is_all_silent(peer):
         found.add(
-            LIKELY,
+            LIKELY if since > 1 else POSSIBLE,
             "handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; "
             "try persistent_keepalive '25', or another port",
         )
     elif (
-        silence is None
+        not silences
         and peer.session >= _PATIENCE
         and _is_long_before(peer.data_heard, peer.data_sent)
         and not _is_all_silent(peer)
