@@ -152,6 +152,22 @@ def test_a_picture(wgembed, phone, directory, request):
     assert len(rows) * 2 >= segno.make(plain, error="l", micro=False).symbol_size()[1]
 
 
+def test_what_the_file_would_lack(wgembed, phone, directory):
+    """Networks are no address of the peer's, and without any of ours nothing would lead here."""
+    file = directory / "wgembed"
+    file.write_text(
+        f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n"
+        f"config wireguard_wg0\n\toption description 'office'\n\toption public_key '{public(PEERS_PRIVATE)}'\n"
+        "\tlist allowed_ips '10.9.0.0/24'\n"
+    )
+    options = ["--config-dir", directory, "--endpoint=192.0.2.1:9"]
+    why = "wgembed: wg0 has no addresses: say with --allowed-ips what shall be sent to it\n"
+    assert wgembed("export", "wg0", "office", *options) == (1, "", why)
+    status, text, errors = wgembed("export", "wg0", "office", *options, "--allowed-ips=10.0.0.0/24")
+    assert status == 0 and "Address" not in text and "AllowedIPs = 10.0.0.0/24\n" in text
+    assert errors == "wgembed: allowed_ips of the peer are networks alone: the file has no Address for it\n"
+
+
 def test_no_endpoint_is_named(wgembed, phone, directory):
     assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
     status, text, errors = wgembed("export", "wg0", "phone", "--config-dir", directory)

@@ -176,6 +176,10 @@ def export_file(arguments):
             config.network(word)
         except ValueError as e:
             raise UsageError("--allowed-ips: %s" % e) from None
+    if not allowed_ips and not interface.addresses:
+        raise TransferError("%s has no addresses: say with --allowed-ips what shall be sent to it" % name)
+    if not transfer.own_addresses(peer):
+        _tell("allowed_ips of the peer are networks alone: the file has no Address for it")
     endpoint = _endpoint(interface, given.get("--endpoint", ""))
     dns = given.get("--dns", "").replace(",", " ").split()
     text = transfer.export(interface, peer, private, endpoint, allowed_ips, dns)
