@@ -110,6 +110,20 @@ def test_twenty_attempts_are_not_forgotten():
     assert state(told(lines)) == "idle" and about(told(lines)) == []
 
 
+def test_another_preshared_key_is_not_forgotten_either():
+    refused = [("event", "initiation_sent,1,410"), ("event", "response_refused,1,410")] * 3
+    interface = told([ENDPOINT, *refused, ("event", "given_up,1,400")])
+    assert state(interface) == "key mismatch"
+    starts(about(interface), "it answers, but its answer does not open")
+
+
+def test_twenty_cookies():
+    cookies = [("event", "initiation_sent,1,410"), ("event", "cookie_taken,1,410")] * 2
+    interface = told([ENDPOINT, *cookies, ("event", "given_up,1,400")])
+    assert state(interface) == "no answer"
+    starts(about(interface), "192.0.2.2:7 does not answer, 2 handshakes so far")
+
+
 def test_a_prefix_that_was_lost_long_ago():
     """It may have been meant: it is told, and no more."""
     lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),

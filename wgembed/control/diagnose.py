@@ -101,8 +101,9 @@ def _suspect(interface, stranger):
 
 def _unanswered(peer):
     """Return how many initiations had no answer."""
-    within = status.FOREVER if peer.is_given_up else status.RECENT
-    return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken", within=within)
+    if peer.is_given_up:
+        return peer.since("initiation_sent", "response_taken", "confirmed", within=status.FOREVER)
+    return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken")
 
 
 def about_peer(interface, peer, machine):
@@ -201,7 +202,9 @@ def _no_answer(found, interface, peer, machine):
             _stranger_at_endpoint(found, interface, peer, stranger)
             return
     sent = _unanswered(peer)
-    if sent < 2 or not peer.endpoint or interface.send_error(peer) or machine.leads_into_tunnel(interface, peer.endpoint):
+    if sent < 2 or peer.is_refused or not peer.endpoint or interface.send_error(peer):
+        return
+    if machine.leads_into_tunnel(interface, peer.endpoint):
         return
     refusal = machine.refusal(interface, peer.endpoint)
     if refusal:
