@@ -87,10 +87,12 @@ def _act(function, usage, arguments, refusal):
 def _quick(verb, *arguments):
     from .control import up
     from .control.terminal import Failure, complain, reason
+    from .runtime import tool
 
     if len(arguments) != 1 or arguments[0][:1] == "-":
         sys.stderr.write("usage: wgembed %s FILE|INTERFACE\n" % verb)
         return 1
+    tool.heed_interrupts()
     try:
         return up.up(arguments[0]) if verb == "up" else up.down(arguments[0])
     except (up.UpError, up.QuickError, up.AskError) as e:
@@ -99,4 +101,6 @@ def _quick(verb, *arguments):
         complain(e.text)
     except OSError as e:
         complain("wgembed: %s" % reason(e))
+    except KeyboardInterrupt:
+        complain("wgembed: interrupted")
     return 1

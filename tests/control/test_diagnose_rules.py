@@ -110,6 +110,30 @@ def test_twenty_attempts_are_not_forgotten():
     assert state(told(lines)) == "idle" and about(told(lines)) == []
 
 
+def test_another_preshared_key_is_not_forgotten_either():
+    refused = [("event", "initiation_sent,1,410"), ("event", "response_refused,1,410")] * 3
+    interface = told([ENDPOINT, *refused, ("event", "given_up,1,400")])
+    assert state(interface) == "key mismatch"
+    starts(about(interface), "it answers, but its answer does not open")
+
+
+def test_twenty_cookies():
+    cookies = [("event", "initiation_sent,1,410"), ("event", "cookie_taken,1,410")] * 2
+    interface = told([ENDPOINT, *cookies, ("event", "given_up,1,400")])
+    assert state(interface) == "no answer"
+    starts(about(interface), "192.0.2.2:7 does not answer, 2 handshakes so far")
+
+
+def test_a_prefix_that_was_lost_long_ago():
+    """It may have been meant: it is told, and no more."""
+    lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
+             ("event", "allowed_ip_lost,1,7200")]  # fmt: skip
+    interface, machine = told(lines), Quiet()
+    [(weight, sentence)] = diagnose.about_peer(interface, interface.peers[0], machine)
+    assert weight == diagnose.NOTE and sentence == "another peer got some of the same allowed_ips, 2 h ago"
+    assert machine.asked == ["largest_packet"]
+
+
 # A datagram may arrive twice
 
 
@@ -148,6 +172,16 @@ def test_a_tunnel_that_falls_asleep():
     machine = Quiet()
     assert about(traffic(60_000, 9, 179_900, 180_100), machine) == [] == about(traffic(60_000, 9, 180_100, 179_900), machine)
     assert about(traffic(60_000, 9, 200_000, 100_000), machine) == []
+
+
+def test_one_answer_that_was_lost():
+    """It has led to a new handshake, and whether that helps is not known yet."""
+    silent = ("event", "silence,1,3"), ("event", "initiation_sent,1,3"), ("event", "response_taken,1,3")
+    assert about(traffic(3000, 3000, 20_000, 9, *silent)) == []
+    before = ("event", "silence,1,19"), ("event", "initiation_sent,1,19"), ("event", "response_taken,1,19")
+    assert about(traffic(3000, 3000, 18_000, 9, *before, *silent)) == [], "there was data in between"
+    starts(about(traffic(3000, 3000, 40_000, 9, *before, *silent)), "handshakes succeed, and nothing comes back")
+    starts(about(traffic(3000, 3000, None, 9, *silent)), "handshakes succeed, and nothing comes back")
 
 
 def test_one_way_traffic():

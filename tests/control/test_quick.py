@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import subprocess
 
 import pytest
@@ -93,11 +94,28 @@ def test_sections_and_values():
         ("[Interface]\nnonsense\n", "line 2: neither a section nor a setting in one"),
         ("\n[Peers]\n", "line 2: [Peers] is no section"),
         (f"[Interface]\n{PRIVATE[:-1]}\n", "line 2: neither a section nor a setting in one"),
+        # A key is repeated by no message, on whatever line it has got.
+        (f"[Interface] PrivateKey = {PRIVATE}\n", "line 1: a section is [Interface] or [Peer], with nothing behind it"),
+        (f"[Interface]\rPrivateKey = {PRIVATE}\r", "line 1: a section is [Interface] or [Peer], with nothing behind it"),
     ],
 )
 def test_what_is_no_file_of_wg_quick(text, why):
-    with pytest.raises(quick.QuickError, match="^" + why.replace("[", r"\[") + "$"):
+    with pytest.raises(quick.QuickError, match="^" + re.escape(why) + "$"):
         quick.parse(text)
+
+
+@pytest.mark.parametrize("data", [b"\xef\xbb\xbf# B\xc3\xbcro\n%s", b"# B\xfcro\n%s # zu Hause \xfc\n", b"%s\n#\xff"])
+def test_what_editors_add(data):
+    """A mark of UTF-8 at the beginning, line ends of another system, comments in whatever encoding."""
+    text = "[Interface]\nPrivateKey = x\n[Peer]\nPublicKey = y"
+    parsed = quick.parse(quick.to_text(data % text.replace("\n", "\r\n").encode()))
+    assert parsed.interface.entries[0][:2] == ("privatekey", "x") and parsed.peers[0].last("publickey") == "y"
+    assert not parsed.stripped.startswith("\ufeff")
+
+
+def test_what_is_no_text():
+    with pytest.raises(UnicodeError):
+        quick.to_text(b"[Interface]\nPostUp = \xff # x\n")
 
 
 def test_whether_it_saves():

@@ -133,6 +133,18 @@ def test_errors_and_a_clock_that_was_set_back():
     assert dict(report.device)["clock_behind"] in ("999", "1000")
 
 
+def test_a_client_that_takes_its_time():
+    """What happens while it reads is no older than its question."""
+    world, a, b, peer_b, peer_a = pair()
+    session = Session(Interface(a.device), None)
+    session.feed(b"status=1\n\n", world.now)
+    session.piece()
+    world.advance(5000)
+    a.transmit(PACKET)
+    lines = session.piece().decode().split("\n")
+    assert {"heard=0", "data_heard=0", "session=0,initiator", "event=response_taken,1,0"} - set(lines) == {"data_heard=0"}
+
+
 def test_it_alternates_with_get():
     world, a, b, peer_b, peer_a = pair()
     interface = Interface(b.device)

@@ -85,6 +85,25 @@ def test_into_a_directory_without_a_configuration(wgembed, office, tmp_path):
     assert os.stat(tmp_path / "new/wgembed").st_mode & 0o777 == 0o600
 
 
+def test_what_is_refused_leaves_no_file_behind(wgembed, phone, office, tmp_path):
+    (tmp_path / "new").mkdir()
+    refused = (["import", phone, "--peer-of", "wg7", "--write"], ["import", office, "--write"])
+    office.write_text(WHOLE + WHOLE[WHOLE.rindex("[Peer]") :])  # with the same key
+    for arguments in refused:
+        assert wgembed(*arguments, "--config-dir", tmp_path / "new")[0] == 1
+        assert os.listdir(tmp_path / "new") == []
+
+
+def test_names_of_files_that_are_no_text(wgembed, phone, directory, request):
+    if "micropython" in request.node.name:
+        pytest.skip("MicroPython ends on such an argument")
+    odd = phone.with_name("b\udcff.conf")
+    phone.rename(odd)
+    for arguments in (["import", odd], ["import", odd, "--peer-of", "wg0", "--config-dir", directory]):
+        status, text, errors = wgembed(*arguments)
+        assert (status, text) == (1, "") and "Traceback" not in errors
+
+
 def test_a_peer_is_stored_and_exported_again(wgembed, phone, directory):
     status, text, errors = wgembed("import", phone, "--peer-of", "wg0", "--config-dir", directory)
     assert (status, errors) == (0, "") and "option description 'phone'" in text and PEERS_PRIVATE not in text
@@ -133,6 +152,22 @@ def test_a_picture(wgembed, phone, directory, request):
     assert len(rows) * 2 >= segno.make(plain, error="l", micro=False).symbol_size()[1]
 
 
+def test_what_the_file_would_lack(wgembed, phone, directory):
+    """Networks are no address of the peer's, and without any of ours nothing would lead here."""
+    file = directory / "wgembed"
+    file.write_text(
+        f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n"
+        f"config wireguard_wg0\n\toption description 'office'\n\toption public_key '{public(PEERS_PRIVATE)}'\n"
+        "\tlist allowed_ips '10.9.0.0/24'\n"
+    )
+    options = ["--config-dir", directory, "--endpoint=192.0.2.1:9"]
+    why = "wgembed: wg0 has no addresses: say with --allowed-ips what shall be sent to it\n"
+    assert wgembed("export", "wg0", "office", *options) == (1, "", why)
+    status, text, errors = wgembed("export", "wg0", "office", *options, "--allowed-ips=10.0.0.0/24")
+    assert status == 0 and "Address" not in text and "AllowedIPs = 10.0.0.0/24\n" in text
+    assert errors == "wgembed: allowed_ips of the peer are networks alone: the file has no Address for it\n"
+
+
 def test_no_endpoint_is_named(wgembed, phone, directory):
     assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
     status, text, errors = wgembed("export", "wg0", "phone", "--config-dir", directory)
@@ -153,6 +188,7 @@ def test_no_endpoint_is_named(wgembed, phone, directory):
         (["import", "OFFICE", "--name", "a-b"], "'a-b' is no name for an interface in UCI: give one with --name\nusage:"),
         (["import", "OFFICE", "--peer-of", "wg7", "--write"], "no [Peer] of the file has this interface's public key\n"),
         (["import", "PHONE", "--peer-of", "wg7", "--write"], "there is no interface 'wg7'\n"),
+        (["import", "PHONE", "--peer-of", "w'\n7"], "that is no name of an interface: --peer-of wants one\nusage:"),
         (["export", "wg0"], "2 arguments are wanted, not 1\nusage: wgembed export INTERFACE PEER"),
         (["export", "wg7", "x"], "there is no interface 'wg7'\n"),
         (["export", "wg0", "x"], "no peer of wg0 is called x\n"),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from lab import micropython, net, peers
 from lab.need import need, privileges, programs
+from lab.net import poll
 from lab.router import Keys
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
@@ -203,7 +205,49 @@ def test_packets_pass(host, tmp_path):
         far.close()
 
 
+def test_what_a_killed_daemon_left_behind_is_taken_away(host):
+    host.write(FILES["defaults"])
+    before = host.seen()
+    for ask in ("up", "down"):
+        assert host.run("up", str(host.file))[0] == 0
+        pid = host.place.run("fuser", f"/var/run/wireguard/{host.name}.sock", check=False)[1].split()[-1]
+        os.kill(int(pid), signal.SIGKILL)
+        poll(lambda: f" {host.name}:" not in host.place.ip("link"), 5)
+        assert host.seen() != before, "rules outlive the link"
+        status, printed = host.run(ask, str(host.file))
+        assert status == (ask == "down"), printed
+        if ask == "up":
+            assert host.run("down", str(host.file))[0] == 0
+        assert host.seen() == before
+
+
+def test_an_interrupt_undoes_everything(host):
+    host.write(FILES["defaults"].replace("[Peer]", "PostUp = sleep 30\n[Peer]"))
+    before = host.seen()
+    code = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
+    settings = ["env", f"WGEMBED_RUN_DIR={host.folder / 'run'}"]
+    child = host.place.spawn(sys.executable, "-c", code, *settings, *host.command, "up", str(host.file))
+    child.expect("sleep 30", 10)
+    os.killpg(child.pid, signal.SIGINT)
+    poll(lambda: not child.running(), 10)
+    assert host.seen() == before and host.dump() is None and "Traceback" not in child.text()
+
+
 # What cannot be
+
+
+def test_an_interface_that_is_somewhere_else(host, tmp_path):
+    """Its socket is in the file system, which both see, and its link is in another namespace."""
+    host.write(FILES["plain"].replace("[Peer]", "SaveConfig = true\n[Peer]"))
+    assert host.run("up", str(host.file))[0] == 0
+    text = host.file.read_text()
+    elsewhere = Host(tmp_path / "elsewhere", host.command)
+    try:
+        said = f"wgembed: `{host.name}' is served, but not in this network namespace\n"
+        assert elsewhere.run("down", str(host.file)) == (1, said)
+    finally:
+        elsewhere.place.close()
+    assert host.file.read_text() == text and host.dump() is not None
 
 
 def refused(host, text, *arguments, mode=0o600):

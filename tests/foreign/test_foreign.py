@@ -1,5 +1,6 @@
 """Big-endian and 32-bit machines: the unit tests there, and tunnels between them and this machine."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,24 @@ before = system.clock.now()
 loop.run()
 print((system.clock.now() - before) // DAY)
 """
+
+
+AN_HOUR = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import ffi
+from wgembed.runtime import tool
+ffi.open("libc.so.6").func("I", "alarm", "I")(1)
+tool.rest(3_600_000_000)
+"""
+
+
+def test_an_hour_between_two_looks(tmp_path):
+    """In microseconds it is more than 31 bits hold. An alarm ends it."""
+    script = tmp_path / "hour.py"
+    script.write_text(AN_HOUR)
+    done = subprocess.run([*need(foreign.micropython, "armhf"), script, ROOT], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (-signal.SIGALRM, "")
 
 
 def test_nine_days_at_rest(tmp_path):

@@ -101,8 +101,9 @@ def _suspect(interface, stranger):
 
 def _unanswered(peer):
     """Return how many initiations had no answer."""
-    within = status.FOREVER if peer.is_given_up else status.RECENT
-    return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken", within=within)
+    if peer.is_given_up:
+        return peer.since("initiation_sent", "response_taken", "confirmed", within=status.FOREVER)
+    return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken")
 
 
 def about_peer(interface, peer, machine):
@@ -110,7 +111,7 @@ def about_peer(interface, peer, machine):
     found = Findings()
     for rule in _RULES:
         rule(found, interface, peer, machine)
-    if not found.sorted():
+    if all(weight == NOTE for weight, _ in found.sorted()):
         # Last, for it sends packets of its own, which are evidence to whoever looks next.
         _mtu(found, interface, peer, machine)
     return found.sorted()
@@ -120,8 +121,10 @@ def about_peer(interface, peer, machine):
 
 
 def _allowed_ips(found, interface, peer, machine):
-    lost = peer.last("allowed_ip_lost")
-    if lost is not None or (not peer.allowed_ips and any(e.name == "allowed_ip_lost" for e in peer.events)):
+    lost = [event for event in peer.events if event.name == "allowed_ip_lost"]
+    if lost and peer.allowed_ips and lost[-1].age > status.RECENT:
+        found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age))
+    elif lost:
         found.add(
             CERTAIN if not peer.allowed_ips else LIKELY,
             "another peer has some of the same allowed_ips, and got them: an address can lead to one peer only",
@@ -199,7 +202,9 @@ def _no_answer(found, interface, peer, machine):
             _stranger_at_endpoint(found, interface, peer, stranger)
             return
     sent = _unanswered(peer)
-    if sent < 2 or not peer.endpoint or interface.send_error(peer) or machine.leads_into_tunnel(interface, peer.endpoint):
+    if sent < 2 or peer.is_refused or not peer.endpoint or interface.send_error(peer):
+        return
+    if machine.leads_into_tunnel(interface, peer.endpoint):
         return
     refusal = machine.refusal(interface, peer.endpoint)
     if refusal:
@@ -240,15 +245,17 @@ def _silence(found, interface, peer, machine):
     """Something was sent in this session, and what came back?"""
     if peer.session is None or peer.data_sent is None or peer.data_sent > _FRESH:
         return
-    silence = peer.last("silence")
-    if silence is not None and _is_later(silence.age, peer.data_heard) and _is_all_silent(peer):
+    silences = [event for event in peer.events if event.name == "silence" and event.age <= status.RECENT]
+    since = sum([event.count for event in silences if _is_later(event.age, peer.data_heard)])
+    # One answer may be lost, and the handshake that follows be the end of it.
+    if (since > 1 or since and peer.data_heard is None) and _is_all_silent(peer):
         found.add(
-            LIKELY,
+            LIKELY if since > 1 else POSSIBLE,
             "handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; "
             "try persistent_keepalive '25', or another port",
         )
     elif (
-        silence is None
+        not silences
         and peer.session >= _PATIENCE
         and _is_long_before(peer.data_heard, peer.data_sent)
         and not _is_all_silent(peer)

@@ -7,6 +7,7 @@ PEER = "peer"
 OWN_KEYS = ("address", "dns", "mtu", "table", "preup", "postup", "predown", "postdown", "saveconfig")
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-"
 _NAME_MAX = 15
+_SHORT = 20
 DIRECTORY = "/etc/wireguard"
 
 
@@ -67,7 +68,7 @@ def parse(text):
         key = name.strip().lower()
         if key[:1] == "[":
             if key not in ("[interface]", "[peer]"):
-                raise QuickError("line %d: %s is no section" % (number + 1, bare))
+                raise QuickError("line %d: %s" % (number + 1, _about_section(bare)))
             sections.append(Section(key[1:-1], number + 1))
         elif bare:
             if not sections or not equals:
@@ -78,6 +79,22 @@ def parse(text):
                 continue
         kept.append(line)
     return QuickFile(sections, "\n".join(kept))
+
+
+def _about_section(text):
+    # What stands behind it may be a key.
+    if len(text) > _SHORT or text[-1] != "]":
+        return "a section is [Interface] or [Peer], with nothing behind it"
+    return "%s is no section" % text
+
+
+def to_text(data):
+    """Return a file's bytes as the text for `parse`; UnicodeError. Comments may be in any encoding."""
+    try:
+        text = data.decode()
+    except UnicodeError:
+        text = b"\n".join([line.split(b"#")[0] for line in data.split(b"\n")]).decode()
+    return text[1:] if text[:1] == "\ufeff" else text
 
 
 def is_name(text):

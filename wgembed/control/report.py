@@ -88,18 +88,23 @@ def tell_peer(peer, endpoint, now):
     lines.append(("persistent_keepalive_interval", peer.persistent_keepalive))
     for name, time in (("heard", peer.heard), ("data_heard", peer.data_heard), ("data_sent", peer.data_sent)):
         if time:
-            lines.append((name, now - time))
+            lines.append((name, _age(time, now)))
     keypair = peer.current
     if noise.may_send(keypair, 1, now):
-        lines.append(("session", "%d,%s" % (now - keypair.birth, "initiator" if keypair.initiator else "responder")))
+        lines.append(("session", "%d,%s" % (_age(keypair.birth, now), "initiator" if keypair.initiator else "responder")))
     if peer.retransmit_at:
         lines.append(("attempt", peer.attempts + 1))
     staged = peer.tables.staged.count(peer.number)
     if staged:
         lines.append(("staged", staged))
     for event, count, time in peer.tables.events.read(peer.number):
-        lines.append(("event", "%s,%d,%d" % (events.NAMES[event], count, now // 1000 - time)))
+        lines.append(("event", "%s,%d,%d" % (events.NAMES[event], count, _age(time, now // 1000))))
     return _text(lines)
+
+
+def _age(time, now):
+    # The client may take its time, and things happen meanwhile: `now` is when it asked.
+    return max(now - time, 0)
 
 
 def _text(lines):

@@ -107,7 +107,8 @@ class Peer:
     @property
     def is_refused(self):
         """Whether its last answer to us did not open."""
-        return self.since("response_refused", "response_taken", "confirmed") > 0
+        within = FOREVER if self.is_given_up else RECENT
+        return self.since("response_refused", "response_taken", "confirmed", within=within) > 0
 
     @property
     def is_given_up(self):
@@ -273,7 +274,7 @@ def state(interface, peer, now):
     if peer.is_refused or peer.is_unconfirmed:
         return KEY_MISMATCH
     if peer.attempt:
-        return UNDER_LOAD if peer.since("cookie_taken", "response_taken") else HANDSHAKING
+        return UNDER_LOAD if peer.since("cookie_taken", "response_taken", "confirmed") else HANDSHAKING
     return NO_ANSWER if peer.is_given_up else IDLE
 
 

@@ -174,7 +174,7 @@ def export(interface, peer, private, endpoint, allowed_ips, dns):
         lines.append("PrivateKey = " + private)
     else:
         lines.append("# PrivateKey = (the one whose public key is %s)" % keys.encode(peer.public_key).decode())
-    addresses = ["%s/%d" % (address.format_ip(p), n) for p, n in peer.allowed_ips if n and n == 8 * len(p)]
+    addresses = own_addresses(peer)
     if addresses:
         lines.append("Address = " + ", ".join(addresses))
     if dns:
@@ -189,6 +189,11 @@ def export(interface, peer, private, endpoint, allowed_ips, dns):
         lines.append("Endpoint = " + endpoint)
         lines.append("PersistentKeepalive = 25")
     return "\n".join(lines) + "\n"
+
+
+def own_addresses(peer):
+    """Return what of the peer's allowed IPs is a single address, as text: that may be its own."""
+    return ["%s/%d" % (address.format_ip(p), n) for p, n in peer.allowed_ips if n == 8 * len(p)]
 
 
 def _own_networks(interface):

@@ -53,10 +53,11 @@ def import_file(arguments):
     directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
     if "--peer-of" in given:
         interface = given["--peer-of"]
+        _check_peer_of(interface, given.get("--description", stem))
         sections = transfer.import_peer(parsed, interface, _own_key(directory, interface), given.get("--description", stem))
     else:
         name = given.get("--name", stem)
-        if not uci.is_name(name.encode()) or not quick.is_name(name):
+        if not _is_name(name):
             raise UsageError("'%s' is no name for an interface in UCI: give one with --name" % name)
         sections, left_out = transfer.import_interface(parsed, name)
         if left_out:
@@ -68,6 +69,19 @@ def import_file(arguments):
     return 0
 
 
+def _is_name(text):
+    return quick.is_name(text) and uci.is_name(text.encode())
+
+
+def _check_peer_of(interface, description):
+    if not _is_name(interface):
+        raise UsageError("that is no name of an interface: --peer-of wants one")
+    try:
+        description.encode()
+    except UnicodeError:
+        raise UsageError("a peer is called by a text: give one with --description") from None
+
+
 def _tell(text):
     system.process.write_line("wgembed: " + text)
 
@@ -77,7 +91,7 @@ def _read(path):
         text = system.files.read_file(path)
         if system.files.status(path)[1] & _OTHERS_MAY:
             _tell("warning: others can read %s, which holds keys" % path)
-        return quick.parse(text.decode())
+        return quick.parse(quick.to_text(text))
     except OSError as e:
         raise TransferError("%s: cannot be read: %s" % (path, e)) from None
     except (quick.QuickError, UnicodeError) as e:
@@ -120,9 +134,11 @@ def _write(sections, directory):
         return True
 
     path = _file(directory)
-    if not system.files.exists(path):
-        system.files.close(system.files.create(path))
     try:
+        if not system.files.exists(path):
+            # What is refused shall not leave an empty file behind.
+            edit(uci.parse(config.PACKAGE.encode(), b""))
+            system.files.close(system.files.create(path))
         uci_write.change(config.PACKAGE, edit, directory)
     except (uci.ParseError, uci_write.StoreError, OSError) as e:
         raise TransferError("%s: %s" % (path, e)) from None
@@ -160,6 +176,10 @@ def export_file(arguments):
             config.network(word)
         except ValueError as e:
             raise UsageError("--allowed-ips: %s" % e) from None
+    if not allowed_ips and not interface.addresses:
+        raise TransferError("%s has no addresses: say with --allowed-ips what shall be sent to it" % name)
+    if not transfer.own_addresses(peer):
+        _tell("allowed_ips of the peer are networks alone: the file has no Address for it")
     endpoint = _endpoint(interface, given.get("--endpoint", ""))
     dns = given.get("--dns", "").replace(",", " ").split()
     text = transfer.export(interface, peer, private, endpoint, allowed_ips, dns)

@@ -36,6 +36,7 @@ def up(argument):
     settings, routed = _settings(name, parsed)
     if _index(name) or is_served(name):
         raise UpError("`%s' already exists" % name)
+    _clear_up(name)
     _run_hooks(parsed.interface.all("preup"), name)
     _serve(name)
     try:
@@ -54,7 +55,10 @@ def down(argument):
     """Take down what `up` brought up; returns the exit status."""
     path, name, parsed = _read(argument)
     if not is_served(name):
+        _clear_up(name)
         raise UpError("`%s' is not a WireGuard interface" % name)
+    if not _index(name):
+        raise UpError("`%s' is served, but not in this network namespace" % name)
     _run_hooks(parsed.interface.all("predown"), name)
     if parsed.saves:
         _save(path, name, parsed)
@@ -73,7 +77,7 @@ def _read(argument):
     if system.files.status(path)[1] & system.files.status(directory)[1] & _OTHERS_MAY:
         system.process.write_line("Warning: `%s' is world accessible" % path)
     try:
-        parsed = quick.parse(system.files.read_file(path).decode())
+        parsed = quick.parse(quick.to_text(system.files.read_file(path)))
     except UnicodeError:
         raise UpError("`%s' is not text" % path) from None
     _ = parsed.saves  # for the mistake that may be in it
@@ -182,6 +186,11 @@ def _end(name):
     end = system.clock.now() + _PATIENCE
     while is_served(name) and system.clock.now() < end:
         tool.rest(_STEP * 1000)
+    _clear_up(name)
+
+
+def _clear_up(name):
+    """Take away what is written down of daemons that are gone."""
     conf = _conf(name)
     network.clear_up(_directory(), is_served, conf)
     conf.finish()

@@ -54,7 +54,8 @@ def echo(packed, size, patience, tries=1):
 
 def _request(width, sequence, size):
     """Return an echo request; the checksum of ICMPv6 is the kernel's to fill in."""
-    payload = bytes([i & 0xFF for i in range(size - HEADERS[width])])
+    length = size - HEADERS[width]
+    payload = (bytes(range(256)) * (length // 256 + 1))[:length]
     header = pack(">BBHHH", _ECHO_REQUEST[width], 0, 0, 0x5747, sequence)
     total = 0
     data = header + payload + bytes(len(payload) & 1)

@@ -8,6 +8,9 @@ except ImportError:
 from .. import abi
 from .udp import is_ipv6
 
+_LEAST_SIZE = 4096
+_HEADER_MAX = 60
+
 
 class Probe:
     """Datagrams to the socket address `addr`, or with `echo` whole ICMP messages; OSError if no route leads there.
@@ -35,14 +38,17 @@ class Probe:
             self._socket.close()
             raise
         self.fd = self._socket.fileno()
+        self._size = _LEAST_SIZE
 
     def send(self, data):
+        # Its answer shall not be cut off; that of IPv4 has its header before it.
+        self._size = max(len(data) + _HEADER_MAX, _LEAST_SIZE)
         self._socket.send(data)
 
     def receive(self):
         """Return what came, or None if nothing did; OSError for what a router said."""
         try:
-            return self._socket.recv(4096)
+            return self._socket.recv(self._size)
         except BlockingIOError:
             return None
 

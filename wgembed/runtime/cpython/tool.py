@@ -21,8 +21,8 @@ except ImportError:
 from .probe import Probe
 
 __all__ = (
-    "Connection", "Probe", "decode", "encode", "is_terminal", "list_names", "name_address", "prepare", "resolve", "rest",
-    "run", "strerror",
+    "Connection", "Probe", "decode", "encode", "heed_interrupts", "is_terminal", "list_names", "name_address", "prepare",
+    "resolve", "rest", "run", "strerror",
 )  # fmt: skip
 
 list_names = os.listdir
@@ -83,6 +83,10 @@ def prepare():
     """Begin a command: a broken pipe and an interrupt end it, as they end programs that are not written in Python."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def heed_interrupts():
+    """Have an interrupt raise KeyboardInterrupt, for a command that has something to undo: here it does of itself."""
 
 
 def rest(microseconds):

@@ -6,7 +6,8 @@ from .. import abi
 from . import libc
 from .udp import is_ipv6
 
-_SIZE = 4096
+_LEAST_SIZE = 4096
+_HEADER_MAX = 60
 
 
 class Probe:
@@ -21,6 +22,7 @@ class Probe:
         protocol = abi.IPPROTO_ICMPV6 if is_ipv6(addr) else abi.IPPROTO_ICMP
         kind = (abi.SOCK_RAW if echo else abi.SOCK_DGRAM) | abi.O_CLOEXEC | abi.O_NONBLOCK
         self.fd = libc.check(libc.socket(family, kind, protocol if echo else 0))
+        self._size = _LEAST_SIZE
         try:
             # Without it, only what is final is told: that a host is not there may change.
             level, name = (abi.SOL_IPV6, abi.IPV6_RECVERR) if is_ipv6(addr) else (abi.SOL_IP, abi.IP_RECVERR)
@@ -36,12 +38,14 @@ class Probe:
             raise
 
     def send(self, data):
+        # Its answer shall not be cut off; that of IPv4 has its header before it.
+        self._size = max(len(data) + _HEADER_MAX, _LEAST_SIZE)
         libc.check(libc.send(self.fd, data, len(data), 0))
 
     def receive(self):
         """Return what came, or None if nothing did; OSError for what a router said."""
-        buf = bytearray(_SIZE)
-        size = libc.recv(self.fd, buf, _SIZE, abi.MSG_DONTWAIT)
+        buf = bytearray(self._size)
+        size = libc.recv(self.fd, buf, self._size, abi.MSG_DONTWAIT)
         if size < 0 and libc.errno() == abi.EAGAIN:
             return None
         return bytes(memoryview(buf)[: libc.check(size)])

@@ -36,7 +36,6 @@ _signal = _libc.func("P", "signal", "iP")
 
 list_names = os.listdir
 strerror = _libc.func("s", "strerror", "i")
-rest = time.sleep_us
 _received = bytearray(4096)
 
 
@@ -118,6 +117,19 @@ def prepare():
     _signal(_abi.SIGINT, _SIG_DFL)
     # Before the heap is full, or what is kept would lie scattered all over it, and nothing long would fit between.
     _gc.threshold(_GARBAGE)
+
+
+def rest(microseconds):
+    """Do nothing for so long."""
+    # On 32 bits half an hour in microseconds is too much for a number of C's.
+    time.sleep_ms(microseconds // 1000)
+
+
+def heed_interrupts():
+    """Have an interrupt raise KeyboardInterrupt, for a command that has something to undo."""
+    from micropython import kbd_intr
+
+    kbd_intr(3)
 
 
 def run(command):
