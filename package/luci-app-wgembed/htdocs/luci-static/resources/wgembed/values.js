@@ -1,0 +1,254 @@
+'use strict';
+'require baseclass';
+
+/* The values of the configuration: what wgembed/control/config.py takes, and refuses. Each check returns null, or a
+   sentence on what is wanted, never with the text that was typed: that may be a secret, or markup.
+   tests/luci/test_rules.py holds the two against each other. */
+
+const MAX_MTU = 65455, LEAST_MTU = 576, LEAST_MTU_IPV6 = 1280, MAX_PEERS = 16383;
+const LINK = /^[^\s\/:\x00-\x20\x7f]{1,15}$/;
+const KEY = /^[A-Za-z0-9+\/]{42}[AEIMQUYcgkosw048]=$/;
+
+function isKey(text) {
+	return KEY.test(text);
+}
+
+function key(text) {
+	return isKey(text) ? null : _("a key is 44 characters of base64, the last one '='");
+}
+
+function number(text, least, most, also) {
+	const digits = /^(0x[0-9A-Fa-f]{1,10}|[0-9]{1,10})$/.test(text) ? parseInt(text, text.startsWith('0x') ? 16 : 10) : -1;
+
+	if (text === also || (digits >= least && digits <= most))
+		return null;
+	return _('a number from %d to %d is wanted').format(least, most);
+}
+
+const port = (text) => number(text, 0, 65535);
+const endpointPort = (text) => number(text, 1, 65535);
+const mark = (text) => number(text, 0, 0xffffffff, 'off');
+const keepalive = (text) => number(text, 0, 65535, 'off');
+const metric = (text) => number(text, 0, 0xffffffff);
+const peers = (text) => number(text, 1, MAX_PEERS);
+
+function mtu(text, hasIpv6) {
+	const why = number(text, LEAST_MTU, MAX_MTU);
+
+	if (!why && hasIpv6 && +text < LEAST_MTU_IPV6)
+		return _('IPv6 needs %d at least').format(LEAST_MTU_IPV6);
+	return why;
+}
+
+/* The bytes of an IPv4 address, or null. */
+function ipv4(text) {
+	const words = text.split('.');
+
+	if (words.length !== 4 || !words.every((word) => /^(0|[1-9][0-9]{0,2})$/.test(word) && +word < 256))
+		return null;
+	return words.map((word) => +word);
+}
+
+function groups(text) {
+	if (text === '')
+		return [];
+	const words = text.split(':'), tail = words[words.length - 1].includes('.') ? ipv4(words.pop()) : [];
+
+	if (tail === null || !words.every((word) => /^[0-9A-Fa-f]{1,4}$/.test(word)))
+		return null;
+	return [ ...words.flatMap((word) => [ parseInt(word, 16) >> 8, parseInt(word, 16) & 255 ]), ...tail ];
+}
+
+/* The bytes of an IPv6 address, or null. */
+function ipv6(text) {
+	const halves = text.split('::');
+
+	if (halves.length > 2 || (halves.length === 2 && halves[0].includes('.')))
+		return null;
+	const [ head, rest ] = halves.map(groups);
+
+	if (head === null || rest === null)
+		return null;
+	if (halves.length === 1)
+		return head.length === 16 ? head : null;
+	const gap = 16 - head.length - rest.length;
+
+	return gap >= 2 ? [ ...head, ...new Array(gap).fill(0), ...rest ] : null;
+}
+
+function address(text) {
+	return text.includes(':') ? ipv6(text) : ipv4(text);
+}
+
+/* { bytes, length } of an address with or without prefix length, or null. */
+function parseNetwork(text) {
+	const [ where, bits, more ] = text.split('/'), bytes = address(where);
+
+	if (!bytes || more !== undefined)
+		return null;
+	if (bits === undefined)
+		return { bytes, length: bytes.length * 8 };
+	return /^[0-9]{1,3}$/.test(bits) && +bits <= bytes.length * 8 ? { bytes, length: +bits } : null;
+}
+
+function network(text) {
+	return parseNetwork(text) ? null : _('an address is wanted, or a network as 10.0.0.0/24 or fd00::/64');
+}
+
+function masked(net) {
+	return net.bytes.map((byte, i) => byte & (0xff00 >> Math.min(Math.max(net.length - 8 * i, 0), 8)) & 255);
+}
+
+/* Whether `one` lies in `other`, or is the same. */
+function isWithin(one, other) {
+	return one.bytes.length === other.bytes.length && one.length >= other.length &&
+		String(masked({ bytes: one.bytes, length: other.length })) === String(masked(other));
+}
+
+function isSame(one, other) {
+	return one.length === other.length && isWithin(one, other);
+}
+
+function formatIpv6(bytes) {
+	const words = [];
+
+	for (let i = 0; i < 16; i += 2)
+		words.push((bytes[i] << 8 | bytes[i + 1]).toString(16));
+	/* The longest run of two zeros and more is left out, the first of those. */
+	let best = [ 0, 0 ];
+
+	for (let i = 0; i < 8; i++) {
+		let end = i;
+
+		while (words[end] === '0')
+			end++;
+		if (end - i > best[1] - best[0])
+			best = [ i, end ];
+	}
+	if (best[1] - best[0] < 2)
+		return words.join(':');
+	return words.slice(0, best[0]).join(':') + '::' + words.slice(best[1]).join(':');
+}
+
+function format(bytes) {
+	return bytes.length === 4 ? bytes.join('.') : formatIpv6(bytes);
+}
+
+/* The network that an address with its prefix length lies in, as text. */
+function networkOf(text) {
+	const net = parseNetwork(text);
+
+	return `${format(masked(net))}/${net.length}`;
+}
+
+function host(text) {
+	const bare = /^\[.*:.*\]$/.test(text) ? text.slice(1, -1) : text;
+
+	if (bare.includes(':') || /^[0-9.]*$/.test(bare)) {
+		const at = bare.indexOf('%');
+
+		if (!address(at < 0 ? bare : bare.slice(0, at)) || (at >= 0 && !LINK.test(bare.slice(at + 1))))
+			return _('that is no IP address');
+		return null;
+	}
+	const labels = text.replace(/\.$/, '').split('.');
+
+	if (text.length > 253 || !labels.every((label) => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label)))
+		return _('that is no host name');
+	return null;
+}
+
+function link(text) {
+	return LINK.test(text) && text !== '.' && text !== '..' ? null : _('that is no name for a network or interface');
+}
+
+/* Of an interface, and of its section: what both the kernel and UCI take. */
+function interfaceName(text) {
+	return /^[A-Za-z0-9_]{1,15}$/.test(text) ? null : _('a name has 1 to 15 letters, digits and underscores');
+}
+
+function path(text) {
+	return text.startsWith('/') ? null : _('a path from the root is wanted');
+}
+
+function heapsize(text) {
+	return /^[0-9]+[KM]?$/.test(text) ? null : _('a number with K or M behind it is wanted');
+}
+
+/* Words of an option, be it a list or a text with blanks between. */
+function words(value) {
+	return [].concat(value ?? []).flatMap((text) => text.split(/\s+/)).filter((word) => word);
+}
+
+/* The networks of `texts` that are in those of `others` ({ name, networks }) too, each { network, name }: an address
+   can lead to one peer only. */
+function duplicates(texts, others) {
+	return clashes(texts, others, isSame);
+}
+
+/* Those that overlap without being the same: the narrower one gets the address. */
+function overlaps(texts, others) {
+	return clashes(texts, others, (one, other) =>
+		!isSame(one, other) && (isWithin(one, other) || isWithin(other, one)));
+}
+
+function clashes(texts, others, test) {
+	const found = [];
+
+	for (const text of texts) {
+		const one = parseNetwork(text);
+
+		for (const { name, networks } of one ? others : [])
+			for (const other of networks.map(parseNetwork))
+				if (other && test(one, other))
+					found.push({ network: `${format(masked(one))}/${one.length}`, name });
+	}
+	return found;
+}
+
+function increment(bytes) {
+	const next = [ ...bytes ];
+
+	for (let i = next.length - 1; i >= 0; i--) {
+		next[i] = (next[i] + 1) & 255;
+		if (next[i])
+			break;
+	}
+	return next;
+}
+
+/* The first addresses that nobody has, one for each of the networks that `own` (addresses with prefix length) lie in.
+
+   used  what peers have, addresses and networks; a network that holds the whole of ours does not count */
+function freeAddresses(own, used) {
+	const found = [], taken = [ ...own.map((text) => text.split('/')[0]), ...used ].map(parseNetwork).filter((net) => net);
+
+	for (const net of own.map(parseNetwork).filter((one) => one && one.length < one.bytes.length * 8)) {
+		const most = net.bytes.length * 8, narrow = taken.filter((other) => !isWithin(net, other));
+		/* Not the network's own address, nor for IPv4 the last one, unless there are only two. */
+		const isPair = most - net.length === 1;
+		let bytes = isPair ? masked(net) : increment(masked(net));
+
+		for (let i = 0; i < 65536; i++, bytes = increment(bytes)) {
+			const one = { bytes, length: most };
+
+			if (!isWithin(one, net) || (most === 32 && !isPair && !isWithin({ bytes: increment(bytes), length: most }, net)))
+				break;
+			if (!narrow.some((other) => isWithin(one, other))) {
+				found.push(`${format(bytes)}/${most}`);
+				break;
+			}
+		}
+	}
+	return found;
+}
+
+/* Whether a switch of UCI is on. */
+function isOn(value) {
+	return [ '1', 'on', 'true', 'yes', 'enabled' ].includes(value);
+}
+
+return baseclass.extend({
+	isKey, key, port, endpointPort, mark, keepalive, metric, peers, mtu, network, parseNetwork, networkOf, host, link,
+	interfaceName, path, heapsize, words, duplicates, overlaps, freeAddresses, isOn
+});

@@ -1,0 +1,313 @@
+"""What the browser decides, it decides as the programs on the router do."""
+
+import itertools
+import random
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import pytest
+from config_cases import CASES
+
+import pages
+from lab import luci
+from lab.need import need, programs
+from wgembed.control import config, diagnose, quick, status, transfer, uci
+
+KEYS = ["%064x" % (n << 200 | n) for n in range(1, 8)]
+NOW = 1_790_000_000
+ENDPOINT, ELSEWHERE = "192.0.2.9:51820", "[2001:db8::9]:7"
+
+
+@pytest.fixture(scope="module", params=["source", "minified"])
+def folder(request, tmp_path_factory):
+    """The modules as they are, and as LuCI's build leaves them."""
+    need(programs, "node")
+    if request.param == "source":
+        return pages.RESOURCES
+    try:
+        sources = luci.folder("WGEMBED_LUCI")
+    except luci.Missing as missing:
+        pytest.skip(str(missing))
+    made = tmp_path_factory.mktemp("minified")
+    subprocess.run(["cc", "-o", made / "jsmin", sources / "modules/luci-base/src/jsmin.c"], check=True, capture_output=True)
+    shutil.copytree(pages.RESOURCES, made / "resources")
+    for path in (made / "resources").rglob("*.js"):
+        text = path.read_bytes()
+        path.write_bytes(subprocess.run([made / "jsmin"], input=text, check=True, capture_output=True).stdout)
+        subprocess.run(["node", "--check", "-"], input=b"(function(){" + path.read_bytes() + b"})", check=True)
+    return made / "resources"
+
+
+# ---- states and sentences
+
+DEVICES = [
+    "", "up=0\n", "own_public_key=\n", "send_error=101\n", "send_error=1\n", "send_error=999\n", "clock_behind=4000\n",
+    f"stranger=unknown_key,2,5000,192.0.2.9:4,{KEYS[5]}\n", f"stranger=wrong_mac1,1,9000,192.0.2.9:4,{KEYS[5]}\n",
+    f"stranger=unknown_key,2,5000,203.0.113.1:4,{KEYS[5]}\n", "stranger=wrong_mac1,2,900000,203.0.113.1:4,\n",
+    "nobodys=10.9.9.9,61000\n", "nobodys=10.9.9.9,181000\n", f"refused_source=10.1.1.1,2000,{KEYS[1]}\n",
+    f"refused_source=10.1.1.1,2000,{KEYS[2]}\n", "drop=tx_no_peer,3\ndrop=hs_mac1,1\n",
+]  # fmt: skip
+EVENTS = [
+    "", "initiation_sent,3,1", "initiation_sent,3,200", "initiation_sent,1,1", "response_taken,1,9;initiation_sent,2,1",
+    "response_refused,1,3", "response_refused,2,3;response_taken,1,1", "initiation_taken,2,4",
+    "initiation_taken,4,4;confirmed,1,2",
+    "initiation_old,1,5", "cookie_taken,1,5", "send_failed,2,3", "send_failed,2,3;confirmed,1,1", "given_up,1,3",
+    "silence,1,20", "allowed_ip_lost,1,900", "allowed_ip_lost,1,9", "roamed,3,9;roamed,2,3", "roamed,3,9;roamed,2,300",
+    "initiation_sent,20,9;given_up,1,2;send_failed,1,1",
+]  # fmt: skip
+PEERS = [
+    "", "endpoint_host=a.example:51820\n", "endpoint_host=a.example:51820\nendpoint_found=192.0.2.9\n",
+    "endpoint_host=2001:db8::9:51820\n", f"endpoint={ENDPOINT}\n", f"endpoint={ELSEWHERE}\n",
+    f"endpoint={ENDPOINT}\nendpoint_host=a.example:51820\n",
+    f"endpoint={ENDPOINT}\nsession=20000,initiator\nheard=19500\ndata_sent=2000\n",
+    f"endpoint={ENDPOINT}\nsession=20000,initiator\nheard=100\ndata_sent=2000\n",
+    f"endpoint={ENDPOINT}\nsession=20000,responder\nheard=100\ndata_heard=100\n",
+    f"endpoint={ENDPOINT}\nsession=5,responder\nlast_handshake_time_sec={NOW}\n",
+    f"endpoint={ENDPOINT}\nattempt=3\nstaged=4\nhas_preshared_key=1\npersistent_keepalive_interval=25\n",
+]  # fmt: skip
+
+
+def answers():
+    """Answers of a daemon: every event with every kind of peer, and devices with a few of both."""
+    whole = list(itertools.product(DEVICES[:1], PEERS, EVENTS)) + list(itertools.product(DEVICES, PEERS[4:], EVENTS))
+    for device, peer, events in whole:
+        for allowed in ("allowed_ip=10.0.0.2/32\n", ""):
+            text = f"listen_port=51820\nfwmark=0\nmtu=1420\nup=1\nown_public_key={KEYS[0]}\n{device}"
+            text += f"public_key={KEYS[1]}\n{peer}tx_bytes=7\nrx_bytes=9\n"
+            text += "".join(f"event={event}\n" for event in events.split(";") if event)
+            yield text + allowed
+    yield f"up=1\nown_public_key={KEYS[0]}\n"
+
+
+class NoMachine(SimpleNamespace):
+    """What the browser knows of the machine: names, errors and the time."""
+
+    leads_into_tunnel = staticmethod(lambda *about: False)
+    refusal = staticmethod(lambda *about: "")
+    best_mtu = largest_packet = staticmethod(lambda *about: 0)
+    time = staticmethod(lambda: NOW)
+
+    def __getattr__(self, name):
+        from wgembed.control.machine import Machine
+
+        return getattr(Machine.__new__(Machine), name)
+
+
+def test_states_and_sentences(folder):
+    texts = list(answers())
+    parsed = [one["value"] for one in pages.run([["wgembed.state", "parse", "wg0", text] for text in texts], folder)]
+    calls, expected = [], []
+    for text, iface in zip(texts, parsed, strict=True):
+        ours = status.parse("wg0", [line.split("=", 1) for line in text.splitlines()])
+        calls.append(["wgembed.state", "ofInterface", iface])
+        expected.append(ours.state)
+        calls.append(["wgembed.diagnosis", "ofInterface", iface])
+        expected.append(_sentences(diagnose.about_interface(ours, NoMachine())))
+        for peer, mine in zip(iface["peers"], ours.peers, strict=True):
+            calls.append(["wgembed.state", "ofPeer", iface, peer])
+            expected.append(status.state(ours, mine, NOW))
+            calls.append(["wgembed.diagnosis", "ofPeer", iface, peer, NOW])
+            expected.append(_sentences(diagnose.about_peer(ours, mine, NoMachine())))
+    for call, found, wanted in zip(calls, pages.run(calls, folder), expected, strict=True):
+        assert found.get("value") == wanted, (call, found)
+    words = {wanted for wanted in expected if isinstance(wanted, str)}
+    assert words == {value for name, value in vars(status).items() if name.isupper() and isinstance(value, str)}
+    assert len({one["sentence"] for wanted in expected if isinstance(wanted, list) for one in wanted}) > 30
+
+
+def _sentences(found):
+    return [{"weight": weight, "sentence": sentence} for weight, sentence in found]
+
+
+def test_a_clock_that_was_never_set(folder):
+    peer = {"endpoint": ENDPOINT, "events": [{"name": "initiation_sent", "count": 4, "age": 1}], "allowed_ips": ["::/0"],
+            "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session": None, "data_heard": None,
+            "data_sent": None}  # fmt: skip
+    iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "strangers": [], "send_errors": [], "refused_source": None}
+    (found,) = pages.run([["wgembed.diagnosis", "ofPeer", iface, peer, 1000]], folder)
+    assert "clock was never set" in found["value"][0]["sentence"] and "does not answer" in found["value"][1]["sentence"]
+
+
+def test_every_reason_of_a_drop_has_words(folder):
+    from wgembed.protocol import drops
+
+    found = pages.run([["wgembed.state", "dropInWords", reason] for reason in [*drops.NAMES, "of_tomorrow"]], folder)
+    told = [one["value"] for one in found]
+    assert told[-1] == "of_tomorrow" and not set(told[:-1]) & set(drops.NAMES) and len(set(told)) == len(told)
+
+
+# ---- values
+
+CHECKS = {
+    config.key: "key", config.port: "port", config.endpoint_port: "endpointPort", config.mark: "mark",
+    config.keepalive: "keepalive", config.metric: "metric", config.peers: "peers", config.mtu: "mtu",
+    config.network: "network", config.host: "host", config.link: "link", config.path: "path", config.heapsize: "heapsize",
+}  # fmt: skip
+MORE = {
+    config.network: ["1.2.3.4/0", "1.2.3.4/33", "::/0", "::1/128", "::1/129", "1::2::3", ":::", "1:2:3:4:5:6:7::",
+                     "::ffff:1.2.3.4", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7", "1.2.3", "01.2.3.4", "1.2.3.4/", "/24",
+                     "1.2.3.4/2/3", "::1.2.3.4/128", "1.2.3.4::", "fe80::1%eth0", "::g", "12345::",
+                     "1:2:3:4:5:6:1.2.3.4", ":1::", "1::8:9:a:b:c:d:e:f"],
+    config.host: ["a", "a.", "-a", "a-", "a_b.c", "1.2.3.4", "1.2.3", "::1", "[::1]", "[::1", "fe80::1%eth0", "fe80::1%",
+                  "[a]", "a..b", "x" * 64, "x" * 63, ".".join(["x" * 60] * 5), "", "a b", "<b>", "$(reboot)", "fe80::1%a/b"],
+    config.port: ["0", "65535", "65536", "0x10", "-1", "", "1e3", " 1", "00000000001", "0xFFFF", "0x", "１"],
+    config.key: ["A" * 43 + "=", "A" * 42 + "B=", "A" * 44, "", "A" * 42 + "==", "A" * 42 + "E=\n"],
+    config.mark: ["off", "0xffffffff", "0x100000000", "4294967295", "4294967296", "OFF"],
+}  # fmt: skip
+
+
+def values_of_cases():
+    """(function, value) for every value in the cases of tests/control."""
+    tables = (config._INTERFACE_OPTIONS, config._PEER_OPTIONS, config._GLOBAL_OPTIONS)
+    for _, text, _ in CASES:
+        try:
+            package = uci.parse(b"wgembed", text if isinstance(text, bytes) else text.encode())
+        except uci.ParseError:
+            continue
+        for option in [option for section in package.sections for option in section.options]:
+            for table in tables:
+                wanted = table.get(option.name.decode())
+                for value in (option.values or [option.value]) if wanted else ():
+                    yield wanted[1], value.decode(errors="replace")
+
+
+def test_values(folder):
+    cases = [(check, value) for check, value in values_of_cases() if check in CHECKS]
+    cases += [(check, value) for check, values in MORE.items() for value in values]
+    cases = [(check, value) for check, value in cases if "%s" not in value]
+    found = pages.run([["wgembed.values", CHECKS[check], value] for check, value in cases], folder)
+    assert len(cases) > 200
+    for (check, value), answer in zip(cases, found, strict=True):
+        assert "error" not in answer, (check, value, answer)
+        assert (answer["value"] is None) == _is_good(check, value), (check.__name__, value, answer)
+        assert answer["value"] is None or len(value) < 8 or value not in answer["value"], "what was typed may be a secret"
+
+
+def _is_good(check, value):
+    try:
+        check(value)
+    except ValueError:
+        return False
+    return True
+
+
+def test_networks_are_written_as_the_programs_do(folder):
+    import ipaddress
+
+    dice = random.Random(5)
+    texts = ["0.0.0.0/0", "::/0", "10.1.2.3/9", "fd00:0:0:1::5/64", "1:0:0:2:0:0:0:3/128", "1:0:2:0:3:0:4:0/127", "::1/128"]
+    for _ in range(200):
+        raw = bytes(dice.choice((0, 0, dice.randrange(256))) for _ in range(dice.choice((4, 16))))
+        texts.append(f"{ipaddress.ip_address(raw)}/{dice.randint(0, len(raw) * 8)}")
+    found = pages.run([["wgembed.values", "networkOf", text] for text in texts], folder)
+    assert [one["value"] for one in found] == [str(ipaddress.ip_network(text, strict=False)) for text in texts]
+
+
+FREE = [
+    (["10.0.0.1/24"], [], ["10.0.0.2/32"]),
+    (["10.0.0.1/24"], ["10.0.0.2/32", "10.0.0.4/32"], ["10.0.0.3/32"]),
+    (["10.0.0.1/24"], ["0.0.0.0/0", "10.0.0.0/24"], ["10.0.0.2/32"]),
+    (["10.0.0.1/24"], ["10.0.0.2/31", "10.0.0.4/30"], ["10.0.0.8/32"]),
+    (["10.0.0.1/24", "fd00::1/64"], ["10.0.0.2/32"], ["10.0.0.3/32", "fd00::2/128"]),
+    (["10.0.0.1/30"], ["10.0.0.2/32"], []),
+    (["10.0.0.0/31"], [], ["10.0.0.1/32"]),
+    (["10.0.0.1/32", "fd00::1/128"], [], []),
+    (["10.0.0.254/24"], [f"10.0.0.{n}/32" for n in range(1, 254)], []),
+    (["fd00::1/127"], [], ["fd00::/128"]),
+]
+
+
+@pytest.mark.parametrize("own,used,free", FREE)
+def test_the_next_free_address(folder, own, used, free):
+    assert pages.run([["wgembed.values", "freeAddresses", own, used]], folder) == [{"value": free}]
+
+
+def test_duplicates_and_overlaps(folder):
+    others = [{"name": "a", "networks": ["10.0.0.2/32", "10.1.0.0/16"]}, {"name": "b", "networks": ["::/0", "wrong"]}]
+    texts = ["10.0.0.2", "10.1.2.0/24", "fd00::5/64", "192.0.2.1/32", "10.1.7.7/16"]
+    same, partly = pages.run([["wgembed.values", name, texts, others] for name in ("duplicates", "overlaps")], folder)
+    assert same["value"] == [{"network": "10.0.0.2/32", "name": "a"}, {"network": "10.1.0.0/16", "name": "a"}]
+    assert partly["value"] == [{"network": "10.1.2.0/24", "name": "a"}, {"network": "fd00::/64", "name": "b"}]
+
+
+# ---- wg-quick's files
+
+PRIVATE, PUBLIC = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk=", "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
+PEER = f"""[Peer]
+PublicKey = {PUBLIC}
+AllowedIPs = 0.0.0.0/0, ::/0
+Endpoint = [2001:db8::1]:51820
+PersistentKeepalive = 25
+"""
+OWN = f"[Interface]\nPrivateKey = {PRIVATE}\nAddress = 10.0.0.2/24, fd00::2/64\n"
+FILES = [
+    OWN + PEER,
+    OWN + "DNS = 1.1.1.1\nMTU = 1380\nListenPort = 51820\nFwMark = 0x10\nPostUp = reboot\n" + PEER,
+    OWN + PEER + PEER.replace(PUBLIC, PRIVATE),
+    OWN + "Table = off\n" + PEER,
+    OWN + "Table = 200\n" + PEER + f"PresharedKey = {PRIVATE}\n",
+    OWN.replace("\n", "\r\n") + PEER.replace("\n", "\r\n"),
+    "# a comment\n\n" + OWN.upper().replace(PRIVATE.upper(), PRIVATE) + PEER.replace(" = ", "="),
+    OWN, "", PEER, OWN + "[Peer]\nAllowedIPs = 10.0.0.0/8\n", "PrivateKey = " + PRIVATE, OWN + "nonsense\n",
+    OWN + "[Else]\nA = b\n", OWN + "MTU = 12\n" + PEER, OWN + PEER.replace("51820", "99999"),
+    OWN + PEER + "AllowedIPs = 1.2.3.4/99\n", OWN.replace(PRIVATE, "short") + PEER,
+    OWN + PEER.replace("[2001:db8::1]:51820", "vpn.example.org:1"),
+    OWN.replace("Address", "#") + PEER,
+    OWN + PEER.replace("[2001:db8::1]:51820", "vpn.example.org"), OWN + "ListenPort = \n" + PEER.replace("25", "off"),
+]  # fmt: skip
+
+
+def _wanted(make):
+    try:
+        return {"value": make()}
+    except (transfer.TransferError, quick.QuickError) as e:
+        return {"error": str(e)}
+
+
+@pytest.mark.parametrize("text", FILES, ids=range(len(FILES)))
+def test_import_of_an_interface(folder, text):
+    (found,) = pages.run([["wgembed.quick", "importInterface", text]], folder)
+
+    def make():
+        sections, left_out = transfer.import_interface(quick.parse(text), "wg0")
+        options = [dict(options) for _, _, options in sections]
+        return {"options": options[0], "peers": options[1:], "leftOut": left_out}
+
+    wanted = _wanted(make)
+    assert ("error" in found) == ("error" in wanted), (found, wanted)
+    assert "error" in found or found == wanted
+    assert PRIVATE not in found.get("error", "")
+
+
+@pytest.mark.parametrize("own", [None, PUBLIC, "A" * 43 + "="])
+@pytest.mark.parametrize("text", FILES, ids=range(len(FILES)))
+def test_import_of_a_peer(folder, text, own):
+    (found,) = pages.run([["wgembed.quick", "importPeer", text, own]], folder)
+
+    def make():
+        packed = bytes(config.key(own)) if own else None
+        ((_, _, options),) = transfer.import_peer(quick.parse(text), "wg0", packed, "")
+        wanted = dict(options)
+        assert wanted.pop("public_key") == PUBLIC and not wanted.pop("description")
+        return {"privateKey": PRIVATE, "options": wanted}
+
+    wanted = _wanted(make)
+    assert ("error" in found) == ("error" in wanted), (found, wanted)
+    assert "error" in found or found == wanted
+
+
+def test_export(folder):
+    """The file for a phone is the one that `wgembed export` makes."""
+    text = (
+        f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\toption mtu '1380'\n\tlist addresses '10.0.0.1/24'\n"
+        f"config wireguard_wg0\n\toption public_key '{PRIVATE}'\n\tlist allowed_ips '10.0.0.2/32'\n"
+    )
+    (wg0,) = config.read(uci.parse(b"wgembed", text.encode()), "FILE").interfaces
+    peer = {"private_key": PRIVATE, "public_key": PRIVATE, "preshared_key": None, "addresses": ["10.0.0.2/32"]}
+    ours = {"public_key": PUBLIC, "mtu": "1380", "dns": ["10.0.0.1"], "endpoint": "[2001:db8::1]:51820",
+            "allowed_ips": ["0.0.0.0/0"]}  # fmt: skip
+    for private in (PRIVATE, ""):
+        (found,) = pages.run([["wgembed.quick", "format", {**peer, "private_key": private}, ours]], folder)
+        wanted = transfer.export(wg0, wg0.peers[0], private, ours["endpoint"], ours["allowed_ips"], ours["dns"])
+        assert found["value"] == wanted
