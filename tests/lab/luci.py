@@ -31,6 +31,19 @@ NETWORKS = {"interface": [{
     "interface": "wan", "up": True, "ipv4-address": [{"address": "198.51.100.7", "mask": 24}],
     "route": [{"target": "0.0.0.0", "mask": 0, "nexthop": "198.51.100.1"}],
 }]}  # fmt: skip
+USERS = f"""
+config login
+	option username 'root'
+	option password '{PASSWORD}'
+	list read '*'
+	list write '*'
+
+config login
+	option username 'watcher'
+	option password '{PASSWORD}'
+	list read 'luci-base'
+	list read 'luci-app-wgembed-status'
+"""
 FIREWALL = """
 config zone
 	option name 'lan'
@@ -86,8 +99,7 @@ class Bus:
         net.poll(lambda: (router.root / "tmp/run/ubus/ubus.sock").exists(), 5, what="ubusd")
         self._children.append(self._spawn("/usr/sbin/rpcd", "-s", "/var/run/ubus/ubus.sock"))
         net.poll(lambda: self.call("luci.wgembed", "names")[0] != NOT_FOUND, 5, what="rpcd with our plugin")
-        answer = self.call("session", "login", {"username": "root", "password": "secret"})[1]
-        self.session = answer["ubus_rpc_session"]
+        self.session = self.login("root")
 
     def close(self):
         for child in reversed(self._children):
@@ -128,9 +140,7 @@ class Bus:
         # ubusd asks who it is that calls.
         (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\n")
-        (root / "etc/config/rpcd").write_text(
-            f"config login\n\toption username 'root'\n\toption password '{PASSWORD}'\n\tlist read '*'\n\tlist write '*'\n"
-        )
+        (root / "etc/config/rpcd").write_text(USERS)
         (root / "etc/config/firewall").write_text(FIREWALL)
         acl = "usr/share/rpcd/acl.d"
         shutil.copy(self.sources / f"modules/luci-base/root/{acl}/luci-base.json", root / acl)
@@ -152,6 +162,10 @@ class Bus:
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60)
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None
 
+    def login(self, name):
+        """The session of a user: root, or watcher, who may look at the status page."""
+        return self.call("session", "login", {"username": name, "password": "secret"})[1]["ubus_rpc_session"]
+
     def allows(self, session, kind, method):
         about = {"ubus_rpc_session": session, "scope": "ubus", "object": kind, "function": method}
         answer = self.call("session", "access", about)[1]
@@ -161,14 +175,16 @@ class Bus:
 class Gateway(http.server.ThreadingHTTPServer):
     """Serves LuCI's files and ours at `url`, and carries the browser's calls to the bus.
 
-    calls  what was called, ("object.method", arguments) each
+    calls    what was called, ("object.method", arguments) each
+    answers  what came back, as text
+    session  who the browser is: root, unless that is changed
     """
 
     daemon_threads = True
 
     def __init__(self, router, bus):
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.router, self.bus, self.calls = router, bus, []
+        self.router, self.bus, self.calls, self.answers = router, bus, [], []
         self.session = bus.session
         self._roots = [router.root / "www", *(bus.sources / name for name in RESOURCES)]
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -219,12 +235,15 @@ class Gateway(http.server.ThreadingHTTPServer):
             return {"jsonrpc": "2.0", "id": request["id"], "result": {}}
         session, kind, method, arguments = request["params"]
         self.calls.append((f"{kind}.{method}", arguments))
-        return {"jsonrpc": "2.0", "id": request["id"], "result": self._result(session, kind, method, arguments)}
+        result = self._result(session, kind, method, arguments)
+        self.answers.append(json.dumps(result))
+        return {"jsonrpc": "2.0", "id": request["id"], "result": result}
 
     def _result(self, session, kind, method, arguments):
         if (kind, method) == ("luci", "getFeatures"):
             return [0, {}]
-        if not self.bus.allows(session, kind, method):
+        # What may be asked by everybody, says a file of rpcd's package.
+        if (kind, method) != ("session", "access") and not self.bus.allows(session, kind, method):
             return [DENIED]
         if kind == "network.interface":
             return [0, NETWORKS]
@@ -272,6 +291,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         path = urlsplit(self.path).path
         verb = path.rpartition("/")[2]
+        if verb == "cgi-exec":
+            # LuCI wants to know over which network the browser comes.
+            self._answer("", "text/plain")
+            return
         if verb in ("apply_rollback", "apply_unchecked", "confirm", "revert"):
             failed = self.server.change(verb)
             token = parse_qs(body).get("token", ["t"])[0]

@@ -76,6 +76,8 @@ def declared():
             r"rpc\.declare\(\{\s*object: '([\w.]+)',\s*method: '(\w+)'(?:,\s*params: \[(.*?)\])?", text
         ):
             found[kind, method] = re.findall(r"'(\w+)'", params)
+        if "fs.exec(" in text:
+            found["file", "exec"] = []
         for method, params in re.findall(r"\bdeclare\('(\w+)'(?:, \[(.*?)\])?\)", text):
             found["luci.wgembed", method] = re.findall(r"'(\w+)'", params)
     return found
@@ -104,7 +106,7 @@ def test_every_call_exists_and_is_granted():
 
 def test_who_may_watch_sees_no_secret_and_changes_nothing():
     assert set(GROUPS[STATUS]) == {"description", "read"} and "uci" not in GROUPS[STATUS]["read"]
-    assert granted(STATUS, "read") == {("luci.wgembed", "status"), ("luci.wgembed", "names")}
+    assert granted(STATUS, "read") == {("luci.wgembed", "status"), ("luci.wgembed", "names"), ("file", "exec")}
     assert {method for _, method in granted(CONFIG, "write")} == SECRET
     names = METHODS[METHODS.index("function names") : METHODS.index("function output")]
     assert "get=1" not in METHODS and "private_key" not in names

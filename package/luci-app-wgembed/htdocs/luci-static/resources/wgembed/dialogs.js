@@ -1,0 +1,227 @@
+'use strict';
+'require baseclass';
+'require dom';
+'require ui';
+'require uqr';
+'require wgembed.calls as calls';
+'require wgembed.quick as quick';
+'require wgembed.sections as sections';
+'require wgembed.values as values';
+
+/* Import, a new phone, and the file for the other side. Strings of others go into text nodes and values only. */
+
+const EVERYTHING = [ '0.0.0.0/0', '::/0' ];
+
+function field(label, input, hint) {
+	return E('div', { 'class': 'cbi-value' }, [
+		E('label', { 'class': 'cbi-value-title' }, [ label ]),
+		E('div', { 'class': 'cbi-value-field' }, [
+			input, hint ? E('div', { 'class': 'cbi-value-description' }, [ hint ]) : ''
+		])
+	]);
+}
+
+function input(name, value, placeholder) {
+	return E('input', { 'type': 'text', 'class': 'cbi-input-text', name, 'value': value ?? '', 'placeholder': placeholder ?? null });
+}
+
+function tick(name, isOn) {
+	return E('input', { 'type': 'checkbox', name, 'checked': isOn ? '' : null });
+}
+
+function errorBox() {
+	return E('div', { 'class': 'alert-message danger', 'style': 'display:none' }, [ '' ]);
+}
+
+function tell(box, sentence) {
+	box.style.display = sentence ? '' : 'none';
+	dom.content(box, [ sentence ]);
+}
+
+/* A button whose failure is told in the box, and leaves the dialog as it is. */
+function goButton(label, box, go) {
+	return E('button', {
+		'class': 'btn cbi-button cbi-button-positive important',
+		'click': ui.createHandlerFn(this, () => {
+			tell(box, '');
+			return Promise.resolve().then(go).catch((error) => tell(box, error.message));
+		})
+	}, [ label ]);
+}
+
+function show(title, content, ...buttons) {
+	ui.showModal(title, [
+		...content,
+		E('div', { 'class': 'right button-row' }, [
+			E('button', { 'class': 'btn cbi-button', 'click': ui.hideModal }, [ _('Dismiss') ]), ' ', ...buttons
+		])
+	], 'cbi-modal');
+}
+
+/* A text area that a file may be dropped on; `named` is called with the file's name. */
+function dropArea(named) {
+	const area = E('textarea', {
+		'name': 'file', 'rows': 12, 'style': 'width:100%; font-family:monospace', 'spellcheck': 'false',
+		'placeholder': _('Paste the file, or drop it here'),
+		'dragover': (ev) => ev.preventDefault(),
+		'drop': (ev) => {
+			const file = ev.dataTransfer.files[0];
+
+			ev.preventDefault();
+			if (!file)
+				return;
+			named(file.name.replace(/\.conf$/i, ''));
+			file.text().then((text) => { area.value = text });
+		}
+	});
+
+	return area;
+}
+
+function importInterface(map) {
+	const name = input('name', '', 'wg1'), box = errorBox();
+	const area = dropArea((stem) => { name.value ||= stem.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 15) });
+
+	show(_('Import a file of wg-quick as an interface'), [
+		E('p', {}, [ _('Its private key goes into a file on this router.') ]),
+		field(_('Name'), name), area, box
+	], goButton(_('Import'), box, () => {
+		const { options, peers, leftOut } = quick.importInterface(area.value), own = options.private_key;
+
+		checkName(name.value);
+		delete options.private_key;
+		return calls.keepKey(name.value, own).then(({ path }) => {
+			map.data.add(sections.CONFIG, 'interface', name.value);
+			sections.setAll(name.value, { ...options, private_key_file: path });
+			for (const peer of peers)
+				sections.addPeer(name.value, peer);
+			return finish(map);
+		}).then(() => {
+			if (leftOut.length)
+				ui.addNotification(null, [ E('p', {}, [ _('Left out, for there is nothing of it in UCI: %s').format(leftOut.join(', ')) ]) ]);
+		});
+	}));
+}
+
+function checkName(name) {
+	const why = values.interfaceName(name) ?? (sections.interfaces().includes(name) ? _('there is an interface of that name') : null);
+
+	if (why)
+		throw new Error(why);
+}
+
+/* Into the form and, as `Save` does, into the changes that are yet to be applied. */
+function finish(map) {
+	return map.save(null, true).then(ui.hideModal);
+}
+
+function importPeer(map, name) {
+	const description = input('description'), box = errorBox();
+	const area = dropArea((stem) => { description.value ||= stem });
+
+	show(_("Import somebody's file of wg-quick as a peer"), [
+		E('p', {}, [ _('For whoever has the file, made for this interface elsewhere. Its private key is not kept.') ]),
+		field(_('Description'), description), area, box
+	], goButton(_('Import'), box, () => sections.publicKey(name).then((own) => {
+		const { privateKey, options } = quick.importPeer(area.value, own);
+
+		return calls.publicKey(privateKey).then(({ public_key }) => {
+			if (sections.peers(name).some((peer) => peer.public_key === public_key))
+				throw new Error(_('there is a peer with this key'));
+			sections.addPeer(name, { description: description.value || null, public_key, ...options });
+			return finish(map);
+		});
+	})));
+}
+
+/* A new peer on a device that gets its whole configuration from here. */
+function addPhone(map, name, ownAddress) {
+	const description = input('description', '', _('my phone')), keep = tick('keep', false), preshared = tick('preshared', true);
+	const used = sections.peers(name).flatMap(sections.networksOf), box = errorBox();
+	const free = values.freeAddresses(sections.ownAddresses(name), used);
+	const lacks = whatLacks(name, free);
+
+	show(_('Add a phone'), [
+		lacks ? E('p', { 'class': 'alert-message warning' }, [ lacks ]) : E('p', {}, [ _('It gets the address %s.').format(free.join(', ')) ]),
+		field(_('Description'), description),
+		field(_('Preshared key'), preshared, _('A second secret, which both ends know.')),
+		field(_('Keep its private key'), keep, _('In the configuration of this router, to show the file again later. Otherwise it is shown once.')),
+		box
+	], lacks ? '' : goButton(_('Add'), box, () => Promise.all([
+		calls.newPair(), preshared.checked ? calls.newPresharedKey() : {}
+	]).then(([ pair, { preshared_key } ]) => {
+		const peer = {
+			description: description.value || null, public_key: pair.public_key, preshared_key: preshared_key ?? null,
+			allowed_ips: free, route_allowed_ips: '1', private_key: keep.checked ? pair.private_key : null
+		};
+
+		sections.addPeer(name, peer);
+		return finish(map).then(() => showFile(name, { ...peer, private_key: pair.private_key }, ownAddress));
+	})));
+}
+
+function whatLacks(name, free) {
+	if (!free.length)
+		return _('There is no free address: give the interface an address with its network first, such as 10.0.0.1/24, and save.');
+	if (!+sections.option(name, 'listen_port'))
+		return _('Give the interface a listen port first, and save: the phone has to find it.');
+	return null;
+}
+
+/* The file for the other side and, where its private key is here, the picture of it for a camera. */
+function showFile(name, peer, ownAddress) {
+	return sections.publicKey(name).then((ownKey) => {
+		const host = input('endpoint', ownAddress, 'vpn.example.org'), dns = input('dns'), all = tick('all', true);
+		const text = E('pre', { 'class': 'wgembed-file', 'style': 'overflow-x:auto' }, [ '' ]), picture = E('div', { 'class': 'wgembed-qr' }, [ '' ]);
+		const box = errorBox(), own = sections.ownAddresses(name);
+		const draw = () => {
+			const words = values.words(dns.value.replace(/,/g, ' ')), endpoint = host.value.trim();
+			const why = (endpoint && values.host(endpoint)) || words.map((word) => values.host(word)).find((one) => one);
+
+			tell(box, why ?? '');
+			dom.content(text, [ why ? '' : quick.format({ ...peer, addresses: sections.networksOf(peer) }, {
+				public_key: ownKey ?? _('(start the interface first)'), mtu: sections.option(name, 'mtu'), dns: words,
+				endpoint: endpoint && quick.hostPort(endpoint, sections.option(name, 'listen_port') ?? '51820'),
+				allowed_ips: all.checked ? EVERYTHING : own.map(values.networkOf)
+			}) ]);
+			drawPicture(picture, peer.private_key && !why ? text.textContent : '');
+		};
+
+		for (const node of [ host, dns, all ])
+			node.addEventListener('input', draw);
+		draw();
+		show(_('For the other side'), [
+			peer.private_key ? '' : E('p', { 'class': 'alert-message notice' }, [ _('Its private key is not on this router: put it in over there.') ]),
+			field(_('Endpoint'), host, _('Where this router can be reached: a name, or its public address.')),
+			field(_('Everything'), all, _('All of its traffic goes through the tunnel; otherwise, what is for the networks of this interface.')),
+			field(_('DNS'), dns), box, picture, text
+		], downloadButton(name, text));
+	});
+}
+
+function drawPicture(node, text) {
+	if (!text) {
+		dom.content(node, []);
+		return;
+	}
+	/* The library draws what it is given as numbers only: no text of ours is in the markup. */
+	const svg = E(uqr.renderSVG(text, { pixelSize: 4, border: 4, whiteColor: 'white', blackColor: 'black' }));
+
+	svg.setAttribute('viewBox', `0 0 ${svg.getAttribute('width')} ${svg.getAttribute('height')}`);
+	svg.setAttribute('style', 'max-width:100%; height:auto; display:block; margin:auto');
+	dom.content(node, [ svg ]);
+}
+
+function downloadButton(name, text) {
+	return E('button', {
+		'class': 'btn cbi-button',
+		'click': () => {
+			const url = URL.createObjectURL(new Blob([ text.textContent ], { type: 'text/plain' }));
+
+			E('a', { 'href': url, 'download': `${name}.conf` }, [ '' ]).click();
+			window.setTimeout(() => URL.revokeObjectURL(url), 1000);
+		}
+	}, [ _('Download') ]);
+}
+
+return baseclass.extend({ importInterface, importPeer, addPhone, showFile, checkName });

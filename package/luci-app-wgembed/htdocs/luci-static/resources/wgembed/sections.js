@@ -1,0 +1,148 @@
+'use strict';
+'require baseclass';
+'require uci';
+'require wgembed.calls as calls';
+'require wgembed.values as values';
+
+/* The sections of /etc/config/wgembed, and those of the firewall that belong to them, as they stand in the form. */
+
+const CONFIG = 'wgembed', KEYS = '/etc/wgembed';
+const publicKeys = {};
+
+function interfaces() {
+	return uci.sections(CONFIG, 'interface').map((section) => section['.name']);
+}
+
+function peerType(name) {
+	return `wireguard_${name}`;
+}
+
+function peers(name) {
+	return uci.sections(CONFIG, peerType(name));
+}
+
+function option(name, what) {
+	return uci.get(CONFIG, name, what);
+}
+
+function networksOf(peer) {
+	return values.words(peer.allowed_ips);
+}
+
+function ownAddresses(name) {
+	return values.words(uci.get(CONFIG, name, 'addresses'));
+}
+
+/* How people call the peer. */
+function titleOf(peer) {
+	return peer.description || (peer.public_key ? peer.public_key.slice(0, 8) + '…' : _('a peer without key'));
+}
+
+function setAll(sid, options) {
+	for (const name in options)
+		uci.set(CONFIG, sid, name, options[name]);
+}
+
+function addPeer(name, options) {
+	const sid = uci.add(CONFIG, peerType(name));
+
+	setAll(sid, options);
+	return sid;
+}
+
+function removeInterface(name) {
+	for (const peer of peers(name))
+		uci.remove(CONFIG, peer['.name']);
+	uci.remove(CONFIG, name);
+	chooseZone(name, '');
+	openPort(name, null);
+}
+
+/* Keys. The private one stays in a file on the router, and in the configuration is the name of that. */
+
+function useKey(name, { path, public_key }) {
+	uci.set(CONFIG, name, 'private_key_file', path);
+	uci.unset(CONFIG, name, 'private_key');
+	publicKeys[path] = Promise.resolve(public_key);
+	return public_key;
+}
+
+function newKey(name) {
+	return calls.newKey(name).then((made) => useKey(name, made));
+}
+
+function keepKey(name, privateKey) {
+	return calls.keepKey(name, privateKey).then((kept) => useKey(name, kept));
+}
+
+/* For an interface that begins: the key that was made for one of this name already, if nobody has it, or a new one. */
+function firstKey(name) {
+	const path = `${KEYS}/${name}.key`;
+
+	if (interfaces().some((other) => uci.get(CONFIG, other, 'private_key_file') === path))
+		return newKey(name);
+	return calls.publicKeyOfFile(path).then(({ public_key }) => useKey(name, { path, public_key }), () => newKey(name));
+}
+
+/* A promise of the interface's public key, of null where there is none yet or it cannot be told. */
+function publicKey(name) {
+	const path = uci.get(CONFIG, name, 'private_key_file'), key = uci.get(CONFIG, name, 'private_key');
+	const place = path || key || '';
+
+	if (!path && !values.isKey(place))
+		return Promise.resolve(null);
+	publicKeys[place] ??= (path ? calls.publicKeyOfFile(path) : calls.publicKey(key))
+		.then((answer) => answer.public_key).catch(() => null);
+	return publicKeys[place];
+}
+
+/* The firewall. The zone takes the interface by its device, for netifd knows nothing of it. */
+
+function zones() {
+	return uci.sections('firewall', 'zone').filter((zone) => zone.name);
+}
+
+function zoneOf(name) {
+	return zones().find((zone) => values.words(zone.device).includes(name))?.name ?? '';
+}
+
+function chooseZone(name, chosen) {
+	for (const zone of zones()) {
+		const devices = values.words(zone.device), others = devices.filter((device) => device !== name);
+		const wanted = zone.name === chosen ? [ ...others, name ] : others;
+
+		if (wanted.length !== devices.length)
+			uci.set('firewall', zone['.name'], 'device', wanted.length ? wanted : null);
+	}
+}
+
+function ruleOf(name) {
+	return `wgembed_${name}`;
+}
+
+function isPortOpen(name) {
+	return uci.get('firewall', ruleOf(name)) != null;
+}
+
+/* Let datagrams to the port in from wan, or with null no more. */
+function openPort(name, port) {
+	const rule = ruleOf(name);
+
+	if (port === null) {
+		if (isPortOpen(name))
+			uci.remove('firewall', rule);
+		return;
+	}
+	if (!isPortOpen(name))
+		uci.add('firewall', 'rule', rule);
+	for (const [ option, value ] of Object.entries({
+		name: `Allow-${rule}`, src: 'wan', proto: 'udp', dest_port: port, target: 'ACCEPT'
+	}))
+		if (uci.get('firewall', rule, option) !== value)
+			uci.set('firewall', rule, option, value);
+}
+
+return baseclass.extend({
+	CONFIG, interfaces, peerType, peers, option, networksOf, ownAddresses, titleOf, setAll, addPeer, removeInterface, newKey,
+	keepKey, firstKey, publicKey, zones, zoneOf, chooseZone, isPortOpen, openPort
+});
