@@ -96,7 +96,8 @@ class Bus:
         self.sources = folder("WGEMBED_LUCI")
         self._install(folder("WGEMBED_OPENWRT"))
         self._children = [self._spawn("/usr/sbin/ubusd")]
-        net.poll(lambda: (router.root / "tmp/run/ubus/ubus.sock").exists(), 5, what="ubusd")
+        # It makes its socket some time before it listens.
+        net.poll(lambda: self.call("nobody", "nothing")[0] == NOT_FOUND, 5, what="ubusd")
         self._children.append(self._spawn("/usr/sbin/rpcd", "-s", "/var/run/ubus/ubus.sock"))
         net.poll(lambda: self.call("luci.wgembed", "names")[0] != NOT_FOUND, 5, what="rpcd with our plugin")
         self.session = self.login("root")

@@ -19,12 +19,22 @@ def outside(prepare, *args):
 
 
 @pytest.fixture(scope="session")
-def packages(tmp_path_factory):
+def folder(tmp_path_factory):
     for prepare in (luci.prepare, privileges, openwrt.prepare, peers.WireguardGo.prepare):
         outside(prepare)
-    outside(openwrt.interpreter, "python3")
-    folder = tmp_path_factory.mktemp("ipk")
-    return [build_ipk.build(folder, "python3"), build_ipk.build_luci(folder)]
+    return tmp_path_factory.mktemp("ipk")
+
+
+@pytest.fixture
+def variant():
+    return "python3"
+
+
+@pytest.fixture
+def packages(folder, variant):
+    outside(openwrt.interpreter, variant)
+    wanted = {variant: lambda: build_ipk.build(folder, variant), "luci-app": lambda: build_ipk.build_luci(folder)}
+    return [next(folder.glob(f"*{name}*.ipk"), None) or build() for name, build in wanted.items()]
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +49,11 @@ def chromium():
 
 
 @pytest.fixture
-def site(packages):
+def site(packages, variant):
     """A router with both packages and nothing configured, and a machine with wireguard-go."""
     namespace, other = net.Namespace(), net.Namespace()
     router = openwrt.Router(namespace)
-    router.fit("python3")
+    router.fit(variant)
     router.put_ujail()
     for package in packages:
         router.opkg.install(package)

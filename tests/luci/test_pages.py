@@ -158,6 +158,19 @@ def test_what_opkg_is_told_of_it(package):
     assert b"rpcd reload" in about["./postinst-pkg"]
 
 
+def test_the_makefile_says_the_same(package):
+    need(programs, "make")
+    said = subprocess.run(
+        ["make", "-s", "-C", pages.PACKAGE, f"TOPDIR={pages.ROOT}/tests/openwrt/buildroot", "told"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    told = dict(line.split(": ", 1) for line in said.splitlines())
+    about = members(members(package.read_bytes())["./control.tar.gz"])["./control"].decode()
+    ours = dict(line.split(": ", 1) for line in about.splitlines())
+    told["Depends"] = ", ".join(["libc", *(word.lstrip("+") for word in told["Depends"].split())])
+    assert told == {name: ours[name] for name in told}
+
+
 def test_the_same_again(package, tmp_path):
     build_ipk.main([str(tmp_path), "--variant", "luci"])
     (again,) = tmp_path.iterdir()

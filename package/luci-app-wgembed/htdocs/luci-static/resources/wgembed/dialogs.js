@@ -193,7 +193,7 @@ function showFile(name, peer, ownAddress) {
 		show(_('For the other side'), [
 			peer.private_key ? '' : E('p', { 'class': 'alert-message notice' }, [ _('Its private key is not on this router: put it in over there.') ]),
 			field(_('Endpoint'), host, _('Where this router can be reached: a name, or its public address.')),
-			field(_('Everything'), all, _('All of its traffic goes through the tunnel; otherwise, what is for the networks of this interface.')),
+			field(_('All of its traffic'), all, _('goes through the tunnel; otherwise, what is for the networks of this interface.')),
 			field(_('DNS'), dns), box, picture, text
 		], downloadButton(name, text));
 	});

@@ -40,7 +40,8 @@ History.prototype.rates = function() {
 	});
 };
 
-History.prototype.draw = function() {
+/* inWords  a function that makes words of a number of bytes */
+History.prototype.draw = function(inWords) {
 	const rates = this.rates(), end = this.looks[this.looks.length - 1].time;
 	const most = Math.max(1, ...rates.map((rate) => Math.max(rate.rx, rate.tx)));
 	const x = (time) => (WIDTH - (end - time) / (MINUTES * 60) * WIDTH).toFixed(1);
@@ -49,7 +50,8 @@ History.prototype.draw = function() {
 		points: rates.map((rate) => `${x(rate.time)},${(BOTTOM - rate[name] / most * (BOTTOM - 2)).toFixed(1)}`).join(' ')
 	});
 	const times = new Set(this.looks.map((look) => look.handshake).filter((time) => time > end - MINUTES * 60));
-	const title = svg('title', {}, _('The last %d minutes: received (blue), sent (orange), handshakes (green marks)').format(MINUTES));
+	const title = svg('title', {},
+		_('The last %d minutes, at most %s/s: received (blue), sent (orange), handshakes (green marks)').format(MINUTES, inWords(most)));
 
 	return svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, role: 'img', class: 'wgembed-plot' },
 		title,

@@ -11,6 +11,7 @@
 /* Names come from people and over the network: they go into text nodes (arrays of children), never into markup. */
 
 const GOOD = [ 'up' ], CALM = [ 'idle', 'waiting for peer', 'down' ];
+const SMALL = 'opacity:.75; font-size:90%; overflow-wrap:anywhere';
 const COLOURS = { good: '#3d8b40', calm: '#707070', busy: '#b36b00', bad: '#c0392b' };
 
 function kindOf(word) {
@@ -37,11 +38,17 @@ function cell(title, children, attributes) {
 }
 
 function small(children) {
-	return E('div', { 'style': 'opacity:.75; font-size:90%; overflow-wrap:anywhere' }, children);
+	return E('div', { 'style': SMALL }, children);
 }
 
 function bytes(count) {
-	return '%1024.1mB'.format(count);
+	return '%1024.1mB'.format(Math.round(count));
+}
+
+function transfer(arrow, count, rate) {
+	return E('div', { 'class': 'nowrap' }, [
+		`${arrow} ${bytes(count)} `, E('span', { 'style': SMALL }, [ rate == null ? '' : bytes(rate) + '/s' ])
+	]);
 }
 
 return view.extend({
@@ -107,7 +114,7 @@ return view.extend({
 				facts.join(', '), E('br'),
 				iface.public_key ? _('public key') + ' ' + state.keyText(iface.public_key) : ''
 			]),
-			this.sentences(diagnosis.ofInterface(iface)),
+			this.sentences(diagnosis.ofInterface(iface), 'bad'),
 			iface.peers.length ? this.showPeers(iface) : '',
 			this.showDrops(iface, isOpen)
 		]);
@@ -140,14 +147,13 @@ return view.extend({
 				]),
 				cell(_('Handshake'), [ E('span', { 'data-handshake': peer.handshake }, [ '' ]) ]),
 				cell(_('Transfer'), [
-					'↓ ' + bytes(peer.rx_bytes), rate ? small([ bytes(rate.rx) + '/s' ]) : '',
-					E('div', {}, [ '↑ ' + bytes(peer.tx_bytes) ]), rate ? small([ bytes(rate.tx) + '/s' ]) : ''
+					transfer('↓', peer.rx_bytes, rate?.rx), transfer('↑', peer.tx_bytes, rate?.tx)
 				]),
-				cell(_('Last minutes'), [ history.draw() ])
+				cell(_('Last minutes'), [ history.draw(bytes) ])
 			]),
 			found.length || kindOf(word) !== 'good' ? E('tr', { 'class': 'tr', 'data-why': state.keyText(peer.public_key) }, [
 				E('td', { 'class': 'td left', 'colspan': 5, 'style': 'border-top:0; padding-top:0' }, [
-					this.sentences(found), this.closerButton(iface, peer)
+					this.sentences(found, kindOf(word)), this.closerButton(iface, peer)
 				])
 			]) : ''
 		];
@@ -170,15 +176,16 @@ return view.extend({
 		return history;
 	},
 
-	sentences(found) {
-		return found.length ? E('ul', { 'class': 'wgembed-why', 'style': 'margin-top:0' }, found.map((one) => E('li', {
-			'style': one.weight >= diagnosis.LIKELY ? 'font-weight:bold' : ''
+	/* Loud only where something is wrong: a phone that has not called yet is no trouble. */
+	sentences(found, kind) {
+		return found.length ? E('ul', { 'class': 'wgembed-why', 'style': 'margin:0 0 4px 18px' }, found.map((one) => E('li', {
+			'style': 'color:inherit' + (kind !== 'calm' && one.weight >= diagnosis.LIKELY ? '; font-weight:bold' : '')
 		}, [ one.sentence ]))) : '';
 	},
 
 	closerButton(iface, peer) {
 		return E('button', {
-			'class': 'btn cbi-button',
+			'class': 'btn cbi-button', 'style': 'padding:0 8px; line-height:1.7; min-height:0; font-size:90%',
 			'title': _('Asks the way too: routes, the port at the other end, the size of packets. It takes some seconds.'),
 			'click': ui.createHandlerFn(this, () => this.lookCloser(iface.name, state.keyText(peer.public_key)))
 		}, [ _('Look closer') ]);
@@ -200,7 +207,9 @@ return view.extend({
 
 		return E('details', { 'data-name': iface.name, 'open': isOpen.includes(iface.name) ? '' : null }, [
 			E('summary', {}, [ _('%d packets were dropped').format(total) ]),
-			E('ul', {}, reasons.map((reason) => E('li', { 'title': reason, 'data-reason': reason }, [
+			E('ul', {}, reasons.map((reason) => E('li', {
+				'title': reason, 'data-reason': reason, 'style': 'color:inherit'
+			}, [
 				`${iface.drops[reason]} – ${state.dropInWords(reason)}`
 			])))
 		]);
