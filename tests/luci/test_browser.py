@@ -221,6 +221,12 @@ def test_names_inject_nothing(site, form, gateway):
     form.page.wait_for_selector(".modal .alert-message:has-text('that is no host name')")
     form.press("Dismiss")
     form.gone()
+    form.edit("Peers of wg0", "far")
+    form.fill(description=HOSTILE + "3")
+    form.save()
+    form.page.click("#indicators [data-indicator=uci-changes]")
+    form.page.wait_for_selector(".modal .uci-change-list")
+    assert "<script>pwned=2</script>" in form.page.inner_text(".modal"), "LuCI's own words of it"
     # The endpoint is no host, and the daemon would refuse the whole.
     router.configure((router.root / "etc/config/wgembed").read_text().replace("<img src=x onerror=pwned=3>", "192.0.2.77")
                      .replace("<img src=x onerror=pwned=4>", "10.99.4.0/24"))  # fmt: skip
@@ -385,6 +391,15 @@ def test_firewall(site, form):
 
 
 # ---- who may look, and on what
+
+
+def test_a_service_that_is_stopped(tunnel, form):
+    form.open("status")
+    form.wait_for_state(tunnel.peer.key, "up")
+    tunnel.router.service("stop")
+    form.page.wait_for_selector("[data-interface=wg0]:has-text('It is not running')")
+    tunnel.router.service("start")
+    form.page.wait_for_selector(f"[data-peer='{tunnel.peer.key}']")
 
 
 def test_who_may_only_watch(tunnel, form, gateway):

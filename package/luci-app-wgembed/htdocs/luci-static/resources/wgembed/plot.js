@@ -45,10 +45,14 @@ History.prototype.draw = function(inWords) {
 	const rates = this.rates(), end = this.looks[this.looks.length - 1].time;
 	const most = Math.max(1, ...rates.map((rate) => Math.max(rate.rx, rate.tx)));
 	const x = (time) => (WIDTH - (end - time) / (MINUTES * 60) * WIDTH).toFixed(1);
-	const line = (name, stroke) => svg('polyline', {
-		fill: 'none', stroke, 'stroke-width': 1.5,
-		points: rates.map((rate) => `${x(rate.time)},${(BOTTOM - rate[name] / most * (BOTTOM - 2)).toFixed(1)}`).join(' ')
-	});
+	const y = (rate) => (BOTTOM - rate / most * (BOTTOM - 2)).toFixed(1);
+	const points = (name) => rates.map((rate) => `${x(rate.time)},${y(rate[name])}`).join(' ');
+	/* One as an area, one as a line: where both go up and down together, both are seen. */
+	const area = rates.length ? svg('polygon', {
+		fill: RECEIVED, 'fill-opacity': 0.5,
+		points: `${x(rates[0].time)},${BOTTOM} ${points('rx')} ${x(end)},${BOTTOM}`
+	}) : '';
+	const line = svg('polyline', { fill: 'none', stroke: SENT, 'stroke-width': 1, points: points('tx') });
 	const times = new Set(this.looks.map((look) => look.handshake).filter((time) => time > end - MINUTES * 60));
 	const title = svg('title', {},
 		_('The last %d minutes, at most %s/s: received (blue), sent (orange), handshakes (green marks)').format(MINUTES, inWords(most)));
@@ -56,7 +60,7 @@ History.prototype.draw = function(inWords) {
 	return svg('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, role: 'img', class: 'wgembed-plot' },
 		title,
 		svg('line', { x1: 0, x2: WIDTH, y1: BOTTOM, y2: BOTTOM, stroke: 'currentColor', 'stroke-opacity': 0.3 }),
-		line('rx', RECEIVED), line('tx', SENT),
+		area, line,
 		...[ ...times ].map((time) => svg('rect', { x: x(time) - 1, y: BOTTOM + 1, width: 2, height: 4, fill: HANDSHAKE })));
 };
 
