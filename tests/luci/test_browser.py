@@ -9,7 +9,7 @@ import pytest
 from form import Form, encode
 from lab import net, openwrt, traffic, wire
 from lab.need import have
-from wgembed.control import config, quick, transfer, uci
+from wgembed.control import config, keys, quick, transfer, uci
 
 PRIVATE = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 PUBLIC = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
@@ -94,7 +94,7 @@ def test_from_nothing_to_a_tunnel_and_why_it_breaks(site, form, gateway):
     form.page.wait_for_selector(f"[data-why='{OTHER}'] li:has-text('does not answer')", timeout=20_000)
     (sentence,) = form.sentences(OTHER)
     assert sentence.startswith("192.0.2.2:51821 does not answer, ") and own_key(router) in sentence
-    form.page.click(f"[data-why='{OTHER}'] button")
+    form.page.click(f"[data-peer='{OTHER}'] button")
     form.page.wait_for_selector(".modal pre", timeout=20_000)
     assert "192.0.2.2:51821 does not answer" in form.page.inner_text(".modal pre")
     form.press("Dismiss")
@@ -303,7 +303,7 @@ def test_a_phone_gets_its_file(tunnel, form, tmp_path):
     assert peer["public_key"] == own_key(router) and peer["allowed_ips"] == ["0.0.0.0/0", "::/0"]
     assert (peer["endpoint_host"], peer["endpoint_port"]) == ("2001:db8::7", "51820")
     kept = options(router, "wireguard_wg0")[-1]
-    assert kept["public_key"] == encode(config.public_key(config.key(interface["private_key"])))
+    assert kept["public_key"] == encode(keys.public_key(config.key(interface["private_key"])))
     assert kept["preshared_key"] == peer["preshared_key"] and kept["allowed_ips"] == interface["addresses"]
     assert "private_key" not in kept, "shown once"
     if have("zbarimg"):

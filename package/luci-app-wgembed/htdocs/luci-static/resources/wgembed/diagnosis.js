@@ -1,6 +1,7 @@
 'use strict';
 'require baseclass';
 'require wgembed.state as state';
+'require wgembed.values as values';
 
 /* Why a tunnel is down, in sentences: the rules of wgembed/control/diagnose.py that need no more than what the daemon
    tells. `wgembed diagnose` knows more: it looks at routes, and asks the way. tests/luci/test_rules.py holds the two
@@ -9,22 +10,21 @@
 /* Weights: it cannot work; it does not; it may not; good to know */
 const CERTAIN = 4, LIKELY = 3, POSSIBLE = 2, NOTE = 1;
 
-/* In ms: what was sent so long ago should have had an answer; and what is so old is no evidence any more. */
-const PATIENCE = 15000;
+/* In ms: what is so old is no evidence any more. */
 const FRESH = 180000;
 /* A clock before this (2025-01-01) was never set. */
 const CLOCK_UNSET = 1735689600;
 /* So many changes of address within state.RECENT are no roaming. */
 const RESTLESS = 4;
-/* Two numbers where MIPS has another than the rest. */
+/* Two numbers where MIPS has another than the rest. (97 is EMSGSIZE there; our sockets hardly ever see that.) */
 const ERRORS = [
 	[ [ 1 ], () => _('a firewall of this machine does not let them out') ],
 	[ [ 13 ], () => _('a firewall on the way or of this machine forbids it') ],
 	[ [ 101, 128 ], () => _('no route leads there') ],
 	[ [ 113, 148 ], () => _('no route leads there, or the host does not answer on its network') ],
 	[ [ 111, 146 ], () => _('nothing listens on the port (it answers: port unreachable)') ],
-	[ [ 90, 97 ], () => _('they are too large for the link') ],
-	[ [ 99, 125 ], () => _('this machine has no address of that family') ],
+	[ [ 90 ], () => _('they are too large for the link') ],
+	[ [ 99, 125, 97, 124 ], () => _('this machine has no address of that family') ],
 	[ [ 22 ], () => _('the kernel does not take the address') ]
 ];
 
@@ -33,15 +33,25 @@ function host(endpoint) {
 }
 
 function isName(endpoint) {
-	return !/^\[?[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(%.*)?\]?$|^[0-9.]+$/.test(host(endpoint));
+	return !values.isAddress(host(endpoint).replace(/^\[|\]$/g, '').split('%')[0]);
 }
 
 function explain(errno) {
 	return ERRORS.find(([ numbers ]) => numbers.includes(errno))?.[1]() ?? _("error %d of the kernel's").format(errno);
 }
 
-function peersAt(iface, endpoint) {
-	return iface.peers.filter((peer) => peer.endpoint && host(peer.endpoint) === host(endpoint));
+/* The one peer without a session whose endpoint is where the stranger calls from; null if there is not one. Behind a
+   NAT there may be others: who has been here with the right key is no stranger, unless he does not answer now. */
+function suspect(iface, one) {
+	const found = iface.peers.filter((peer) => peer.session === null && peer.endpoint &&
+		host(peer.endpoint) === host(one.endpoint) && (!peer.handshake || state.unanswered(peer) > 1));
+
+	return found.length === 1 ? found[0] : null;
+}
+
+/* Whether the address is in the peer's allowed IPs by now. */
+function isAllowed(address, peer) {
+	return peer.allowed_ips.some((network) => values.isInside(address, network));
 }
 
 function sorted(found) {
@@ -78,8 +88,10 @@ function endpoint(iface, peer) {
 }
 
 function sending(iface, peer) {
-	if (peer.endpoint && state.isFailing(peer) && iface.send_errors.length)
-		return [ CERTAIN, _('datagrams to %s cannot be sent: %s').format(peer.endpoint, explain(iface.send_errors[0])) ];
+	const errno = peer.endpoint ? state.sendError(iface, peer) : 0;
+
+	if (errno)
+		return [ CERTAIN, _('datagrams to %s cannot be sent: %s').format(peer.endpoint, explain(errno)) ];
 }
 
 function refusedAnswer(iface, peer) {
@@ -88,18 +100,19 @@ function refusedAnswer(iface, peer) {
 }
 
 function oldTimestamp(iface, peer) {
-	if (state.since(peer, 'initiation_old', 'initiation_taken', 'response_taken'))
+	/* One alone may be a datagram that the network has doubled. */
+	if (state.since(peer, 'initiation_old', [ 'initiation_taken', 'confirmed', 'response_taken' ]) > 1)
 		return [ CERTAIN, _('its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; set its clock, or restart the tunnel here') ];
 }
 
 function unconfirmed(iface, peer) {
 	if (state.isUnconfirmed(peer))
 		return [ LIKELY, _('it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the two ends differs, or our answers do not reach it')
-			.format(state.since(peer, 'initiation_taken', 'confirmed', 'response_taken')) ];
+			.format(state.since(peer, 'initiation_taken', [ 'confirmed', 'response_taken' ])) ];
 }
 
 function underLoad(iface, peer) {
-	if (state.since(peer, 'cookie_taken', 'response_taken', 'confirmed'))
+	if (state.since(peer, 'cookie_taken', [ 'response_taken', 'confirmed' ]))
 		return [ LIKELY,
 			_('it is under load and answers with cookies: the handshake takes longer, and goes on by itself') ];
 }
@@ -112,24 +125,27 @@ function strangerAtEndpoint(iface, peer, one) {
 		.format(state.keyText(iface.public_key)) ];
 }
 
-function noAnswer(iface, peer) {
-	const sent = state.since(peer, 'initiation_sent', 'response_taken', 'confirmed', 'response_refused', 'cookie_taken');
+/* The stranger who is that peer, most likely. */
+function callerAt(iface, peer) {
+	return iface.strangers.find((one) => one.age <= state.RECENT && suspect(iface, one)?.public_key === peer.public_key);
+}
 
-	if (sent < 2 || !peer.endpoint || state.isFailing(peer))
-		return;
-	const caller = iface.strangers.find((one) => one.age <= state.RECENT && host(one.endpoint) === host(peer.endpoint));
+function isUnanswered(iface, peer) {
+	return state.unanswered(peer) > 1 && peer.endpoint && !state.sendError(iface, peer);
+}
+
+function noAnswer(iface, peer) {
+	const caller = callerAt(iface, peer), sent = state.unanswered(peer);
 
 	if (caller)
 		return strangerAtEndpoint(iface, peer, caller);
-	return [ LIKELY, _('%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its public key here is %s, and ours over there must be %s')
+	if (isUnanswered(iface, peer))
+		return [ LIKELY, _('%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its public key here is %s, and ours over there must be %s')
 		.format(peer.endpoint, sent, state.keyText(peer.public_key), state.keyText(iface.public_key)) ];
 }
 
 function clockUnset(iface, peer, now) {
-	const sent = state.since(peer, 'initiation_sent', 'response_taken', 'confirmed', 'response_refused', 'cookie_taken');
-	const isStrange = iface.strangers.some((one) => one.age <= state.RECENT && host(one.endpoint) === host(peer.endpoint));
-
-	if (now < CLOCK_UNSET && sent > 1 && peer.endpoint && !state.isFailing(peer) && !isStrange)
+	if (now < CLOCK_UNSET && isUnanswered(iface, peer) && !callerAt(iface, peer))
 		return [ LIKELY, _("this machine's clock was never set, and a peer does not answer handshakes older than the last one it took") ];
 }
 
@@ -149,20 +165,18 @@ function silence(iface, peer) {
 
 	if (silent && (peer.data_heard === null || silent.age * 1000 <= peer.data_heard) && isAllSilent(peer))
 		return [ LIKELY, _("handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; try persistent_keepalive '25', or another port") ];
-	if (!silent && peer.session >= PATIENCE && !isFresh(peer.data_heard) && !isAllSilent(peer))
-		return [ POSSIBLE, _('it hears us and sends no data back: over there a route into the tunnel is missing, a firewall is in the way, or its allowed_ips for this end do not hold the address that we send from') ];
 }
 
 function noReplyOfOurs(iface, peer) {
-	if (isFresh(peer.data_heard) && !isFresh(peer.data_sent))
-		return [ LIKELY, _('its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it that does not lead into %s')
+	if (isFresh(peer.data_heard) && (peer.data_sent === null || peer.data_sent - peer.data_heard > FRESH))
+		return [ POSSIBLE, _('its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it that does not lead into %s')
 			.format(iface.name) ];
 }
 
 function refusedSource(iface, peer) {
 	const refused = iface.refused_source;
 
-	if (refused && refused.key === peer.public_key && refused.age <= state.RECENT)
+	if (refused && refused.key === peer.public_key && refused.age <= state.RECENT && !isAllowed(refused.address, peer))
 		return [ LIKELY, _('it sends packets from %s, which is not in its allowed_ips: they are dropped').format(refused.address) ];
 }
 
@@ -172,7 +186,7 @@ function twoPlaces(iface, peer) {
 		.reduce((sum, event) => sum + event.count, 0);
 
 	if (moves >= RESTLESS)
-		return [ LIKELY, _('its address changed %d times lately: two devices use the same private key; give each its own').format(moves) ];
+		return [ LIKELY, _('its address changed %d times lately: two devices use the same private key (give each its own), or its own way out keeps changing').format(moves) ];
 }
 
 const RULES = [
@@ -195,9 +209,9 @@ function ofInterface(iface) {
 	if (iface.clock_behind > 60)
 		add(NOTE, _("this machine's clock was set back by %s: handshakes go on").format(state.span(iface.clock_behind)));
 	for (const one of iface.strangers)
-		if (one.age <= state.RECENT && !peersAt(iface, one.endpoint).length)
+		if (one.age <= state.RECENT && !suspect(iface, one))
 			add(...stranger(iface, one));
-	if (iface.nobodys && iface.nobodys.age <= state.RECENT)
+	if (iface.nobodys && iface.nobodys.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(iface.nobodys.address, peer)))
 		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
 			.format(iface.nobodys.address, state.span(iface.nobodys.age)));
 	return sorted(found);

@@ -6,8 +6,12 @@
 
 /* Events older than this, in s, are history. */
 const RECENT = 180;
-/* errno of a destination that no route leads to: MIPS has other numbers than the rest. */
-const NO_ROUTE = [ 101, 113, 128, 148 ];
+const FOREVER = 2 ** 32;
+/* errno of a destination that no route leads to, and of a queue that is full, which says nothing of the way: MIPS has
+   other numbers than the rest. */
+const NO_ROUTE = [ 101, 113, 128, 148 ], BUSY = [ 11, 105, 132 ];
+/* What was heard so long before, in s, does not prove that datagrams leave again. */
+const SAME_TIME = 5;
 
 const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind' ];
 const PEER_TEXTS = [ 'endpoint', 'source', 'endpoint_host' ];
@@ -19,7 +23,7 @@ const PEER_NUMBERS = {
 
 function newInterface(name) {
 	return {
-		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: [],
+		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: {},
 		clock_behind: 0, strangers: [], nobodys: null, refused_source: null, peers: []
 	};
 }
@@ -49,7 +53,7 @@ function takeDeviceLine(iface, key, value) {
 	else if (key === 'drop')
 		iface.drops[words[0]] = +words[1];
 	else if (key === 'send_error')
-		iface.send_errors.push(+value);
+		iface.send_errors[words[1]] = +words[0];
 	else if (key === 'stranger')
 		iface.strangers.push({
 			what: words[0], count: +words[1], age: seconds(words[2]), endpoint: words[3], key: words[4]
@@ -106,12 +110,12 @@ function last(peer, ...names) {
 	return peer.events.filter((event) => names.includes(event.name) && event.age <= RECENT).pop() ?? null;
 }
 
-/* How often `name` happened, recently and after the last of the events `ends`. */
-function since(peer, name, ...ends) {
+/* How often `name` happened, within so many seconds and after the last of the events `ends`. */
+function since(peer, name, ends, within = RECENT) {
 	let count = 0;
 
 	for (const event of [ ...peer.events ].reverse()) {
-		if (ends.includes(event.name) || event.age > RECENT)
+		if (ends.includes(event.name) || event.age > within)
 			break;
 		if (event.name === name)
 			count += event.count;
@@ -121,16 +125,37 @@ function since(peer, name, ...ends) {
 
 /* Whether its last answer to us did not open. */
 function isRefused(peer) {
-	return since(peer, 'response_refused', 'response_taken', 'confirmed') > 0;
+	return since(peer, 'response_refused', [ 'response_taken', 'confirmed' ]) > 0;
 }
 
 /* Whether it calls again and again, and never uses what we answer. */
 function isUnconfirmed(peer) {
-	return since(peer, 'initiation_taken', 'confirmed', 'response_taken') > 1;
+	return since(peer, 'initiation_taken', [ 'confirmed', 'response_taken' ]) > 1;
 }
 
+/* Whether twenty initiations had no answer, however long ago. */
+function isGivenUp(peer) {
+	return since(peer, 'given_up', [ 'response_taken', 'confirmed' ], FOREVER) > 0;
+}
+
+/* Whether datagrams to it were not sent, and it was not heard since. */
 function isFailing(peer) {
-	return since(peer, 'send_failed', 'response_taken', 'confirmed') > 0;
+	if (!since(peer, 'send_failed', [ 'response_taken', 'confirmed' ]))
+		return false;
+	return peer.heard === null || peer.heard >= (last(peer, 'send_failed').age - SAME_TIME) * 1000;
+}
+
+/* The errno with which the kernel refuses datagrams to the peer, 0 if it does not. */
+function sendError(iface, peer) {
+	const errno = iface.send_errors[peer.endpoint.startsWith('[') ? '6' : '4'] ?? 0;
+
+	return isFailing(peer) && !BUSY.includes(errno) ? errno : 0;
+}
+
+/* How many initiations had no answer. */
+function unanswered(peer) {
+	return since(peer, 'initiation_sent', [ 'response_taken', 'confirmed', 'response_refused', 'cookie_taken' ],
+		isGivenUp(peer) ? FOREVER : RECENT);
 }
 
 function ofInterface(iface) {
@@ -151,13 +176,13 @@ function ofPeer(iface, peer) {
 		return 'up';
 	if (!peer.endpoint)
 		return peer.endpoint_host && !peer.endpoint_found.length ? 'name not resolved' : 'waiting for peer';
-	if (isFailing(peer))
-		return iface.send_errors.some((errno) => NO_ROUTE.includes(errno)) ? 'no route' : 'sending fails';
+	if (sendError(iface, peer))
+		return NO_ROUTE.includes(sendError(iface, peer)) ? 'no route' : 'sending fails';
 	if (isRefused(peer) || isUnconfirmed(peer))
 		return 'key mismatch';
 	if (peer.attempt)
-		return since(peer, 'cookie_taken', 'response_taken') ? 'peer under load' : 'handshaking';
-	return since(peer, 'given_up', 'response_taken', 'confirmed') ? 'no answer' : 'idle';
+		return since(peer, 'cookie_taken', [ 'response_taken' ]) ? 'peer under load' : 'handshaking';
+	return isGivenUp(peer) ? 'no answer' : 'idle';
 }
 
 /* The states for people, in their language. */
@@ -229,5 +254,5 @@ function span(s) {
 }
 
 return baseclass.extend({
-	RECENT, parse, last, since, isRefused, isUnconfirmed, isFailing, ofInterface, ofPeer, inWords, dropInWords, keyText, span
+	RECENT, parse, last, since, isRefused, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords, keyText, span
 });

@@ -105,6 +105,17 @@ function isWithin(one, other) {
 		String(masked({ bytes: one.bytes, length: other.length })) === String(masked(other));
 }
 
+function isAddress(text) {
+	return address(text) !== null;
+}
+
+/* Whether the address is one of the network, both as text. */
+function isInside(text, network) {
+	const one = parseNetwork(text), other = parseNetwork(network);
+
+	return one !== null && other !== null && isWithin(one, other);
+}
+
 function isSame(one, other) {
 	return one.length === other.length && isWithin(one, other);
 }
@@ -249,6 +260,6 @@ function isOn(value) {
 }
 
 return baseclass.extend({
-	isKey, key, port, endpointPort, mark, keepalive, metric, peers, mtu, network, parseNetwork, networkOf, host, link,
+	isKey, key, port, endpointPort, mark, keepalive, metric, peers, mtu, network, parseNetwork, isAddress, isInside, networkOf, host, link,
 	interfaceName, path, heapsize, words, duplicates, overlaps, freeAddresses, isOn
 });

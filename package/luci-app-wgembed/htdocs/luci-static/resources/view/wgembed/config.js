@@ -6,6 +6,7 @@
 'require ui';
 'require wgembed.calls as calls';
 'require wgembed.dialogs as dialogs';
+'require wgembed.quick as quick';
 'require wgembed.sections as sections';
 'require wgembed.values as values';
 
@@ -287,7 +288,7 @@ function whatNode(name, peer) {
 function whereNode(peer) {
 	if (!peer.endpoint_host)
 		return text(_('it calls'));
-	return text(`${peer.endpoint_host}:${peer.endpoint_port || 51820}`);
+	return text(quick.hostPort(peer.endpoint_host, peer.endpoint_port || '51820'));
 }
 
 /* { name, networks } of all other peers of the interface. */

@@ -143,7 +143,8 @@ return view.extend({
 				cell(_('State'), [
 					badge(word),
 					peer.attempt > 1 ? small([ _('attempt %d').format(peer.attempt) ]) : '',
-					peer.staged ? small([ _('%d packets wait').format(peer.staged) ]) : ''
+					peer.staged ? small([ _('%d packets wait').format(peer.staged) ]) : '',
+					E('div', {}, [ this.closerButton(iface, peer) ])
 				]),
 				cell(_('Handshake'), [ E('span', { 'data-handshake': peer.handshake }, [ '' ]) ]),
 				cell(_('Transfer'), [
@@ -151,9 +152,9 @@ return view.extend({
 				]),
 				cell(_('Last minutes'), [ history.draw(bytes) ])
 			]),
-			found.length || kindOf(word) !== 'good' ? E('tr', { 'class': 'tr', 'data-why': state.keyText(peer.public_key) }, [
+			found.length ? E('tr', { 'class': 'tr', 'data-why': state.keyText(peer.public_key) }, [
 				E('td', { 'class': 'td left', 'colspan': 5, 'style': 'border-top:0; padding-top:0' }, [
-					this.sentences(found, kindOf(word)), this.closerButton(iface, peer)
+					this.sentences(found, kindOf(word))
 				])
 			]) : ''
 		];
@@ -185,7 +186,7 @@ return view.extend({
 
 	closerButton(iface, peer) {
 		return E('button', {
-			'class': 'btn cbi-button', 'style': 'padding:0 8px; line-height:1.7; min-height:0; font-size:90%',
+			'class': 'btn cbi-button', 'style': 'padding:0 6px; line-height:1.6; min-height:0; font-size:85%; margin-top:4px',
 			'title': _('Asks the way too: routes, the port at the other end, the size of packets. It takes some seconds.'),
 			'click': ui.createHandlerFn(this, () => this.lookCloser(iface.name, state.keyText(peer.public_key)))
 		}, [ _('Look closer') ]);
