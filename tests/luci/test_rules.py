@@ -58,6 +58,8 @@ EVENTS = [
     "initiation_old,1,5", "cookie_taken,1,5", "send_failed,2,3", "send_failed,2,3;confirmed,1,1", "given_up,1,3",
     "silence,1,20", "allowed_ip_lost,1,900", "allowed_ip_lost,1,9", "roamed,3,9;roamed,2,3", "roamed,3,9;roamed,2,300",
     "initiation_sent,20,9;given_up,1,2;send_failed,1,1", "initiation_old,3,5", "initiation_sent,20,900;given_up,1,800",
+    "silence,1,20;silence,2,3", "response_refused,3,300;initiation_sent,20,250;given_up,1,240",
+    "cookie_taken,1,9;confirmed,1,2",
     "send_failed,2,90", "initiation_sent,1,9;cookie_taken,1,8;initiation_sent,1,4",
 ]  # fmt: skip
 PEERS = [
@@ -256,7 +258,8 @@ FILES = [
     OWN + "Table = 200\n" + PEER + f"PresharedKey = {PRIVATE}\n",
     OWN.replace("\n", "\r\n") + PEER.replace("\n", "\r\n"),
     "# a comment\n\n" + OWN.upper().replace(PRIVATE.upper(), PRIVATE) + PEER.replace(" = ", "="),
-    OWN, "", PEER, OWN + "[Peer]\nAllowedIPs = 10.0.0.0/8\n", "PrivateKey = " + PRIVATE, OWN + "nonsense\n",
+    "\ufeff" + OWN + PEER, OWN, "", PEER,
+    OWN + "[Peer]\nAllowedIPs = 10.0.0.0/8\n", "PrivateKey = " + PRIVATE, OWN + "nonsense\n",
     OWN + "[Else]\nA = b\n", OWN + "MTU = 12\n" + PEER, OWN + PEER.replace("51820", "99999"),
     OWN + PEER + "AllowedIPs = 1.2.3.4/99\n", OWN.replace(PRIVATE, "short") + PEER,
     OWN + PEER.replace("[2001:db8::1]:51820", "vpn.example.org:1"),
@@ -277,7 +280,7 @@ def test_import_of_an_interface(folder, text):
     (found,) = pages.run([["wgembed.quick", "importInterface", text]], folder)
 
     def make():
-        sections, left_out = transfer.import_interface(quick.parse(text), "wg0")
+        sections, left_out = transfer.import_interface(quick.parse(quick.to_text(text.encode())), "wg0")
         options = [dict(options) for _, _, options in sections]
         return {"options": options[0], "peers": options[1:], "leftOut": left_out}
 
@@ -294,7 +297,7 @@ def test_import_of_a_peer(folder, text, own):
 
     def make():
         packed = bytes(config.key(own)) if own else None
-        ((_, _, options),) = transfer.import_peer(quick.parse(text), "wg0", packed, "")
+        ((_, _, options),) = transfer.import_peer(quick.parse(quick.to_text(text.encode())), "wg0", packed, "")
         wanted = dict(options)
         assert wanted.pop("public_key") == PUBLIC and not wanted.pop("description")
         return {"privateKey": PRIVATE, "options": wanted}
@@ -302,6 +305,14 @@ def test_import_of_a_peer(folder, text, own):
     wanted = _wanted(make)
     assert ("error" in found) == ("error" in wanted), (found, wanted)
     assert "error" in found or found == wanted
+
+
+def test_the_addresses_of_a_peer(folder):
+    wg0 = config.PeerConfig("", 0)
+    texts = ["10.0.0.2/32", "10.0.0.3", "10.1.0.0/16", "::/0", "fd00::2/128", "0.0.0.0/0"]
+    wg0.allowed_ips = [config.network(text) for text in texts]
+    (found,) = pages.run([["wgembed.quick", "ownAddresses", texts]], folder)
+    assert found["value"] == transfer.own_addresses(wg0)
 
 
 def test_export(folder):

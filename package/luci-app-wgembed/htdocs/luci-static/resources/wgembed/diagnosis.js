@@ -69,9 +69,11 @@ function stranger(iface, one) {
 }
 
 function allowedIps(iface, peer) {
-	const isLost = peer.events.some((event) => event.name === 'allowed_ip_lost');
+	const lost = peer.events.filter((event) => event.name === 'allowed_ip_lost').pop();
 
-	if (state.last(peer, 'allowed_ip_lost') || (!peer.allowed_ips.length && isLost))
+	if (lost && peer.allowed_ips.length && lost.age > state.RECENT)
+		return [ NOTE, _('another peer got some of the same allowed_ips, %s ago').format(state.span(lost.age)) ];
+	if (lost)
 		return [ peer.allowed_ips.length ? LIKELY : CERTAIN,
 			_('another peer has some of the same allowed_ips, and got them: an address can lead to one peer only') ];
 	if (!peer.allowed_ips.length)
@@ -131,7 +133,7 @@ function callerAt(iface, peer) {
 }
 
 function isUnanswered(iface, peer) {
-	return state.unanswered(peer) > 1 && peer.endpoint && !state.sendError(iface, peer);
+	return state.unanswered(peer) > 1 && !state.isRefused(peer) && peer.endpoint && !state.sendError(iface, peer);
 }
 
 function noAnswer(iface, peer) {
@@ -161,10 +163,14 @@ function isAllSilent(peer) {
 function silence(iface, peer) {
 	if (peer.session === null || !isFresh(peer.data_sent))
 		return;
-	const silent = state.last(peer, 'silence');
+	/* One answer may be lost, and the handshake that follows be the end of it. */
+	const count = peer.events
+		.filter((event) => event.name === 'silence' && event.age <= state.RECENT &&
+			(peer.data_heard === null || event.age * 1000 <= peer.data_heard))
+		.reduce((sum, event) => sum + event.count, 0);
 
-	if (silent && (peer.data_heard === null || silent.age * 1000 <= peer.data_heard) && isAllSilent(peer))
-		return [ LIKELY, _("handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; try persistent_keepalive '25', or another port") ];
+	if ((count > 1 || (count && peer.data_heard === null)) && isAllSilent(peer))
+		return [ count > 1 ? LIKELY : POSSIBLE, _("handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; try persistent_keepalive '25', or another port") ];
 }
 
 function noReplyOfOurs(iface, peer) {

@@ -173,13 +173,13 @@ function showFile(name, peer, ownAddress) {
 	return sections.publicKey(name).then((ownKey) => {
 		const host = input('endpoint', ownAddress, 'vpn.example.org'), dns = input('dns'), all = tick('all', true);
 		const text = E('pre', { 'class': 'wgembed-file', 'style': 'overflow-x:auto' }, [ '' ]), picture = E('div', { 'class': 'wgembed-qr' }, [ '' ]);
-		const box = errorBox(), own = sections.ownAddresses(name);
+		const box = errorBox(), own = sections.ownAddresses(name), addresses = quick.ownAddresses(sections.networksOf(peer));
 		const draw = () => {
 			const words = values.words(dns.value.replace(/,/g, ' ')), endpoint = host.value.trim();
 			const why = (endpoint && values.host(endpoint)) || words.map((word) => values.host(word)).find((one) => one);
 
 			tell(box, why ?? '');
-			dom.content(text, [ why ? '' : quick.format({ ...peer, addresses: sections.networksOf(peer) }, {
+			dom.content(text, [ why ? '' : quick.format({ ...peer, addresses }, {
 				public_key: ownKey ?? _('(start the interface first)'), mtu: sections.option(name, 'mtu'), dns: words,
 				endpoint: endpoint && quick.hostPort(endpoint, sections.option(name, 'listen_port') ?? '51820'),
 				allowed_ips: all.checked ? EVERYTHING : own.map(values.networkOf)
@@ -192,6 +192,7 @@ function showFile(name, peer, ownAddress) {
 		draw();
 		show(_('For the other side'), [
 			peer.private_key ? '' : E('p', { 'class': 'alert-message notice' }, [ _('Its private key is not on this router: put it in over there.') ]),
+			addresses.length ? '' : E('p', { 'class': 'alert-message warning' }, [ _('None of its allowed IPs is a single address: it gets none here.') ]),
 			field(_('Endpoint'), host, _('Where this router can be reached: a name, or its public address.')),
 			field(_('All of its traffic'), all, _('goes through the tunnel; otherwise, what is for the networks of this interface.')),
 			field(_('DNS'), dns), box, picture, text

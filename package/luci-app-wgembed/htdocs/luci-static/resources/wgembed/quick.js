@@ -16,7 +16,7 @@ function parse(text) {
 	const own = [], peers = [];
 	let entries = null;
 
-	text.split('\n').forEach((line, i) => {
+	text.replace(/^\ufeff/, '').split('\n').forEach((line, i) => {
 		const bare = line.replace(/#.*$/, '').trim(), at = bare.indexOf('='), lower = bare.toLowerCase();
 
 		if (lower === '[interface]')
@@ -137,13 +137,22 @@ function importPeer(text, ownKey) {
 	return { privateKey: key.private_key, options };
 }
 
+/* What of a peer's allowed IPs is a single address: that may be its own. */
+function ownAddresses(networks) {
+	return networks.filter((text) => {
+		const net = values.parseNetwork(text);
+
+		return net && net.length === 8 * net.bytes.length;
+	}).map(values.networkOf);
+}
+
 function hostPort(host, port) {
 	return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /* The file for the other side.
 
-   peer      its private_key ('' if it is not here), public_key, preshared_key, addresses (texts)
+   peer      its private_key ('' if it is not here), public_key, preshared_key, addresses (texts): ownAddresses()
    ours      our public_key, mtu, allowed_ips (what goes through the tunnel over there), endpoint ('' for: it need not
              call), dns (texts) */
 function format(peer, ours) {
@@ -167,4 +176,4 @@ function format(peer, ours) {
 	return lines.join('\n') + '\n';
 }
 
-return baseclass.extend({ importInterface, importPeer, format, hostPort });
+return baseclass.extend({ importInterface, importPeer, ownAddresses, format, hostPort });

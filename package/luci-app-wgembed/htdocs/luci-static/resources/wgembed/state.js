@@ -125,7 +125,7 @@ function since(peer, name, ends, within = RECENT) {
 
 /* Whether its last answer to us did not open. */
 function isRefused(peer) {
-	return since(peer, 'response_refused', [ 'response_taken', 'confirmed' ]) > 0;
+	return since(peer, 'response_refused', [ 'response_taken', 'confirmed' ], isGivenUp(peer) ? FOREVER : RECENT) > 0;
 }
 
 /* Whether it calls again and again, and never uses what we answer. */
@@ -154,8 +154,9 @@ function sendError(iface, peer) {
 
 /* How many initiations had no answer. */
 function unanswered(peer) {
-	return since(peer, 'initiation_sent', [ 'response_taken', 'confirmed', 'response_refused', 'cookie_taken' ],
-		isGivenUp(peer) ? FOREVER : RECENT);
+	if (isGivenUp(peer))
+		return since(peer, 'initiation_sent', [ 'response_taken', 'confirmed' ], FOREVER);
+	return since(peer, 'initiation_sent', [ 'response_taken', 'confirmed', 'response_refused', 'cookie_taken' ]);
 }
 
 function ofInterface(iface) {
@@ -181,7 +182,7 @@ function ofPeer(iface, peer) {
 	if (isRefused(peer) || isUnconfirmed(peer))
 		return 'key mismatch';
 	if (peer.attempt)
-		return since(peer, 'cookie_taken', [ 'response_taken' ]) ? 'peer under load' : 'handshaking';
+		return since(peer, 'cookie_taken', [ 'response_taken', 'confirmed' ]) ? 'peer under load' : 'handshaking';
 	return isGivenUp(peer) ? 'no answer' : 'idle';
 }
 
