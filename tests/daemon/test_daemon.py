@@ -15,14 +15,14 @@ from lab import net
 SOCKETS = Path("/var/run/wireguard")
 
 
-def path(name):
-    return SOCKETS / f"{name}.sock"
+def path(name, directory=SOCKETS):
+    return directory / f"{name}.sock"
 
 
-def ask(name, text, timeout=5):
+def ask(name, text, timeout=5, directory=SOCKETS):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(timeout)
-        client.connect(str(path(name)))
+        client.connect(str(path(name, directory)))
         client.sendall(text.encode())
         answer = b""
         while not answer.endswith(b"\n\n"):
@@ -290,8 +290,13 @@ def switches(pid):
     return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
 
 
-def test_idle_wakes_never(namespace, daemon, name):
-    ask(name, "set=1\nprivate_key=" + "11" * 32 + "\npublic_key=" + "22" * 32 + "\nendpoint=127.0.0.1:9\n\n")
+def test_idle_wakes_never(namespace, name, command, tmp_path):
+    # Sockets of others that come and go beside its own would be news.
+    environment = dict(os.environ, LOG_LEVEL="verbose", WGEMBED_SOCKET_DIR=str(tmp_path))
+    daemon = namespace.spawn(*command, "-f", name, env=environment)
+    daemon.expect("ready", 10)
+    text = "set=1\nprivate_key=" + "11" * 32 + "\npublic_key=" + "22" * 32 + "\nendpoint=127.0.0.1:9\n\n"
+    ask(name, text, directory=tmp_path)
     # else the kernel looks for neighbours and routers there, now and then
     namespace.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
     namespace.ip("link", "set", name, "up")
