@@ -121,7 +121,7 @@ def test_what_is_no_text():
 def test_whether_it_saves():
     assert quick.parse("[Interface]\nSaveConfig = true\n").saves
     with pytest.raises(quick.QuickError, match="`yes' is neither true nor false"):
-        _ = quick.parse("[Interface]\nSaveConfig = yes\n").saves
+        quick.parse("[Interface]\nSaveConfig = yes\n")
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,13 @@ its owner may want to know. Nothing is changed, and no running daemon is asked.
 """
 
 from ..runtime import address, rtnetlink, system
-from ..runtime.link import TUN_DEVICE
+from ..runtime.link import TUN_DEVICE, number_of
 from ..runtime.resolver import Lookup
 from . import config as config_module
 from . import network, peering, stamps, tunlink, uci
 from .interface import bind_pair, do_without_marks
 from .server import is_served
 
-# A clock before this (2025-01-01) was never set.
-_CLOCK_UNSET = 1735689600
 _OTHERS_MAY = 0o077
 # How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
 _PATIENCE = 10_000
@@ -76,7 +74,7 @@ def _check_machine(report):
         if _setting(name) == "0":
             report.notes.append("%s is not forwarded here: only this machine itself can use the tunnels" % what)
     now, _ = system.clock.realtime()
-    if now < _CLOCK_UNSET:
+    if now < stamps.CLOCK_UNSET:
         report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
     path = (system.files.getenv("WGEMBED_STATE_DIR") or stamps.DIRECTORY) + "/clock"
     mark = stamps.read(path)
@@ -129,7 +127,7 @@ def _check_key_file(report, interface):
 def _check_interface(report, interface):
     name, where = interface.name, interface.where
     served = is_served(name)
-    if not served and _index(name):
+    if not served and number_of(name):
         report.errors.append("%s: there is a network interface of that name already" % where)
     if not served and interface.listen_port:
         try:
@@ -219,7 +217,7 @@ def _check_paths(report, config, interface, found, ip):
         for packed, length in peer.allowed_ips
     ]
     chosen = tunlink.index_of(interface.tunlink) if interface.tunlink else 0
-    tunnels = [index for index in [_index(other.name) for other in config.interfaces] if index]
+    tunnels = [index for index in [number_of(other.name) for other in config.interfaces] if index]
     paths = network.Paths(ip, tunnels, ())
     for peer in interface.peers:
         for packed in found.get(peer.host, ())[:1]:
@@ -245,13 +243,6 @@ def _check_paths(report, config, interface, found, ip):
 def _is_here(ip, packed):
     """Whether the address is this machine's own: another program may take the datagrams on from there."""
     try:
-        return ip.route_to(packed).index == _index("lo")
+        return ip.route_to(packed).index == number_of("lo")
     except OSError:
         return False
-
-
-def _index(name):
-    try:
-        return system.udp.link_index(name)
-    except OSError:
-        return 0

@@ -24,16 +24,14 @@ class Interface:
     name                     as asked for
     private_key, public_key  32 bytes, or None
     listen_port, fwmark      0 for none
-    peers                    Peer each, in the program's order
     """
 
-    __slots__ = ("fwmark", "listen_port", "name", "peers", "private_key", "public_key")
+    __slots__ = ("fwmark", "listen_port", "name", "private_key", "public_key")
 
     def __init__(self, name):
         self.name = name
         self.private_key = self.public_key = None
         self.listen_port = self.fwmark = 0
-        self.peers = []
 
 
 class Peer:
@@ -71,14 +69,6 @@ def list_interfaces():
     return [name for name in found if _is_served(name)]
 
 
-def get(name):
-    """Return the Interface of this name, with all its peers; OSError."""
-    parts = read(name)
-    interface = next(parts)
-    interface.peers = list(parts)
-    return interface
-
-
 def read(name):
     """Yield the Interface of this name, without its peers, then each Peer; OSError, also when some were yielded."""
     interface, peer = Interface(name), None
@@ -101,11 +91,6 @@ def _complete(interface):
 
         interface.public_key = keys.public_key(interface.private_key)
     return interface
-
-
-def get_text(name):
-    """Return what the program says of the interface as it stands, bytes, private key and all; OSError."""
-    return b"".join([key + b"=" + value + b"\n" for key, value in ask(name, b"get=1\n\n")])
 
 
 def send_set(name, lines):

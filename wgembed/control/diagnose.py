@@ -4,7 +4,7 @@ Each rule looks at one cause and adds what it finds, with a weight: what explain
 comes first. Facts of the machine come from an object (machine.py): a rule asks only what it needs.
 """
 
-from . import status
+from . import stamps, status
 from .status import key_text, span
 
 # Weights: it cannot work; it does not; it may not; good to know
@@ -13,8 +13,6 @@ CERTAIN, LIKELY, POSSIBLE, NOTE = 4, 3, 2, 1
 # Times in ms: what was sent so long ago should have had an answer; and what is so old is no evidence any more.
 _PATIENCE = 15_000
 _FRESH = 180_000
-# A clock before this (2025-01-01) was never set.
-_CLOCK_UNSET = 1735689600
 # So many changes of address within RECENT are no roaming.
 _RESTLESS = 4
 
@@ -30,6 +28,7 @@ class Findings:
 
     def sorted(self):
         """Return (weight, sentence), the heaviest first, otherwise in the order of the rules."""
+        # MicroPython's own sort would not keep that order.
         return [found for weight in (CERTAIN, LIKELY, POSSIBLE, NOTE) for found in self._found if found[0] == weight]
 
 
@@ -210,7 +209,7 @@ def _no_answer(found, interface, peer, machine):
     if refusal:
         found.add(CERTAIN, "nobody is at its endpoint %s: %s" % (peer.endpoint, refusal))
         return
-    if machine.time() < _CLOCK_UNSET:
+    if machine.time() < stamps.CLOCK_UNSET:
         found.add(
             LIKELY,
             "this machine's clock was never set, and a peer does not answer handshakes older than the last one it took",

@@ -1,6 +1,7 @@
 """What the machine looks like to a tunnel: routes, MTU, clock, and what the way to an endpoint answers."""
 
 from ..runtime import abi, address, ping, rtnetlink, system
+from ..runtime.link import number_of
 from . import network
 
 # How long an answer is waited for, in ms.
@@ -86,8 +87,8 @@ class Machine:
         packed, scope = _split(endpoint)
         if not packed:
             return 0
-        paths = network.Paths(self._ip, [_index(interface.name)], ())
-        route = paths.find(packed, scope or _index(interface.link))
+        paths = network.Paths(self._ip, [number_of(interface.name)], ())
+        route = paths.find(packed, scope or number_of(interface.link))
         return 0 if route is None else network.best_mtu(packed, route, paths)
 
     def is_within(self, ip, prefix):
@@ -141,10 +142,3 @@ def _split(endpoint):
     except ValueError:
         return b"", 0
     return packed, scope
-
-
-def _index(name):
-    try:
-        return system.udp.link_index(name)
-    except OSError:
-        return 0

@@ -38,7 +38,7 @@ class Section:
 
 
 class QuickFile:
-    """A file: its sections, and `stripped`, the text that is for wg(8)."""
+    """A file: its sections, `stripped`, the text that is for wg(8), and whether the state is saved at the end."""
 
     def __init__(self, sections, stripped):
         self.sections = sections
@@ -49,14 +49,13 @@ class QuickFile:
             if section.kind == INTERFACE:
                 self.interface.entries += section.entries
         self.peers = [section for section in sections if section.kind == PEER]
+        self.saves = _boolean(self.interface.last("saveconfig", "false"))
 
-    @property
-    def saves(self):
-        """Whether the state of the interface is saved when it goes down."""
-        text = self.interface.last("saveconfig", "false")
-        if text not in ("true", "false"):
-            raise QuickError("`%s' is neither true nor false" % text)
-        return text == "true"
+
+def _boolean(text):
+    if text not in ("true", "false"):
+        raise QuickError("`%s' is neither true nor false" % text)
+    return text == "true"
 
 
 def parse(text):

@@ -19,6 +19,8 @@ from ..protocol.constants import TAI64_EPOCH, TIMESTAMP_SIZE
 from ..protocol.tai64n import Tai64n
 from ..runtime import system
 
+# A clock before this (2025-01-01) was never set.
+CLOCK_UNSET = 1735689600
 DIRECTORY = "/etc/wgembed"
 RUN_DIRECTORY = "/var/run/wgembed"
 # How far ahead the mark is written, and what is left of that when it is written again: an hour apart. In seconds.

@@ -6,6 +6,7 @@ taken away by that record.
 """
 
 from ..runtime import abi, address, durable, netconf, rtnetlink, system, tool
+from ..runtime.link import number_of
 from ..runtime.loop import Loop
 from . import client, config, log, network, quick, wg_config, wg_show
 from .quick import QuickError
@@ -34,7 +35,7 @@ def up(argument):
     """Bring up the interface of a wg-quick file, by its path or name; returns the exit status."""
     _, name, parsed = _read(argument)
     settings, routed = _settings(name, parsed)
-    if _index(name) or is_served(name):
+    if number_of(name) or is_served(name):
         raise UpError("`%s' already exists" % name)
     _clear_up(name)
     _run_hooks(parsed.interface.all("preup"), name)
@@ -57,7 +58,7 @@ def down(argument):
     if not is_served(name):
         _clear_up(name)
         raise UpError("`%s' is not a WireGuard interface" % name)
-    if not _index(name):
+    if not number_of(name):
         raise UpError("`%s' is served, but not in this network namespace" % name)
     _run_hooks(parsed.interface.all("predown"), name)
     if parsed.saves:
@@ -80,7 +81,6 @@ def _read(argument):
         parsed = quick.parse(quick.to_text(system.files.read_file(path)))
     except UnicodeError:
         raise UpError("`%s' is not text" % path) from None
-    _ = parsed.saves  # for the mistake that may be in it
     return path, name, parsed
 
 
@@ -120,7 +120,7 @@ def _settings(name, parsed):
 
 def _make_network(settings, routed):
     interface = look(settings.name)
-    index = _index(settings.name)
+    index = number_of(settings.name)
     ip = rtnetlink.RtNetlink()
     endpoints, prefixes = [], []
     for peer in interface.peers:
@@ -179,7 +179,7 @@ def _serve(name):
 
 def _end(name):
     """End the daemon, and take away what outlives its link."""
-    index = _index(name)
+    index = number_of(name)
     if index:
         # Without its link a daemon ends.
         rtnetlink.RtNetlink().remove_link(index)
@@ -196,13 +196,6 @@ def _clear_up(name):
     conf.finish()
 
 
-def _index(name):
-    try:
-        return system.udp.link_index(name)
-    except OSError:
-        return 0
-
-
 # Saving
 
 
@@ -210,7 +203,7 @@ def _save(path, name, parsed):
     """Write the state of the interface to the file, in place of what it said."""
     ip = rtnetlink.RtNetlink()
     lines = ["[Interface]\n"]
-    for packed, length in ip.addresses(_index(name)):
+    for packed, length in ip.addresses(number_of(name)):
         if packed[:2] != _LINK_LOCAL:
             lines.append("Address = %s/%d\n" % (address.format_ip(packed), length))
     lines.append(quick.format_own(parsed))

@@ -177,12 +177,17 @@ def secret_key(value):
         raise Failure("Key is not the correct length or format: `(hidden)'") from None
 
 
-def secret_key_in(path):
-    """Return the key in the file; zeros for one that is empty, and /dev/null; Failure."""
+def open_file(path):
+    """Return a descriptor to read the file; Failure."""
     try:
-        fd = system.files.open_to_read(path)
+        return system.files.open_to_read(path)
     except OSError as e:
         raise because("fopen", e) from None
+
+
+def secret_key_in(path):
+    """Return the key in the file; zeros for one that is empty, and /dev/null; Failure."""
+    fd = open_file(path)
     try:
         text = _read_key(fd)
     except OSError:

@@ -47,10 +47,7 @@ def _read(lines, append):
 
 def _lines(path):
     """Yield the file's lines; Failure where it cannot be read."""
-    try:
-        fd = system.files.open_to_read(path)
-    except OSError as e:
-        raise because("fopen", e) from None
+    fd = values.open_file(path)
     try:
         if system.files.status(fd)[1] & _KIND == _DIRECTORY:
             raise Failure("fopen: " + tool.strerror(_EISDIR))

@@ -76,6 +76,8 @@ UDP_OPTIONS = {
         (SOL_IPV6, IPV6_RECVTCLASS, 1),
     ),
 }
+# Of a probe: without it only what is final is told, and that a host is not there may change.
+RECVERR = {False: (SOL_IP, IP_RECVERR), True: (SOL_IPV6, IPV6_RECVERR)}
 # What a socket's queues may hold: with the privilege to exceed the system's limit, else up to it.
 UDP_BUFFER = 1 << 20
 UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF))

@@ -49,6 +49,14 @@ def is_valid_name(name):
     return 0 < len(name.encode()) <= NAME_MAX and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
 
 
+def number_of(name):
+    """Return the number of the link of this name, 0 if there is none."""
+    try:
+        return system.udp.link_index(name)
+    except OSError:
+        return 0
+
+
 def _request(name):
     request = bytearray(_IFREQ_SIZE)
     encoded = name.encode()

@@ -26,9 +26,7 @@ class Probe:
         self._socket = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol if echo else 0)
         try:
             self._socket.setblocking(False)
-            # Without it, only what is final is told: that a host is not there may change.
-            level, name = (abi.SOL_IPV6, abi.IPV6_RECVERR) if is_ipv6(addr) else (abi.SOL_IP, abi.IP_RECVERR)
-            self._socket.setsockopt(level, name, 1)
+            self._socket.setsockopt(*abi.RECVERR[is_ipv6(addr)], 1)
             if mark:
                 self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, mark)
             if link:

@@ -24,9 +24,7 @@ class Probe:
         self.fd = libc.check(libc.socket(family, kind, protocol if echo else 0))
         self._size = _LEAST_SIZE
         try:
-            # Without it, only what is final is told: that a host is not there may change.
-            level, name = (abi.SOL_IPV6, abi.IPV6_RECVERR) if is_ipv6(addr) else (abi.SOL_IP, abi.IP_RECVERR)
-            libc.check(libc.setsockopt(self.fd, level, name, pack("I", 1), 4))
+            libc.check(libc.setsockopt(self.fd, *abi.RECVERR[is_ipv6(addr)], pack("I", 1), 4))
             if mark:
                 libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_MARK, pack("I", mark), 4))
             if link:
