@@ -1,6 +1,6 @@
 """The primitives against the published vectors, and the run functions against the single ones."""
 
-from support import allocated, raises
+from support import Random, allocated, raises
 from wgembed import crypto
 from wgembed.protocol.arena import Arena, Inbox
 
@@ -234,6 +234,30 @@ def test_same():
     def compare(count):
         for _ in range(count):
             crypto.same(buf, 2, 7, 3)
+
+    assert allocated(compare) == 0
+
+
+def test_alike():
+    random = Random(3)
+    for size in (1, 2, 4, 8, 16):
+        for stride in (size, size + 1, 24, 40, 41, 42):
+            for count in (0, 1, 2, 3, 20):
+                view = memoryview(bytearray(random.bytes(count * stride + 64)))
+                at = random.below(32)
+                for i in range(1, count):
+                    view[at + i * stride : at + i * stride + size] = bytes(view[at : at + size])
+                assert crypto.alike(view, at, size, stride, count) == count
+                for number in range(1, count):
+                    for byte in range(size):
+                        view[at + number * stride + byte] ^= 1
+                        assert crypto.alike(view, at, size, stride, count) == number
+                        view[at + number * stride + byte] ^= 1
+    view = memoryview(bytearray(64 * 96))
+
+    def compare(times):
+        for _ in range(times):
+            crypto.alike(view, 16, 16, 96, 60)
 
     assert allocated(compare) == 0
 

@@ -1,5 +1,6 @@
 """What becomes of packets: inner checks, padding, ECN, unreachable destinations."""
 
+from support import Random
 from wgembed.protocol import drops
 from world import A4, A6, B4, B6, PACKET, World, connected, ipv4, ipv6, pair
 
@@ -64,6 +65,86 @@ def test_the_batch_is_checked_packet_by_packet():
         b.receive_run(datagram, stride, a.addr)
     assert sorted(b.got) == sorted([PACKET, PACKET, ipv6(A6, B6, b"6"), ipv6(A6, B6, b"6")])
     assert b.drop(drops.RX_INNER_SOURCE) == 2
+
+
+def carry_as_one_run(world, a, b, peer, inner):
+    """Seal packets of equal size at a and hand the messages to b as one receive."""
+    held = []
+    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    arena = a.device.arena
+    for slot, packet in enumerate(inner):
+        arena.buffer[arena.packets[slot] : arena.packets[slot] + len(packet)] = packet
+        arena.lengths[slot] = len(packet)
+    a.device._send_run(world.now, peer, 0, len(inner))
+    b.receive_run(b"".join(held), len(held[0]), a.addr)
+
+
+def test_runs_of_like_packets_with_others_among_them():
+    """Each packet of a run counts as it would alone, wherever it stands."""
+    world, a, b, peer_b, peer_a = connected()
+    lying = bytearray(ipv4(A4, B4, bytes(60)))
+    lying[3] = 81
+    shorter = bytearray(ipv4(A4, B4, bytes(60)))
+    shorter[3] = 79
+    kinds = (
+        (ipv4(A4, B4, bytes(60)), ipv4(A4, B4, bytes(60))),
+        (ipv6(A6, B6, bytes(40)), ipv6(A6, B6, bytes(40))),
+        (ipv4(A4, B4, bytes(60), tos=8), ipv4(A4, B4, bytes(60), tos=8)),
+        (bytes(shorter), bytes(shorter[:79])),
+        (bytes(lying), drops.RX_INNER_SIZE),
+        (ipv4(b"\x0a\0\0\7", B4, bytes(60)), drops.RX_INNER_SOURCE),
+        (ipv6(B6, B6, bytes(40)), drops.RX_INNER_SOURCE),
+        (b"\x55" * 80, drops.RX_INNER_TYPE),
+    )
+    random = Random(5)
+    for _ in range(200):
+        batch = []
+        while len(batch) < 24:
+            # Mostly runs of one kind.
+            batch += [kinds[random.below(len(kinds))]] * (1 + random.below(6))
+        before = list(b.device.drops)
+        a.sent.clear()
+        b.got.clear()
+        carry_as_one_run(world, a, b, peer_b, [sent for sent, _ in batch])
+        assert b.got == [result for _, result in batch if isinstance(result, bytes)]
+        for reason in (drops.RX_INNER_SIZE, drops.RX_INNER_SOURCE, drops.RX_INNER_TYPE):
+            assert b.drop(reason) == before[reason] + len([1 for _, result in batch if result == reason])
+
+
+def test_batches_of_like_packets_with_others_among_them():
+    """Each packet of a batch goes where it would go alone, and a garbled one nowhere."""
+    world, a, b, peer_b, peer_a = connected()
+    c = world.node("c")
+    peer_c = a.add(c, ((b"\x0a\0\0\3", 32),))
+    c.add(a, ((A4, 32), (A6, 128)))
+    a.transmit(ipv4(A4, b"\x0a\0\0\3", b"first"))
+    to_c = ipv4(A4, b"\x0a\0\0\3", bytes(60))
+    kinds = (
+        (ipv4(A4, B4, bytes(60)), b),
+        (ipv4(A4, B4, bytes(60), protocol=6), b),
+        (ipv4(A4, B4, bytes(60), tos=1), b),
+        (ipv4(A4, B4, bytes(1000)), b),
+        (ipv6(A6, B6, bytes(40)), b),
+        (to_c, c),
+        (ipv4(A4, b"\x0a\0\0\4", bytes(60)), drops.TX_NO_PEER),
+        (to_c[:19], drops.TX_NOT_IP),
+        (b"\x60" + bytes(38), drops.TX_NOT_IP),
+    )
+    assert peer_c.current is not None
+    random = Random(6)
+    for _ in range(200):
+        batch = []
+        while len(batch) < 24:
+            batch += [kinds[random.below(len(kinds))]] * (1 + random.below(6))
+        before = list(a.device.drops)
+        a.sent.clear()
+        b.got.clear()
+        c.got.clear()
+        a.transmit(*[packet for packet, _ in batch])
+        for node in (b, c):
+            assert node.got == [packet for packet, where in batch if where is node]
+        for reason in (drops.TX_NO_PEER, drops.TX_NOT_IP):
+            assert a.drop(reason) == before[reason] + len([1 for _, where in batch if where == reason])
 
 
 def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():

@@ -8,7 +8,7 @@ Both backends offer the same names; this is the only place that chooses.
     x25519(out, scalar, point) -> bool  x25519_base(out, scalar)
     seal(out, key, counter, plain, ad)  open(out, key, counter, sealed, ad) -> bool
     xseal(out, key, nonce, plain, ad)   xopen(out, key, nonce, sealed, ad) -> bool
-    address(buf) -> pointer
+    address(buf) -> pointer             alike(view, at, size, stride, count) -> count
     seal_run(arena, first, end, key, header, counter, mtu) -> bytes
     open_run(inbox, start, end, stride, key) -> count
 
@@ -17,7 +17,7 @@ A wrong length is a ValueError: it would be a bug here, never an answer to input
 
 `address(buf)` gives a pointer to a buffer that the caller keeps alive and never resizes; pointer + n points
 n bytes further. Only the two run functions take pointers (`key`), because they serve the packet path and
-must not allocate; nor must `same`.
+must not allocate; nor must `same` and `alike`.
 """
 
 import sys

@@ -5,7 +5,7 @@ copied by the kernel alone.
 """
 
 from .. import crypto
-from .constants import PADDING_MULTIPLE, TAG_SIZE, TRANSPORT_HEADER_SIZE
+from .constants import TAG_SIZE, TRANSPORT_HEADER_SIZE
 from .memory import alloc
 
 ARENA_SIZE = 64 * 1536
@@ -15,17 +15,21 @@ MAX_DATAGRAMS = 128
 # The largest MTU whose messages still fit a UDP datagram over IPv4, headers and tag included.
 MAX_MTU = 65535 - 80
 
-_ALIGN = 64
+_ALIGN = 4
 
 
 class Arena:
     """A fixed buffer carved into slots by the MTU: room for header, padded packet and tag each.
 
     buffer, offsets[i], pointers[i], lengths[i] are what `crypto.seal_run` takes; packets[i] is where the packet of
-    slot i begins, views[i] the part of the buffer that may be read into, `room` bytes.
+    slot i begins, views[i] the part of the buffer that may be read into, `room` bytes. A slot begins every `stride`
+    bytes: full messages stand without a gap, as one piece to be sent.
     """
 
-    __slots__ = ("buffer", "lengths", "offsets", "packets", "pointers", "room", "slots", "view", "views", "_pointer")
+    __slots__ = (
+        "buffer", "lengths", "offsets", "packets", "pointers", "room", "slots", "stride", "view", "views",
+        "_pointer",
+    )  # fmt: skip
 
     def __init__(self, mtu, size=ARENA_SIZE, alloc=alloc):
         self.buffer = alloc("B", size)
@@ -35,12 +39,14 @@ class Arena:
 
     def carve(self, mtu):
         """Lay the slots out for links of up to `mtu` bytes. What stood in them is void."""
-        room = -(-mtu // PADDING_MULTIPLE) * PADDING_MULTIPLE
-        stride = -(-(TRANSPORT_HEADER_SIZE + room + TAG_SIZE) // _ALIGN) * _ALIGN
+        # A packet is padded to a multiple of 16, but not beyond the MTU.
+        room = -(-mtu // _ALIGN) * _ALIGN
+        stride = TRANSPORT_HEADER_SIZE + room + TAG_SIZE
         count = min(len(self.buffer) // stride, MAX_SLOTS)
         if count == 0:
             raise ValueError("an MTU of %d does not fit the packet arena" % mtu)
         self.room = room
+        self.stride = stride
         self.slots = count
         self.offsets = [i * stride for i in range(count)]
         self.packets = [offset + TRANSPORT_HEADER_SIZE for offset in self.offsets]
@@ -50,7 +56,10 @@ class Arena:
 
 
 class Inbox:
-    """One receive's worth of datagrams, and the lists in which opening them leaves its results."""
+    """One receive's worth of datagrams, and the lists in which opening them leaves its results.
+
+    buffer, pointer, counters, lengths are what `crypto.open_run` takes.
+    """
 
     __slots__ = ("buffer", "counters", "lengths", "packet_lengths", "packets", "pointer", "view")
 
@@ -62,3 +71,11 @@ class Inbox:
         self.lengths = [0] * MAX_DATAGRAMS
         self.packets = [0] * MAX_DATAGRAMS
         self.packet_lengths = [0] * MAX_DATAGRAMS
+
+    def add(self, number, packet, length, stride, count):
+        """Note `count` good packets from the `number`th on: one of `length` bytes every `stride` bytes from `packet` on."""
+        packets, packet_lengths = self.packets, self.packet_lengths
+        for i in range(number, number + count):
+            packets[i] = packet
+            packet_lengths[i] = length
+            packet += stride

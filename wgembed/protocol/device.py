@@ -244,29 +244,24 @@ class Device:
         return peer
 
     def _end_of_run(self, peer, first, count):
-        """Return the first slot after `first` whose packet has another destination or other ECN bits, or is our own."""
+        """Return the first slot after `first` whose packet differs in destination, TOS or protocol, or is our own."""
         arena = self.arena
-        buf, packets, lengths = arena.buffer, arena.packets, arena.lengths
-        same = crypto.same
-        packet = packets[first]
-        kind, tos = buf[packet] & 0xF0, buf[packet + 1]
-        if kind == 0x40:
-            header, ecn_bits, protocol = 20, 0x03, 9
-            where, size = 16, 4
+        view, stride, lengths = arena.view, arena.stride, arena.lengths
+        packet = arena.packets[first]
+        if view[packet] & 0xF0 == 0x40:
+            header, protocol = 20, 9
+            where, width = 16, 4
         else:
-            header, ecn_bits, protocol = 40, 0x30, 6
-            where, size = 24, 16
-        for slot in range(first + 1, count):
-            other = packets[slot]
-            if (
-                buf[other] & 0xF0 != kind
-                or (buf[other + 1] ^ tos) & ecn_bits
-                or lengths[slot] < header
-                or not same(buf, packet + where, other + where, size)
-                or buf[other + protocol] == loops.UDP and loops.is_own(buf, other, lengths[slot], peer)
-            ):
+            header, protocol = 40, 6
+            where, width = 24, 16
+        run = crypto.alike(view, packet + where, width, stride, count - first)
+        run = crypto.alike(view, packet, 2, stride, run)
+        run = crypto.alike(view, packet + protocol, 1, stride, run)
+        is_udp = view[packet + protocol] == loops.UDP
+        for slot in range(first + 1, first + run):
+            if lengths[slot] < header or is_udp and loops.is_own(view, arena.packets[slot], lengths[slot], peer):
                 return slot
-        return count
+        return first + run
 
     def _unreachable(self, packet, size, reason):
         self.drops[reason] += 1
@@ -465,14 +460,14 @@ class Device:
         """Check the inner packets of an opened run and hand the good ones to the host."""
         inbox = self.inbox
         buf, lengths = inbox.buffer, inbox.lengths
-        packets, packet_lengths = inbox.packets, inbox.packet_lengths
         same = crypto.same
         mark = tos & 3
-        good = received = trusted = trusted_width = 0
+        good = received = trusted = trusted_width = i = 0
         data = False
         packet = start + messages.TRANSPORT_PACKET
-        for i in range(count):
+        while i < count:
             size = lengths[i]
+            run = 1
             if size > 0:
                 data = True
                 kind = buf[packet] & 0xF0
@@ -495,18 +490,37 @@ class Device:
                     self.drops[drops.RX_ECN] += 1
                 else:
                     trusted, trusted_width = where, width
-                    received += size + TRANSPORT_OVERHEAD
-                    packets[good] = packet
-                    packet_lengths[good] = length
-                    good += 1
+                    if not mark:
+                        run = self._end_of_alike(packet, stride, i, count) - i
+                    received += run * (size + TRANSPORT_OVERHEAD)
+                    inbox.add(good, packet, length, stride, run)
+                    good += run
             elif size == 0:
                 received += TRANSPORT_OVERHEAD
-            packet += stride
+            i += run
+            packet += run * stride
         peer.rx_bytes += received
         if data:
             self.tables.timers.data_received(peer, now)
         if good:
-            self.host.deliver(inbox.view, packets, packet_lengths, good)
+            self.host.deliver(inbox.view, inbox.packets, inbox.packet_lengths, good)
+
+    def _end_of_alike(self, packet, stride, first, count):
+        """Return the end of the run of opened packets that have size, length and source of the good one at `packet`."""
+        lengths, view = self.inbox.lengths, self.inbox.view
+        size = lengths[first]
+        end = first + 1
+        while end < count and lengths[end] == size:
+            end += 1
+        run = end - first
+        if view[packet] & 0xF0 == 0x40:
+            run = crypto.alike(view, packet, 4, stride, run)
+            run = crypto.alike(view, packet + 12, 4, stride, run)
+        else:
+            run = crypto.alike(view, packet, 2, stride, run)
+            run = crypto.alike(view, packet + 4, 2, stride, run)
+            run = crypto.alike(view, packet + 8, 16, stride, run)
+        return first + run
 
     def _count_inner(self, kind):
         """Count a packet that is not IP, or that claims to be longer than what was received."""

@@ -127,34 +127,38 @@ class UdpSocket:
                     stop += 1
                 if stop < most and lengths[stop] < size:
                     stop += 1
-            run = [view[offsets[i] : offsets[i] + lengths[i]] for i in range(first, stop)]
+            if size == arena.stride:
+                run = (view[offsets[first] : offsets[stop - 1] + lengths[stop - 1]],)
+            else:
+                run = [view[offsets[i] : offsets[i] + lengths[i]] for i in range(first, stop)]
             try:
-                if len(run) == 1:
+                if stop - first == 1:
                     self._sendmsg(run, control, 0, addr)
                 else:
                     self._sendmsg(run, [*control, (abi.SOL_UDP, abi.UDP_SEGMENT, pack("H", size))], 0, addr)
             except OSError as e:
                 if src is None and self._gives_up_tos(tos, e.errno):
                     return self.send_run(addr, src, arena, first, end, 0)
-                failure = self._send_again(run, control, addr, src, size, e.errno)
+                failure = self._send_again(arena, first, stop, control, addr, src, e.errno)
                 if failure == SEND_BAD_SOURCE:
                     return failure
                 result = failure or result
             first = stop
         return result
 
-    def _send_again(self, run, control, addr, src, size, errno):
+    def _send_again(self, arena, first, stop, control, addr, src, errno):
         """Deal with the failure of a run: tell what was wrong, or send it in single packets."""
         if src is not None and errno in abi.BAD_SOURCE:
             return SEND_BAD_SOURCE
-        if len(run) == 1 or errno not in abi.GSO_REFUSED:
+        if stop - first == 1 or errno not in abi.GSO_REFUSED:
             self.errno = errno
             return SEND_LOST
-        self._gso_limit = 0 if errno == abi.EIO else size - 1
+        self._gso_limit = 0 if errno == abi.EIO else arena.lengths[first] - 1
         result = SEND_OK
-        for packet in run:
+        for slot in range(first, stop):
+            start = arena.offsets[slot]
             try:
-                self._sendmsg((packet,), control, 0, addr)
+                self._sendmsg((arena.view[start : start + arena.lengths[slot]],), control, 0, addr)
             except OSError as e:
                 self.errno = e.errno
                 result = SEND_LOST

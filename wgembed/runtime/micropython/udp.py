@@ -207,16 +207,23 @@ class UdpSocket:
         pointers = arena.pointers
         lengths = arena.lengths
         vectors = self._vectors
-        at = 0
-        for slot in range(first, stop):
-            pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
-            at += 2 * _WORD
+        count = stop - first
+        if size == arena.stride:
+            # They stand without a gap.
+            pack_into("PL", vectors, 0, pointers[first] - 16, size * (count - 1) + lengths[stop - 1])
+            used = 1
+        else:
+            at = 0
+            for slot in range(first, stop):
+                pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
+                at += 2 * _WORD
+            used = count
         end = self._control_end
-        if stop - first > 1:
+        if count > 1:
             where = _put_cmsg(self._control, end, abi.SOL_UDP, abi.UDP_SEGMENT, 2)
             pack_into("H", self._control, where, size)
             end = where + _aligned(2)
-        return self._send(addr, stop - first, end)
+        return self._send(addr, used, end)
 
     def receive(self, inbox):
         """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
