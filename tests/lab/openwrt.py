@@ -101,7 +101,11 @@ class Router:
         threading.Thread(target=self._keep_log, daemon=True).start()
         self.procd = procd.Procd(self)
         self.opkg = Opkg(self)
-        net.poll(lambda: self.run("true", check=False)[0] == 0, 5, what="the router")
+        # Until the holder has changed its root, commands would be those of the machine.
+        mark = f"etc/{self._folder.name}"
+        (self.root / mark).touch()
+        net.poll(lambda: self.run("test", "-e", f"/{mark}", check=False)[0] == 0, 5, what="the router")
+        (self.root / mark).unlink()
 
     def close(self):
         self.procd.close()
