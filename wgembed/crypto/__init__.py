@@ -9,6 +9,7 @@ Both backends offer the same names; this is the only place that chooses.
     seal(out, key, counter, plain, ad)  open(out, key, counter, sealed, ad) -> bool
     xseal(out, key, nonce, plain, ad)   xopen(out, key, nonce, sealed, ad) -> bool
     address(buf) -> pointer             alike(view, at, size, stride, count) -> count
+    place(pointer, message)             end_of_equal(numbers, first, end) -> end
     seal_run(arena, first, end, key, header, counter, mtu) -> bytes
     open_run(inbox, start, end, stride, key) -> count
 

@@ -6,12 +6,13 @@ stays on its slowest code.
 """
 
 from struct import Struct
+from sys import byteorder
 
 from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "address", "alike", "equal", "memzero", "open", "open_run", "random_fill", "same",
+    "address", "alike", "end_of_equal", "equal", "memzero", "open", "open_run", "place", "random_fill", "same",
     "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
 )
 
@@ -29,7 +30,9 @@ _COUNTER = Struct("<Q")
 _pack_counter = _COUNTER.pack_into
 _HEADER = Struct("<8sQ")
 _pack_header = _HEADER.pack_into
-_unpack_header = _HEADER.unpack_from
+_unpack_counter = _COUNTER.unpack_from
+_unpack_word = Struct("<I").unpack_from
+_is_little_endian = byteorder == "little"
 
 # The nonce of the IETF construction: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
 _nonce = bytearray(12)
@@ -144,14 +147,55 @@ def xopen(out, key, nonce, sealed, ad):
     return _aead(_xdecrypt, out, key, nonce, sealed, ad) == 0
 
 
+def end_of_equal(numbers, first, end):
+    """Return where the run of equal numbers ends that begins at `first` of the list, `end` at most."""
+    number = numbers[first]
+    count = numbers[first:end].count(number)
+    if numbers[first : first + count].count(number) == count:
+        return first + count
+    while numbers[first] == number:
+        first += 1
+    return first
+
+
+# What the run functions do is spread over loops within the interpreter, each of which does one thing to all packets of
+# the run: statement by statement, they would cost as much as the cipher.
+
 _PADDING = tuple(bytes(i) for i in range(16))
+_FEW = 4  # so many packets of one size are sealed one by one
+
+# The nonce is taken from where it stands in the message: before the counter are the four bytes of the receiver's index,
+# which are zero for as long as that takes.
+_NONCE = 4
+_COUNTER_LOW = 8
+_COUNTER_HIGH = 12
+_PACKET = 16
+
+_MOST = 128
+_counters = memoryview(bytearray(_MOST * 8))
+_counter_words = _counters.cast("I")
+_pack_counters = Struct("<%dQ" % _MOST).pack_into
+
+
+def _column(view, at, stride, count):
+    """Return the words of four bytes that stand every `stride` bytes, a multiple of 4, from offset `at` on."""
+    return view[at : at + 4 + (count - 1) * stride].cast("I")[:: stride >> 2]
+
+
+def _fill(view, at, stride, count, word):
+    """Write the four bytes `word` at `count` places, one every `stride` bytes from offset `at` on."""
+    if stride & 3:
+        for start in range(at, at + count * stride, stride):
+            view[start : start + 4] = word
+    else:
+        _column(view, at, stride, count)[:] = memoryview(word * count).cast("I")
 
 
 def seal_run(arena, first, end, key, header, counter, mtu):
     """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
 
-    arena    has `buffer`, `offsets` (of each slot's message), `pointers` (to each slot's packet, 16 bytes on) and
-             `lengths`: of the packets; afterwards of the messages
+    arena    has `view`, `offsets` (of each slot's message), `places` (what `place` gives for each), the `stride` of the
+             slots, a multiple of 4, and `lengths`: of the packets; afterwards of the messages
     key      pointer to the sending key
     header   the message's first 8 bytes: type and receiver index
     counter  of the first packet; each next one has one more
@@ -159,61 +203,107 @@ def seal_run(arena, first, end, key, header, counter, mtu):
 
     Returns the bytes of all messages.
     """
-    buffer, offsets, pointers, lengths = arena.buffer, arena.offsets, arena.pointers, arena.lengths
+    lengths = arena.lengths
     total = 0
+    while first < end:
+        stop = end_of_equal(lengths, first, end)
+        count = stop - first
+        size = lengths[first]
+        padded = size + max(0, min(-size & 15, mtu - size))
+        if padded > size:
+            for at in range(arena.offsets[first] + _PACKET + size, arena.offsets[stop - 1] + arena.stride, arena.stride):
+                arena.view[at : at + padded - size] = _PADDING[padded - size]
+        if count < _FEW:
+            _seal_each(arena, first, stop, padded, key, header, counter)
+        else:
+            _seal_equal(arena, first, stop, padded, key, header, counter)
+        size = padded + 32
+        lengths[first:stop] = [size] * count
+        total += size * count
+        counter += count
+        first = stop
+    return total
+
+
+def _seal_each(arena, first, end, size, key, header, counter):
     for slot in range(first, end):
-        offset = offsets[slot]
-        size = lengths[slot]
-        packet = pointers[slot]
-        padding = -size & 15
-        if padding and size < mtu:
-            if size + padding > mtu:
-                padding = mtu - size
-            at = offset + 16 + size
-            buffer[at : at + padding] = _PADDING[padding]
-            size += padding
-        _pack_header(buffer, offset, header, counter)
+        packet, _ = arena.places[slot]
+        _pack_header(arena.view, arena.offsets[slot], header, counter)
         _pack_counter(_nonce, 4, counter)
         _encrypt(packet, _NULL, packet, size, _NULL, 0, _NULL, _nonce_pointer, key)
-        size += 32
-        lengths[slot] = size
-        total += size
         counter += 1
-    return total
+
+
+def _seal_equal(arena, first, end, size, key, header, counter):
+    view, stride, start, count = arena.view, arena.stride, arena.offsets[first], end - first
+    _pack_counters(_counters, 0, *range(counter, counter + _MOST))
+    _fill(view, start, stride, count, header[:4])
+    _fill(view, start + _NONCE, stride, count, b"\0\0\0\0")
+    _column(view, start + _COUNTER_LOW, stride, count)[:] = _counter_words[0 : 2 * count : 2]
+    _column(view, start + _COUNTER_HIGH, stride, count)[:] = _counter_words[1 : 2 * count : 2]
+    for packet, nonce in arena.places[first:end]:
+        _encrypt(packet, _NULL, packet, size, _NULL, 0, _NULL, nonce, key)
+    _fill(view, start + _NONCE, stride, count, header[4:])
 
 
 def open_run(inbox, start, end, stride, key):
     """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
 
-    inbox    has `buffer`, `pointer`, and the lists `counters` and `lengths` for the results: the message's
-             counter, and the length of the opened packet, which stands 16 bytes into its datagram, or -1
-             where the tag does not match
+    inbox    has `view`, `pointer`, `places` and `placed` (what is kept from run to run), and for the results the lists
+             `counters` and `lengths`: the message's counter, and the length of the opened packet, which stands
+             16 bytes into its datagram, or -1 where the tag does not match; and `in_order`: whether all tags match and
+             each counter is one more than the one before
     end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
     key      pointer to the receiving key
 
     Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
     more than `counters` has room for.
     """
-    buffer, pointer, counters, lengths = inbox.buffer, inbox.pointer, inbox.counters, inbox.lengths
-    first = None
-    most = len(counters)
-    taken = 0
-    while start + 32 <= end and taken < most:
-        header, counter = _unpack_header(buffer, start)
-        if header != first:
-            if taken:
-                break
-            first = header
-        size = end - start
-        if size > stride:
-            size = stride
-        counters[taken] = counter
-        _pack_counter(_nonce, 4, counter)
-        packet = pointer + (start + 16)
-        if _decrypt(packet, _NULL, _NULL, packet, size - 16, _NULL, 0, _nonce_pointer, key):
-            lengths[taken] = -1
-        else:
-            lengths[taken] = size - 32
-        start += stride
-        taken += 1
-    return taken
+    view = inbox.view
+    whole, rest = divmod(end - start, stride)
+    count = alike(view, start, 8, stride, min(whole + (rest >= 32), len(inbox.counters)))
+    if not count:
+        return 0
+    counters = _read_counters(view, start, stride, count)
+    _fill(view, start + _NONCE, stride, count, b"\0\0\0\0")
+    whole = min(count, whole)
+    places = _places(inbox, start, stride, count)
+    failed = [_decrypt(p, _NULL, _NULL, p, stride - 16, _NULL, 0, n, key) for p, n in places[:whole]]
+    lengths = [stride - 32] * whole
+    if count > whole:
+        packet, nonce = places[whole]
+        failed.append(_decrypt(packet, _NULL, _NULL, packet, rest - 16, _NULL, 0, nonce, key))
+        lengths.append(rest - 32)
+    if any(failed):
+        lengths = [-1 if wrong else length for wrong, length in zip(failed, lengths, strict=True)]
+        inbox.in_order = False
+    else:
+        inbox.in_order = counters == list(range(counters[0], counters[0] + count))
+    inbox.counters[:count] = counters
+    inbox.lengths[:count] = lengths
+    return count
+
+
+def _read_counters(view, start, stride, count):
+    """Return the counters of the messages, of which the first begins at `start`."""
+    if _is_little_endian and not stride & 3 and alike(view, start + _COUNTER_HIGH, 4, stride, count) == count:
+        low = _column(view, start + _COUNTER_LOW, stride, count).tolist()
+        high = _unpack_word(view, start + _COUNTER_HIGH)[0] << 32
+        return [high | counter for counter in low] if high else low
+    return [_unpack_counter(view, start + _COUNTER_LOW + i * stride)[0] for i in range(count)]
+
+
+def _places(inbox, start, stride, count):
+    """Return at least `count` pairs of pointers, to a packet and its nonce, for messages as in `open_run`."""
+    places = inbox.places
+    if inbox.placed != (start, stride):
+        inbox.placed = start, stride
+        places.clear()
+    for number in range(len(places), count):
+        places.append(place(inbox.pointer, start + number * stride))
+    return places
+
+
+def place(pointer, message):
+    """Return what the run functions need to know of the message at offset `message` from `pointer`."""
+    return pointer + (message + _PACKET), pointer + (message + _NONCE)

@@ -142,11 +142,24 @@ def xopen(out, key, nonce, sealed, ad):
     return _xdecrypt(out, 0, 0, sealed, len(sealed), ad, len(ad), nonce, key) == 0
 
 
+def end_of_equal(numbers, first, end):
+    """Return where the run of equal numbers ends that begins at `first` of the list, `end` at most."""
+    number = numbers[first]
+    while first < end and numbers[first] == number:
+        first += 1
+    return first
+
+
+def place(pointer, message):
+    """Return what the run functions need to know of the message at offset `message` from `pointer`: where its packet is."""
+    return pointer + message + 16
+
+
 def seal_run(arena, first, end, key, header, counter, mtu):
     """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
 
-    arena    has `buffer`, `offsets` (of each slot's message), `pointers` (to each slot's packet, 16 bytes on) and
-             `lengths`: of the packets; afterwards of the messages
+    arena    has `buffer`, `offsets` (of each slot's message), `places` (what `place` gives for each) and `lengths`: of
+             the packets; afterwards of the messages
     key      pointer to the sending key
     header   the message's first 8 bytes: type and receiver index
     counter  of the first packet; each next one has one more
@@ -157,14 +170,14 @@ def seal_run(arena, first, end, key, header, counter, mtu):
     # One by one: a tuple of four would be an allocation.
     buffer = arena.buffer
     offsets = arena.offsets
-    pointers = arena.pointers
+    places = arena.places
     lengths = arena.lengths
     kind = header[0] | header[1] << 8 | header[2] << 16 | header[3] << 24
     receiver = header[4] | header[5] << 8 | header[6] << 16 | header[7] << 24
     total = 0
     for slot in range(first, end):
         size = lengths[slot]
-        packet = pointers[slot]
+        packet = places[slot]
         padding = -size & 15
         if padding and size < mtu:
             if size + padding > mtu:
@@ -184,9 +197,10 @@ def seal_run(arena, first, end, key, header, counter, mtu):
 def open_run(inbox, start, end, stride, key):
     """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
 
-    inbox    has `buffer`, `pointer`, and the lists `counters` and `lengths` for the results: the message's
+    inbox    has `buffer`, `pointer`, and for the results the lists `counters` and `lengths`: the message's
              counter, and the length of the opened packet, which stands 16 bytes into its datagram, or -1
-             where the tag does not match
+             where the tag does not match; and `in_order`: whether all tags match and each counter is one more than the
+             one before
     end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
     key      pointer to the receiving key
 
@@ -198,7 +212,8 @@ def open_run(inbox, start, end, stride, key):
     first = message = inbox.pointer + start
     left = end - start
     most = len(counters)
-    taken = 0
+    taken = expected = 0
+    in_order = True
     while left >= 32 and taken < most:
         if _sodium_memcmp(message, first, 8):
             break
@@ -206,13 +221,18 @@ def open_run(inbox, start, end, stride, key):
         if size > stride:
             size = stride
         _memcpy(_counter_pointer, message + 8, 8)
-        counters[taken] = _nonce_fields.counter
+        counters[taken] = counter = _nonce_fields.counter
+        if taken and counter != expected:
+            in_order = False
+        expected = counter + 1
         packet = message + 16
         if _decrypt(packet, 0, 0, packet, size - 16, 0, 0, _nonce_pointer, key):
             lengths[taken] = -1
+            in_order = False
         else:
             lengths[taken] = size - 32
         message += stride
         left -= stride
         taken += 1
+    inbox.in_order = in_order
     return taken

@@ -21,13 +21,13 @@ _ALIGN = 4
 class Arena:
     """A fixed buffer carved into slots by the MTU: room for header, padded packet and tag each.
 
-    buffer, offsets[i], pointers[i], lengths[i] are what `crypto.seal_run` takes; packets[i] is where the packet of
+    view, stride, offsets[i], places[i], lengths[i] are what `crypto.seal_run` takes; packets[i] is where the packet of
     slot i begins, views[i] the part of the buffer that may be read into, `room` bytes. A slot begins every `stride`
     bytes: full messages stand without a gap, as one piece to be sent.
     """
 
     __slots__ = (
-        "buffer", "lengths", "offsets", "packets", "pointers", "room", "slots", "stride", "view", "views",
+        "buffer", "lengths", "offsets", "packets", "places", "room", "slots", "stride", "view", "views",
         "_pointer",
     )  # fmt: skip
 
@@ -51,17 +51,19 @@ class Arena:
         self.offsets = [i * stride for i in range(count)]
         self.packets = [offset + TRANSPORT_HEADER_SIZE for offset in self.offsets]
         self.views = [self.view[packet : packet + room] for packet in self.packets]
-        self.pointers = [self._pointer + packet for packet in self.packets]
+        self.places = [crypto.place(self._pointer, offset) for offset in self.offsets]
         self.lengths = [0] * count
 
 
 class Inbox:
     """One receive's worth of datagrams, and the lists in which opening them leaves its results.
 
-    buffer, pointer, counters, lengths are what `crypto.open_run` takes.
+    view, pointer, counters, lengths, in_order, places, placed are what `crypto.open_run` takes.
     """
 
-    __slots__ = ("buffer", "counters", "lengths", "packet_lengths", "packets", "pointer", "view")
+    __slots__ = (
+        "buffer", "counters", "in_order", "lengths", "packet_lengths", "packets", "placed", "places", "pointer", "view",
+    )  # fmt: skip
 
     def __init__(self, size=INBOX_SIZE, alloc=alloc):
         self.buffer = alloc("B", size)
@@ -71,6 +73,9 @@ class Inbox:
         self.lengths = [0] * MAX_DATAGRAMS
         self.packets = [0] * MAX_DATAGRAMS
         self.packet_lengths = [0] * MAX_DATAGRAMS
+        self.in_order = False
+        self.places = []
+        self.placed = None
 
     def add(self, number, packet, length, stride, count):
         """Note `count` good packets from the `number`th on: one of `length` bytes every `stride` bytes from `packet` on."""

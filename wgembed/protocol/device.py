@@ -433,13 +433,9 @@ class Device:
 
     def _sift_replays(self, keypair, count):
         """Mark what did not authenticate or was seen before with a length of -1; returns how many are left."""
-        lengths, counters, windows = self.inbox.lengths, self.inbox.counters, self.tables.windows
-        first = expected = counters[0]
-        for i in range(count):
-            if counters[i] != expected or lengths[i] < 0:
-                break
-            expected += 1
-        if expected - first == count and first >= keypair.top and replay.accept_run(windows, keypair, first, count):
+        inbox = self.inbox
+        first = inbox.counters[0]
+        if inbox.in_order and first >= keypair.top and replay.accept_run(self.tables.windows, keypair, first, count):
             return count
         return self._sift_one_by_one(keypair, count)
 
@@ -508,11 +504,7 @@ class Device:
     def _end_of_alike(self, packet, stride, first, count):
         """Return the end of the run of opened packets that have size, length and source of the good one at `packet`."""
         lengths, view = self.inbox.lengths, self.inbox.view
-        size = lengths[first]
-        end = first + 1
-        while end < count and lengths[end] == size:
-            end += 1
-        run = end - first
+        run = crypto.end_of_equal(lengths, first, count) - first
         if view[packet] & 0xF0 == 0x40:
             run = crypto.alike(view, packet, 4, stride, run)
             run = crypto.alike(view, packet + 12, 4, stride, run)

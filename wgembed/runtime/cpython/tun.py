@@ -1,4 +1,9 @@
-"""The packet path's first and last step: batches of packets from and to the tunnel device."""
+"""The packet path's first and last step: batches of packets from and to the tunnel device.
+
+A batch is one loop within the interpreter: `extend` keeps what it got when a call fails.
+"""
+
+from itertools import repeat
 
 try:
     from posix import readv, write
@@ -11,32 +16,42 @@ class TunPort:
 
     def __init__(self, fd):
         self.fd = fd
-        self._views = None
+        self._slots = None
         self._vectors = ()
+        self._view = None
+        self._packets = self._lengths = self._views = ()
 
     def read_batch(self, arena):
         """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised."""
-        if self._views is not arena.views:
-            self._views = arena.views
+        if self._slots is not arena.views:
+            self._slots = arena.views
             self._vectors = [[view] for view in arena.views]
-        fd, lengths = self.fd, arena.lengths
-        count = 0
+        sizes = []
         try:
-            for vector in self._vectors:
-                lengths[count] = readv(fd, vector)
-                count += 1
+            sizes.extend(map(readv, repeat(self.fd), self._vectors))
         except BlockingIOError:
             pass
+        count = len(sizes)
+        arena.lengths[:count] = sizes
         return count
 
     def write_batch(self, view, packets, lengths, count):
         """Write `count` IP packets, given by offset and length; returns how many the kernel would not have."""
-        fd = self.fd
+        views = self._views_of(view, packets[:count], lengths[:count])
+        written = []
         refused = 0
-        for i in range(count):
-            start = packets[i]
+        while True:
             try:
-                write(fd, view[start : start + lengths[i]])
+                written.extend(map(write, repeat(self.fd), views))
+                return refused
             except OSError:
                 refused += 1
-        return refused
+                views = views[len(written) + 1 :]
+                written.clear()
+
+    def _views_of(self, view, packets, lengths):
+        """Return views of the packets. Those of the last batch are kept: in a stream, the next one stands as it did."""
+        if packets != self._packets or lengths != self._lengths or view is not self._view:
+            self._packets, self._lengths, self._view = packets, lengths, view
+            self._views = [view[start : start + size] for start, size in zip(packets, lengths, strict=True)]
+        return self._views

@@ -18,11 +18,11 @@ class TunPort:
     def read_batch(self, arena):
         """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised."""
         fd = self.fd
-        pointers = arena.pointers
+        places = arena.places
         lengths = arena.lengths
         room = arena.room
         for slot in range(arena.slots):
-            size = _read(fd, pointers[slot], room)
+            size = _read(fd, places[slot], room)
             if size < 0:
                 if libc.errno() != abi.EAGAIN:
                     raise OSError(libc.errno())

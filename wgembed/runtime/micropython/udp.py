@@ -8,6 +8,7 @@ from struct import calcsize, pack, pack_into, unpack_from
 
 import uctypes
 
+from ...crypto import end_of_equal
 from ...protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from .. import abi
 from . import libc
@@ -180,8 +181,7 @@ class UdpSocket:
             stop = first + 1
             if size <= self._gso_limit:
                 most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size))
-                while stop < most and lengths[stop] == size:
-                    stop += 1
+                stop = end_of_equal(lengths, first, most)
                 if stop < most and lengths[stop] < size:
                     stop += 1
             if not self._send_slots(addr, arena, first, stop, size):
@@ -204,18 +204,18 @@ class UdpSocket:
 
     def _send_slots(self, addr, arena, first, stop, size):
         """Send the messages of the slots in one call, each but the last of `size` bytes."""
-        pointers = arena.pointers
+        places = arena.places
         lengths = arena.lengths
         vectors = self._vectors
         count = stop - first
         if size == arena.stride:
             # They stand without a gap.
-            pack_into("PL", vectors, 0, pointers[first] - 16, size * (count - 1) + lengths[stop - 1])
+            pack_into("PL", vectors, 0, places[first] - 16, size * (count - 1) + lengths[stop - 1])
             used = 1
         else:
             at = 0
             for slot in range(first, stop):
-                pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
+                pack_into("PL", vectors, at, places[slot] - 16, lengths[slot])
                 at += 2 * _WORD
             used = count
         end = self._control_end
