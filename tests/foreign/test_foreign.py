@@ -62,10 +62,10 @@ def test_exchange(interpreter, initiator):
 LIKE_MUSL = """
 import ffi, sys
 class Library:
-    def __init__(self, library):
-        self.library = library
+    def __init__(self, opened):
+        self.opened = opened
     def func(self, result, name, arguments):
-        return self.library.func(result, "mmap64" if name == "mmap" else name, arguments)
+        return self.opened.func(result, "mmap64" if name == "mmap" else name, arguments)
 class Ffi:
     @staticmethod
     def open(name):

@@ -336,6 +336,28 @@ def test_seal_run_with_the_largest_counters():
         assert bench.message(1) == sealed(b"defg", counter + 1)
 
 
+def test_seal_run_of_any_sizes():
+    """Runs of equal sizes, long and short, with others among them."""
+    random = Random(7)
+    for counter in (0, (1 << 32) - 3, (1 << 33) - 1, (1 << 64) - 65):
+        bench = Bench()
+        packets = []
+        slots = bench.arena.slots
+        while len(packets) < slots:
+            packets += [random.bytes(1 + random.below(1420))] * (1 + random.below(9))
+        packets = packets[:slots]
+        for slot in range(slots):
+            bench.put(slot, packets[slot])
+        total = crypto.seal_run(bench.arena, 0, slots, bench.key, HEADER, counter, 1420)
+        expected = []
+        for number in range(slots):
+            size = len(packets[number])
+            padding = min(-size % 16, 1420 - size)
+            expected.append(sealed(packets[number] + bytes(padding), counter + number))
+        assert [bench.message(slot) for slot in range(slots)] == expected
+        assert total == sum(map(len, expected))
+
+
 def test_seal_run_pads_with_zeros_up_to_the_mtu():
     for size, mtu, padded in (
         (0, 1420, 0), (1, 1420, 16), (15, 1420, 16), (16, 1420, 16), (17, 1420, 32), (1405, 1420, 1408),
@@ -377,6 +399,25 @@ def test_open_run_undoes_seal_run():
     assert crypto.open_run(bench.inbox, 0, end, 1440, bench.key) == 6
     assert [bench.opened(0, 1440, i) for i in range(6)] == packets
     assert bench.inbox.counters[:6] == list(range(77, 83))
+
+
+def test_open_run_tells_whether_all_came_in_order():
+    for size in (16, 21, 48):  # whose messages stand at multiples of 4 and of none
+        for counters, in_order in (
+            ((7,), True), ((7, 8, 9, 10), True), ((7, 8, 10, 11), False), ((7, 7), False), ((8, 7), False),
+            (((1 << 32) - 1, 1 << 32), True), (((1 << 32) - 1, 0), False), ((1 << 40, (1 << 40) + 1), True),
+        ):  # fmt: skip
+            bench = Bench()
+            end = bench.receive(0, [sealed(b"p" * size, counter) for counter in counters])
+            assert crypto.open_run(bench.inbox, 0, end, size + 32, bench.key) == len(counters)
+            assert tuple(bench.inbox.counters[: len(counters)]) == counters
+            assert bench.inbox.in_order is in_order
+    messages = [bytearray(sealed(b"p" * 16, counter)) for counter in (7, 8)]
+    messages[1][20] ^= 1
+    bench = Bench()
+    end = bench.receive(0, messages)
+    crypto.open_run(bench.inbox, 0, end, 48, bench.key)
+    assert not bench.inbox.in_order
 
 
 def test_open_run_of_one_keepalive():

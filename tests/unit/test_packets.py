@@ -11,10 +11,7 @@ def open_at_b(world, a, b, inner):
     """Seal any bytes at a and hand the message to b."""
     held = []
     world.filter = lambda source, destination, datagram: held.append(datagram) or []
-    arena = a.device.arena
-    start = arena.packets[0]
-    arena.buffer[start : start + len(inner)] = inner
-    arena.lengths[0] = len(inner)
+    a.put([inner])
     a.device._send_run(world.now, a.device.first, 0, 1)
     world.filter = None
     b.receive(held[0], a.addr)
@@ -51,11 +48,7 @@ def test_the_batch_is_checked_packet_by_packet():
     world, a, b, peer_b, peer_a = connected()
     c_allowed = ipv4(b"\x0a\0\0\7", B4, b"spoof")
     batch = [PACKET, c_allowed, PACKET, ipv6(A6, B6, b"6"), ipv6(B6, B6, b"spoof"), ipv6(A6, B6, b"6")]
-    arena = a.device.arena
-    for slot, packet in enumerate(batch):
-        start = arena.packets[slot]
-        arena.buffer[start : start + len(packet)] = packet
-        arena.lengths[slot] = len(packet)
+    a.put(batch)
     held = []
     world.filter = lambda source, destination, datagram: held.append(datagram) or []
     a.device._send_run(world.now, peer_b, 0, len(batch))
@@ -67,20 +60,27 @@ def test_the_batch_is_checked_packet_by_packet():
     assert b.drop(drops.RX_INNER_SOURCE) == 2
 
 
-def carry_as_one_run(world, a, b, peer, inner):
-    """Seal packets of equal size at a and hand the messages to b as one receive."""
+def mixed(kinds):
+    """Yield batches of a few like things each, at random."""
+    random = Random(5)
+    for _ in range(200):
+        batch = []
+        while len(batch) < 24:
+            batch += [kinds[random.below(len(kinds))]] * (1 + random.below(6))
+        yield batch
+
+
+def carry_as_one_run(world, a, b, peer, inner, tos=0):
+    """Seal packets of equal size at a and hand the messages to b as one receive with this outer TOS byte."""
     held = []
     world.filter = lambda source, destination, datagram: held.append(datagram) or []
-    arena = a.device.arena
-    for slot, packet in enumerate(inner):
-        arena.buffer[arena.packets[slot] : arena.packets[slot] + len(packet)] = packet
-        arena.lengths[slot] = len(packet)
+    a.put(inner)
     a.device._send_run(world.now, peer, 0, len(inner))
-    b.receive_run(b"".join(held), len(held[0]), a.addr)
+    b.receive_run(b"".join(held), len(held[0]), a.addr, tos=tos)
 
 
 def test_runs_of_like_packets_with_others_among_them():
-    """Each packet of a run counts as it would alone, wherever it stands."""
+    """Each packet of a run counts as it would alone, wherever it stands, under any outer ECN bits but the mark."""
     world, a, b, peer_b, peer_a = connected()
     lying = bytearray(ipv4(A4, B4, bytes(60)))
     lying[3] = 81
@@ -96,16 +96,11 @@ def test_runs_of_like_packets_with_others_among_them():
         (ipv6(B6, B6, bytes(40)), drops.RX_INNER_SOURCE),
         (b"\x55" * 80, drops.RX_INNER_TYPE),
     )
-    random = Random(5)
-    for _ in range(200):
-        batch = []
-        while len(batch) < 24:
-            # Mostly runs of one kind.
-            batch += [kinds[random.below(len(kinds))]] * (1 + random.below(6))
+    for number, batch in enumerate(mixed(kinds)):
         before = list(b.device.drops)
         a.sent.clear()
         b.got.clear()
-        carry_as_one_run(world, a, b, peer_b, [sent for sent, _ in batch])
+        carry_as_one_run(world, a, b, peer_b, [sent for sent, _ in batch], tos=number % 3)
         assert b.got == [result for _, result in batch if isinstance(result, bytes)]
         for reason in (drops.RX_INNER_SIZE, drops.RX_INNER_SOURCE, drops.RX_INNER_TYPE):
             assert b.drop(reason) == before[reason] + len([1 for _, result in batch if result == reason])
@@ -131,11 +126,7 @@ def test_batches_of_like_packets_with_others_among_them():
         (b"\x60" + bytes(38), drops.TX_NOT_IP),
     )
     assert peer_c.current is not None
-    random = Random(6)
-    for _ in range(200):
-        batch = []
-        while len(batch) < 24:
-            batch += [kinds[random.below(len(kinds))]] * (1 + random.below(6))
+    for batch in mixed(kinds):
         before = list(a.device.drops)
         a.sent.clear()
         b.got.clear()
@@ -153,10 +144,7 @@ def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():
     four = ipv4(A4, B4, b"payload!")
     six = ipv6(four[12:28], B6, b"")
     batch = [four + bytes(len(six) - len(four)), six]
-    arena = a.device.arena
-    for slot, packet in enumerate(batch):
-        arena.buffer[arena.packets[slot] : arena.packets[slot] + len(packet)] = packet
-        arena.lengths[slot] = len(packet)
+    a.put(batch)
     world.filter = lambda source, destination, datagram: []
     a.device._send_run(world.now, peer_b, 0, 2)
     b.receive_run(a.sent[0][0] + a.sent[1][0], len(a.sent[0][0]), a.addr)

@@ -114,13 +114,17 @@ class Node:
 
     def transmit(self, *packets):
         """Hand IP packets to the device as one batch read from its tunnel device."""
+        self.put(packets)
+        self.device.transmit(self.world.now, len(packets))
+        self.world.settle()
+
+    def put(self, packets):
+        """Lay the packets into the slots of the arena, whatever they are."""
         arena = self.device.arena
         for slot, packet in enumerate(packets):
             start = arena.packets[slot]
             arena.buffer[start : start + len(packet)] = packet
             arena.lengths[slot] = len(packet)
-        self.device.transmit(self.world.now, len(packets))
-        self.world.settle()
 
     def receive(self, datagram, addr=("x", 9), src=None, tos=0):
         """Hand one datagram to the device, as if it had come from `addr`."""

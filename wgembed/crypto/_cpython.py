@@ -5,7 +5,7 @@ the same library in place. Importing that module alone does not call sodium_init
 stays on its slowest code.
 """
 
-from struct import Struct
+from struct import Struct, pack
 from sys import byteorder
 
 from nacl._sodium import ffi as _ffi
@@ -171,11 +171,6 @@ _COUNTER_LOW = 8
 _COUNTER_HIGH = 12
 _PACKET = 16
 
-_MOST = 128
-_counters = memoryview(bytearray(_MOST * 8))
-_counter_words = _counters.cast("I")
-_pack_counters = Struct("<%dQ" % _MOST).pack_into
-
 
 def _column(view, at, stride, count):
     """Return the words of four bytes that stand every `stride` bytes, a multiple of 4, from offset `at` on."""
@@ -236,11 +231,11 @@ def _seal_each(arena, first, end, size, key, header, counter):
 
 def _seal_equal(arena, first, end, size, key, header, counter):
     view, stride, start, count = arena.view, arena.stride, arena.offsets[first], end - first
-    _pack_counters(_counters, 0, *range(counter, counter + _MOST))
+    counters = memoryview(pack("<%dQ" % count, *range(counter, counter + count))).cast("I")
     _fill(view, start, stride, count, header[:4])
     _fill(view, start + _NONCE, stride, count, b"\0\0\0\0")
-    _column(view, start + _COUNTER_LOW, stride, count)[:] = _counter_words[0 : 2 * count : 2]
-    _column(view, start + _COUNTER_HIGH, stride, count)[:] = _counter_words[1 : 2 * count : 2]
+    _column(view, start + _COUNTER_LOW, stride, count)[:] = counters[::2]
+    _column(view, start + _COUNTER_HIGH, stride, count)[:] = counters[1::2]
     for packet, nonce in arena.places[first:end]:
         _encrypt(packet, _NULL, packet, size, _NULL, 0, _NULL, nonce, key)
     _fill(view, start + _NONCE, stride, count, header[4:])

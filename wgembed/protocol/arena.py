@@ -54,6 +54,10 @@ class Arena:
         self.places = [crypto.place(self._pointer, offset) for offset in self.offsets]
         self.lengths = [0] * count
 
+    def end_of_equal(self, first, end):
+        """Return the end, `end` at most, of the slots from `first` on that have one length."""
+        return crypto.end_of_equal(self.lengths, first, end)
+
 
 class Inbox:
     """One receive's worth of datagrams, and the lists in which opening them leaves its results.

@@ -25,6 +25,8 @@ from .backlog import Backlog
 from .constants import (
     COOKIE_REPLY_SIZE,
     DEFAULT_MTU,
+    ECN_CE,
+    ECN_MASK,
     HANDSHAKE_DSCP,
     HANDSHAKE_WORK,
     INITIATION_INTERVAL,
@@ -457,7 +459,7 @@ class Device:
         inbox = self.inbox
         buf, lengths = inbox.buffer, inbox.lengths
         same = crypto.same
-        mark = tos & 3
+        mark = tos & ECN_MASK
         good = received = trusted = trusted_width = i = 0
         data = False
         packet = start + messages.TRANSPORT_PACKET
@@ -486,7 +488,7 @@ class Device:
                     self.drops[drops.RX_ECN] += 1
                 else:
                     trusted, trusted_width = where, width
-                    if not mark:
+                    if mark != ECN_CE:  # which changes packets one by one
                         run = self._end_of_alike(packet, stride, i, count) - i
                     received += run * (size + TRANSPORT_OVERHEAD)
                     inbox.add(good, packet, length, stride, run)

@@ -8,7 +8,6 @@ from struct import calcsize, pack, pack_into, unpack_from
 
 import uctypes
 
-from ...crypto import end_of_equal
 from ...protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from .. import abi
 from . import libc
@@ -181,7 +180,7 @@ class UdpSocket:
             stop = first + 1
             if size <= self._gso_limit:
                 most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size))
-                stop = end_of_equal(lengths, first, most)
+                stop = arena.end_of_equal(first, most)
                 if stop < most and lengths[stop] < size:
                     stop += 1
             if not self._send_slots(addr, arena, first, stop, size):
