@@ -79,9 +79,11 @@ def test_an_interface_that_may_not_be_asked(served, printed):
 
 def test_who_may_not_ask_is_told_so(tmp_path):
     need(privileges)
+    # What is needed is loaded first: the interpreter may be one that only root can read.
     code = (
-        "import os, socket, sys; os.umask(0o077); socket.socket(socket.AF_UNIX).bind(sys.argv[1]); os.setuid(65534);"
-        "from wgembed.__main__ import main; sys.exit(main(['diagnose']))"
+        "import os, socket, sys; from wgembed.__main__ import main; from wgembed.control import status_command;"
+        "from wgembed.runtime import tool;"
+        "os.umask(0o077); socket.socket(socket.AF_UNIX).bind(sys.argv[1]); os.setuid(65534); sys.exit(main(['diagnose']))"
     )
     tmp_path.chmod(0o755)
     for folder in tmp_path.parents[:2]:
