@@ -66,6 +66,17 @@ def test_runs_of_any_sizes_arrive_as_they_were(ends):
     assert calls <= len(sent)
 
 
+def test_the_largest_message(ends):
+    """More than segmentation takes at once."""
+    a, b = ends
+    (sent,) = messages(65487)
+    arena = Arena(65455)
+    arena.buffer[: len(sent)] = sent
+    arena.lengths[0] = len(sent)
+    assert a.send_run(address(b), None, arena, 0, 1, 0) == SEND_OK
+    assert received(b, 1)[0] == [sent]
+
+
 def test_part_of_the_slots(ends):
     a, b = ends
     sent = messages(*[500] * 10)

@@ -238,6 +238,15 @@ def test_same():
     assert allocated(compare) == 0
 
 
+def test_a_pointer_is_to_a_whole_buffer():
+    buf = bytearray(100)
+    crypto.address(buf)
+    crypto.address(memoryview(buf))
+    if hasattr(memoryview(buf), "obj"):  # MicroPython does not know what a view is a part of
+        raises(ValueError, crypto.address, memoryview(buf)[:50])
+        raises(ValueError, crypto.address, memoryview(buf)[50:])
+
+
 def test_alike():
     random = Random(3)
     for size in (1, 2, 4, 8, 16):

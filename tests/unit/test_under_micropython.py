@@ -42,6 +42,12 @@ def test_unit_tests_under_micropython(micropython):
     assert int(passed) > 100
 
 
+def test_unit_tests_without_pytest():
+    """In one process with a garbage collection before each, as no other run of them has it."""
+    done = run([sys.executable], "tests/unit/run.py")
+    assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
+
+
 def test_the_runner_reports_a_failure(micropython, tmp_path):
     (tmp_path / "test_it.py").write_text("def test_good():\n    pass\n\n\ndef test_bad():\n    assert not 1\n")
     (tmp_path / "test_not_here.py").write_text("import pytest\n")

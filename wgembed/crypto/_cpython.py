@@ -41,6 +41,11 @@ _nonce_pointer = _from_buffer(_nonce, require_writable=True)
 
 def address(buf):
     """Return a pointer to the writable `buf`, which must live and keep its size as long as the pointer."""
+    if isinstance(buf, memoryview):
+        # Of what it shows: a garbage collection that meets a view and a pointer into it clears the view first, and crashes.
+        if len(buf.obj) != buf.nbytes:
+            raise ValueError("a pointer to a part of a buffer")
+        buf = buf.obj
     return _from_buffer("unsigned char[]", buf, require_writable=True)
 
 

@@ -179,7 +179,7 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self._gso_limit:
-                most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size))
+                most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1))
                 stop = arena.end_of_equal(first, most)
                 if stop < most and lengths[stop] < size:
                     stop += 1
