@@ -43,6 +43,10 @@ def run(program, arguments):
         print("wgembed", __version__)
         return 0
     if arguments == ["demo"]:
+        from .runtime import tool
+
+        # As long as it loads there is nothing to undo.
+        tool.prepare()
         from .demo import demo
 
         return demo()

@@ -21,6 +21,7 @@ from .runtime.cpython import start
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
+_INTERRUPT = (signal.SIGINT,)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 WIRE = "wire"
@@ -61,7 +62,9 @@ def demo():
     ends = ()
     folder = tempfile.mkdtemp(prefix="wgembed-demo-")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # so that it ends as other errors do
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         ends = End("left", 1), End("right", 2)
         _run(ends, folder)
         return 0
@@ -134,7 +137,14 @@ def _child(end, function, *arguments):
     """Fork a process that enters the end's namespace and calls the function; it dies with this one."""
     sys.stdout.flush()
     parent = os.getpid()
-    pid = os.fork()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)
+    try:
+        pid = os.fork()
+        if not pid:
+            # Nothing to undo here; and an exception while a module loads is told by the interpreter itself, and lost.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
     if pid:
         return pid
     status = 1
@@ -145,8 +155,6 @@ def _child(end, function, *arguments):
         _check(_libc.setns(end.namespace, _CLONE_NEWNET), "cannot enter the network namespace")
         function(*arguments)
         status = 0
-    except KeyboardInterrupt:
-        status = 130
     except BaseException as e:
         print("wgembed demo: %s" % e, file=sys.stderr)
     finally:
@@ -165,7 +173,7 @@ def _inside(end, function, *arguments):
     with open(read, "rb") as pipe:
         result = pipe.read()
     _, status = os.waitpid(pid, 0)
-    if os.waitstatus_to_exitcode(status) == 130:
+    if os.waitstatus_to_exitcode(status) == -signal.SIGINT:
         raise KeyboardInterrupt
     if status:
         raise Failure("a step in the namespace of %s failed" % end.name)

@@ -44,20 +44,44 @@ def test_demo(tmp_path):
     assert all_gone(process.pid) and leftovers(tmp_path) == []
 
 
-@needs_root
-@pytest.mark.parametrize("after", [0.2, 0.9, 1.8])
-def test_interrupted(tmp_path, after):
-    """Ctrl-C reaches the whole process group, as from a terminal."""
+@pytest.fixture
+def running(tmp_path):
+    """A demo that has begun, with its output in one file; it is waited for."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            COMMAND, stdout=output, stderr=output, start_new_session=True, env=dict(os.environ, TMPDIR=str(tmp_path))
-        )
-        time.sleep(after)
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(20) == 130
-        output.seek(0)
-        assert "Traceback" not in output.read()
+            COMMAND, stdout=output, stderr=output, start_new_session=True,
+            env=dict(os.environ, TMPDIR=str(tmp_path), PYTHONUNBUFFERED="1"),
+        )  # fmt: skip
+        while not os.fstat(output.fileno()).st_size:
+            assert process.poll() is None
+            time.sleep(0.001)
+        yield process, output
+        process.wait(20)
+
+
+@needs_root
+@pytest.mark.parametrize("after", [0, 0.01, 0.03, 0.1, 0.7, 1.6])
+def test_interrupted(running, tmp_path, after):
+    """Ctrl-C reaches the whole process group, as from a terminal."""
+    process, output = running
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(20) == 130
+    output.seek(0)
+    told = output.read()
+    assert "Traceback" not in told and told.endswith("wgembed demo: interrupted\n")
     assert all_gone(process.pid) and leftovers(tmp_path) == []
+
+
+@needs_root
+def test_interrupt_ends_what_waits_in_a_namespace():
+    """By itself: an exception that comes while a module loads can be lost, and the interpreter tells of it."""
+    code = (
+        "import signal; from wgembed import demo; end = demo.End('left', 1)\n"
+        "print(demo._inside(end, lambda: signal.getsignal(signal.SIGINT) == signal.SIG_DFL))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert result.stdout == "True\n", result.stderr
 
 
 def test_not_root():
