@@ -134,3 +134,42 @@ def test_receiving_needs_no_large_piece_of_the_heap(namespace, tmp_path):
     code = RECEIVE % ((tmp_path / "socket",) * 2)
     _, told = namespace.run(*command[: command.index("-m")], "-c", code)
     assert int(told) < 4096
+
+
+# Where frames would come to lie: what is too large for the small gaps between what was loaded.
+HEAP_SCRIPT = """
+from wgembed.runtime import system
+import gc
+import uctypes
+from wgembed.control import daemon
+place = lambda: uctypes.addressof(bytearray(2000))
+kept = place()
+system.heap.give_room()
+first = place()
+assert first < kept, "frames go behind everything"
+system.heap.keep_room()
+staying = [bytearray(2000) for _ in range(8)]
+system.heap.give_room()
+assert place() == first, "what stays took the room"
+system.heap.give_room()
+assert place() == first
+system.heap.keep_room()
+system.heap.keep_room()
+rest = []
+try:
+    while True:
+        rest.append(bytearray(4000))
+except MemoryError:
+    pass
+system.heap.give_room()
+rest.append(bytearray(2000))
+system.heap.keep_room()
+"""
+
+
+def test_frames_have_room_at_the_beginning_of_the_heap():
+    """Behind everything, each call of a larger function would be a search through all that is kept."""
+    interpreter = [*need(debian.micropython), "-X", "heapsize=512K"]
+    command = ["env", "-C", str(need(micropython.compiled)), *interpreter, "-c", HEAP_SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stdout + done.stderr

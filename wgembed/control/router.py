@@ -127,6 +127,7 @@ class Router(Process):
             return 0
         self._seen = self._identity()
         wanted = 0
+        system.heap.keep_room()
         try:
             config = self._load()
             wanted = len(config.interfaces)
@@ -141,6 +142,8 @@ class Router(Process):
             self._log.error("the configuration cannot be applied: there is not enough memory")
         else:
             self.netconf.after(lambda: self._log.verbose("configuration applied"))
+        finally:
+            system.heap.give_room()
         return wanted
 
     def _apply(self, config):

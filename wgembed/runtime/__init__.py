@@ -5,6 +5,7 @@ written once, in the modules beside this one, on top of it.
 
     system.clock     now() in ms of CLOCK_BOOTTIME, realtime()
     system.files     open, close, read, write, ioctl by descriptor; memory that is resident only where touched
+    system.heap      keep_room, give_room: around the making of what stays
     system.poll      Poller: which descriptors are ready
     system.tun       read_batch, write_batch
     system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses; the parts of an address

@@ -1,5 +1,7 @@
 """The machine through MicroPython's `ffi`: the C library, called directly."""
 
+# The heap's beginning is taken before anything else is loaded.
+from . import heap  # isort: skip
 from . import clock, files, local, netlink, notify, poll, process, start, tun, udp
 
-__all__ = ("clock", "files", "local", "netlink", "notify", "poll", "process", "start", "tun", "udp")
+__all__ = ("clock", "files", "heap", "local", "netlink", "notify", "poll", "process", "start", "tun", "udp")

@@ -3,7 +3,7 @@
 import gc
 
 from .. import abi
-from . import files, libc, process
+from . import files, heap, libc, process
 
 _setsid = libc.func("i", "setsid", "")
 _dup2 = libc.func("i", "dup2", "ii")
@@ -11,8 +11,9 @@ _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
 # The collector runs when so many bytes were allocated, long before the heap is full: what was never touched of it is
-# not resident, however large it was made.
-_GARBAGE = 32768
+# not resident, however large it was made. Frames of calls count, though they come back: where there is room, more is
+# let come together, up to the second of these.
+_GARBAGE, _MOST_GARBAGE = 32768, 131072
 # What must be free of the heap when all is laid out: for garbage and a handshake's own needs, and for each peer to come.
 _SPARE = 49152
 _PEER = 2304
@@ -57,9 +58,11 @@ def _prepare():
 
 def _settle(peers):
     """The start is over. MemoryError if the heap is too small for what may come, so many peers among it."""
-    gc.collect()
-    if gc.mem_free() < _SPARE + peers * _PEER:
+    heap.give_room()
+    spare = gc.mem_free() - peers * _PEER
+    if spare < _SPARE:
         raise MemoryError
+    gc.threshold(max(_GARBAGE, min(_MOST_GARBAGE, spare // 2)))
     _drop_code()
 
 
