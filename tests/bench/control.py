@@ -8,7 +8,6 @@ of all peers are asked for one after the other, and while sixteen clients read o
 
 import argparse
 import os
-import re
 import socket
 import statistics
 import sys
@@ -18,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab import net, peers, traffic  # noqa: E402
+from lab import net, peers, traffic, uapi  # noqa: E402
 
 CLIENTS = 16  # as many as a daemon takes
 
@@ -31,12 +30,12 @@ def connect(peer):
 
 def fill(peer, count):
     """Give the daemon so many peers, with an allowed IP each."""
-    lines = ["set=1"]
+    lines = []
     for n in range(count):
         lines += [f"public_key={os.urandom(32).hex()}", f"allowed_ip=10.{100 + (n >> 16)}.{n >> 8 & 255}.{n & 255}/32"]
-    with connect(peer) as end:
-        end.sendall(("\n".join(lines) + "\n\n").encode())
-        assert end.recv(100) == b"errno=0\n\n"
+    control = uapi.Control(peers.SOCKETS / f"{peer.interface}.sock")
+    control.set(lines)
+    control.close()
 
 
 def ask(peer, question, stop):
@@ -66,8 +65,7 @@ def dawdle(peer, stop):
 
 
 def trips(place, address, count):
-    text = place.run("ping", "-n", "-c", str(count), "-i", "0.01", address, timeout=count)[1]
-    found = sorted(float(ms) for ms in re.findall(r"time=([\d.]+) ms", text))
+    found = traffic.round_trips(place, address, count, 0.01)
     longest = found[len(found) * 99 // 100]
     return {"lost": count - len(found), "median": statistics.median(found), "p99": longest, "max": found[-1]}
 

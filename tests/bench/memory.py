@@ -8,7 +8,6 @@ The budget stands beside each figure. Growth is told in KB from after a warm-up 
 """
 
 import argparse
-import base64
 import contextlib
 import json
 import os
@@ -23,7 +22,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab import micropython, net, peers, traffic, wire  # noqa: E402
+from bench import process, tunnels  # noqa: E402
+from lab import micropython, net, peers, traffic, uapi, wire  # noqa: E402
 from lab.router import Pair, Router  # noqa: E402
 
 PACKETS = 1_000_000
@@ -62,52 +62,14 @@ MICROPYTHON = Program(peers.WgembedMicropython, resident=4, ready=60, peers=16, 
 program = CPYTHON
 
 
-def memory(pid):
-    """Resident and proportional memory in KB."""
-    def field(file, name):
-        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1])
-        raise ValueError(f"no {name} in {file}")
-    return field("status", "VmRSS:"), field("smaps_rollup", "Pss:")
-
-
-def switches(pid):
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
-
-
-class Control:
-    """A connection to a daemon's control socket."""
-
-    def __init__(self, peer):
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(60)
-        self._socket.connect(str(peers.SOCKETS / f"{peer.interface}.sock"))
-
-    def set(self, lines):
-        """Send a `set` operation; returns the seconds until it was answered, well."""
-        begin = time.perf_counter()
-        self._socket.sendall(("set=1\n" + "\n".join(lines) + "\n\n").encode())
-        answer = b""
-        while not answer.endswith(b"\n\n"):
-            answer += self._socket.recv(4096)
-        if answer != b"errno=0\n\n":
-            raise AssertionError(answer.decode())
-        return time.perf_counter() - begin
-
-    def close(self):
-        self._socket.close()
-
-
 @contextlib.contextmanager
-def one(**environment):
+def one(kind, **environment):
     """One daemon in a namespace of its own, not yet configured."""
     place = net.Namespace()
     site = net.Site(place, "lo", 1)
     site.settle()
-    peer = program.kind(site, 51820)
-    peer.environment = environment
+    peer = kind(site, 51820)
+    peer.environment = {**kind.environment, **environment}
     try:
         peer.start()
         yield peer
@@ -116,25 +78,13 @@ def one(**environment):
         place.close()
 
 
-@contextlib.contextmanager
 def two():
     """Two daemons that have just talked; the second one is measured, as the one that receives."""
-    places = [net.Namespace(), net.Namespace()]
-    for place in places:
-        # The kernel looks for routers on every new interface: packets, and wake-ups, that are not ours.
-        place.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/router_solicitations")
-    sites = net.veth(*places)
-    near, far = program.kind(sites[0], 51820), program.kind(sites[1], 51821)
-    tunnel = peers.Tunnel(near, far)
-    try:
-        tunnel.start([near, far])
-        tunnel.reach(near)
-        yield tunnel
-    finally:
-        near.end()
-        far.end()
-        for place in places:
-            place.close()
+    return tunnels.pair(program.kind)
+
+
+def connect(peer):
+    return uapi.Control(peers.SOCKETS / f"{peer.interface}.sock")
 
 
 class Report:
@@ -148,7 +98,7 @@ class Report:
         print(f"{name}: {figure:.4g} {unit}", file=sys.stderr, flush=True)
 
     def memory(self, name, pid, budget=None):
-        rss, pss = memory(pid)
+        rss, pss = process.memory(pid)
         self.add(f"RSS, {name}", rss / 1024, "MB", budget)
         self.add(f"PSS, {name}", pss / 1024, "MB")
 
@@ -166,13 +116,13 @@ class Report:
 
 
 def idle(report):
-    with one() as peer:
+    with one(program.kind) as peer:
         report.memory("just started", peer.pid)
     with two() as tunnel:
         time.sleep(QUIET_AFTER)
-        before = switches(tunnel.far.pid)
+        before = process.switches(tunnel.far.pid)
         time.sleep(IDLE_SECONDS)
-        report.add(f"wake-ups in {IDLE_SECONDS} s, a peer, idle", switches(tunnel.far.pid) - before, "", 0)
+        report.add(f"wake-ups in {IDLE_SECONDS} s, a peer, idle", process.switches(tunnel.far.pid) - before, "", 0)
         report.memory("one peer, idle", tunnel.far.pid, program.resident)
 
 
@@ -211,9 +161,9 @@ def received(peer):
 def packets(report):
     with two() as tunnel:
         _blast(tunnel, PACKETS // 10)
-        before = [memory(p.pid)[0] for p in (tunnel.near, tunnel.far)]
+        before = [process.memory(p.pid)[0] for p in (tunnel.near, tunnel.far)]
         _blast(tunnel, PACKETS)
-        after = [memory(p.pid)[0] for p in (tunnel.near, tunnel.far)]
+        after = [process.memory(p.pid)[0] for p in (tunnel.near, tunnel.far)]
     report.add(f"growth over {PACKETS:,} packets, sender", after[0] - before[0], "KB", 0)
     report.add(f"growth over {PACKETS:,} packets, receiver", after[1] - before[1], "KB", 0)
 
@@ -251,9 +201,9 @@ def flood(report):
             return answered
 
         send(HANDSHAKES // 10)
-        before = memory(far.pid)[0]
+        before = process.memory(far.pid)[0]
         answered = send(HANDSHAKES)
-        after = memory(far.pid)[0]
+        after = process.memory(far.pid)[0]
         for sender in senders:
             sender.close()
         tunnel.reach(near)
@@ -261,46 +211,41 @@ def flood(report):
     report.add(f"growth over a flood of {HANDSHAKES:,} initiations", after - before, "KB", 0)
 
 
-def _keys(count):
-    return [os.urandom(32) for _ in range(count)]
-
-
 def configure(report):
-    grown, took = zip(*(_configure() for _ in range(CONFIGURATIONS)), strict=True)
-    count = program.peers
-    report.add(f"memory per configured peer ({count:,}, one prefix and an endpoint each)", max(grown) / count, "KB", 5)
-    report.add(f"`wg setconf` of {count:,} peers, median of {CONFIGURATIONS}", statistics.median(took), "s", 0.5)
+    count, environment = program.peers, {"WGEMBED_MAX_PEERS": str(program.capacity)}
+    grown, took = zip(*(configured(program.kind, count, **environment) for _ in range(CONFIGURATIONS)), strict=True)
+    report.add(f"memory per configured peer ({count:,}, one prefix and an endpoint each)", max(grown), "KB", 5)
+    report.add(f"{count:,} peers through the control socket, median of {CONFIGURATIONS}", statistics.median(took), "s", 0.5)
 
 
-def _configure():
-    """The growth in KB and the time for a new daemon that is given its peers."""
-    with one(WGEMBED_MAX_PEERS=str(program.capacity)) as peer:
-        head = ["[Interface]", f"PrivateKey = {base64.b64encode(peer.private).decode()}", "ListenPort = 51820"]
-        text = list(head)
-        for n, key in enumerate(_keys(program.peers)):
-            text += ["[Peer]", f"PublicKey = {base64.b64encode(key).decode()}",
-                     f"AllowedIPs = 10.{n >> 8}.{n & 255}.1/32", f"Endpoint = 192.0.2.2:{n + 1}"]  # fmt: skip
+def configured(kind, count, **environment):
+    """Return the growth in KB a peer of a new daemon that is given so many peers, and the seconds that it takes."""
+    with one(kind, **environment) as peer:
+        control = connect(peer)
+        lines = []
+        for n in range(count):
+            lines += [f"public_key={os.urandom(32).hex()}", f"endpoint=192.0.2.2:{n + 1}",
+                      f"allowed_ip=10.{n >> 8}.{n & 255}.1/32"]  # fmt: skip
         # One of them first, and gone again: the code for it is no peer's.
-        peer.load("\n".join(text[: len(head) + 4]) + "\n")
+        control.set([f"private_key={peer.private.hex()}", "listen_port=51820", *lines[:3]])
         peer.raise_()
-        peer.load("\n".join(head) + "\n")
-        before = memory(peer.pid)[0]
-        begin = time.perf_counter()
-        peer.load("\n".join(text) + "\n")
-        took = time.perf_counter() - begin
-        return memory(peer.pid)[0] - before, took
+        control.set([lines[0], "remove=true"])
+        before = process.memory(peer.pid)[0]
+        took = control.set(lines)
+        control.close()
+        return (process.memory(peer.pid)[0] - before) / count, took
 
 
 def prefixes(report):
     for name, budget, form in (("IPv4", 32, "10.{0}.{1}.0/24"), ("IPv6", 64, "fd00:0:{0:x}:{1:x}::/64")):
-        with one() as peer:
-            control = Control(peer)
+        with one(program.kind) as peer:
+            control = connect(peer)
             # The table's size is fixed: what it cannot hold is measured as far as it goes.
             lines = ["public_key=" + "11" * 32] + ["allowed_ip=" + form.format(n >> 8, n & 255) for n in range(PREFIXES)]
             control.set(lines[:100])
-            before = memory(peer.pid)[0]
+            before = process.memory(peer.pid)[0]
             count = _fill(control, lines)
-            grown = memory(peer.pid)[0] - before
+            grown = process.memory(peer.pid)[0] - before
             control.close()
         report.add(f"memory per {name} prefix ({count:,} of them)", grown * 1024 / count, "bytes", budget)
 
@@ -320,8 +265,8 @@ def _fill(control, lines):
 def reloads(report):
     with two() as tunnel:
         near, far = tunnel.near, tunnel.far
-        control = Control(far)
-        keys = [key.hex() for key in _keys(program.changing)]
+        control = connect(far)
+        keys = [os.urandom(32).hex() for _ in range(program.changing)]
 
         def reload(number):
             """What `wg syncconf` sends: peers that went, that came, and that stayed and changed."""
@@ -339,10 +284,10 @@ def reloads(report):
 
         for number in range(RELOADS):
             reload(number)
-        before = memory(far.pid)[0]
+        before = process.memory(far.pid)[0]
         for number in range(RELOADS):
             reload(number)
-        after = memory(far.pid)[0]
+        after = process.memory(far.pid)[0]
         control.close()
         tunnel.reach(near)
     report.add(f"growth over {RELOADS:,} reloads", after - before, "KB", 0)
@@ -368,22 +313,28 @@ def handshake(report):
 
 
 def start(report):
-    """From the command to the control socket: `wgembed NAME` comes back when it is there."""
+    report.add(f"start to ready, median of {STARTS}", statistics.median(starts(program.kind, STARTS)), "ms", program.ready)
+
+
+def starts(kind, count):
+    """Return the times in ms from the command to the control socket of so many daemons, one after the other."""
     took = []
     place = net.Namespace()
     try:
-        for _ in range(STARTS):
+        for _ in range(count):
             name = net.unique("m")
             begin = time.perf_counter()
-            child = place.spawn(*program.kind.command(), name)
+            child = place.spawn(*kind.command(), name, env={**os.environ, **kind.environment})
             path = peers.SOCKETS / f"{name}.sock"
             while not path.exists():
+                if not child.running():
+                    raise AssertionError(f"{kind.name} ended: {child.text()}")
                 time.sleep(0.001)
             took.append((time.perf_counter() - begin) * 1000)
             child.stop()
     finally:
         place.close()
-    report.add(f"start to ready, median of {STARTS}", statistics.median(took), "ms", program.ready)
+    return took
 
 
 @contextlib.contextmanager

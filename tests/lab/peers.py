@@ -171,10 +171,11 @@ class WgembedMicropython(Wgembed):
     """This project's daemon under MicroPython, compiled."""
 
     name = "wgembed-micropython"
+    heap = micropython.HEAP
 
     @classmethod
     def command(cls):
-        return [*micropython.command(), "-f"]
+        return [*micropython.command(cls.heap), "-f"]
 
 
 class WireguardGo(Daemon):

@@ -45,6 +45,13 @@ def ping(place, address, **options):
     return parse_pings(place.run(*command, timeout=limit, check=False)[1])
 
 
+def round_trips(place, address, count, interval):
+    """Ping so often, every `interval` seconds; returns the round trips that there were, in ms, in ascending order."""
+    command = ping_command(address, count, interval)
+    output = place.run(*command, timeout=count * max(interval, 0.1) + 20, check=False)[1]
+    return sorted(float(ms) for ms in re.findall(r"time=([\d.]+) ms", output))
+
+
 def reach(place, address, within=15):
     """Ping until an answer comes."""
     def answered():

@@ -1,4 +1,4 @@
-"""A control socket that answers as it is told, and keeps what it was asked."""
+"""A control socket that answers as it is told, and keeps what it was asked; and the other end, which asks a daemon."""
 
 import contextlib
 import re
@@ -9,6 +9,32 @@ import time
 GET = b"get=1\n\n"
 DONE = b"errno=0\n\n"
 AGO = re.compile(rb"@(-?\d+)@")
+
+
+class Control:
+    """A connection to the control socket at `path`."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(60)
+        self._socket.connect(str(path))
+
+    def set(self, lines):
+        """Send a `set` operation; returns the seconds until it was answered, well."""
+        begin = time.perf_counter()
+        self._socket.sendall(("set=1\n" + "\n".join(lines) + "\n\n").encode())
+        answer = b""
+        while not answer.endswith(b"\n\n"):
+            part = self._socket.recv(4096)
+            if not part:
+                raise AssertionError("the daemon hung up")
+            answer += part
+        if answer != DONE:
+            raise AssertionError(answer.decode())
+        return time.perf_counter() - begin
+
+    def close(self):
+        self._socket.close()
 
 
 class UapiServer:

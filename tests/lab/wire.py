@@ -93,12 +93,15 @@ def anonymous_initiations(responder, count=500):
 
 
 class Flood:
-    """Bursts of initiations from one place, and the cookies that come back."""
+    """Initiations from one place, and the cookies that come back.
 
-    BURST, PAUSE = 3000, 0.2
+    rate   messages a second
+    pause  seconds between two bursts, each of what is due by then
+    """
 
-    def __init__(self, place, family, target, messages):
+    def __init__(self, place, family, target, messages, rate=15_000, pause=0.2):
         self.cookies = self.sent = 0
+        self._rate, self._pause = rate, pause
         self._socket = place.socket({4: socket.AF_INET, 6: socket.AF_INET6}[family], socket.SOCK_DGRAM)
         self._socket.connect(target)
         self._socket.setblocking(False)
@@ -116,13 +119,16 @@ class Flood:
         self._socket.close()
 
     def _run(self):
-        while not self._stop.wait(self.PAUSE):
-            for n in range(self.BURST):
+        begin, tried = time.monotonic(), 0
+        while not self._stop.wait(self._pause):
+            due = int((time.monotonic() - begin) * self._rate)
+            for n in range(tried, due):
                 try:
                     self._socket.send(self._messages[n % len(self._messages)])
                     self.sent += 1
                 except OSError:  # a full queue, or an ICMP error: it is a flood, it goes on
                     pass
+            tried = due
             self._collect()
 
     def _collect(self):

@@ -1,0 +1,209 @@
+"""Packets through two devices in one process, on the real runtime, for instructions.py to count: runs on both interpreters.
+
+    packets.py PACKETS tcp|udp send|both PEERS PREFIXES
+
+Pairs of UNIX sockets stand in for the tunnel devices: they too give one packet a read. The UDP sockets talk over loopback.
+Packets come in batches, each put in and taken out by one system call, so that what the counting itself costs is little.
+send  the first device sends, and nobody takes what arrives
+both  the second device takes it, too
+"""
+
+import gc
+import sys
+from struct import calcsize, pack, pack_into, unpack_from
+
+from wgembed.runtime import system  # isort: skip (the daemon loads it first, too)
+from wgembed.protocol.arena import Arena, Inbox
+from wgembed.protocol.constants import DEFAULT_MTU
+from wgembed.protocol.device import Device
+from wgembed.protocol.icmp import checksum
+from wgembed.protocol.peers import Tables
+from wgembed.runtime import abi, address
+
+BATCH = 32
+SOCK_SEQPACKET = 5
+LOOPBACK = b"\x7f\0\0\1"
+INNER = b"\x0a\x4d\0\1", b"\x0a\x4d\0\2"  # the addresses of the two ends in the tunnel
+START = 1_000_000  # of the clock; it goes on by a millisecond a batch
+WORD = calcsize("P")
+VECTOR, MESSAGE = 2 * WORD, 8 * WORD  # the sizes of struct iovec and struct mmsghdr
+
+if sys.implementation.name == "micropython":
+    import ffi
+    import uctypes
+
+    gc.threshold(system.start._MOST_GARBAGE)  # as the daemon has it
+    _libc = ffi.open(None)
+    address_of = uctypes.addressof
+
+    def libc(name, arguments):
+        return _libc.func("i", name, arguments)
+
+else:
+    import ctypes
+
+    _libc = ctypes.CDLL(None)
+    _KINDS = {"i": ctypes.c_int, "I": ctypes.c_uint, "P": ctypes.c_void_p}
+
+    def address_of(buf):
+        return ctypes.addressof(ctypes.c_char.from_buffer(buf))
+
+    def libc(name, arguments):
+        function = getattr(_libc, name)
+        function.argtypes = [_KINDS[kind] for kind in arguments]
+        return function
+
+
+_sendmmsg = libc("sendmmsg", "iPIi")
+_recvmmsg = libc("recvmmsg", "iPIiP")
+_socketpair = libc("socketpair", "iiiP")
+
+
+class Batch:
+    """A batch of buffers for sendmmsg or recvmmsg: `packets`, laid out once."""
+
+    def __init__(self, packets):
+        self._packets = [bytearray(packet) for packet in packets]
+        self._vectors = bytearray(len(packets) * VECTOR)
+        self._messages = bytearray(len(packets) * MESSAGE)
+        vectors = address_of(self._vectors)
+        for i, packet in enumerate(self._packets):
+            pack_into("PL", self._vectors, i * VECTOR, address_of(packet), len(packet))
+            # no name, one vector, no control message
+            pack_into("PIPLPLi", self._messages, i * MESSAGE, 0, 0, vectors + i * VECTOR, 1, 0, 0, 0)
+        self._pointer = address_of(self._messages)
+
+    def send(self, fd):
+        if _sendmmsg(fd, self._pointer, BATCH, 0) != BATCH:
+            raise OSError("a batch does not fit the socket")
+
+    def receive(self, fd):
+        if _recvmmsg(fd, self._pointer, BATCH, abi.MSG_DONTWAIT, 0) != BATCH:
+            raise OSError("a packet was lost")
+
+
+class End:
+    """A device with its host, as control/interface.py has it; `outside` is the other end of its tunnel device."""
+
+    def __init__(self, number, peers):
+        fds = bytearray(8)
+        if _socketpair(abi.AF_UNIX, SOCK_SEQPACKET | abi.O_NONBLOCK, 0, address_of(fds)) < 0:
+            raise OSError("no pair of sockets")
+        fd, self.outside = unpack_from("ii", fds)
+        self.tun = system.tun.TunPort(fd)
+        self.udp = system.udp.UdpSocket(False, 0, 0)
+        self.addr = system.udp.make_address(LOOPBACK, self.udp.port, 0)
+        alloc = system.files.alloc
+        tables = Tables(peers, alloc=alloc)
+        self.inbox = Inbox(alloc=alloc)
+        prefixes = min(16 * peers, 1 << 15)
+        self.device = Device(tables, Arena(DEFAULT_MTU, alloc=alloc), self.inbox, self, prefixes, prefixes)
+        self.device.set_private_key(bytes([number + 1]) * 32, START)
+        self.device.up(START)
+        self.address_bytes = address.address_bytes
+        self.refused = 0
+
+    def send(self, addr, src, buf, size, tos):
+        return self.udp.send(addr, src, buf, size, tos)
+
+    def send_run(self, addr, src, arena, first, end, ecn):
+        return self.udp.send_run(addr, src, arena, first, end, ecn)
+
+    def deliver(self, view, packets, lengths, count):
+        self.refused += self.tun.write_batch(view, packets, lengths, count)
+
+    def realtime(self):
+        return 1_700_000_000, 0
+
+    def unanswered(self, peer):
+        """Nothing is lost here."""
+
+    def transmit(self, now):
+        """Send what the tunnel device has."""
+        self.device.transmit(now, self.tun.read_batch(self.device.arena))
+
+    def receive(self, now):
+        """Take what the socket has."""
+        udp = self.udp
+        while udp.receive(self.inbox):
+            self.device.receive(now, udp.length, udp.stride, udp.addr, udp.src, udp.tos)
+        self.device.handshakes(now, 1000)
+
+
+def connect(ends, others, prefixes):
+    """Make the ends each other's peer, among so many others with so many prefixes each; exchange a packet each way."""
+    for number, end in enumerate(ends):
+        other = ends[1 - number]
+        network = 0
+        for n in range(others):
+            peer = end.device.add_peer(pack("<I", n + 1) + bytes([number]) * 28)
+            for _ in range(prefixes):
+                if network == (77 - 64) << 8:
+                    network += 1
+                # Around the addresses of the tunnel, so that the way to them is as long as a table of this size makes it.
+                end.device.allow(peer, bytes([10, 64 + (network >> 8), network & 255, 0]), 24, START)
+                network += 1
+        peer = end.device.add_peer(other.device.identity.public)
+        end.device.allow(peer, INNER[1 - number], 32, START)
+        end.device.set_endpoint(peer, other.addr, START)
+    first, second = ends
+    for end, other, number in ((first, second, 0), (second, first, 1)):
+        Batch([ip(number, 17, bytes(8), 0)] * BATCH).send(end.outside)
+        end.transmit(START)
+        for _ in range(2):
+            other.receive(START)
+            end.receive(START)
+    for end in ends:
+        Batch([bytearray(DEFAULT_MTU) for _ in range(BATCH)]).receive(end.outside)
+        if end.device.last.current is None:
+            raise OSError("there is no session")
+
+
+def ip(sender, protocol, payload, number):
+    """Return an IPv4 packet from this end to the other, with the checksum of its transport protocol at its place."""
+    source, destination = INNER[sender], INNER[1 - sender]
+    header = bytearray(pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), number, 0x4000, 64, protocol, 0) + source + destination)
+    pack_into(">H", header, 10, checksum(header, 0, 20))
+    pseudo = bytearray(source + destination + pack(">HH", protocol, len(payload)) + payload)
+    payload = bytearray(payload)
+    pack_into(">H", payload, 16 if protocol == 6 else 6, checksum(pseudo, 0, len(pseudo)))
+    return header + payload
+
+
+def tcp(number):
+    """Return the packet of this number of a stream, as large as the link takes."""
+    size = DEFAULT_MTU - 40
+    header = pack(">HHIIBBHHH", 5201, 40000, number * size, 1, 0x50, 0x10, 512, 0, 0)
+    return ip(0, 6, header + bytes(range(230)) * (size // 230), number)
+
+
+def udp(number):
+    """Return a packet with a datagram of 64 bytes."""
+    return ip(0, 17, pack(">HHHH", 40000, 9, 72, 0) + bytes(range(64)), number)
+
+
+def main(packets, kind, mode, peers, prefixes):
+    others = peers - 1
+    ends = [End(number, peers) for number in range(2)]
+    connect(ends, others, prefixes // peers if others else 0)
+    first, second = ends
+    feed = Batch([(tcp if kind == "tcp" else udp)(number) for number in range(BATCH)])
+    drain = Batch([bytearray(DEFAULT_MTU) for _ in range(BATCH)])
+    gc.collect()
+    system.heap.give_room()  # as the daemon does when it is ready
+    before, sent = second.device.last.rx_bytes, first.device.last.tx_bytes
+    for batch in range(packets // BATCH):
+        now = START + batch
+        feed.send(first.outside)
+        first.transmit(now)
+        if mode == "both":
+            second.receive(now)
+            drain.receive(second.outside)
+    dropped = sum(first.device.drops) + sum(second.device.drops) + second.refused
+    carried = second.device.last.rx_bytes - before
+    if dropped or carried != (first.device.last.tx_bytes - sent if mode == "both" else 0):
+        raise OSError("not all packets came through")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
