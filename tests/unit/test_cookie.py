@@ -6,6 +6,7 @@ from wgembed.protocol.constants import (
     COOKIE_SECRET_MAX_AGE,
     HANDSHAKE_WORK,
     MAX_QUEUED_HANDSHAKES,
+    RESERVED_HANDSHAKES,
     UNDER_LOAD_HANDSHAKES,
 )
 from wgembed.protocol.cookie import mac1_key
@@ -51,9 +52,29 @@ def test_load_begins_at_an_eighth_and_lasts_a_second():
 
 
 def test_full_backlog_refuses():
-    world, a, b, *_ = pair()
-    load(b, MAX_QUEUED_HANDSHAKES + 3)
+    world, a, b, peer_b, peer_a = pair()
+    load(b, MAX_QUEUED_HANDSHAKES - RESERVED_HANDSHAKES + 3)
     assert b.drop(drops.HS_QUEUE_FULL) == 3
+
+
+def test_a_place_is_kept_for_who_is_where_a_peer_is():
+    world, a, b, peer_b, peer_a = pair()
+    load(b, MAX_QUEUED_HANDSHAKES)
+    refused = b.drop(drops.HS_QUEUE_FULL)
+    for n in range(RESERVED_HANDSHAKES):
+        b.receive_run(bogus(b, n), 148, peer_a.addr)
+    assert b.drop(drops.HS_QUEUE_FULL) == refused
+    b.receive_run(bogus(b, 0), 148, peer_a.addr)
+    assert b.drop(drops.HS_QUEUE_FULL) == refused + 1
+    assert b.device.handshakes(world.now, 8) == MAX_QUEUED_HANDSHAKES - 8
+    b.device.set_endpoint(peer_a, ("elsewhere", 1), world.now)
+    for addr, taken in ((("elsewhere", 1), 1), (("flood", 1), 0)):
+        before = b.drop(drops.HS_QUEUE_FULL)
+        b.receive_run(bogus(b, 0), 148, addr)
+        assert b.drop(drops.HS_QUEUE_FULL) == before + 1 - taken
+    b.device.remove_peer(peer_a)
+    b.receive_run(bogus(b, 0), 148, ("elsewhere", 1))
+    assert b.drop(drops.HS_QUEUE_FULL) == before + 2
 
 
 def test_work_a_turn_is_bounded():

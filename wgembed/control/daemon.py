@@ -39,10 +39,11 @@ class Process:
 
     def deadline(self):
         """Return when the loop must turn again at the latest, or None."""
+        due = self.tables.timers.next()
         for interface in self.interfaces:
-            if interface.device.backlog.count:
-                return 0
-        return self.tables.timers.next()
+            if interface.device.backlog.count and (due is None or interface.handshakes_at < due):
+                due = interface.handshakes_at
+        return due
 
     def _after_turn(self):
         due = self.tables.timers.next()

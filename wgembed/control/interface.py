@@ -17,8 +17,10 @@ _now = system.clock.now
 # able to fill the backlog faster than it is worked off: that is what load is told by.
 _RECEIVES = 64
 _DATAGRAMS = 128
-# The work on handshakes between two turns of data: eight of them, about 3 ms of a desktop core.
-_HANDSHAKE_WORK = 8 * HANDSHAKE_WORK
+# How long handshakes are worked on at a stretch, in ms; and while there is data, it has so many times that before the
+# next stretch, however slow the machine is. What does not fit the backlog by then is dropped, which costs little.
+_STRETCH = 2
+_DATA_SHARE = 7
 
 
 class Interface:
@@ -43,6 +45,8 @@ class Interface:
         self._port = 0
         self._refused_port = None
         self.bound_to = ""
+        self.handshakes_at = 0  # when the backlog is next looked at
+        self._carries = False  # whether there was data since it was
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
         self._tun = system.tun.TunPort(link_module.open_tun(name))
@@ -102,6 +106,7 @@ class Interface:
         return SEND_LOST if socket is None else socket.send_run(addr, src, arena, first, end, ecn)
 
     def deliver(self, view, packets, lengths, count):
+        self._carries = True
         refused = self._tun.write_batch(view, packets, lengths, count)
         if refused:
             self.device.drops[drops.RX_TUN] += refused
@@ -115,6 +120,7 @@ class Interface:
             self._log.error("the tunnel device is gone: %s" % e)
             self._owner.on_lost(self)
             return
+        self._carries = True
         self.device.transmit(_now(), count)
 
     def _on_udp(self, socket):
@@ -127,8 +133,17 @@ class Interface:
             taken += socket.length // (socket.stride or 1) + 1
 
     def _after_turn(self):
-        if self.device.backlog.count:
-            self.device.handshakes(_now(), _HANDSHAKE_WORK)
+        if self.device.backlog.count and self.handshakes_at <= _now():
+            self._work_on_handshakes()
+
+    def _work_on_handshakes(self):
+        begin = now = _now()
+        while now < begin + _STRETCH and self.device.handshakes(now, HANDSHAKE_WORK):
+            now = _now()
+        now = _now()
+        if self._carries:
+            self.handshakes_at = now + _DATA_SHARE * (now - begin)
+        self._carries = False
 
     def _on_link(self, events):
         news = self._link.news()

@@ -1,10 +1,20 @@
 """Handshake messages that wait their turn: a fixed ring, and the rule of when it means load.
 
 Data goes first: a turn of the loop takes all packets and only a few handshakes. Load begins when an eighth of the
-ring is filled and lasts for a second after it was last seen (Linux receive.c).
+ring is filled and lasts for a second after it was last seen (Linux receive.c). A flood fills the ring but for a part,
+which is for messages that come from a peer's endpoint.
 """
 
-from .constants import INITIATION_SIZE, MAX_QUEUED_HANDSHAKES, NEVER, UNDER_LOAD_HANDSHAKES, UNDER_LOAD_TIME
+from .constants import (
+    INITIATION_SIZE,
+    MAX_QUEUED_HANDSHAKES,
+    NEVER,
+    RESERVED_HANDSHAKES,
+    UNDER_LOAD_HANDSHAKES,
+    UNDER_LOAD_TIME,
+)
+
+_FOR_ANYBODY = MAX_QUEUED_HANDSHAKES - RESERVED_HANDSHAKES
 
 
 class Backlog:
@@ -20,9 +30,12 @@ class Backlog:
         self._first = self.count = 0
         self._last_load = NEVER
 
-    def push(self, buf, offset, size, addr, src):
-        """Take in the message of `size` bytes at `offset`; False when the ring is full."""
-        if self.count == MAX_QUEUED_HANDSHAKES:
+    def push(self, buf, offset, size, addr, src, is_known):
+        """Take in the message of `size` bytes at `offset`; False when there is no room.
+
+        is_known  is_known(addr) tells whether a message from there may have what is reserved
+        """
+        if self.count >= _FOR_ANYBODY and (self.count == MAX_QUEUED_HANDSHAKES or not is_known(addr)):
             return False
         place = (self._first + self.count) % MAX_QUEUED_HANDSHAKES
         start = place * INITIATION_SIZE

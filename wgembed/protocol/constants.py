@@ -29,6 +29,8 @@ COUNTER_WINDOW_SIZE = COUNTER_BITS_TOTAL - 64  # one word of the kernel's is kep
 # Queues
 MAX_STAGED_PACKETS = 128
 MAX_QUEUED_HANDSHAKES = 128
+# Of these, so many are kept for messages from where a peer of ours is: strangers must not keep it from a new key.
+RESERVED_HANDSHAKES = MAX_QUEUED_HANDSHAKES // 8
 UNDER_LOAD_HANDSHAKES = MAX_QUEUED_HANDSHAKES // 8
 # What a handshake costs beside a message under load, which mostly gets a cookie and no curve multiplication.
 HANDSHAKE_WORK = 8

@@ -160,7 +160,7 @@ class Device:
     def set_endpoint(self, peer, addr, now):
         """Send to `addr` from now on, from whatever source address fits it."""
         was_unknown = peer.addr is None
-        peer.addr = addr
+        self.tables.move(peer, addr)
         peer.src = None
         if was_unknown and self.is_up and peer.persistent_keepalive:
             self.send_keepalive(peer, now)
@@ -397,7 +397,7 @@ class Device:
                 continue
             if not kind:
                 self.drops[drops.RX_MALFORMED] += 1
-            elif not self.backlog.push(buf, start, length, addr, src):
+            elif not self.backlog.push(buf, start, length, addr, src, self.tables.is_endpoint):
                 self.drops[drops.HS_QUEUE_FULL] += 1
             start += stride
 
@@ -534,7 +534,7 @@ class Device:
         """The peer is somewhere else."""
         if peer.addr is not None:
             self._note(peer, events.ROAMED, now)
-        peer.addr = addr
+        self.tables.move(peer, addr)
 
     def _note(self, peer, event, now):
         self.tables.events.note(peer.number, event, now)

@@ -166,6 +166,7 @@ class Tables:
         self.capacity = peers
         self.used = 0
         self._peers = []  # by number
+        self._at = alloc("H", 2 * peers)  # a peer's number, by the hash of its endpoint: the last one to be there
         self._free = []
 
     def take(self):
@@ -194,6 +195,16 @@ class Tables:
 
     def peer(self, number):
         return self._peers[number]
+
+    def move(self, peer, addr):
+        """The peer's endpoint is `addr` from now on."""
+        peer.addr = addr
+        self._at[hash(addr) % len(self._at)] = peer.number
+
+    def is_endpoint(self, addr):
+        """Whether `addr` is a peer's endpoint; of two with one hash, that of the last one to move is known."""
+        number = self._at[hash(addr) % len(self._at)]
+        return number < len(self._peers) and self._peers[number].addr == addr
 
     def owner(self, buf, offset):
         """Return (peer, keypair) for the index at `offset`: keypair None for a handshake, both None for no one."""
