@@ -8,7 +8,6 @@ send  the first device sends, and nobody takes what arrives
 both  the second device takes it, too
 """
 
-import gc
 import sys
 from struct import calcsize, pack, pack_into, unpack_from
 
@@ -32,7 +31,6 @@ if sys.implementation.name == "micropython":
     import ffi
     import uctypes
 
-    gc.threshold(system.start._MOST_GARBAGE)  # as the daemon has it
     _libc = ffi.open(None)
     address_of = uctypes.addressof
 
@@ -189,8 +187,8 @@ def main(packets, kind, mode, peers, prefixes):
     first, second = ends
     feed = Batch([(tcp if kind == "tcp" else udp)(number) for number in range(BATCH)])
     drain = Batch([bytearray(DEFAULT_MTU) for _ in range(BATCH)])
-    gc.collect()
-    system.heap.give_room()  # as the daemon does when it is ready
+    if sys.implementation.name == "micropython":
+        system.start._settle(0)  # as the daemon does when it is ready
     before, sent = second.device.last.rx_bytes, first.device.last.tx_bytes
     for batch in range(packets // BATCH):
         now = START + batch

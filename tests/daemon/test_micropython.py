@@ -153,6 +153,11 @@ system.heap.give_room()
 assert place() == first, "what stays took the room"
 system.heap.give_room()
 assert place() == first
+stays = bytearray(500)
+system.heap.keep_room()
+staying += [bytearray(2000) for _ in range(8)]
+system.heap.give_room()
+assert first <= place() < kept, "one thing in the room, and the rest of it is gone"
 system.heap.keep_room()
 system.heap.keep_room()
 rest = []
@@ -165,6 +170,37 @@ system.heap.give_room()
 rest.append(bytearray(2000))
 system.heap.keep_room()
 """
+
+
+TURN_SCRIPT = """
+from wgembed.runtime import system
+import gc
+poller = system.poll.Poller()
+read, write = system.process.pipe()
+poller.watch(write, system.poll.OUT)
+
+def turn():
+    for fd, events in poller.wait(0):
+        system.clock.now()
+    system.clock.now()
+
+def turns():
+    before = gc.mem_alloc()
+    for _ in range(1000):
+        turn()
+    return gc.mem_alloc() - before
+
+turns()
+gc.disable()
+print(turns())
+"""
+
+
+def test_a_turn_leaves_no_garbage():
+    """A few bytes each would soon be all over the room for frames."""
+    command = ["env", "-C", str(need(micropython.compiled)), *need(debian.micropython), "-c", TURN_SCRIPT]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert done.stdout == "0\n", done.stdout + done.stderr
 
 
 def test_frames_have_room_at_the_beginning_of_the_heap():

@@ -155,7 +155,9 @@ class Interface:
             self.device.forget_sources()
             self._owner.on_routes()
         if news & link_module.LINK_CHANGED:
+            system.heap.keep_room()
             self.follow_link()
+            system.heap.give_room()
 
     def follow_link(self):
         """Act on the link's MTU and on its coming up or going down."""

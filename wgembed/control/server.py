@@ -51,15 +51,11 @@ class ControlServer:
             self._log.error("control socket: more than %d clients" % MAX_CLIENTS)
             stream.close()
             return
-        if not self._clients:
-            system.heap.keep_room()
         self._clients += 1
         _Client(stream, Session(self._interface, self._log), self._loop, self._gone)
 
     def _gone(self):
         self._clients -= 1
-        if not self._clients:
-            system.heap.give_room()
 
 
 class _Client:

@@ -9,7 +9,7 @@ from binascii import hexlify, unhexlify
 
 from ..protocol import noise
 from ..protocol.memory import TableFull
-from ..runtime import address
+from ..runtime import address, system
 from . import report
 
 EIO = 5
@@ -122,6 +122,7 @@ class Session:
                 return b"errno=%d\n\n" % EINVAL
             self._start_get(now)
         elif line == b"set=1":
+            system.heap.keep_room()
             self._begin_set()
             self._in_set = True
         elif line in (b"get=1", b"status=1"):
@@ -143,7 +144,9 @@ class Session:
         return b""
 
     def close(self):
-        """Forget a half-told get."""
+        """Forget a half-told get, and leave a half-heard set as it is."""
+        if self._in_set:
+            system.heap.give_room()
         self._get = None
         if self._reader is not None:
             self._device.readers.remove(self._reader)
@@ -192,6 +195,7 @@ class Session:
                 self._fail(ENOSPC, str(e))
         answer = b"errno=%d\n\n" % -self._failed if self._failed else b"errno=0\n\n"
         self._begin_set()
+        system.heap.give_room()
         return answer
 
     def _apply(self, key, value, now):

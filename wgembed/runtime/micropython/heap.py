@@ -8,27 +8,33 @@ anything is loaded, and is free from then on, but while things are made that sta
 
 import gc
 
+from uctypes import addressof
+
 # Frames take up to 300 bytes each; ten calls deep, and some garbage.
 _SIZE = 8192
+_PIECE = 256
 
-_room = None
+# What a turn of the loop leaves as garbage is nothing, or it would soon be all over the room.
+_pieces = [bytearray(_SIZE)]
+_end = addressof(_pieces[0]) + _SIZE
 
 
 def keep_room():
-    """Let nothing be put into the room: from here on things are made that stay."""
-    global _room
-    if _room is None:
-        try:
-            _room = bytearray(_SIZE)
-        except MemoryError:
-            return
+    """Let nothing more be put into the room: from here on things are made that stay."""
+    if _pieces:
+        return
+    gc.collect()
+    try:
+        # In pieces: should something have come to stay there after all, the rest is still of use.
+        piece = bytearray(_PIECE)
+        while addressof(piece) < _end:
+            _pieces.append(piece)
+            piece = bytearray(_PIECE)
+    except MemoryError:
+        return
 
 
 def give_room():
     """Collect garbage, and let frames have the room."""
-    global _room
-    _room = None
+    _pieces.clear()
     gc.collect()
-
-
-keep_room()

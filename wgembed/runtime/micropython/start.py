@@ -10,10 +10,10 @@ _dup2 = libc.func("i", "dup2", "ii")
 _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
-# The collector runs when so many bytes were allocated, long before the heap is full: what was never touched of it is
-# not resident, however large it was made. Frames of calls count, though they come back: where there is room, more is
-# let come together, up to the second of these.
-_GARBAGE, _MOST_GARBAGE = 32768, 131072
+# The collector runs when so many bytes were allocated, before the heap is full: what was never touched of it is not
+# resident, however large it was made. When the start is over, half of what is free takes the place of this: frames of
+# calls count as well, though they come back and touch nothing new, and to mark what a thousand peers have takes long.
+_GARBAGE = 32768
 # What must be free of the heap when all is laid out: for garbage and a handshake's own needs, and for each peer to come.
 _SPARE = 49152
 _PEER = 2304
@@ -58,12 +58,13 @@ def _prepare():
 
 def _settle(peers):
     """The start is over. MemoryError if the heap is too small for what may come, so many peers among it."""
-    heap.give_room()
+    gc.collect()
     spare = gc.mem_free() - peers * _PEER
     if spare < _SPARE:
         raise MemoryError
-    gc.threshold(max(_GARBAGE, min(_MOST_GARBAGE, spare // 2)))
+    gc.threshold(max(_GARBAGE, spare))
     _drop_code()
+    heap.give_room()
 
 
 def _drop_code():
