@@ -12,8 +12,9 @@ HERE = __file__.rpartition("/")[0]
 sys.path[:0] = [HERE + "/../..", HERE + "/../unit"]
 
 from wgembed.protocol.arena import Arena, Inbox  # noqa: E402
-from wgembed.protocol.device import Device, handle_timers  # noqa: E402
+from wgembed.protocol.device import Device  # noqa: E402
 from wgembed.protocol.peers import Tables  # noqa: E402
+from wgembed.protocol.timers import handle_timers  # noqa: E402
 from wgembed.runtime import address, system  # noqa: E402
 from world import A4, B4, ipv4  # noqa: E402
 

@@ -14,7 +14,7 @@ from wgembed.crypto import blake2s
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
-from wgembed.protocol.device import handle_timers
+from wgembed.protocol.timers import handle_timers
 from world import A4, B4, connected, ipv4, pair
 
 TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")

@@ -3,8 +3,9 @@
 from wgembed.crypto import random_fill, x25519_base
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_OK
-from wgembed.protocol.device import Device, handle_timers
+from wgembed.protocol.device import Device
 from wgembed.protocol.peers import Tables
+from wgembed.protocol.timers import handle_timers
 
 START = 1_000_000
 

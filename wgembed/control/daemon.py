@@ -7,8 +7,8 @@ when its control socket is deleted. The one for a whole router is in router.py.
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
-from ..protocol.device import handle_timers
 from ..protocol.peers import Tables
+from ..protocol.timers import handle_timers
 from ..runtime import abi, system
 from ..runtime.link import LinkError, is_valid_name
 from ..runtime.loop import Loop

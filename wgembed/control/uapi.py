@@ -146,6 +146,7 @@ class Session:
     def close(self):
         """Forget a half-told get, and leave a half-heard set as it is."""
         if self._in_set:
+            self._begin_set()
             system.heap.give_room()
         self._get = None
         if self._reader is not None:

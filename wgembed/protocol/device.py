@@ -31,7 +31,6 @@ from .constants import (
     HANDSHAKE_WORK,
     INITIATION_INTERVAL,
     INITIATION_SIZE,
-    MAX_TIMER_HANDSHAKES,
     MESSAGE_COOKIE_REPLY,
     MESSAGE_INITIATION,
     MESSAGE_TRANSPORT,
@@ -197,7 +196,7 @@ class Device:
         peer = self.first
         while peer is not None:
             self.tables.timers.stop(peer)
-            self._purge(peer)
+            self.purge(peer)
             peer.drop_handshake()
             peer.drop_keypairs()
             peer.last_sent_handshake = NEVER
@@ -306,7 +305,7 @@ class Device:
             )
         self.initiate(peer, now)
 
-    def _purge(self, peer):
+    def purge(self, peer):
         self.drops[drops.TX_STAGED] += self.tables.staged.purge(peer.number)
 
     def send_staged(self, peer, now):
@@ -644,58 +643,3 @@ class Device:
         """Both ends have the key."""
         self.tables.timers.handshake_complete(peer)
         peer.handshake_sec, peer.handshake_nsec = self.host.realtime()
-
-    # Timers: see the table in timers.py
-
-
-def handle_timers(tables, now):
-    """Do what is due by now, for the peers of all devices."""
-    timers = tables.timers
-    while True:
-        peer = timers.due(now)
-        if peer is None:
-            return
-        _expire(peer.device, peer, now)
-        timers.settle(peer)
-
-
-def _expire(device, peer, now):
-    if peer.retransmit_at and peer.retransmit_at <= now:
-        peer.retransmit_at = 0
-        _retransmit(device, peer, now)
-    if peer.keepalive_at and peer.keepalive_at <= now:
-        peer.keepalive_at = 0
-        device.send_keepalive(peer, now)
-        if peer.another_keepalive:
-            peer.another_keepalive = False
-            device.tables.timers.start_keepalive(peer, now)
-    if peer.new_handshake_at and peer.new_handshake_at <= now:
-        peer.new_handshake_at = 0
-        peer.src = None
-        peer.attempts = 0
-        device._note(peer, events.SILENCE, now)
-        device.host.unanswered(peer)
-        device.initiate(peer, now)
-    if peer.zero_at and peer.zero_at <= now:
-        peer.zero_at = 0
-        peer.drop_handshake()
-        peer.drop_keypairs()
-    if peer.persistent_at and peer.persistent_at <= now:
-        peer.persistent_at = 0
-        device.send_keepalive(peer, now)
-
-
-def _retransmit(device, peer, now):
-    timers = device.tables.timers
-    if peer.attempts > MAX_TIMER_HANDSHAKES:
-        device._purge(peer)
-        device._note(peer, events.GIVEN_UP, now)
-        timers.given_up(peer, now)
-        return
-    peer.attempts += 1
-    peer.src = None
-    device.host.unanswered(peer)
-    device.initiate(peer, now, retry=True)
-    if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
-        # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
-        timers.handshake_initiated(peer, peer.last_sent_handshake + 1)

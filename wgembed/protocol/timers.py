@@ -29,10 +29,12 @@ a packet costs a comparison. A timer stopped in the meantime costs one wake-up a
 from .. import crypto
 from .constants import (
     KEEPALIVE_TIMEOUT,
+    MAX_TIMER_HANDSHAKES,
     REJECT_AFTER_TIME,
     REKEY_TIMEOUT,
     REKEY_TIMEOUT_JITTER_MAX,
 )
+from .events import GIVEN_UP, SILENCE
 
 # Drawn for a hundred timers at once: one of them starts with nearly every batch of packets.
 _drawn = bytearray(200)
@@ -193,3 +195,59 @@ class Timers:
             place = child
         heap[place] = peer
         peer.place = place
+
+
+# What is due
+
+
+def handle_timers(tables, now):
+    """Do what is due by now, for the peers of all devices."""
+    timers = tables.timers
+    while True:
+        peer = timers.due(now)
+        if peer is None:
+            return
+        _expire(peer.device, peer, now)
+        timers.settle(peer)
+
+
+def _expire(device, peer, now):
+    if peer.retransmit_at and peer.retransmit_at <= now:
+        peer.retransmit_at = 0
+        _retransmit(device, peer, now)
+    if peer.keepalive_at and peer.keepalive_at <= now:
+        peer.keepalive_at = 0
+        device.send_keepalive(peer, now)
+        if peer.another_keepalive:
+            peer.another_keepalive = False
+            device.tables.timers.start_keepalive(peer, now)
+    if peer.new_handshake_at and peer.new_handshake_at <= now:
+        peer.new_handshake_at = 0
+        peer.src = None
+        peer.attempts = 0
+        device.tables.events.note(peer.number, SILENCE, now)
+        device.host.unanswered(peer)
+        device.initiate(peer, now)
+    if peer.zero_at and peer.zero_at <= now:
+        peer.zero_at = 0
+        peer.drop_handshake()
+        peer.drop_keypairs()
+    if peer.persistent_at and peer.persistent_at <= now:
+        peer.persistent_at = 0
+        device.send_keepalive(peer, now)
+
+
+def _retransmit(device, peer, now):
+    timers = device.tables.timers
+    if peer.attempts > MAX_TIMER_HANDSHAKES:
+        device.purge(peer)
+        device.tables.events.note(peer.number, GIVEN_UP, now)
+        timers.given_up(peer, now)
+        return
+    peer.attempts += 1
+    peer.src = None
+    device.host.unanswered(peer)
+    device.initiate(peer, now, retry=True)
+    if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
+        # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
+        timers.handshake_initiated(peer, peer.last_sent_handshake + 1)

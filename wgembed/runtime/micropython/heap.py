@@ -17,10 +17,13 @@ _PIECE = 256
 # What a turn of the loop leaves as garbage is nothing, or it would soon be all over the room.
 _pieces = [bytearray(_SIZE)]
 _end = addressof(_pieces[0]) + _SIZE
+_keepers = 1  # the start
 
 
 def keep_room():
-    """Let nothing more be put into the room: from here on things are made that stay."""
+    """Let nothing be put into the room: things are made that stay, until as many calls of `give_room`."""
+    global _keepers
+    _keepers += 1
     if _pieces:
         return
     gc.collect()
@@ -35,6 +38,9 @@ def keep_room():
 
 
 def give_room():
-    """Collect garbage, and let frames have the room."""
-    _pieces.clear()
-    gc.collect()
+    """What stays is made. The last one to say so collects the garbage, and lets frames have the room."""
+    global _keepers
+    _keepers -= 1
+    if not _keepers:
+        _pieces.clear()
+        gc.collect()

@@ -11,8 +11,8 @@ _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
 # The collector runs when so many bytes were allocated, before the heap is full: what was never touched of it is not
-# resident, however large it was made. When the start is over, half of what is free takes the place of this: frames of
-# calls count as well, though they come back and touch nothing new, and to mark what a thousand peers have takes long.
+# resident, however large it was made. When the start is over, what is spare takes the place of this: frames of calls
+# count as well, though they come back and touch nothing new, and to mark what a thousand peers have takes long.
 _GARBAGE = 32768
 # What must be free of the heap when all is laid out: for garbage and a handshake's own needs, and for each peer to come.
 _SPARE = 49152
@@ -62,7 +62,7 @@ def _settle(peers):
     spare = gc.mem_free() - peers * _PEER
     if spare < _SPARE:
         raise MemoryError
-    gc.threshold(max(_GARBAGE, spare))
+    gc.threshold(spare)
     _drop_code()
     heap.give_room()
 
