@@ -10,37 +10,43 @@ import gc
 
 from uctypes import addressof
 
-# Frames take up to 300 bytes each; ten calls deep, and some garbage.
-_SIZE = 8192
-_PIECE = 256
+# The collector runs when so many bytes were allocated, long before the heap is full: what was never touched of it is not
+# resident, however large it was made. The more there is to mark, the later: after an eighth of that while things are made,
+# else after half of it and no less than the last of these. Frames count as well, though they come back and touch nothing.
+GARBAGE = 32768
+_FRAMES = 131072
 
-# What a turn of the loop leaves as garbage is nothing, or it would soon be all over the room.
-_pieces = [bytearray(_SIZE)]
-_end = addressof(_pieces[0]) + _SIZE
+# Frames take up to 300 bytes each; ten calls deep, and some garbage. What a turn of the loop leaves as garbage is nothing,
+# or it would soon be all over the room.
+_SIZE = 8192
+
+_room = bytearray(_SIZE)
+_end = addressof(_room) + _SIZE
 _keepers = 1  # the start
 
 
 def keep_room():
     """Let nothing be put into the room: things are made that stay, until as many calls of `give_room`."""
-    global _keepers
+    global _room, _keepers
     _keepers += 1
-    if _pieces:
+    if _keepers > 1:
         return
     gc.collect()
+    gc.threshold(max(GARBAGE, gc.mem_alloc() // 8))
     try:
-        # In pieces: should something have come to stay there after all, the rest is still of use.
-        piece = bytearray(_PIECE)
-        while addressof(piece) < _end:
-            _pieces.append(piece)
-            piece = bytearray(_PIECE)
+        # A chain of the smallest things that there are takes every block up to the end, and so leaves no gap for anybody.
+        _room = (None,)
+        while id(_room) < _end:
+            _room = (_room,)
     except MemoryError:
         return
 
 
 def give_room():
     """What stays is made. The last one to say so collects the garbage, and lets frames have the room."""
-    global _keepers
+    global _room, _keepers
     _keepers -= 1
     if not _keepers:
-        _pieces.clear()
+        _room = None
         gc.collect()
+        gc.threshold(max(GARBAGE, min(gc.mem_free() // 2, max(_FRAMES, gc.mem_alloc() // 2))))

@@ -10,10 +10,6 @@ _dup2 = libc.func("i", "dup2", "ii")
 _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
-# The collector runs when so many bytes were allocated, before the heap is full: what was never touched of it is not
-# resident, however large it was made. When the start is over, what is spare takes the place of this: frames of calls
-# count as well, though they come back and touch nothing new, and to mark what a thousand peers have takes long.
-_GARBAGE = 32768
 # What must be free of the heap when all is laid out: for garbage and a handshake's own needs, and for each peer to come.
 _SPARE = 49152
 _PEER = 2304
@@ -53,16 +49,14 @@ def pyroute2_command():
 
 def _prepare():
     process.name_process()
-    gc.threshold(_GARBAGE)
+    gc.threshold(heap.GARBAGE)
 
 
 def _settle(peers):
     """The start is over. MemoryError if the heap is too small for what may come, so many peers among it."""
     gc.collect()
-    spare = gc.mem_free() - peers * _PEER
-    if spare < _SPARE:
+    if gc.mem_free() < _SPARE + peers * _PEER:
         raise MemoryError
-    gc.threshold(spare)
     _drop_code()
     heap.give_room()
 
