@@ -2,8 +2,14 @@
 
 import signal
 
+from lab import faketime
+
 
 def pytest_configure():
     # A shell lets what it starts in the background ignore it, and all that this starts would: tests interrupt programs.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish():
+    faketime.sweep()

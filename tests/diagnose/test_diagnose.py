@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from lab import traffic, wire
-from lab.need import need, programs
+from lab import faketime, traffic, wire
+from lab.need import need
 from lab.net import poll
 
 OTHER = base64.b64encode(wire.public_key(b"\7" * 32)).decode()
@@ -105,7 +105,7 @@ def test_the_interface_has_no_key(broken):
 @pytest.mark.side_by_side
 def test_clock_behind_the_peers_memory(broken):
     """The peer has taken a later handshake than ours can be."""
-    need(programs, "faketime")
+    past = need(faketime.environment, "@2020-01-01 00:00:00")
     start(broken, knowing=(broken.near,))
     ahead = wire.initiation(broken.near.private, broken.far.public, wire.tai64n(time.time() + 5000))
     with broken.far_site.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
@@ -113,7 +113,7 @@ def test_clock_behind_the_peers_memory(broken):
     broken.send(broken.near, 2, 5.5)
     begins(broken.diagnose(broken.far, broken.near.key), "its handshakes are older than its last one that was taken")
     begins(
-        broken.diagnose(broken.near, broken.far.key, prefix=["faketime", "2020-01-01 00:00:00"]),
+        broken.diagnose(broken.near, broken.far.key, prefix=["env", *(f"{name}={value}" for name, value in past.items())]),
         "this machine's clock was never set, and a peer does not answer handshakes older",
         "192.0.2.2:51821 does not answer, 2 handshakes so far",
     )

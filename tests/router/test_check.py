@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian, micropython, net
-from lab.need import Missing, need
+from lab import debian, faketime, micropython, net
+from lab.need import need
 from lab.router import Keys, interface, peer
 from wgembed.control import stamps
 
@@ -397,14 +397,8 @@ def test_one_route_into_two_tunnels(usual):
 # The clock
 
 
-def _library():
-    for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
-        return str(path)
-    raise Missing("not installed: faketime")
-
-
 def at(when):
-    return {"LD_PRELOAD": need(_library), "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return need(faketime.environment, when)
 
 
 def mark(usual, seconds):

@@ -1,33 +1,23 @@
 """Timestamps over restarts of the daemon and of the machine, with clocks that go wrong; real handshakes throughout."""
 
 import os
+import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
-from lab import net, traffic
-from lab.need import Missing, need
+from lab import faketime, net, traffic
+from lab.need import need
 from wgembed.control import stamps
 
 YEAR = 365 * 24 * 3600
 
 
-def _library():
-    for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
-        return str(path)
-    raise Missing("not installed: faketime")
-
-
 @pytest.fixture
 def clock(command):
     """A function: the environment in which the machine's clock is so many seconds ahead. CLOCK_BOOTTIME is left alone."""
-    library = need(_library)
-
-    def ahead(seconds):
-        return {"LD_PRELOAD": library, "FAKETIME": f"{seconds:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-
-    return ahead
+    need(faketime.library)
+    return lambda seconds: faketime.environment(f"{seconds:+d}")
 
 
 def started(pair, environment):
@@ -125,3 +115,15 @@ def test_a_full_flash_is_told_and_costs_no_tunnel(pair):
     pair.router.start()
     traffic.reach(pair.router.place, "10.77.0.2", within=4)
     net.poll(lambda: "cannot keep the clock's mark" in pair.router.log(), 3)
+
+
+# The laboratory
+
+
+def test_what_a_killed_process_left_of_another_time(clock):
+    """A process of the same id as one that was killed has its own time all the same."""
+    left = f"""
+        for kind in faketime_shm sem.faketime_sem; do head -c 32 /dev/zero >/dev/shm/"$kind"_$$; done
+        exec env {" ".join(f"{name}={value}" for name, value in clock(-YEAR).items())} date +%s"""
+    told = subprocess.run(["sh", "-c", left], capture_output=True, text=True, check=True)
+    assert abs(int(told.stdout) - (time.time() - YEAR)) < 10
