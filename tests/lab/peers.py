@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import debian, micropython, traffic, wire
+from lab import debian, fastpath, micropython, traffic, wire
 from lab.need import Missing, privileges, programs
 from lab.net import CommandFailed, poll, unique
 
@@ -157,9 +157,10 @@ class Daemon(Peer):
 
 
 class Wgembed(Daemon):
-    """This project's daemon, or what WGEMBED_COMMAND puts in its place."""
+    """This project's daemon in pure Python, or what WGEMBED_COMMAND puts in its place."""
 
     name = "wgembed"
+    environment = {"WGEMBED_FASTPATH": "0"}
 
     @classmethod
     def command(cls):
@@ -176,6 +177,28 @@ class WgembedMicropython(Wgembed):
     @classmethod
     def command(cls):
         return [*micropython.command(cls.heap), "-f"]
+
+
+class Fast:
+    """With the C library serving the packet path."""
+
+    @classmethod
+    def prepare(cls):
+        super().prepare()
+        cls.environment = {**cls.environment, "WGEMBED_FASTPATH": fastpath.library()}
+
+
+class WgembedFast(Fast, Wgembed):
+    """This project's daemon, its packet path served by the C library."""
+
+    name = "wgembed-fastpath"
+
+
+class WgembedMicropythonFast(Fast, WgembedMicropython):
+    """The same under MicroPython."""
+
+    name = "wgembed-micropython-fastpath"
+    opponent = WgembedFast
 
 
 class WireguardGo(Daemon):
@@ -197,6 +220,13 @@ class WireguardGoSid(WireguardGo):
     @classmethod
     def command(cls):
         return [*debian.wireguard_go_sid(), "-f"]
+
+
+class WireguardGoFast(WireguardGoSid):
+    """The newest wireguard-go against the C library."""
+
+    name = "wireguard-go-sid-fastpath"
+    opponent = WgembedFast
 
 
 class WireguardGoMicropython(WireguardGo):

@@ -163,6 +163,35 @@ def test_the_feeds_makefile_makes_the_same(package, variant, tmp_path):
     assert said("CONFLICTS") in ("", told["Conflicts"])
 
 
+def test_the_library(tmp_path):
+    """wgembed-fastpath, from a library and by the feed's Makefile."""
+    need(programs, "make", "cc")
+    build = ["make", "-C", ROOT / "package/wgembed-fastpath", f"TOPDIR={BUILDROOT}", f"OUTPUT={tmp_path}"]
+    subprocess.run([*build, "PACKAGE=wgembed-fastpath", "package"], check=True, capture_output=True, text=True)
+    root = tmp_path / "root"
+    (library,) = (path for path in root.rglob("*") if path.is_file())
+    options = ["--variant", "fastpath", "--library", str(library), "--architecture", "mips_24kc"]
+    build_ipk.main([str(tmp_path), *options])
+    (package,) = tmp_path.glob("wgembed-fastpath_*_mips_24kc.ipk")
+    (_, about), (members, files) = parts(package)
+    (name,) = files
+    assert name == f"./{library.relative_to(root)}" and files[name] == library.read_bytes()
+    assert members[name].mode == library.stat().st_mode & 0o777 == 0o644
+    assert name.startswith("./usr/lib/wgembed/wgembed/"), "beside the modules of either program"
+    told = control(package)
+    assert {"libc", *(tmp_path / "DEPENDS").read_text().strip().replace("+", "").split()} == set(told["Depends"].split(", "))
+    assert (tmp_path / "VERSION").read_text().strip() == told["Version"] and told["Architecture"] == "mips_24kc"
+    assert (tmp_path / "SECTION").read_text().strip() == told["Section"]
+    assert "./postinst-pkg" not in about and "./conffiles" not in about
+
+
+def test_the_library_is_for_one_architecture(tmp_path):
+    for options in (["--variant", "fastpath"], ["--variant", "fastpath", "--library", "x"], ["--library", "x"]):
+        with pytest.raises(SystemExit):
+            build_ipk.main([str(tmp_path), *options])
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_capabilities_are_all_sets_alike():
     sets = json.loads((ROOT / "package/files/wgembed.json").read_text())
     assert set(sets) == {"bounding", "effective", "ambient", "permitted", "inheritable"}

@@ -68,6 +68,10 @@ def test_behind_others_to_the_same_address_as_well():
         b.device.allow(peer_a, bytes(4), 0, world.now)
         b.device.allow(peer_a, bytes(16), 0, world.now)
         a.transmit(PACKET)
+        outside = OUTSIDE6 if ipv6_too else OUTSIDE4
+        a.address_bytes = lambda addr, ip=outside: ip + b"\0\7"
+        # The same address, but another object: its bytes are asked for again.
+        a.device.set_endpoint(peer_b, peer_b.addr[:1] + peer_b.addr[1:], world.now)
         theirs, ours = udp(b"theirs", ipv6_too), udp(a.sent[-1][0], ipv6_too)
         a.transmit(theirs, ours, ours, theirs)
         assert a.drop(drops.TX_LOOP) == 2 and b.got[1:] == [theirs, theirs]

@@ -168,6 +168,7 @@ def test_padding_never_exceeds_the_mtu():
     world, a, b, peer_b, peer_a = connected()
     for mtu in (576, 1420, 1421, 1431):
         a.device.mtu = mtu
+        a.device.arena.carve(mtu)
         for size in (1, 15, 16, 17, mtu - 40, mtu - 21, mtu - 20):
             del a.sent[:], b.got[:]
             packet = ipv4(A4, B4, b"p" * size)

@@ -19,7 +19,7 @@ from lab import debian  # noqa: E402
 from lab.need import need  # noqa: E402
 
 # Two devices with all their buffers, twice: what was freed is not compacted.
-HEAP = "2M"
+HEAP = "4M"
 
 
 @pytest.fixture(scope="module")

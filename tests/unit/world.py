@@ -4,8 +4,10 @@ from wgembed.crypto import random_fill, x25519_base
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_OK
 from wgembed.protocol.device import Device
+from wgembed.protocol.memory import alloc
 from wgembed.protocol.peers import Tables
 from wgembed.protocol.timers import handle_timers
+from wgembed.runtime import fastpath_library
 
 START = 1_000_000
 
@@ -58,7 +60,15 @@ class Node:
         self.world = world
         self.addr = (name, 51820)
         self.tables = Tables(peers, staged=16 * 512)
-        self.device = Device(self.tables, Arena(1420), Inbox(), self, 64, 64)
+        self.fastpath = None
+        arena, inbox = Arena(1420), Inbox()
+        library = fastpath_library()
+        if library:
+            from wgembed.runtime.fastpath import Fastpath
+
+            self.fastpath = Fastpath(library, alloc)
+            arena, inbox = self.fastpath.arena, self.fastpath.inbox
+        self.device = Device(self.tables, arena, inbox, self, 64, 64)
         self.private, self.public = key()
         self.device.set_private_key(self.private, world.now)
         self.device.up(world.now)
@@ -92,6 +102,7 @@ class Node:
     def deliver(self, view, packets, lengths, count):
         for i in range(count):
             self.got.append(bytes(view[packets[i] : packets[i] + lengths[i]]))
+        self.device.inbox.clear()
 
     def address_bytes(self, addr):
         name = addr[0].encode()[:4]
@@ -133,7 +144,8 @@ class Node:
         self.device.handshakes(self.world.now, 1000)
 
     def receive_run(self, datagrams, stride, addr=("x", 9), src=None, tos=0):
-        self.device.inbox.buffer[: len(datagrams)] = datagrams
+        start = self.device.inbox.start
+        self.device.inbox.buffer[start : start + len(datagrams)] = datagrams
         self.device.receive(self.world.now, len(datagrams), stride, addr, src, tos)
 
     def drop(self, reason):

@@ -9,8 +9,8 @@ from ..protocol.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.peers import Tables
 from ..protocol.timers import handle_timers
-from ..runtime import abi, system
-from ..runtime.link import LinkError, is_valid_name
+from ..runtime import abi, fastpath_library, system
+from ..runtime.link import LinkError, is_valid_name, knows_vnet_header
 from ..runtime.loop import Loop
 from . import log as log_module
 from .interface import Interface
@@ -29,13 +29,36 @@ class Process:
     def __init__(self, peers, signals):
         alloc = system.files.alloc
         self.tables = Tables(peers, alloc=alloc)
-        self.arena = Arena(DEFAULT_MTU, alloc=alloc)
-        self.inbox = Inbox(alloc=alloc)
+        self.fastpath_refused = None  # or why there is none though there is a library
+        self.fastpath = self._start_fastpath(alloc)
+        if self.fastpath is None:
+            self.arena, self.inbox = Arena(DEFAULT_MTU, alloc=alloc), Inbox(alloc=alloc)
+        else:
+            self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
         self.loop = Loop(self.deadline)
         self.loop.after_turn.append(self._after_turn)
         self.interfaces = []
         self._signals = system.process.Signals(signals)
         self.loop.watch(self._signals.fd, self._on_signals)
+
+    def _start_fastpath(self, alloc):
+        path = fastpath_library()
+        if path is None or not knows_vnet_header():
+            return None
+        from ..runtime import fastpath  # where there is no library it would be memory for nothing
+
+        try:
+            return fastpath.Fastpath(path, alloc)
+        except fastpath.Unfit as e:
+            self.fastpath_refused = str(e)
+            return None
+
+    def tell_of_fastpath(self, log):
+        """Write to the log what serves the packet path, where there was a choice."""
+        if self.fastpath_refused:
+            log.error("without the C library, in pure Python: %s" % self.fastpath_refused)
+        elif self.fastpath:
+            log.verbose("the packet path is served by %s" % self.fastpath.path)
 
     def deadline(self):
         """Return when the loop must turn again at the latest, or None."""
@@ -114,6 +137,7 @@ class Daemon(Process):
             raise Refusal("the interface %s is already served by another program" % name)
         peers = _max_peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
+        self.tell_of_fastpath(self._log)
         self._server = None
         try:
             interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self._log)

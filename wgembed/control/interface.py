@@ -26,7 +26,7 @@ _DATA_SHARE = 7
 class Interface:
     """The interface `name`; OSError or LinkError if it cannot be made.
 
-    owner     the process: tables, arena, inbox, loop and fit_arena(), and what it is told:
+    owner     the process: tables, arena, inbox, fastpath, loop and fit_arena(), and what it is told:
               on_lost(interface), on_up(interface), on_down(interface), on_no_port(interface), on_routes(),
               on_unanswered(peer); and endpoint(peer)
     prefixes  how many allowed IPs of each family there can be
@@ -49,7 +49,7 @@ class Interface:
         self._carries = False  # whether there was data since it was
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
-        self._tun = system.tun.TunPort(link_module.open_tun(name))
+        self._tun = _open_port(name, owner.fastpath)
         self._link = None
         try:
             self._link = link_module.Link(name)
@@ -107,30 +107,37 @@ class Interface:
 
     def deliver(self, view, packets, lengths, count):
         self._carries = True
-        refused = self._tun.write_batch(view, packets, lengths, count)
-        if refused:
-            self.device.drops[drops.RX_TUN] += refused
+        self._count_refused(self._tun.write_batch(view, packets, lengths, count))
+
+    def _count_refused(self, count):
+        if count:
+            self.device.drops[drops.RX_TUN] += count
 
     # Events
 
     def _on_tun(self, events):
+        tun, arena = self._tun, self.arena
         try:
-            count = self._tun.read_batch(self.arena)
+            count = tun.read_batch(arena)
         except OSError as e:
             self._log.error("the tunnel device is gone: %s" % e)
             self._owner.on_lost(self)
             return
         self._carries = True
-        self.device.transmit(_now(), count)
+        now = _now()
+        while count:
+            self.device.transmit(now, count)
+            count = tun.read_rest(arena)
 
     def _on_udp(self, socket):
         now = _now()
         taken = 0
         for _ in range(_RECEIVES):
             if taken >= _DATAGRAMS or not socket.receive(self.inbox):
-                return
+                break
             self.device.receive(now, socket.length, socket.stride, socket.addr, socket.src, socket.tos)
             taken += socket.length // (socket.stride or 1) + 1
+        self._count_refused(self._tun.flush())
 
     def _after_turn(self):
         if self.device.backlog.count and self.handshakes_at <= _now():
@@ -255,6 +262,14 @@ class Interface:
             socket.close()
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
+
+
+def _open_port(name, fastpath):
+    """Make the tunnel device and return its port; LinkError."""
+    if fastpath is None:
+        return system.tun.TunPort(link_module.open_tun(name))
+    fd = link_module.open_tun(name, link_module.IFF_VNET_HDR)
+    return fastpath.port(fd, link_module.set_offload(fd))
 
 
 def do_without_marks(config):

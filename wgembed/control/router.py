@@ -44,6 +44,7 @@ class Router(Process):
         config = self._load()
         process = system.process
         super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
+        self.tell_of_fastpath(self._log)
         self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
         self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
         _make_directories(self.run_directory)

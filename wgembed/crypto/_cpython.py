@@ -12,8 +12,8 @@ from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "address", "alike", "end_of_equal", "equal", "memzero", "open", "open_run", "place", "random_fill", "same",
-    "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
+    "address", "aead", "alike", "end_of_equal", "equal", "memzero", "number", "open", "open_run", "place", "random_fill",
+    "same", "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
 )
 
 if _lib.sodium_init() < 0:
@@ -47,6 +47,17 @@ def address(buf):
             raise ValueError("a pointer to a part of a buffer")
         buf = buf.obj
     return _from_buffer("unsigned char[]", buf, require_writable=True)
+
+
+def number(pointer):
+    """Return the address that the pointer holds."""
+    return int(_ffi.cast("uintptr_t", pointer))
+
+
+def aead():
+    """Return the addresses of libsodium's functions that encrypt and decrypt, with the nonces of the IETF."""
+    prefix = "crypto_aead_chacha20poly1305_ietf_"
+    return [number(_ffi.addressof(_lib, prefix + name)) for name in ("encrypt", "decrypt")]
 
 
 def _want(buf, size):

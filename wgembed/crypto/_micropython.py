@@ -52,6 +52,17 @@ def address(buf):
     return _uctypes.addressof(buf)
 
 
+def number(pointer):
+    """Return the address that the pointer holds."""
+    return pointer
+
+
+def aead():
+    """Return the addresses of libsodium's functions that encrypt and decrypt, with the nonces of the IETF."""
+    prefix = "crypto_aead_chacha20poly1305_ietf_"
+    return [_lib.addr(prefix + name) for name in ("encrypt", "decrypt")]
+
+
 def _want(buf, size):
     if len(buf) != size:
         raise ValueError(f"a buffer of {len(buf)} bytes where {size} belong")

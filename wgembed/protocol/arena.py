@@ -1,11 +1,13 @@
 """The two fixed places where packets stand: slots for what leaves, one inbox for what arrives.
 
 Nothing else on the packet path holds a packet. Sealing and opening happen where the packet was read, so a packet is
-copied by the kernel alone.
+copied by the kernel alone. What is done with a run of packets is a method here, so that a library may do it instead
+(runtime/fastpath.py): seal, end_of_run, group; open, take.
 """
 
 from .. import crypto
-from .constants import TAG_SIZE, TRANSPORT_HEADER_SIZE
+from . import loops
+from .constants import TAG_SIZE, TRANSPORT_HEADER_SIZE, TRANSPORT_OVERHEAD
 from .memory import alloc
 
 ARENA_SIZE = 64 * 1536
@@ -54,19 +56,51 @@ class Arena:
         self.places = [crypto.place(self._pointer, offset) for offset in self.offsets]
         self.lengths = [0] * count
 
-    def end_of_equal(self, first, end):
-        """Return the end, `end` at most, of the slots from `first` on that have one length."""
-        return crypto.end_of_equal(self.lengths, first, end)
+    def end_of_run(self, first, count, peer, host):
+        """Return the first slot after `first`, `count` at most, whose packet cannot go with that one.
+
+        It has another destination, TOS or protocol, or is a datagram of our own to the peer. The first packet has a whole
+        IP header.
+        """
+        view, stride, lengths = self.view, self.stride, self.lengths
+        packet = self.packets[first]
+        if view[packet] & 0xF0 == 0x40:
+            header, protocol = 20, 9
+            where, width = 16, 4
+        else:
+            header, protocol = 40, 6
+            where, width = 24, 16
+        run = crypto.alike(view, packet + where, width, stride, count - first)
+        run = crypto.alike(view, packet, 2, stride, run)
+        run = crypto.alike(view, packet + protocol, 1, stride, run)
+        is_udp = view[packet + protocol] == loops.UDP
+        for slot in range(first + 1, first + run):
+            if lengths[slot] < header or is_udp and loops.is_own(view, self.packets[slot], lengths[slot], peer):
+                return slot
+        return first + run
+
+    def seal(self, first, end, key, header, counter, mtu):
+        """Pad and seal the packets of the slots in place, as transport messages: see `crypto.seal_run`."""
+        return crypto.seal_run(self, first, end, key, header, counter, mtu)
+
+    def group(self, first, end):
+        """Return the end of the messages from `first` on that one segmented send can take: the last may be shorter."""
+        lengths = self.lengths
+        stop = crypto.end_of_equal(lengths, first, end)
+        return stop + 1 if stop < end and lengths[stop] < lengths[first] else stop
 
 
 class Inbox:
     """One receive's worth of datagrams, and the lists in which opening them leaves its results.
 
-    view, pointer, counters, lengths, in_order, places, placed are what `crypto.open_run` takes.
+    view, pointer, counters, lengths, in_order, places, placed are what `crypto.open_run` takes. The good packets are
+    `good` in number, by offset and length in `packets` and `packet_lengths`, in messages of `received` bytes. What is
+    received goes to the offset `start`: here 0.
     """
 
     __slots__ = (
-        "buffer", "counters", "in_order", "lengths", "packet_lengths", "packets", "placed", "places", "pointer", "view",
+        "buffer", "counters", "good", "in_order", "lengths", "packet_lengths", "packets", "placed", "places", "pointer",
+        "received", "start", "view",
     )  # fmt: skip
 
     def __init__(self, size=INBOX_SIZE, alloc=alloc):
@@ -78,13 +112,52 @@ class Inbox:
         self.packets = [0] * MAX_DATAGRAMS
         self.packet_lengths = [0] * MAX_DATAGRAMS
         self.in_order = False
+        self.good = self.received = self.start = 0
         self.places = []
         self.placed = None
 
-    def add(self, number, packet, length, stride, count):
-        """Note `count` good packets from the `number`th on: one of `length` bytes every `stride` bytes from `packet` on."""
+    def open(self, start, end, stride, key):
+        """Open in place the run of messages that begins at `start`; returns how many it was: see `crypto.open_run`."""
+        return crypto.open_run(self, start, end, stride, key)
+
+    def begin(self):
+        """Forget what was good of the last run."""
+        self.good = self.received = 0
+
+    def clear(self):
+        """Forget all that is here: it was written, or is not wanted."""
+        self.good = 0
+
+    def take(self, packet, stride, first, count, where, width):
+        """Take the good packet at `packet`, the `first` of an opened run of `count`, with those behind that are like it.
+
+        where, width  its source address
+
+        They are put behind the `good` ones that are there. Returns the first that was not taken.
+        """
+        view, lengths = self.view, self.lengths
+        if width == 4:
+            length = view[packet + 2] << 8 | view[packet + 3]
+        else:
+            length = (view[packet + 4] << 8 | view[packet + 5]) + 40
+        end = first + self._alike(packet, stride, crypto.end_of_equal(lengths, first, count) - first, where, width)
         packets, packet_lengths = self.packets, self.packet_lengths
-        for i in range(number, number + count):
-            packets[i] = packet
-            packet_lengths[i] = length
+        good = self.good
+        self.good += end - first
+        self.received += (end - first) * (lengths[first] + TRANSPORT_OVERHEAD)
+        while good < self.good:
+            packets[good] = packet
+            packet_lengths[good] = length
             packet += stride
+            good += 1
+        return end
+
+    def _alike(self, packet, stride, count, where, width):
+        """Return how many of `count` packets, from the first on, have its length, TOS and source."""
+        view = self.view
+        if width == 4:
+            count = crypto.alike(view, packet, 4, stride, count)
+        else:
+            count = crypto.alike(view, packet, 2, stride, count)
+            count = crypto.alike(view, packet + 4, 2, stride, count)
+        return crypto.alike(view, where, width, stride, count)

@@ -211,7 +211,7 @@ class Device:
             peer = self._route(now, first)
             end = first + 1
             if peer is not None:
-                end = self._end_of_run(peer, first, count)
+                end = self.arena.end_of_run(first, count, peer, self.host)
                 self._send_run(now, peer, first, end)
             first = end
 
@@ -244,26 +244,6 @@ class Device:
             return None
         return peer
 
-    def _end_of_run(self, peer, first, count):
-        """Return the first slot after `first` whose packet differs in destination, TOS or protocol, or is our own."""
-        arena = self.arena
-        view, stride, lengths = arena.view, arena.stride, arena.lengths
-        packet = arena.packets[first]
-        if view[packet] & 0xF0 == 0x40:
-            header, protocol = 20, 9
-            where, width = 16, 4
-        else:
-            header, protocol = 40, 6
-            where, width = 24, 16
-        run = crypto.alike(view, packet + where, width, stride, count - first)
-        run = crypto.alike(view, packet, 2, stride, run)
-        run = crypto.alike(view, packet + protocol, 1, stride, run)
-        is_udp = view[packet + protocol] == loops.UDP
-        for slot in range(first + 1, first + run):
-            if lengths[slot] < header or is_udp and loops.is_own(view, arena.packets[slot], lengths[slot], peer):
-                return slot
-        return first + run
-
     def _unreachable(self, packet, size, reason):
         self.drops[reason] += 1
         length = icmp.unreachable(self._icmp, self.arena.buffer, packet, size)
@@ -280,7 +260,7 @@ class Device:
         arena = self.arena
         data = arena.lengths[first] > 0  # else it is a keepalive, which is a run of its own
         outer = ecn.encapsulate(ecn.inner(arena.buffer, arena.packets[first])) if data else 0
-        total = crypto.seal_run(arena, first, end, keypair.sending, keypair.header, keypair.counter, self.mtu)
+        total = arena.seal(first, end, keypair.sending, keypair.header, keypair.counter, self.mtu)
         keypair.counter += end - first
         result = self.host.send_run(peer.addr, peer.src, arena, first, end, outer)
         if result == SEND_BAD_SOURCE:
@@ -379,13 +359,13 @@ class Device:
     # Arriving
 
     def receive(self, now, size, stride, addr, src, tos):
-        """Take the datagrams in the inbox: one every `stride` bytes of `size`, the last may be shorter.
+        """Take the datagrams in the inbox, from its `start` on: one every `stride` bytes of `size`, the last may be shorter.
 
         addr, src  where they came from and which of our addresses they came to
         tos        the outer TOS or traffic class byte
         """
-        buf = self.inbox.buffer
-        start = 0
+        buf, start = self.inbox.buffer, self.inbox.start
+        size += start
         while start < size:
             length = size - start
             if length > stride:
@@ -415,7 +395,7 @@ class Device:
         if not noise.may_receive(keypair, now):
             self.drops[drops.RX_EXPIRED] += 1
             return 1
-        count = crypto.open_run(inbox, start, end, stride, keypair.receiving)
+        count = inbox.open(start, end, stride, keypair.receiving)
         fresh = self._sift_replays(keypair, count)
         if not fresh:
             return count
@@ -459,14 +439,15 @@ class Device:
         buf, lengths = inbox.buffer, inbox.lengths
         same = crypto.same
         mark = tos & ECN_MASK
-        good = received = trusted = trusted_width = i = 0
+        inbox.begin()
+        trusted = trusted_width = i = 0
         data = False
-        packet = start + messages.TRANSPORT_PACKET
         while i < count:
             size = lengths[i]
-            run = 1
+            end = i + 1
             if size > 0:
                 data = True
+                packet = start + i * stride + messages.TRANSPORT_PACKET
                 kind = buf[packet] & 0xF0
                 if kind == 0x40 and size >= 20:
                     length = buf[packet + 2] << 8 | buf[packet + 3]
@@ -487,33 +468,16 @@ class Device:
                     self.drops[drops.RX_ECN] += 1
                 else:
                     trusted, trusted_width = where, width
-                    if mark != ECN_CE:  # which changes packets one by one
-                        run = self._end_of_alike(packet, stride, i, count) - i
-                    received += run * (size + TRANSPORT_OVERHEAD)
-                    inbox.add(good, packet, length, stride, run)
-                    good += run
+                    # What says that there was congestion changes packets one by one.
+                    end = inbox.take(packet, stride, i, end if mark == ECN_CE else count, where, width)
             elif size == 0:
-                received += TRANSPORT_OVERHEAD
-            i += run
-            packet += run * stride
-        peer.rx_bytes += received
+                inbox.received += TRANSPORT_OVERHEAD
+            i = end
+        peer.rx_bytes += inbox.received
         if data:
             self.tables.timers.data_received(peer, now)
-        if good:
-            self.host.deliver(inbox.view, inbox.packets, inbox.packet_lengths, good)
-
-    def _end_of_alike(self, packet, stride, first, count):
-        """Return the end of the run of opened packets that have size, length and source of the good one at `packet`."""
-        lengths, view = self.inbox.lengths, self.inbox.view
-        run = crypto.end_of_equal(lengths, first, count) - first
-        if view[packet] & 0xF0 == 0x40:
-            run = crypto.alike(view, packet, 4, stride, run)
-            run = crypto.alike(view, packet + 12, 4, stride, run)
-        else:
-            run = crypto.alike(view, packet, 2, stride, run)
-            run = crypto.alike(view, packet + 4, 2, stride, run)
-            run = crypto.alike(view, packet + 8, 16, stride, run)
-        return first + run
+        if inbox.good:
+            self.host.deliver(inbox.view, inbox.packets, inbox.packet_lengths, inbox.good)
 
     def _count_inner(self, kind):
         """Count a packet that is not IP, or that claims to be longer than what was received."""

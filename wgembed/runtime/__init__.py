@@ -8,11 +8,14 @@ written once, in the modules beside this one, on top of it.
     system.heap      keep_room, give_room: around the making of what stays
     system.poll      Poller: which descriptors are ready
     system.tun       read_batch, write_batch
+    system.clib      Library: functions of a C library
     system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses; the parts of an address
     system.local     UNIX stream sockets
     system.notify    DirectoryWatch: names that come and go in a directory
     system.process   signals, children, log lines
     system.start     becoming the daemon, in the foreground or behind the user's back
+
+fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells.
 
 What only commands need is in tool.py, which chooses likewise.
 """
@@ -24,4 +27,16 @@ if sys.implementation.name == "micropython":
 else:
     from . import cpython as system
 
-__all__ = ("system",)
+__all__ = ("fastpath_library", "system")
+
+
+def fastpath_library():
+    """Return the path of the C library for the packet path, or None.
+
+    It is the file fastpath.so beside the package's modules, or what WGEMBED_FASTPATH names; 0 does without.
+    """
+    path = system.files.getenv("WGEMBED_FASTPATH")
+    if path not in ("", "0", "1"):
+        return path
+    path = __file__.rsplit("/", 2)[0] + "/fastpath.so" if path != "0" else ""
+    return path if path and system.files.exists(path) else None

@@ -31,6 +31,9 @@ EPROTO = 71
 
 # MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
 TUNSETIFF = (0x400454CA, 0x800454CA)
+TUNGETFEATURES = (0x800454CF, 0x400454CF)
+TUNSETOFFLOAD = (0x400454D0, 0x800454D0)
+TUNSETVNETHDRSZ = (0x400454D8, 0x800454D8)
 
 # Socket options by level and name, in order: UDP, IP, IPv6, socket
 SOL_UDP = 17

@@ -1,6 +1,6 @@
 """The tunnel device as a link: making it, its state, and the kernel's news of it (rtnetlink, tun)."""
 
-from struct import pack_into, unpack_from
+from struct import pack, pack_into, unpack_from
 
 from . import abi, system
 
@@ -8,6 +8,10 @@ TUN_DEVICE = "/dev/net/tun"
 NAME_MAX = 15
 _IFF_TUN = 1
 _IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+VNET_HEADER_SIZE = 10
+# What the kernel may leave to us: checksums; TCP, over IPv4 and IPv6; UDP likewise, since Linux 6.2
+_OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
 
 _SIOCGIFFLAGS = 0x8913
 _SIOCGIFMTU = 0x8921
@@ -64,13 +68,16 @@ def _request(name):
     return request
 
 
-def open_tun(name):
-    """Make the tunnel device, down; returns its descriptor. LinkError if it cannot be."""
+def open_tun(name, flags=0):
+    """Make the tunnel device, down; returns its descriptor. LinkError if it cannot be.
+
+    flags  IFF_VNET_HDR for a header before each packet
+    """
     try:
         fd = system.files.open_device(TUN_DEVICE)
     except OSError as e:
         raise LinkError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
-    error = _attach(fd, name)
+    error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
     if error is not None:
         system.files.close(fd)
         reason = _REASONS.get(error.errno, str(error))
@@ -85,19 +92,48 @@ _REASONS = {
 }
 
 
-def _attach(fd, name):
+def _attach(fd, name, flags):
     """Bind the open TUN device to the interface, made if it is not there; returns the error or None."""
+    request = _request(name)
+    pack_into("H", request, 16, flags)
+    return _ask_tun(system.files.ioctl, fd, abi.TUNSETIFF, request)
+
+
+def _ask_tun(ioctl, fd, codes, argument):
+    """Call ioctl with the first of the codes that the kernel knows; returns the error or None."""
     error = None
-    for code in abi.TUNSETIFF:
-        request = _request(name)
-        pack_into("H", request, 16, _IFF_TUN | _IFF_NO_PI)
+    for code in codes:
         try:
-            system.files.ioctl(fd, code, request)
+            ioctl(fd, code, argument)
             return None
         except OSError as e:
             if error is None or error.errno == abi.ENOTTY:
                 error = e
     return error
+
+
+def knows_vnet_header():
+    """Whether tunnel devices of this kernel can have a virtio header before each packet."""
+    try:
+        fd = system.files.open_device(TUN_DEVICE)
+    except OSError:
+        return False
+    features = bytearray(4)
+    error = _ask_tun(system.files.ioctl, fd, abi.TUNGETFEATURES, features)
+    system.files.close(fd)
+    return error is None and bool(unpack_from("I", features)[0] & IFF_VNET_HDR)
+
+
+def set_offload(fd):
+    """Let the kernel leave segmentation and checksums to us; returns for what it does (TUN_F_*).
+
+    The device has a virtio header before each packet: the short one, from here on.
+    """
+    _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", VNET_HEADER_SIZE)))
+    for flags in _OFFLOADS:
+        if _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, flags) is None:
+            return flags
+    return 0
 
 
 class Link:

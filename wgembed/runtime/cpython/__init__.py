@@ -1,5 +1,5 @@
 """The machine through CPython's standard library, of which only light modules are loaded."""
 
-from . import clock, files, heap, local, netlink, notify, poll, process, start, tun, udp
+from . import clib, clock, files, heap, local, netlink, notify, poll, process, start, tun, udp
 
-__all__ = ("clock", "files", "heap", "local", "netlink", "notify", "poll", "process", "start", "tun", "udp")
+__all__ = ("clib", "clock", "files", "heap", "local", "netlink", "notify", "poll", "process", "start", "tun", "udp")

@@ -44,6 +44,11 @@ def ioctl(fd, request, argument):
     fcntl.ioctl(fd, request, argument)
 
 
+def ioctl_number(fd, request, number):
+    """Call ioctl with a number."""
+    fcntl.ioctl(fd, request, number)
+
+
 def read_file(path):
     """Return the content of the file as bytes."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

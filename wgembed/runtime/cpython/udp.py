@@ -122,10 +122,7 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self._gso_limit:
-                most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1))
-                stop = arena.end_of_equal(first, most)
-                if stop < most and lengths[stop] < size:
-                    stop += 1
+                stop = arena.group(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
             if size == arena.stride:
                 run = (view[offsets[first] : offsets[stop - 1] + lengths[stop - 1]],)
             else:
@@ -166,7 +163,7 @@ class UdpSocket:
     def receive(self, inbox):
         """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
         try:
-            length, control, _, addr = self._recvmsg_into((inbox.view,), _ANCILLARY)
+            length, control, _, addr = self._recvmsg_into((inbox.view[inbox.start :],), _ANCILLARY)
         except OSError as e:
             if e.errno != abi.EAGAIN:
                 # An ICMP error for something sent earlier; the datagrams behind it are still there.

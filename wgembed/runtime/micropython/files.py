@@ -63,6 +63,11 @@ def ioctl(fd, request, argument):
     libc.check(libc.ioctl(fd, request, argument))
 
 
+def ioctl_number(fd, request, number):
+    """Call ioctl with a number."""
+    libc.check(libc.ioctl(fd, request, number))
+
+
 def read_file(path):
     """Return the content of the file as bytes."""
     with open(path, "rb") as file:

@@ -179,10 +179,7 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self._gso_limit:
-                most = min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1))
-                stop = arena.end_of_equal(first, most)
-                if stop < most and lengths[stop] < size:
-                    stop += 1
+                stop = arena.group(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
             if not self._send_slots(addr, arena, first, stop, size):
                 errno = _errno()
                 if src is not None and errno in abi.BAD_SOURCE:
@@ -226,7 +223,7 @@ class UdpSocket:
 
     def receive(self, inbox):
         """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
-        pack_into("PL", self._vectors, 0, inbox.pointer, len(inbox.buffer))
+        pack_into("PL", self._vectors, 0, inbox.pointer + inbox.start, len(inbox.buffer) - inbox.start)
         pack_into(
             _MSGHDR, self._header, 0, self._name_pointer, 28, self._vectors_pointer, 1, self._heard_pointer,
             _CONTROL_SIZE, 0,

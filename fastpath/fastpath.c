@@ -1,0 +1,1045 @@
+/* The batch steps of the packet path, in C: what the Python code does with each packet, done for a run of them.
+ *
+ *   wgembed_read        packets from the tunnel device into the arena's slots, super-packets split
+ *   wgembed_end_of_run  how many of them go the same way
+ *   wgembed_seal        pad and seal a run of slots
+ *   wgembed_group       how many of them one segmented send takes
+ *   wgembed_open        open a run of received datagrams
+ *   wgembed_take        check their inner packets, in the usual case
+ *   wgembed_write       packets to the tunnel device, runs of one flow joined
+ *
+ * Replay, routing, the life of keys, timers and counters are not here. The library keeps nothing: all state is in one
+ * struct that the caller makes, keys are read where they stand, and the AEAD is the caller's libsodium, by address.
+ * Only libc is used; any Linux, any byte order and word size.
+ */
+
+#define _DEFAULT_SOURCE
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* What the caller fills in, and where it finds results. Pointers are numbers, so that the layout is the same on all
+ * machines; fields are in the machine's byte order. The struct and the arrays stand at multiples of their fields'
+ * sizes. Offsets are checked below: a change of the layout is a new ABI. */
+struct fastpath {
+    uint64_t buffer;         /* the arena: slot i's message is at i * stride, its packet 16 bytes on */
+    uint64_t lengths;        /* int32_t[slots]: of the packets; of the messages once sealed */
+    uint64_t inbox;          /* received datagrams; a super-packet while it is split */
+    uint64_t opened;         /* int32_t[datagrams]: lengths of the opened packets, -1 where the tag does not match */
+    uint64_t counters;       /* uint64_t[datagrams] */
+    uint64_t packets;        /* int32_t[datagrams]: offsets of the good inner packets */
+    uint64_t packet_lengths; /* int32_t[datagrams] */
+    uint64_t encrypt;        /* crypto_aead_chacha20poly1305_ietf_encrypt */
+    uint64_t decrypt;        /* crypto_aead_chacha20poly1305_ietf_decrypt */
+    uint32_t buffer_size;
+    uint32_t slots;
+    uint32_t stride;
+    uint32_t room; /* of a slot, for the padded packet; the tag comes behind it */
+    uint32_t inbox_size;
+    uint32_t datagrams;
+    uint32_t offload; /* what the tunnel device was told with TUNSETOFFLOAD */
+    uint32_t pending; /* wgembed_read: the inbox still holds part of a super-packet */
+    /* Results */
+    uint32_t taken_bytes; /* wgembed_take: bytes of the messages that were good */
+    uint32_t taken_good;  /* wgembed_take: the good packets, with those that were there before */
+    uint32_t in_order;    /* wgembed_open: so many from the first on are authentic, each counter one more */
+    uint32_t dropped;     /* wgembed_read: packets that were no packets, ever */
+    /* The super-packet that is being split */
+    uint32_t super_size;
+    uint32_t super_transport; /* offset of its TCP or UDP header */
+    uint32_t super_header;    /* bytes of all headers, which each segment gets */
+    uint32_t super_segment;   /* payload of each segment */
+    uint32_t super_next;      /* offset of the next segment's payload */
+    uint32_t super_count;     /* segments made */
+    uint32_t abi;             /* the caller's wgembed_abi() */
+    uint32_t unused;
+};
+
+_Static_assert(offsetof(struct fastpath, buffer_size) == 72, "layout");
+_Static_assert(offsetof(struct fastpath, taken_bytes) == 104, "layout");
+_Static_assert(offsetof(struct fastpath, abi) == 144, "layout");
+_Static_assert(sizeof(struct fastpath) == 152, "layout");
+
+/* The header that the tunnel device puts before each packet (linux/virtio_net.h), in the machine's byte order. */
+struct vnet_header {
+    uint8_t flags;
+    uint8_t gso_type;
+    uint16_t hdr_len;
+    uint16_t gso_size;
+    uint16_t csum_start;
+    uint16_t csum_offset;
+};
+
+_Static_assert(sizeof(struct vnet_header) == 10, "layout");
+
+typedef int aead_encrypt(unsigned char *, unsigned long long *, const unsigned char *, unsigned long long,
+                         const unsigned char *, unsigned long long, const unsigned char *, const unsigned char *,
+                         const unsigned char *);
+typedef int aead_decrypt(unsigned char *, unsigned long long *, unsigned char *, const unsigned char *,
+                         unsigned long long, const unsigned char *, unsigned long long, const unsigned char *,
+                         const unsigned char *);
+
+enum {
+    ABI_VERSION = 1,
+
+    /* linux/virtio_net.h */
+    NEEDS_CSUM = 1,
+    GSO_NONE = 0,
+    GSO_TCPV4 = 1,
+    GSO_TCPV6 = 4,
+    GSO_UDP_L4 = 5,
+    GSO_ECN = 0x80,
+    /* linux/if_tun.h */
+    TUN_F_USO4 = 0x20,
+    TUN_F_USO6 = 0x40,
+
+    IPV4_HEADER = 20,
+    IPV4_LENGTH = 2,
+    IPV4_ID = 4,
+    IPV4_FRAGMENT = 6,
+    IPV4_PROTOCOL = 9,
+    IPV4_CHECKSUM = 10,
+    IPV4_SOURCE = 12,
+    IPV4_DESTINATION = 16,
+    IPV4_DF = 0x4000,
+    IPV4_MF_AND_OFFSET = 0x3FFF,
+
+    IPV6_HEADER = 40,
+    IPV6_LENGTH = 4,
+    IPV6_NEXT = 6,
+    IPV6_SOURCE = 8,
+    IPV6_DESTINATION = 24,
+
+    TCP = 6,
+    TCP_HEADER = 20,
+    TCP_SEQUENCE = 4,
+    TCP_ACKNOWLEDGED = 8,
+    TCP_OFFSET = 12,
+    TCP_FLAGS = 13,
+    TCP_CHECKSUM = 16,
+    TCP_URGENT = 18,
+    TCP_FIN = 0x01,
+    TCP_PSH = 0x08,
+    TCP_ACK = 0x10,
+    TCP_CWR = 0x80,
+
+    UDP = 17,
+    UDP_HEADER = 8,
+    UDP_LENGTH = 4,
+    UDP_CHECKSUM = 6,
+
+    MESSAGE_HEADER = 16,
+    MESSAGE_COUNTER = 8,
+    TAG = 16,
+    OVERHEAD = MESSAGE_HEADER + TAG,
+    PADDING = 16,
+    NONCE = 12,
+    NONCE_COUNTER = 4,
+
+    IP_MOST = 65535,
+    HEADERS_MOST = IPV6_HEADER + 60, /* of a packet that is joined to others */
+    BATCH = 256,                     /* packets among which is sought for some to join */
+    MERGES = 8,                      /* flows that are joined at a time */
+    UDP_SEGMENTS = 64,               /* what every kernel with USO takes */
+};
+
+/* Addresses */
+
+static uint8_t *bytes_at(uint64_t pointer)
+{
+    return (uint8_t *)(uintptr_t)pointer;
+}
+
+static int32_t *ints_at(uint64_t pointer)
+{
+    return (int32_t *)(uintptr_t)pointer;
+}
+
+static uint8_t *message_of(const struct fastpath *f, uint32_t slot)
+{
+    return bytes_at(f->buffer) + (size_t)slot * f->stride;
+}
+
+static uint8_t *packet_of(const struct fastpath *f, uint32_t slot)
+{
+    return message_of(f, slot) + MESSAGE_HEADER;
+}
+
+/* Integers in network order, and a counter in WireGuard's */
+
+static uint32_t get16(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 8 | at[1];
+}
+
+static void put16(uint8_t *at, uint32_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static uint32_t get32(const uint8_t *at)
+{
+    return get16(at) << 16 | get16(at + 2);
+}
+
+static void put32(uint8_t *at, uint32_t value)
+{
+    put16(at, value >> 16);
+    put16(at + 2, value);
+}
+
+static uint64_t get_counter(const uint8_t *at)
+{
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--)
+        value = value << 8 | at[i];
+    return value;
+}
+
+static void put_counter(uint8_t *at, uint64_t value)
+{
+    for (int i = 0; i < 8; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+/* Checksums (RFC 1071): sums of 16-bit words in the machine's own order, which come out the same. */
+
+static uintptr_t load_wide(const uint8_t *at)
+{
+    uintptr_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* A sum of the machine's widest words: a carry out of it counts as 1. */
+struct wide_sum {
+    uintptr_t sum, carries;
+};
+
+static void add_wide(struct wide_sum *s, uintptr_t word)
+{
+    s->sum += word;
+    s->carries += s->sum < word;
+}
+
+static uint64_t sum_bytes(uint64_t sum, const uint8_t *at, size_t size)
+{
+    const size_t wide = sizeof(uintptr_t);
+    struct wide_sum even = {0, 0}, odd = {0, 0}; /* two, which need not wait for each other */
+    for (; size >= 4 * wide; size -= 4 * wide, at += 4 * wide) {
+        add_wide(&even, load_wide(at));
+        add_wide(&odd, load_wide(at + wide));
+        add_wide(&even, load_wide(at + 2 * wide));
+        add_wide(&odd, load_wide(at + 3 * wide));
+    }
+    sum += (even.sum & 0xFFFFFFFF) + ((uint64_t)even.sum >> 32) + even.carries;
+    sum += (odd.sum & 0xFFFFFFFF) + ((uint64_t)odd.sum >> 32) + odd.carries;
+    for (; size >= 4; size -= 4, at += 4) {
+        uint32_t word;
+        memcpy(&word, at, 4);
+        sum += word;
+    }
+    if (size) {
+        uint16_t rest[2] = {0, 0};
+        memcpy(rest, at, size);
+        sum += (uint64_t)rest[0] + rest[1];
+    }
+    return sum;
+}
+
+static uint16_t fold(uint64_t sum)
+{
+    sum = (sum >> 32) + (sum & 0xFFFFFFFF);
+    sum = (sum >> 32) + (sum & 0xFFFFFFFF);
+    sum = (sum >> 16) + (sum & 0xFFFF);
+    sum = (sum >> 16) + (sum & 0xFFFF);
+    return (uint16_t)sum;
+}
+
+/* A number as the 16-bit word that it is in a sum. */
+static uint16_t as_word(uint32_t value)
+{
+    uint8_t bytes[2];
+    uint16_t word;
+    put16(bytes, value);
+    memcpy(&word, bytes, 2);
+    return word;
+}
+
+static uint16_t load_word(const uint8_t *at)
+{
+    uint16_t word;
+    memcpy(&word, at, 2);
+    return word;
+}
+
+static void store_word(uint8_t *at, uint16_t word)
+{
+    memcpy(at, &word, 2);
+}
+
+static bool is_ipv4(const uint8_t *packet)
+{
+    return packet[0] >> 4 == 4;
+}
+
+/* The sum of the pseudo-header before `size` bytes of a transport protocol. */
+static uint64_t sum_pseudo_header(const uint8_t *packet, uint32_t protocol, uint32_t size)
+{
+    uint64_t sum = (uint64_t)as_word(protocol) + as_word(size);
+    if (is_ipv4(packet))
+        return sum_bytes(sum, packet + IPV4_SOURCE, 8);
+    return sum_bytes(sum, packet + IPV6_SOURCE, 32);
+}
+
+static void write_ipv4_checksum(uint8_t *packet, uint32_t header)
+{
+    store_word(packet + IPV4_CHECKSUM, 0);
+    store_word(packet + IPV4_CHECKSUM, (uint16_t)~fold(sum_bytes(0, packet, header)));
+}
+
+/* Finish a checksum at `start` + `offset` that holds the sum of the pseudo-header; it covers all from `start` on. */
+static void complete_checksum(uint8_t *packet, uint32_t size, uint32_t start, uint32_t offset)
+{
+    uint16_t checksum = (uint16_t)~fold(sum_bytes(0, packet + start, size - start));
+    /* In UDP zero would be no checksum. */
+    if (checksum == 0 && offset == UDP_CHECKSUM)
+        checksum = 0xFFFF;
+    store_word(packet + start + offset, checksum);
+}
+
+/* Reading from the tunnel device */
+
+static uint32_t super_payload(const struct fastpath *f)
+{
+    uint32_t left = f->super_size - f->super_next;
+    return left < f->super_segment ? left : f->super_segment;
+}
+
+static bool is_super_tcp(const struct fastpath *f)
+{
+    return f->super_header - f->super_transport != UDP_HEADER;
+}
+
+/* Whether the IP header of the super-packet is what its transport header at `start` goes by. */
+static bool is_super_ip(const uint8_t *packet, uint32_t size, uint32_t start, uint32_t gso_type, uint32_t protocol)
+{
+    if (is_ipv4(packet))
+        return gso_type != GSO_TCPV6 && size >= IPV4_HEADER && start >= IPV4_HEADER &&
+               start == (packet[0] & 15U) * 4 && get16(packet + IPV4_LENGTH) == size &&
+               packet[IPV4_PROTOCOL] == protocol && !(get16(packet + IPV4_FRAGMENT) & IPV4_MF_AND_OFFSET);
+    /* What stands between an IPv6 header and the transport header goes into each segment as it is. */
+    return packet[0] >> 4 == 6 && gso_type != GSO_TCPV4 && size >= IPV6_HEADER && start >= IPV6_HEADER &&
+           get16(packet + IPV6_LENGTH) + IPV6_HEADER == size &&
+           (start > IPV6_HEADER || packet[IPV6_NEXT] == protocol);
+}
+
+/* Take down the super-packet in the inbox; false if it is none. `hdr_len` is not asked: for what the machine forwards,
+ * kernels put the size of the first packet there. */
+static bool begin_super(struct fastpath *f, const struct vnet_header *vnet, uint32_t size)
+{
+    const uint8_t *packet = bytes_at(f->inbox);
+    uint32_t gso_type = vnet->gso_type & ~(uint32_t)GSO_ECN, start = vnet->csum_start;
+    bool tcp = gso_type == GSO_TCPV4 || gso_type == GSO_TCPV6;
+    if (!tcp && vnet->gso_type != GSO_UDP_L4)
+        return false;
+    if (!(vnet->flags & NEEDS_CSUM) || vnet->csum_offset != (tcp ? TCP_CHECKSUM : UDP_CHECKSUM) || !vnet->gso_size)
+        return false;
+    if (!size || !is_super_ip(packet, size, start, gso_type, tcp ? TCP : UDP))
+        return false;
+    if (size < start + (tcp ? TCP_HEADER : UDP_HEADER))
+        return false;
+    uint32_t header = tcp ? (packet[start + TCP_OFFSET] >> 4) * 4U : UDP_HEADER;
+    if ((tcp && header < TCP_HEADER) || size < start + header)
+        return false;
+    f->super_size = size;
+    f->super_transport = start;
+    f->super_header = f->super_next = start + header;
+    f->super_segment = vnet->gso_size;
+    f->super_count = 0;
+    f->pending = 1;
+    return true;
+}
+
+static void write_segment_ip(const struct fastpath *f, uint8_t *packet, uint32_t size)
+{
+    if (is_ipv4(packet)) {
+        put16(packet + IPV4_LENGTH, size);
+        put16(packet + IPV4_ID, get16(packet + IPV4_ID) + f->super_count);
+        write_ipv4_checksum(packet, f->super_transport);
+    } else {
+        put16(packet + IPV6_LENGTH, size - IPV6_HEADER);
+    }
+}
+
+static void write_segment_tcp(const struct fastpath *f, uint8_t *tcp, bool is_last)
+{
+    put32(tcp + TCP_SEQUENCE, get32(tcp + TCP_SEQUENCE) + f->super_next - f->super_header);
+    if (!is_last)
+        tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
+    if (f->super_count)
+        tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
+}
+
+/* Make the next segment of the super-packet in the slot. */
+static void make_segment(struct fastpath *f, uint32_t slot)
+{
+    const uint8_t *super = bytes_at(f->inbox);
+    uint32_t payload = super_payload(f), size = f->super_header + payload, start = f->super_transport;
+    bool is_tcp = is_super_tcp(f), is_last = f->super_next + payload == f->super_size;
+    uint32_t offset = is_tcp ? TCP_CHECKSUM : UDP_CHECKSUM;
+    uint8_t *packet = packet_of(f, slot), *transport = packet + start;
+    memcpy(packet, super, f->super_header);
+    memcpy(packet + f->super_header, super + f->super_next, payload);
+    write_segment_ip(f, packet, size);
+    if (is_tcp)
+        write_segment_tcp(f, transport, is_last);
+    else
+        put16(transport + UDP_LENGTH, size - start);
+    /* The field has the sum of the super-packet's pseudo-header, of which only the length is another. */
+    uint64_t sum = (uint64_t)load_word(transport + offset) + as_word(size - start);
+    store_word(transport + offset, fold(sum + (uint16_t)~as_word(f->super_size - start)));
+    complete_checksum(packet, size, start, offset);
+    ints_at(f->lengths)[slot] = (int32_t)size;
+    f->super_next += payload;
+    f->super_count++;
+    f->pending = !is_last;
+}
+
+/* Fill slots from `slot` on with the super-packet's next segments; returns the first slot that is left. */
+static uint32_t split_super(struct fastpath *f, uint32_t slot)
+{
+    /* The slots may have shrunk since it was read. */
+    if (f->pending && f->super_header + super_payload(f) > f->room) {
+        f->pending = 0;
+        f->dropped++;
+    }
+    while (f->pending && slot < f->slots)
+        make_segment(f, slot++);
+    return slot;
+}
+
+/* Finish the packet that was read into the slot; false if it is none. */
+static bool finish_single(struct fastpath *f, const struct vnet_header *vnet, uint32_t slot, uint32_t size)
+{
+    if (!size || size > f->room)
+        return false;
+    if (vnet->flags & NEEDS_CSUM) {
+        if ((uint32_t)vnet->csum_start + vnet->csum_offset + 2 > size)
+            return false;
+        complete_checksum(packet_of(f, slot), size, vnet->csum_start, vnet->csum_offset);
+    }
+    ints_at(f->lengths)[slot] = (int32_t)size;
+    return true;
+}
+
+/* Read one packet, or super-packet, to the slot and those behind it. Returns the first slot that is left, or -1 with
+ * errno if nothing could be read. What is longer than a slot goes on in the inbox, where it would stand in a whole. */
+static int32_t read_one(struct fastpath *f, int fd, uint32_t slot)
+{
+    struct vnet_header vnet;
+    uint8_t *packet = packet_of(f, slot), *inbox = bytes_at(f->inbox);
+    uint32_t room = f->room < f->inbox_size ? f->room : f->inbox_size;
+    struct iovec parts[3] = {{&vnet, sizeof vnet}, {packet, room}, {inbox + room, f->inbox_size - room}};
+    ssize_t got = readv(fd, parts, 3);
+    if (got < 0)
+        return -1;
+    uint32_t next = slot;
+    if ((size_t)got >= sizeof vnet) {
+        uint32_t size = (uint32_t)got - (uint32_t)sizeof vnet;
+        if (vnet.gso_type == GSO_NONE) {
+            next += finish_single(f, &vnet, slot, size);
+        } else {
+            memcpy(inbox, packet, size < room ? size : room);
+            if (begin_super(f, &vnet, size))
+                return (int32_t)split_super(f, slot);
+        }
+    }
+    f->dropped += next == slot;
+    return (int32_t)next;
+}
+
+/* Writing to the tunnel device */
+
+/* A packet among those to write. */
+struct packet {
+    const uint8_t *at;
+    uint32_t size;
+    uint32_t transport; /* offset of the TCP or UDP header */
+    uint32_t header;    /* bytes before the payload */
+    uint32_t protocol;
+    bool joinable; /* with others of its flow, if its checksum is right */
+};
+
+/* Packets of one flow that will be written as one. */
+struct merge {
+    struct packet head;
+    uint32_t first, last; /* which packets of the batch it begins and ends with */
+    uint32_t count;       /* none: not in use */
+    uint32_t total;       /* bytes of the packet that they make */
+    bool checked;         /* the head's checksum is right */
+};
+
+struct batch {
+    const struct fastpath *f;
+    int fd;
+    int32_t refused;
+    const uint8_t *base;
+    const int32_t *packets, *lengths;
+    uint32_t victim; /* the merge to end when another flow comes */
+    struct merge merges[MERGES];
+    uint8_t after[BATCH]; /* of each packet that is merged, the next one in the same merge */
+};
+
+_Static_assert(BATCH <= 256, "after");
+
+enum flow {
+    FLOW_NONE,    /* nothing that would ever be joined */
+    FLOW_UNCLEAR, /* may be of any flow */
+    FLOW_CLEAR,
+};
+
+static enum flow parse_tcp(struct packet *p)
+{
+    const uint8_t *tcp = p->at + p->transport;
+    if (p->size < p->transport + TCP_HEADER)
+        return FLOW_UNCLEAR;
+    p->header = p->transport + (tcp[TCP_OFFSET] >> 4) * 4U;
+    p->joinable = p->header >= p->transport + TCP_HEADER && p->size > p->header && !(tcp[TCP_OFFSET] & 15) &&
+                  (tcp[TCP_FLAGS] & ~TCP_PSH) == TCP_ACK;
+    return FLOW_CLEAR;
+}
+
+static enum flow parse_udp(struct packet *p, bool is_offloaded)
+{
+    const uint8_t *udp = p->at + p->transport;
+    if (p->size < p->transport + UDP_HEADER)
+        return FLOW_UNCLEAR;
+    p->header = p->transport + UDP_HEADER;
+    p->joinable = is_offloaded && p->size > p->header && get16(udp + UDP_LENGTH) == p->size - p->transport &&
+                  load_word(udp + UDP_CHECKSUM);
+    return FLOW_CLEAR;
+}
+
+static bool is_extension(uint32_t next)
+{
+    return next == 0 || next == 43 || next == 44 || next == 51 || next == 60 || next == 135 || next == 139 || next == 140;
+}
+
+/* Find out of what flow the packet is, and fill in the rest of `p`. */
+static enum flow parse(const struct fastpath *f, struct packet *p)
+{
+    const uint8_t *at = p->at;
+    uint32_t offload = TUN_F_USO4;
+    bool is_plain;
+    p->joinable = false;
+    if (p->size >= IPV4_HEADER && is_ipv4(at)) {
+        p->transport = IPV4_HEADER;
+        p->protocol = at[IPV4_PROTOCOL];
+        is_plain = at[0] == 0x45 && get16(at + IPV4_LENGTH) == p->size &&
+                   !(get16(at + IPV4_FRAGMENT) & (uint32_t)~IPV4_DF);
+    } else if (p->size >= IPV6_HEADER && at[0] >> 4 == 6) {
+        p->transport = IPV6_HEADER;
+        p->protocol = at[IPV6_NEXT];
+        offload = TUN_F_USO6;
+        is_plain = get16(at + IPV6_LENGTH) + IPV6_HEADER == p->size;
+        if (is_extension(p->protocol))
+            return FLOW_UNCLEAR;
+    } else {
+        return FLOW_NONE;
+    }
+    if (p->protocol != TCP && p->protocol != UDP)
+        return FLOW_NONE;
+    if (!is_plain)
+        return FLOW_UNCLEAR;
+    return p->protocol == TCP ? parse_tcp(p) : parse_udp(p, f->offload & offload);
+}
+
+static uint32_t payload_of(const struct packet *p)
+{
+    return p->size - p->header;
+}
+
+static bool is_pushed(const struct packet *p)
+{
+    return p->protocol == TCP && p->at[p->transport + TCP_FLAGS] & TCP_PSH;
+}
+
+/* Whether the packet's own checksums are right. */
+static bool is_intact(const struct packet *p)
+{
+    uint32_t size = p->size - p->transport;
+    if (p->transport == IPV4_HEADER && fold(sum_bytes(0, p->at, IPV4_HEADER)) != 0xFFFF)
+        return false;
+    return fold(sum_bytes(sum_pseudo_header(p->at, p->protocol, size), p->at + p->transport, size)) == 0xFFFF;
+}
+
+static bool is_same_flow(const struct packet *a, const struct packet *b)
+{
+    if (a->transport != b->transport || a->protocol != b->protocol ||
+        memcmp(a->at + a->transport, b->at + b->transport, 4) != 0)
+        return false;
+    if (a->transport == IPV4_HEADER)
+        return memcmp(a->at + IPV4_SOURCE, b->at + IPV4_SOURCE, 8) == 0;
+    return memcmp(a->at + IPV6_SOURCE, b->at + IPV6_SOURCE, 32) == 0;
+}
+
+/* Whether the IP header of `p` is what splitting would make of the head's. */
+static bool is_next_ip(const struct merge *m, const struct packet *p)
+{
+    const uint8_t *a = m->head.at, *b = p->at;
+    if (p->transport == IPV6_HEADER)
+        return memcmp(a, b, 4) == 0 && a[IPV6_NEXT + 1] == b[IPV6_NEXT + 1];
+    if (a[1] != b[1] || memcmp(a + IPV4_FRAGMENT, b + IPV4_FRAGMENT, 4) != 0)
+        return false;
+    /* The ID of a packet that is never fragmented means nothing (RFC 6864). */
+    return get16(b + IPV4_FRAGMENT) & IPV4_DF || (uint16_t)(get16(a + IPV4_ID) + m->count) == get16(b + IPV4_ID);
+}
+
+static bool is_next_tcp(const struct merge *m, const struct packet *p)
+{
+    const uint8_t *a = m->head.at + m->head.transport, *b = p->at + p->transport;
+    uint32_t sequence = get32(a + TCP_SEQUENCE) + m->total - m->head.header;
+    return m->head.header == p->header && get32(b + TCP_SEQUENCE) == sequence &&
+           memcmp(a + TCP_ACKNOWLEDGED, b + TCP_ACKNOWLEDGED, 5) == 0 &&
+           memcmp(a + TCP_FLAGS + 1, b + TCP_FLAGS + 1, 2) == 0 &&
+           memcmp(a + TCP_URGENT, b + TCP_URGENT, p->header - p->transport - TCP_URGENT) == 0;
+}
+
+/* Whether the packet, of the same flow, can be the merge's next. */
+static bool is_next(const struct merge *m, const struct packet *p)
+{
+    uint32_t payload = payload_of(p);
+    if (!p->joinable || payload > payload_of(&m->head) || m->total + payload > IP_MOST)
+        return false;
+    if (p->protocol == UDP && m->count == UDP_SEGMENTS)
+        return false;
+    return is_next_ip(m, p) && (p->protocol == UDP || is_next_tcp(m, p));
+}
+
+static void write_plain(struct batch *b, uint32_t index)
+{
+    struct vnet_header vnet = {0};
+    struct iovec parts[2];
+    parts[0] = (struct iovec){&vnet, sizeof vnet};
+    parts[1] = (struct iovec){(void *)(uintptr_t)(b->base + b->packets[index]), (size_t)b->lengths[index]};
+    if (writev(b->fd, parts, 2) < 0)
+        b->refused++;
+}
+
+/* Make the headers of the packet that the merge stands for: `headers`, and the device's. */
+static void make_headers(const struct merge *m, bool is_pushed, uint8_t *headers, struct vnet_header *vnet)
+{
+    const struct packet *head = &m->head;
+    uint8_t *transport = headers + head->transport;
+    bool is_tcp = head->protocol == TCP;
+    uint32_t size = m->total - head->transport;
+    memcpy(headers, head->at, head->header);
+    if (head->transport == IPV4_HEADER) {
+        put16(headers + IPV4_LENGTH, m->total);
+        write_ipv4_checksum(headers, IPV4_HEADER);
+        vnet->gso_type = GSO_TCPV4;
+    } else {
+        put16(headers + IPV6_LENGTH, m->total - IPV6_HEADER);
+        vnet->gso_type = GSO_TCPV6;
+    }
+    if (is_tcp) {
+        transport[TCP_FLAGS] |= is_pushed ? TCP_PSH : 0;
+    } else {
+        put16(transport + UDP_LENGTH, size);
+        vnet->gso_type = GSO_UDP_L4;
+    }
+    vnet->flags = NEEDS_CSUM;
+    vnet->hdr_len = (uint16_t)head->header;
+    vnet->gso_size = (uint16_t)payload_of(head);
+    vnet->csum_start = (uint16_t)head->transport;
+    vnet->csum_offset = is_tcp ? TCP_CHECKSUM : UDP_CHECKSUM;
+    store_word(transport + vnet->csum_offset, fold(sum_pseudo_header(headers, head->protocol, size)));
+}
+
+static void write_one_by_one(struct batch *b, const struct merge *m)
+{
+    uint32_t index = m->first;
+    for (uint32_t i = 0; i < m->count; i++, index = b->after[index])
+        write_plain(b, index);
+}
+
+/* Write what the merge has; it is free then. */
+static void end_merge(struct batch *b, struct merge *m)
+{
+    uint8_t headers[HEADERS_MOST];
+    struct vnet_header vnet;
+    struct iovec parts[2 + BATCH];
+    uint32_t index = m->first, size = m->head.header;
+    if (m->count > 1) {
+        const uint8_t *last = b->base + b->packets[m->last];
+        bool pushed = m->head.protocol == TCP && last[m->head.transport + TCP_FLAGS] & TCP_PSH;
+        make_headers(m, pushed, headers, &vnet);
+        parts[0] = (struct iovec){&vnet, sizeof vnet};
+        parts[1] = (struct iovec){headers, size};
+        for (uint32_t i = 0; i < m->count; i++, index = b->after[index])
+            parts[2 + i] = (struct iovec){(void *)(uintptr_t)(b->base + b->packets[index] + size),
+                                          (size_t)b->lengths[index] - size};
+    }
+    if (m->count == 1 || writev(b->fd, parts, (int)(2 + m->count)) < 0)
+        write_one_by_one(b, m);
+    m->count = 0;
+}
+
+static void end_all(struct batch *b)
+{
+    for (uint32_t i = 0; i < MERGES; i++)
+        if (b->merges[i].count)
+            end_merge(b, &b->merges[i]);
+}
+
+static struct merge *find_merge(struct batch *b, const struct packet *p)
+{
+    for (uint32_t i = 0; i < MERGES; i++)
+        if (b->merges[i].count && is_same_flow(&b->merges[i].head, p))
+            return &b->merges[i];
+    return NULL;
+}
+
+static void begin_merge(struct batch *b, const struct packet *p, uint32_t index)
+{
+    struct merge *m = NULL;
+    for (uint32_t i = 0; i < MERGES && !m; i++)
+        if (!b->merges[i].count)
+            m = &b->merges[i];
+    if (!m) {
+        m = &b->merges[b->victim++ % MERGES];
+        end_merge(b, m);
+    }
+    m->head = *p;
+    m->first = m->last = index;
+    m->count = 1;
+    m->total = p->size;
+    m->checked = false;
+}
+
+static void join(struct batch *b, struct merge *m, const struct packet *p, uint32_t index)
+{
+    b->after[m->last] = (uint8_t)index;
+    m->last = index;
+    m->count++;
+    m->total += payload_of(p);
+    if (is_pushed(p) || payload_of(p) < payload_of(&m->head))
+        end_merge(b, m);
+}
+
+/* Write the packet, or keep it in a merge for now. */
+static void take_packet(struct batch *b, uint32_t index)
+{
+    struct packet p = {.at = b->base + b->packets[index], .size = (uint32_t)b->lengths[index]};
+    enum flow flow = parse(b->f, &p);
+    struct merge *m = flow == FLOW_CLEAR ? find_merge(b, &p) : NULL;
+    if (flow == FLOW_UNCLEAR)
+        end_all(b);
+    if (m) {
+        if (is_next(m, &p) && (m->checked || is_intact(&m->head))) {
+            m->checked = true;
+            p.joinable = is_intact(&p);
+            if (p.joinable) {
+                join(b, m, &p, index);
+                return;
+            }
+        }
+        end_merge(b, m);
+    }
+    if (p.joinable && !is_pushed(&p))
+        begin_merge(b, &p, index);
+    else
+        write_plain(b, index);
+}
+
+/* What the caller calls. Slots and datagrams are numbered from 0; `first`, `end` and the like bound a run of them. */
+
+uint32_t wgembed_abi(void);
+int32_t wgembed_self_test(const struct fastpath *f);
+int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most);
+uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint8_t *key, const uint8_t *header,
+                      uint64_t counter, uint32_t mtu);
+int32_t wgembed_end_of_run(const struct fastpath *f, int32_t first, int32_t count, const uint8_t *own, uint32_t own_size);
+int32_t wgembed_group(const struct fastpath *f, int32_t first, int32_t end);
+int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t stride, const uint8_t *key);
+int32_t wgembed_take(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
+                     int32_t width, int32_t good);
+int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count);
+
+/* Returns the version of this interface in the upper 16 bits, and the bytes of struct fastpath in the lower. */
+uint32_t wgembed_abi(void)
+{
+    return (uint32_t)ABI_VERSION << 16 | (uint32_t)sizeof(struct fastpath);
+}
+
+static bool are_sizes_right(const struct fastpath *f)
+{
+    return f->slots && f->room && f->stride >= (uint64_t)f->room + OVERHEAD &&
+           (uint64_t)f->slots * f->stride <= f->buffer_size && f->datagrams && f->inbox_size;
+}
+
+static bool are_pointers_right(const struct fastpath *f)
+{
+    return f->buffer && f->inbox && f->lengths && f->opened && f->counters && f->packets && f->packet_lengths &&
+           !(f->lengths & 3) && !(f->opened & 3) && !(f->packets & 3) && !(f->packet_lengths & 3) && !(f->counters & 7);
+}
+
+static bool is_checksum_right(void)
+{
+    /* RFC 1071, 3, and the same behind 32 bytes, with an odd one at the end */
+    static const uint8_t sample[8] = {0x00, 0x01, 0xF2, 0x03, 0xF4, 0xF5, 0xF6, 0xF7};
+    uint8_t long_sample[41] = {0};
+    memcpy(long_sample, sample, 8);
+    memcpy(long_sample + 32, sample, 8);
+    long_sample[40] = 0x12;
+    return fold(sum_bytes(0, sample, 8)) == as_word(0xDDF2) &&
+           fold(sum_bytes(0, long_sample, 41)) == as_word((0xDDF2 * 2 + 0x1200) % 0xFFFF);
+}
+
+static bool is_aead_right(const struct fastpath *f)
+{
+    /* Nothing, sealed under a key of zeros */
+    static const uint8_t tag[TAG] = {0x4E, 0xB9, 0x72, 0xC9, 0xA8, 0xFB, 0x3A, 0x1B,
+                                     0x38, 0x2B, 0xB4, 0xD3, 0x6F, 0x5F, 0xFA, 0xD1};
+    uint8_t zeros[32] = {0}, sealed[TAG] = {0};
+    aead_encrypt *encrypt = (aead_encrypt *)(uintptr_t)f->encrypt;
+    aead_decrypt *decrypt = (aead_decrypt *)(uintptr_t)f->decrypt;
+    if (!encrypt || !decrypt)
+        return false;
+    encrypt(sealed, NULL, sealed, 0, NULL, 0, NULL, zeros, zeros);
+    if (memcmp(sealed, tag, TAG) != 0 || decrypt(sealed, NULL, NULL, sealed, TAG, NULL, 0, zeros, zeros) != 0)
+        return false;
+    sealed[0] ^= 1;
+    return decrypt(sealed, NULL, NULL, sealed, TAG, NULL, 0, zeros, zeros) != 0;
+}
+
+/* Returns 0 if the library and what the caller filled in agree; else what does not: 1 the layout, 2 sizes,
+ * 3 pointers or their alignment, 4 checksums, 5 libsodium's functions. Nothing is written. */
+int32_t wgembed_self_test(const struct fastpath *f)
+{
+    if ((uintptr_t)f % 8 || f->abi != wgembed_abi())
+        return 1;
+    if (!are_sizes_right(f))
+        return 2;
+    if (!are_pointers_right(f))
+        return 3;
+    if (!is_checksum_right())
+        return 4;
+    return is_aead_right(f) ? 0 : 5;
+}
+
+/* Read packets from the tunnel device `fd`, which is non-blocking and has IFF_NO_PI and IFF_VNET_HDR, into the slots
+ * from the first on: `most` times, or until there are no more packets, or no more slots for what the last read gave.
+ * TCP and UDP super-packets are split, and checksums completed.
+ *
+ * While `pending` is set the inbox must stay as it is: a super-packet goes on in the next call.
+ * Returns how many slots were filled; -errno if none was, for an error other than EAGAIN. */
+int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most)
+{
+    uint32_t slot = split_super(f, 0), last = 0;
+    for (int32_t reads = 0; reads < most && slot < f->slots && f->slots - slot >= last; reads++) {
+        int32_t next = read_one(f, fd, slot);
+        if (next < 0)
+            return slot || errno == EAGAIN ? (int32_t)slot : -errno;
+        last = (uint32_t)next - slot;
+        slot = (uint32_t)next;
+    }
+    return (int32_t)slot;
+}
+
+/* Pad and seal the packets of the slots `first` to `end` in place, as transport messages.
+ *
+ *   key      32 bytes
+ *   header   the message's first 8 bytes: type and receiver index
+ *   counter  of the first packet; each next one has one more
+ *   mtu      packets are padded with zeros to a multiple of 16, but not beyond this
+ *
+ * Returns the bytes of all messages. */
+uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint8_t *key, const uint8_t *header,
+                      uint64_t counter, uint32_t mtu)
+{
+    aead_encrypt *encrypt = (aead_encrypt *)(uintptr_t)f->encrypt;
+    int32_t *lengths = ints_at(f->lengths);
+    uint8_t nonce[NONCE] = {0};
+    uint32_t total = 0;
+    if (mtu > f->room)
+        mtu = f->room;
+    for (int32_t slot = first; slot < end; slot++, counter++) {
+        uint8_t *message = message_of(f, (uint32_t)slot), *packet = message + MESSAGE_HEADER;
+        uint32_t size = (uint32_t)lengths[slot];
+        if (size < mtu) {
+            uint32_t padding = -size & (PADDING - 1);
+            if (padding > mtu - size)
+                padding = mtu - size;
+            memset(packet + size, 0, padding);
+            size += padding;
+        }
+        memcpy(message, header, MESSAGE_COUNTER);
+        put_counter(message + MESSAGE_COUNTER, counter);
+        put_counter(nonce + NONCE_COUNTER, counter);
+        encrypt(packet, NULL, packet, size, NULL, 0, NULL, nonce, key);
+        lengths[slot] = (int32_t)(size + OVERHEAD);
+        total += size + OVERHEAD;
+    }
+    return total;
+}
+
+/* Whether the UDP packet goes to the address, 4 or 16 bytes, and port of `own`. */
+static bool goes_to(const uint8_t *packet, uint32_t size, const uint8_t *own, uint32_t own_size)
+{
+    uint32_t start = IPV6_HEADER, destination = IPV6_DESTINATION, protocol = IPV6_NEXT, width = 16;
+    if (is_ipv4(packet)) {
+        start = (packet[0] & 15U) * 4;
+        destination = IPV4_DESTINATION;
+        protocol = IPV4_PROTOCOL;
+        width = 4;
+    }
+    return packet[protocol] == UDP && own_size == width + 2 && size >= start + 4 &&
+           memcmp(packet + start + 2, own + width, 2) == 0 && memcmp(packet + destination, own, width) == 0;
+}
+
+/* Return the first slot after `first`, or `count`, whose packet may not go with it: it has another destination, another
+ * family or other ECN bits, it is too short, or it goes by UDP to `own`, as a datagram of our own would.
+ *
+ *   first          has an IP packet with a whole header
+ *   own, own_size  4 or 16 bytes of address and 2 of port, in network order; 0 bytes for none */
+int32_t wgembed_end_of_run(const struct fastpath *f, int32_t first, int32_t count, const uint8_t *own, uint32_t own_size)
+{
+    const int32_t *lengths = ints_at(f->lengths);
+    const uint8_t *packet = packet_of(f, (uint32_t)first);
+    bool ipv4 = is_ipv4(packet);
+    int32_t header = ipv4 ? IPV4_HEADER : IPV6_HEADER;
+    uint32_t ecn = ipv4 ? 0x03 : 0x30, where = ipv4 ? IPV4_DESTINATION : IPV6_DESTINATION, width = ipv4 ? 4 : 16;
+    for (int32_t slot = first + 1; slot < count; slot++) {
+        const uint8_t *other = packet_of(f, (uint32_t)slot);
+        if (lengths[slot] < header || (other[0] ^ packet[0]) & 0xF0 || (uint32_t)(other[1] ^ packet[1]) & ecn ||
+            memcmp(other + where, packet + where, width) != 0 || goes_to(other, (uint32_t)lengths[slot], own, own_size))
+            return slot;
+    }
+    return count;
+}
+
+/* Return the end of the slots from `first` on whose messages one segmented send can take: of one length, but the last
+ * may be shorter; `end` at most. */
+int32_t wgembed_group(const struct fastpath *f, int32_t first, int32_t end)
+{
+    const int32_t *lengths = ints_at(f->lengths);
+    int32_t size = lengths[first], stop = first + 1;
+    while (stop < end && lengths[stop] == size)
+        stop++;
+    return stop < end && lengths[stop] < size ? stop + 1 : stop;
+}
+
+/* Open in place the datagrams of the inbox that carry the same type and receiver as the one at `start`.
+ *
+ *   end     where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
+ *   key     32 bytes
+ *
+ * Fills in `counters` and `opened`, and `in_order`. Returns how many datagrams were taken: up to the first of another
+ * kind or shorter than 32 bytes, and no more than there is room for. */
+int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t stride, const uint8_t *key)
+{
+    aead_decrypt *decrypt = (aead_decrypt *)(uintptr_t)f->decrypt;
+    const uint8_t *first = bytes_at(f->inbox) + start;
+    uint64_t *counters = (uint64_t *)(uintptr_t)f->counters;
+    int32_t *opened = ints_at(f->opened);
+    uint8_t nonce[NONCE] = {0};
+    uint32_t taken = 0, in_order = 0;
+    for (; end - start >= OVERHEAD && stride >= OVERHEAD && taken < f->datagrams; start += stride, taken++) {
+        uint8_t *message = bytes_at(f->inbox) + start, *packet = message + MESSAGE_HEADER;
+        uint32_t size = (uint32_t)(end - start < stride ? end - start : stride);
+        if (memcmp(message, first, MESSAGE_COUNTER) != 0)
+            break;
+        counters[taken] = get_counter(message + MESSAGE_COUNTER);
+        put_counter(nonce + NONCE_COUNTER, counters[taken]);
+        bool is_right = decrypt(packet, NULL, NULL, packet, size - MESSAGE_HEADER, NULL, 0, nonce, key) == 0;
+        opened[taken] = is_right ? (int32_t)(size - OVERHEAD) : -1;
+        if (is_right && in_order == taken && counters[taken] == counters[0] + taken)
+            in_order++;
+    }
+    f->in_order = in_order;
+    return (int32_t)taken;
+}
+
+/* The length of an IP packet by its own word, if it has a whole header, is no longer than the `size` bytes that came,
+ * and is from the `width` bytes of address at `source`; else 0. */
+static uint32_t length_if_from(const uint8_t *packet, uint32_t size, const uint8_t *source, uint32_t width)
+{
+    uint32_t length, header, where;
+    if (width == 4) {
+        header = IPV4_HEADER;
+        where = IPV4_SOURCE;
+        if (size < header || !is_ipv4(packet))
+            return 0;
+        length = get16(packet + IPV4_LENGTH);
+    } else {
+        header = IPV6_HEADER;
+        where = IPV6_SOURCE;
+        if (size < header || packet[0] >> 4 != 6)
+            return 0;
+        length = get16(packet + IPV6_LENGTH) + IPV6_HEADER;
+    }
+    return header <= length && length <= size && memcmp(packet + where, source, width) == 0 ? length : 0;
+}
+
+/* Take the good inner packet at the offset `packet` of the inbox, and those behind it, up to the first that the caller
+ * must look at: malformed, or from another source.
+ *
+ *   stride        as with wgembed_open
+ *   first, count  which datagram of the opened run it is, and how many these are
+ *   where, width  its source address, of 4 or 16 bytes, is at this offset of the inbox
+ *   good          packets that stand in `packets` and `packet_lengths`, behind which others are put
+ *
+ * Fills in `taken_good` and `taken_bytes`. Returns the first datagram that was not taken. */
+int32_t wgembed_take(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
+                     int32_t width, int32_t good)
+{
+    const int32_t *opened = ints_at(f->opened);
+    int32_t *packets = ints_at(f->packets), *packet_lengths = ints_at(f->packet_lengths);
+    const uint8_t *inbox = bytes_at(f->inbox), *source = inbox + where;
+    uint32_t bytes = 0;
+    for (; first < count; first++, packet += stride) {
+        if (opened[first] > 0) {
+            uint32_t length = length_if_from(inbox + packet, (uint32_t)opened[first], source, (uint32_t)width);
+            if (!length)
+                break;
+            packets[good] = packet;
+            packet_lengths[good++] = (int32_t)length;
+        }
+        if (opened[first] >= 0)
+            bytes += (uint32_t)opened[first] + OVERHEAD;
+    }
+    f->taken_good = (uint32_t)good;
+    f->taken_bytes = bytes;
+    return first;
+}
+
+/* Write the first `count` of `packets`, whose offsets are from `base`, to the tunnel device `fd`. Those of one TCP flow
+ * that splitting would make of one packet are written as that, and of UDP if the device was told so (USO). The packets
+ * of a flow keep their order. Returns how many packets the kernel would not have. */
+int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count)
+{
+    struct batch b;
+    b.f = f;
+    b.fd = fd;
+    b.refused = 0;
+    b.base = base;
+    b.victim = 0;
+    for (uint32_t i = 0; i < MERGES; i++)
+        b.merges[i].count = 0;
+    for (int32_t done = 0; done < count; done += BATCH) {
+        b.packets = ints_at(f->packets) + done;
+        b.lengths = ints_at(f->packet_lengths) + done;
+        for (int32_t i = 0; i < BATCH && done + i < count; i++)
+            take_packet(&b, (uint32_t)i);
+        end_all(&b);
+    }
+    return b.refused;
+}

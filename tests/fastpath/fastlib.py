@@ -1,0 +1,167 @@
+"""The library through ctypes, and the memory that it works in."""
+
+import ctypes
+import socket
+from pathlib import Path
+
+from nacl._sodium import ffi, lib
+
+from lab.fastpath import SOURCE, STRICT, compile_library, compiler  # noqa: F401
+from wgembed.protocol.arena import INBOX_SIZE, MAX_DATAGRAMS, Arena
+
+ROOT = Path(__file__).parents[2]
+# A library to test in place of one made here: the tests run a second time over one that checks itself.
+GIVEN = "WGEMBED_FASTPATH_LIBRARY"
+
+_U32, _I32, _U64, _P = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.c_void_p
+
+POINTERS = ("buffer", "lengths", "inbox", "opened", "counters", "packets", "packet_lengths", "encrypt", "decrypt")
+SIZES = ("buffer_size", "slots", "stride", "room", "inbox_size", "datagrams", "offload", "pending")
+RESULTS = ("taken_bytes", "taken_good", "in_order", "dropped")
+SUPER = ("super_size", "super_transport", "super_header", "super_segment", "super_next", "super_count")
+
+
+class State(ctypes.Structure):
+    _fields_ = [
+        *((name, _U64) for name in POINTERS),
+        *((name, _U32) for name in SIZES),
+        *((name, _U32) for name in (*RESULTS, *SUPER, "abi", "unused")),
+    ]
+
+
+FUNCTIONS = {
+    "abi": (_U32, []),
+    "self_test": (_I32, [_P]),
+    "read": (_I32, [_P, _I32, _I32]),
+    "seal": (_U32, [_P, _I32, _I32, _P, _P, _U64, _U32]),
+    "end_of_run": (_I32, [_P, _I32, _I32, _P, _U32]),
+    "group": (_I32, [_P, _I32, _I32]),
+    "open": (_I32, [_P, _I32, _I32, _I32, _P]),
+    "take": (_I32, [_P, _I32, _I32, _I32, _I32, _I32, _I32, _I32]),
+    "write": (_I32, [_P, _I32, _P, _I32]),
+}
+
+
+def sodium(name):
+    """Return the address of a function of libsodium."""
+    return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+
+
+def _hold(memory):
+    """Return the memory as ctypes has it: as long as that lives, its address and size stay."""
+    return ctypes.c_char.from_buffer(memory)
+
+
+class Fastpath:
+    """The library at `path`, with memory of its own: `arena`, `inbox`, and arrays; a socket pair is the tunnel device."""
+
+    def __init__(self, path, mtu=1420, arena_size=64 * 1536, inbox_size=INBOX_SIZE, datagrams=MAX_DATAGRAMS):
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in FUNCTIONS.items():
+            function = getattr(library, "wgembed_" + name)
+            function.restype, function.argtypes = result, arguments
+            setattr(self, "_" + name, function)
+        self.arena = Arena(mtu, arena_size)
+        self.inbox = bytearray(inbox_size)
+        self._held = _hold(self.arena.buffer), _hold(self.inbox)
+        slots = self.arena.slots
+        self.lengths, self.opened = (_I32 * slots)(), (_I32 * datagrams)()
+        self.counters = (_U64 * datagrams)()
+        self.packets, self.packet_lengths = (_I32 * datagrams)(), (_I32 * datagrams)()
+        self.state = State(
+            buffer=ctypes.addressof(self._held[0]), inbox=ctypes.addressof(self._held[1]),
+            encrypt=sodium("crypto_aead_chacha20poly1305_ietf_encrypt"),
+            decrypt=sodium("crypto_aead_chacha20poly1305_ietf_decrypt"),
+            buffer_size=len(self.arena.buffer), slots=slots, stride=self.arena.stride,
+            room=self.arena.room, inbox_size=inbox_size, datagrams=datagrams, abi=self._abi(),
+        )  # fmt: skip
+        for name in ("lengths", "opened", "counters", "packets", "packet_lengths"):
+            setattr(self.state, name, ctypes.addressof(getattr(self, name)))
+        self._at = ctypes.addressof(self.state)
+        self.tun, self.kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (self.tun, self.kernel):
+            end.setblocking(False)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 23)
+
+    def close(self):
+        self.tun.close()
+        self.kernel.close()
+
+    def abi(self):
+        return self._abi()
+
+    def self_test(self):
+        return self._self_test(self._at)
+
+    def read(self, most=64):
+        return self._read(self._at, self.tun.fileno(), most)
+
+    def slot(self, index):
+        """Return the packet in the slot."""
+        at = self.arena.packets[index]
+        return bytes(self.arena.buffer[at : at + self.lengths[index]])
+
+    def put(self, index, packet):
+        """Put a packet into the slot."""
+        at = self.arena.packets[index]
+        self.arena.buffer[at : at + len(packet)] = packet
+        self.lengths[index] = len(packet)
+
+    def read_all(self, *frames):
+        """Give the frames to the device and return the packets that come of them, by however many calls it takes."""
+        for frame in frames:
+            self.kernel.send(frame)
+        found = []
+        while True:
+            count = self.read()
+            assert 0 <= count <= self.state.slots
+            found += [self.slot(i) for i in range(count)]
+            if not count and not self.state.pending and not self._left():
+                return found
+
+    def _left(self):
+        try:
+            return self.tun.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""
+
+    def seal(self, first, end, key, header, counter, mtu):
+        return self._seal(self._at, first, end, key, header, counter, mtu)
+
+    def end_of_run(self, first, count, own=b""):
+        return self._end_of_run(self._at, first, count, own, len(own))
+
+    def group(self, first, end):
+        return self._group(self._at, first, end)
+
+    def open(self, start, end, stride, key):
+        return self._open(self._at, start, end, stride, key)
+
+    def take(self, packet, stride, first, count, where, width, good):
+        return self._take(self._at, packet, stride, first, count, where, width, good)
+
+    def write(self, count, base=None):
+        """Write the packets that stand in the inbox, or in another buffer."""
+        held = _hold(self.inbox if base is None else base)
+        return self._write(self._at, self.tun.fileno(), ctypes.addressof(held), count)
+
+    def write_all(self, packets, stride=None):
+        """Put the packets into the inbox as a run leaves them and write them; returns the frames that were written."""
+        stride = stride or max(map(len, packets)) + 32
+        for i, packet in enumerate(packets):
+            at = 16 + i * stride
+            self.inbox[at : at + len(packet)] = packet
+            self.packets[i], self.packet_lengths[i] = at, len(packet)
+        before = bytes(self.inbox)
+        assert self.write(len(packets)) == 0
+        assert self.inbox == before, "what is written is not changed"
+        return self.written()
+
+    def written(self):
+        """Return the frames that were written."""
+        found = []
+        while True:
+            try:
+                found.append(self.kernel.recv(70000))
+            except BlockingIOError:
+                return found

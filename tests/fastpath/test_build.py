@@ -1,0 +1,146 @@
+"""How the library is built and packed: alone, into wheels, and for OpenWrt."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import fastlib
+from lab.need import Missing, have, need, programs
+
+sys.path.insert(0, str(fastlib.ROOT / "package"))
+import build_ipk  # noqa: E402
+import build_wheels  # noqa: E402
+
+ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
+EXPORTED = {"wgembed_" + name for name in fastlib.FUNCTIONS}
+COMPILERS = ["gcc", "aarch64-linux-gnu-gcc", "arm-linux-gnueabihf-gcc", "s390x-linux-gnu-gcc"]
+COMPILERS += [name for name in ("clang", "musl-gcc") if have(name)]
+
+pytestmark = pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="nothing is built here")
+
+
+def machine_of(library):
+    """The number of the machine that the library is for (ELF header)."""
+    order = "little" if library[5] == 1 else "big"
+    assert library[:4] == b"\x7fELF"
+    return int.from_bytes(library[18:20], order)
+
+
+def make(tmp_path, **variables):
+    """Run the Makefile in a copy; returns the library's path."""
+    shutil.copytree(fastlib.ROOT / "fastpath", tmp_path / "fastpath", ignore=shutil.ignore_patterns("fuzz_*", "*.so"))
+    words = [f"{name}={value}" for name, value in variables.items()]
+    done = subprocess.run(
+        ["make", "-C", tmp_path / "fastpath", "fastpath.so", *words], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
+    return tmp_path / "fastpath/fastpath.so"
+
+
+def test_make(tmp_path):
+    need(programs, "make", "nm")
+    library = make(tmp_path, CC=need(fastlib.compiler))
+    symbols = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r" T (\w+)", symbols)) == EXPORTED
+    assert not re.findall(r" [BDCG] (\w+)", symbols), "nothing is kept"
+    needed = set(re.findall(r" U (\w+)", symbols))
+    assert needed <= {"__errno_location", "__stack_chk_fail", "memcmp", "memcpy", "memset", "readv", "writev"}
+    assert library.stat().st_size < 32 << 10
+    fast = fastlib.Fastpath(library)
+    assert fast.self_test() == 0
+    fast.close()
+
+
+def test_nothing_is_kept(tmp_path):
+    """There is no variable that outlives a call."""
+    need(programs, "nm")
+    compiler = need(fastlib.compiler)
+    path = tmp_path / "fastpath.o"
+    subprocess.run([compiler, "-std=c11", "-c", "-O0", "-o", path, fastlib.SOURCE], check=True)
+    symbols = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+    assert re.findall(r" [bBdDC] (\S+)", symbols) == []
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("level", ["-O0", "-O3", "-Os"])
+def test_no_compiler_complains(compiler, level, tmp_path):
+    need(programs, compiler)
+    strict = [*fastlib.STRICT, "-Wcast-align=strict" if "gcc" in compiler else "-Wcast-align", "-Wstrict-prototypes"]
+    command = [compiler, *strict, level, "-fPIC", "-shared", "-o", tmp_path / "fastpath.so", fastlib.SOURCE]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def packages_for_building():
+    try:
+        import setuptools  # noqa: F401
+        import wheel  # noqa: F401
+    except ImportError:
+        raise Missing("not installed: setuptools, wheel") from None
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory):
+    """Make and keep the wheel for a machine."""
+    need(packages_for_building)
+    made = {}
+
+    def wheel(machine):
+        if machine and not build_wheels.compiler(machine):
+            need(programs, f"{machine}-linux-gnu-gcc")
+        if machine not in made:
+            made[machine] = build_wheels.build(tmp_path_factory.mktemp("wheels"), machine, isolated=False)
+        return made[machine]
+
+    return wheel
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_a_wheel_for_a_machine(wheels, machine):
+    wheel = wheels(machine)
+    assert wheel.name == f"wgembed-{build_ipk.version()}-py3-none-linux_{machine}.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        assert machine_of(archive.read("wgembed/fastpath.so")) == ELF_MACHINE[machine]
+        assert [name for name in archive.namelist() if name.endswith(".so")] == ["wgembed/fastpath.so"]
+
+
+def test_a_wheel_for_any(wheels):
+    wheel = wheels(None)
+    assert wheel.name == f"wgembed-{build_ipk.version()}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith(".so")]
+
+
+def install(tmp_path, **variables):
+    """Install from a copy of the tree into a folder; returns what the package has there."""
+    need(packages_for_building)
+    source, target = tmp_path / "source", tmp_path / "target"
+    shutil.copytree(fastlib.ROOT, source, ignore=build_wheels.LEFT_OUT)
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target, source]
+    subprocess.run(command, env=dict(os.environ, **variables), check=True, timeout=100)
+    return target / "wgembed"
+
+
+def test_an_install_has_the_library(tmp_path):
+    need(fastlib.compiler)
+    package = install(tmp_path)
+    fast = fastlib.Fastpath(package / "fastpath.so")
+    assert fast.self_test() == 0
+    fast.close()
+
+
+def test_an_install_without_a_compiler(tmp_path):
+    package = install(tmp_path, CC="/nonexistent/cc")
+    assert (package / "__init__.py").exists() and not (package / "fastpath.so").exists()
+
+
+def test_one_that_wants_the_library_fails_without(tmp_path):
+    with pytest.raises(subprocess.CalledProcessError):
+        install(tmp_path, CC="/nonexistent/cc", WGEMBED_BUILD_FASTPATH="1")
+    assert not Path(tmp_path, "target").exists()

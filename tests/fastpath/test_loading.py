@@ -1,0 +1,106 @@
+"""The daemon and the library, on both runtimes: where it is looked for, and what comes of one that does not fit."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import fastlib
+from lab import debian, micropython, net, peers
+from lab.need import need, privileges, programs
+
+pytestmark = pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="these tests look at the daemon")
+
+
+@pytest.fixture
+def namespace():
+    need(privileges)
+    need(programs, "ip", "wg")
+    namespace = net.Namespace()
+    yield namespace
+    namespace.close()
+
+
+@pytest.fixture(params=["cpython", "micropython"])
+def installed(request, tmp_path):
+    """A copy of the package, and the command that runs it."""
+    if request.param == "cpython":
+        shutil.copytree(fastlib.ROOT / "wgembed", tmp_path / "wgembed", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        command = ["env", f"PYTHONPATH={tmp_path}", sys.executable, "-m", "wgembed"]
+    else:
+        shutil.copytree(need(micropython.compiled) / "wgembed", tmp_path / "wgembed")
+        command = [*need(debian.micropython), "-X", f"heapsize={micropython.HEAP}", "-m", "wgembed"]
+    return tmp_path / "wgembed", ["env", "-C", tmp_path, *command]
+
+
+def log(namespace, command, fastpath=""):
+    """Return what a daemon says until it is ready."""
+    name = net.unique("f")
+    child = namespace.spawn(*command, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose", WGEMBED_FASTPATH=fastpath))
+    child.expect(r"\) ready", 10)
+    child.stop()
+    return child.text()
+
+
+def test_beside_the_modules(namespace, installed, library):
+    folder, command = installed
+    assert "packet path" not in log(namespace, command) and "without" not in log(namespace, command)
+    shutil.copy(library, folder / "fastpath.so")
+    for wish in ("", "1"):
+        assert re.search(r"DEBUG: .* the packet path is served by \S*wgembed/fastpath\.so\n", log(namespace, command, wish))
+    assert "packet path" not in log(namespace, command, "0")
+
+
+def test_where_it_is_said_to_be(namespace, installed, library):
+    assert f"the packet path is served by {library}\n" in log(namespace, installed[1], str(library))
+
+
+def changed(folder, old, new):
+    """Compile the library from a source in which something is different."""
+    source = folder / "changed.c"
+    text = fastlib.SOURCE.read_text()
+    assert text.count(old) == 1
+    source.write_text(text.replace(old, new))
+    path = folder / "changed.so"
+    subprocess.run([fastlib.compiler(), "-std=c11", "-O1", "-fPIC", "-shared", "-o", path, source], check=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("ABI_VERSION = 1", "ABI_VERSION = 2"),
+        ("return (uint16_t)sum;\n}", "return (uint16_t)(sum ^ 1);\n}"),
+        ("return is_aead_right(f) ? 0 : 5;", "return 9;"),
+        ("uint32_t wgembed_abi(void)\n{", "uint32_t wgembed_other(void)\n{"),
+    ],
+    ids=["version", "checksum", "test", "name"],
+)
+def test_one_that_does_not_fit(namespace, installed, tmp_path, old, new):
+    """The daemon says why, and does without."""
+    need(fastlib.compiler)
+    path = changed(tmp_path, old, new)
+    said = log(namespace, installed[1], str(path))
+    assert re.search(r"ERROR: .* without the C library, in pure Python: .*", said), said
+    assert "served" not in said
+
+
+def test_what_is_no_library(namespace, installed, tmp_path):
+    path = tmp_path / "text.so"
+    path.write_text("no library")
+    for given in (path, tmp_path / "missing.so"):
+        assert "without the C library, in pure Python: " in log(namespace, installed[1], str(given))
+
+
+@pytest.mark.parametrize("kind", [peers.WgembedFast, peers.WgembedMicropythonFast], ids=lambda kind: kind.name)
+def test_a_device_that_was_there(namespace, kind):
+    """A device that somebody made for good, with another kind of header, is taken as well."""
+    need(kind.prepare)
+    name = net.unique("f")
+    namespace.run("ip", "tuntap", "add", "dev", name, "mode", "tun", "vnet_hdr")
+    child = namespace.spawn(*kind.command(), name, env={**os.environ, **kind.environment, "LOG_LEVEL": "verbose"})
+    child.expect(r"\) ready", 10)
+    assert "the packet path is served by" in child.text()

@@ -1,0 +1,45 @@
+"""The C library of the packet path, compiled from this source: once for each state of it."""
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lab import debian
+from lab.need import Missing
+
+SOURCE = Path(__file__).parents[2] / "fastpath" / "fastpath.c"
+STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+
+
+def compiler():
+    """Return the C compiler's command; Missing if there is none."""
+    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
+        if name and shutil.which(name):
+            return name
+    raise Missing("not installed: a C compiler (gcc, libc6-dev)")
+
+
+def compile_library(folder, *options):
+    """Compile the library into the folder, as strictly as it goes; returns its path."""
+    path = Path(folder) / "fastpath.so"
+    command = [compiler(), *STRICT, "-O2", "-fPIC", "-shared", *options, "-o", path, SOURCE]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@functools.cache
+def library():
+    """Return the path of the library, compiled if this source never was."""
+    folder = debian.cache() / "fastpath" / hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    with debian.locked("fastpath"):
+        if not folder.is_dir():
+            fresh = folder.with_name("new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            compile_library(fresh)
+            fresh.rename(folder)
+    return str(folder / "fastpath.so")

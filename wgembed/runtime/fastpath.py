@@ -1,0 +1,227 @@
+"""The batch steps of the packet path by the optional C library (fastpath/fastpath.c): arena, inbox and tunnel device.
+
+It has no state: all that it knows of is in one struct, which is laid out here, and keys are read where they stand.
+"""
+
+from struct import calcsize, pack_into
+
+from .. import crypto
+from ..protocol import arena as arena_module
+from ..protocol.constants import DEFAULT_MTU
+from . import system
+
+_ABI = 1 << 16 | 152  # the version, and the size of struct fastpath
+
+# struct fastpath: nine pointers of 64 bits, then numbers of 32; where the latter stand, counted in their own size
+_POINTERS = "9Q"
+_SIZE = 38
+_BUFFER_SIZE = 18
+_SLOTS = 19
+_STRIDE = 20
+_ROOM = 21
+_INBOX_SIZE = 22
+_DATAGRAMS = 23
+_OFFLOAD = 24
+_PENDING = 25
+_TAKEN_BYTES = 26
+_TAKEN_GOOD = 27
+_IN_ORDER = 28
+_ABI_FIELD = 36
+
+# MicroPython makes a long integer of whatever stands in an array of "Q".
+_UINT64 = "L" if calcsize("L") == 8 else "Q"
+
+_FUNCTIONS = {
+    "abi": ("I", ""),
+    "self_test": ("i", "P"),
+    "read": ("i", "Pii"),
+    "end_of_run": ("i", "PiiPI"),
+    "seal": ("I", "PiiPPQI"),
+    "group": ("i", "Pii"),
+    "open": ("i", "PiiiP"),
+    "take": ("i", "Piiiiiii"),
+    "write": ("i", "PiPi"),
+}
+
+_KEPT = 4  # receives that the inbox has room for
+
+# After so many reads other descriptors have their turn.
+_READS = 64
+
+
+class Unfit(Exception):
+    """There is a library, but it is not used; the text says why."""
+
+
+class Fastpath:
+    """The library at `path` with arena and inbox, of the memory that `alloc` gives; Unfit if it does not work.
+
+    offload  what the tunnel devices are told to leave to us (TUNSETOFFLOAD); all are of one kernel
+    """
+
+    def __init__(self, path, alloc, mtu=DEFAULT_MTU, arena_size=arena_module.ARENA_SIZE):
+        self.path = path
+        try:
+            self._library = system.clib.Library(path)
+            self.functions = {name: self._function(name) for name in _FUNCTIONS}
+        except OSError as e:
+            raise Unfit("%s: %s" % (path, e)) from None
+        abi = self.functions["abi"]()
+        if abi != _ABI:
+            raise Unfit("%s is of another version: %#x, where %#x is wanted" % (path, abi, _ABI))
+        self.state = alloc("I", _SIZE)
+        self.at = crypto.address(self.state)
+        self.state[_ABI_FIELD] = _ABI
+        self.inbox = FastInbox(self, alloc)
+        self.arena = FastArena(self, mtu, arena_size, alloc)
+        self._fill_in()
+        wrong = self.functions["self_test"](self.at)
+        if wrong:
+            raise Unfit("%s fails its test %d" % (path, wrong))
+
+    def _function(self, name):
+        result, arguments = _FUNCTIONS[name]
+        return self._library.function(result, "wgembed_" + name, arguments)
+
+    def _fill_in(self):
+        held = self.arena.buffer, self.arena.lengths, self.inbox.buffer, self.inbox.lengths, self.inbox.counters
+        held += self.inbox.packets, self.inbox.packet_lengths
+        pointers = [crypto.number(crypto.address(memory)) for memory in held]
+        pack_into(_POINTERS, self.state, 0, *pointers, *crypto.aead())
+        self.state[_INBOX_SIZE] = len(self.inbox.buffer)
+        self.state[_DATAGRAMS] = arena_module.MAX_DATAGRAMS
+
+    def port(self, fd, offload):
+        """Return the port of the open tunnel device, whose packets have a virtio header."""
+        self.state[_OFFLOAD] = offload
+        return FastTunPort(self, fd)
+
+
+class FastArena(arena_module.Arena):
+    """The arena, whose runs the library seals."""
+
+    __slots__ = ("_at", "_end_of_run", "_fixed_lengths", "_group", "_own", "_own_addr", "_seal", "_state")
+
+    def __init__(self, fastpath, mtu, size, alloc):
+        self._at, self._state = fastpath.at, fastpath.state
+        self._seal = fastpath.functions["seal"]
+        self._group = fastpath.functions["group"]
+        self._end_of_run = fastpath.functions["end_of_run"]
+        self._own, self._own_addr = b"", None
+        self._fixed_lengths = alloc("i", arena_module.MAX_SLOTS)
+        super().__init__(mtu, size, alloc)
+
+    def carve(self, mtu):
+        super().carve(mtu)
+        self.lengths = self._fixed_lengths
+        state = self._state
+        state[_BUFFER_SIZE] = len(self.buffer)
+        state[_SLOTS] = self.slots
+        state[_STRIDE] = self.stride
+        state[_ROOM] = self.room
+
+    def end_of_run(self, first, count, peer, host):
+        # A datagram of our own is told by where it goes: the caller looks closer at what begins a run.
+        if peer.addr is not self._own_addr:
+            self._own_addr = peer.addr
+            self._own = host.address_bytes(peer.addr)
+        return self._end_of_run(self._at, first, count, self._own, len(self._own))
+
+    def seal(self, first, end, key, header, counter, mtu):
+        return self._seal(self._at, first, end, key, header, counter, mtu)
+
+    def group(self, first, end):
+        return self._group(self._at, first, end)
+
+
+class FastInbox(arena_module.Inbox):
+    """The inbox, whose runs the library opens.
+
+    It has room for some receives: the good packets of one may wait for those of the next, so that what belongs together
+    is written together. A super-packet of 64 KB does not fit one datagram any more, and comes by two.
+    """
+
+    __slots__ = ("_at", "_end", "_open", "_state", "_take")
+
+    def __init__(self, fastpath, alloc):
+        super().__init__(_KEPT * arena_module.INBOX_SIZE, alloc)
+        self._end = 0
+        self._at, self._state = fastpath.at, fastpath.state
+        self._open = fastpath.functions["open"]
+        self._take = fastpath.functions["take"]
+        self.lengths = alloc("i", arena_module.MAX_DATAGRAMS)
+        self.counters = alloc(_UINT64, arena_module.MAX_DATAGRAMS)
+        self.packets = alloc("i", _KEPT * arena_module.MAX_DATAGRAMS)
+        self.packet_lengths = alloc("i", _KEPT * arena_module.MAX_DATAGRAMS)
+
+    def begin(self):
+        self.received = 0
+        if self.good > (_KEPT - 1) * arena_module.MAX_DATAGRAMS:
+            self.clear()  # nobody writes what is good: there would be no room
+
+    def keep(self):
+        """Have the next receive go behind what is here; False, and nothing done, if there is no room for another one."""
+        others = _KEPT - 1
+        if self._end > others * arena_module.INBOX_SIZE or self.good > others * arena_module.MAX_DATAGRAMS:
+            return False
+        self.start = self._end
+        return True
+
+    def clear(self):
+        self.good = self.start = 0
+
+    def open(self, start, end, stride, key):
+        self._end = end
+        count = self._open(self._at, start, end, stride, key)
+        self.in_order = self._state[_IN_ORDER] == count
+        return count
+
+    def take(self, packet, stride, first, count, where, width):
+        end = self._take(self._at, packet, stride, first, count, where, width, self.good)
+        self.good = self._state[_TAKEN_GOOD]
+        self.received += self._state[_TAKEN_BYTES]
+        return end
+
+
+class FastTunPort:
+    """The two batch steps on an open, non-blocking tunnel device whose packets have a virtio header."""
+
+    def __init__(self, fastpath, fd):
+        self.fd = fd
+        self._at, self._state, self._inbox = fastpath.at, fastpath.state, fastpath.inbox
+        self._read = fastpath.functions["read"]
+        self._write = fastpath.functions["write"]
+        self._inbox_at = crypto.address(self._inbox.buffer)
+
+    def read_batch(self, arena):
+        """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised.
+
+        What is in the inbox is lost.
+        """
+        count = self._read(self._at, self.fd, _READS)
+        if count < 0:
+            raise OSError(-count, "the tunnel device cannot be read")
+        return count
+
+    def read_rest(self, arena):
+        """Have the next slots full of a super-packet that took more than there are; 0 if nothing of it is left."""
+        return self._read(self._at, self.fd, 0) if self._state[_PENDING] else 0
+
+    def write_batch(self, view, packets, lengths, count):
+        """Write `count` IP packets, given by offset and length; returns how many the kernel would not have.
+
+        Those of the inbox may be kept there, to be written with the next ones or by `flush`.
+        """
+        inbox = self._inbox
+        if packets is inbox.packets:
+            return 0 if inbox.keep() else self.flush()
+        for i in range(count):
+            inbox.packets[i], inbox.packet_lengths[i] = packets[i], lengths[i]
+        return self._write(self._at, self.fd, crypto.address(view), count)
+
+    def flush(self):
+        """Write what was kept; returns how many packets the kernel would not have."""
+        inbox = self._inbox
+        refused = self._write(self._at, self.fd, self._inbox_at, inbox.good) if inbox.good else 0
+        inbox.clear()
+        return refused

@@ -1,0 +1,17 @@
+"""C libraries by `ffi`."""
+
+import ffi
+
+
+class Library:
+    """The shared library of this path; OSError if it cannot be loaded. Its functions live as long as this."""
+
+    def __init__(self, path):
+        self._library = ffi.open(path)
+
+    def function(self, result, name, arguments):
+        """Return a function of the library by the letters of its types: i and I of 32 bits, Q of 64, P a pointer or bytes.
+
+        OSError if there is none of that name.
+        """
+        return self._library.func(result, name, arguments)
