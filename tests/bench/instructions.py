@@ -5,12 +5,15 @@
 Each case is run for two numbers of packets; what the larger one takes more is divided by how many more they are, and so
 neither the start nor the end counts. The kernel's instructions are not seen. What is told is split by the object that the
 instructions are in, and by the end: sending is read from the tunnel device, sealed and sent; receiving the rest.
+With the C library, where it can be compiled, and in pure Python.
 """
 
 import argparse
+import atexit
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,18 +22,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab import debian, micropython  # noqa: E402
-from lab.need import programs  # noqa: E402
+from bench.figures import FASTPATH, PYTHON  # noqa: E402
+from lab import debian, fastpath, micropython  # noqa: E402
+from lab.need import Missing, programs  # noqa: E402
 
 PACKETS = 640, 6400
 PROGRAM = Path(__file__).with_name("packets.py")
 PARTS = "sending", "receiving"
-OBJECTS = "interpreter", "libsodium", "libc", "others"
+OBJECTS = "interpreter", "libsodium", "fastpath", "libc", "others"
 _NAMES = {
     "interpreter": ("python3", "libpython", "micropython"),
     "libsodium": ("libsodium", "_sodium"),
+    "fastpath": ("fastpath",),
     "libc": ("libc.so", "libc-", "ld-linux"),
 }
+SOURCE = "/" + fastpath.SOURCE.name
 CPYTHON, MICROPYTHON = "CPython", "MicroPython"
 
 
@@ -51,23 +57,32 @@ CASES = {
 }
 
 
-def command(interpreter, more=()):
-    """Return what runs a program with the package on this interpreter, and the environment for it, `more` included."""
+@functools.cache
+def library():
+    """Return the path of the C library, compiled as ever, but so that a profile names its source: see `objects`."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    return str(fastpath.compile_library(folder, "-g"))
+
+
+def command(interpreter, path=PYTHON):
+    """Return what runs a program with the package on this interpreter, and the environment for it.
+
+    path  PYTHON or FASTPATH: what serves the packets
+    """
     root = str(Path(__file__).parents[2])
-    environment = {**os.environ, **dict(more), "PYTHONHASHSEED": "0"}
+    served = library() if path == FASTPATH else "0"
+    environment = {**os.environ, "WGEMBED_FASTPATH": served, "PYTHONHASHSEED": "0"}
     if interpreter == CPYTHON:
         return [sys.executable], {**environment, "PYTHONPATH": root}
     return [*debian.micropython(), "-X", "heapsize=1M"], {**environment, "MICROPYPATH": str(micropython.compiled())}
 
 
 @functools.cache
-def count(interpreter, case, mode, packets, more=()):
-    """Return the instructions of a run: {path of an object: number}.
-
-    more  pairs of names and values for the environment
-    """
+def count(interpreter, case, mode, packets, path=PYTHON):
+    """Return the instructions of a run: {path of an object: number}."""
     programs("valgrind")
-    program, environment = command(interpreter, more)
+    program, environment = command(interpreter, path)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         arguments = [packets, case.kind, mode, case.peers, case.prefixes]
@@ -81,15 +96,20 @@ def count(interpreter, case, mode, packets, more=()):
 
 
 def objects(lines):
-    """Return {path of an object: instructions} of a profile in callgrind's format; AssertionError if it does not add up."""
-    names, found = {}, {}
-    current, is_call, total = None, False, None
+    """Return {path of an object: instructions} of a profile in callgrind's format; AssertionError if it does not add up.
+
+    What is called through libffi, which moves the stack, is taken for a part of the caller: the C library's own is told by
+    its source, whose path stands for the object then.
+    """
+    names, files, found = {}, {}, {}
+    current, file, is_call, total = None, "", False, None
     for line in lines:
         first = line[:1]
         if first.isdigit() or first in ("+", "-", "*"):
             # After "calls=" stands what was called, which is counted where it happened.
             if not is_call:
-                found[current] = found.get(current, 0) + int(line.split()[1])
+                place = file if file.endswith(SOURCE) else current
+                found[place] = found.get(place, 0) + int(line.split()[1])
             is_call = False
         elif line.startswith("ob="):
             number, _, name = line[3:].strip().partition(" ")
@@ -97,6 +117,12 @@ def objects(lines):
         elif line.startswith("cob="):
             number, _, name = line[4:].strip().partition(" ")
             names.setdefault(number, name)
+        elif line.startswith(("fl=", "fi=", "fe=")):
+            number, _, name = line[3:].strip().partition(" ")
+            file = files.setdefault(number, name)
+        elif line.startswith(("cfi=", "cfl=")):
+            number, _, name = line[4:].strip().partition(" ")
+            files.setdefault(number, name)
         elif line.startswith("calls="):
             is_call = True
         elif line.startswith("totals:"):
@@ -115,17 +141,17 @@ def group(path):
     return "others"
 
 
-def _per_packet(interpreter, case, mode, more):
-    few, many = (count(interpreter, case, mode, packets, more) for packets in PACKETS)
+def _per_packet(interpreter, case, mode, path):
+    few, many = (count(interpreter, case, mode, packets, path) for packets in PACKETS)
     told = dict.fromkeys(OBJECTS, 0.0)
-    for path in {*few, *many}:
-        told[group(path)] += (many.get(path, 0) - few.get(path, 0)) / (PACKETS[1] - PACKETS[0])
+    for place in {*few, *many}:
+        told[group(place)] += (many.get(place, 0) - few.get(place, 0)) / (PACKETS[1] - PACKETS[0])
     return told
 
 
-def measure(interpreter, case, more=()):
-    """Return the instructions of one packet: {part: {object: number}}; see `count`."""
-    sending, both = (_per_packet(interpreter, case, mode, more) for mode in ("send", "both"))
+def measure(interpreter, case, path=PYTHON):
+    """Return the instructions of one packet: {part: {object: number}}."""
+    sending, both = (_per_packet(interpreter, case, mode, path) for mode in ("send", "both"))
     return {"sending": sending, "receiving": {name: both[name] - sending[name] for name in OBJECTS}}
 
 
@@ -136,9 +162,19 @@ def row(column, seconds):
     told = {}
     for name, case in CASES.items():
         if column.interpreter in case.interpreters:
-            for part, numbers in measure(column.interpreter, case, tuple(column.kind.environment.items())).items():
+            for part, numbers in measure(column.interpreter, case, column.path).items():
                 told[f"{name}_{part}"] = sum(numbers.values())
     return told
+
+
+def available():
+    """Return the paths that the machine has; say what keeps the library out."""
+    try:
+        library()
+    except Missing as missing:
+        print(f"{FASTPATH} is left out: {missing}")
+        return [PYTHON]
+    return [PYTHON, FASTPATH]
 
 
 def main():
@@ -150,14 +186,16 @@ def main():
     if unknown:
         options.error(f"no case: {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     told = {}
-    print("| interpreter | case | end | all | " + " | ".join(OBJECTS) + " |\n" + "|---" * 8 + "|")
-    for name in given.cases:
-        case = CASES[name]
-        for interpreter in case.interpreters:
-            for part, numbers in measure(interpreter, case).items():
-                cells = [interpreter, name, part, *(f"{n:,.0f}" for n in (sum(numbers.values()), *numbers.values()))]
-                print("| " + " | ".join(cells) + " |", flush=True)
-                told[f"{interpreter} {name} {part}"] = numbers
+    head = ["interpreter", "path", "case", "end", "all", *OBJECTS]
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for path in available():
+        for name in given.cases:
+            for interpreter in CASES[name].interpreters:
+                for part, numbers in measure(interpreter, CASES[name], path).items():
+                    cells = [interpreter, path, name, part]
+                    cells += [f"{n:,.0f}" for n in (sum(numbers.values()), *numbers.values())]
+                    print("| " + " | ".join(cells) + " |", flush=True)
+                    told[f"{interpreter} {path} {name} {part}"] = numbers
     if given.json:
         given.json.write_text(json.dumps(told, indent=1) + "\n")
 

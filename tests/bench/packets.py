@@ -6,12 +6,15 @@ Pairs of UNIX sockets stand in for the tunnel devices: they too give one packet 
 Packets come in batches, each put in and taken out by one system call, so that what the counting itself costs is little.
 send  the first device sends, and nobody takes what arrives
 both  the second device takes it, too
+
+WGEMBED_FASTPATH says what serves the packets, as it does for the daemon. With the library each packet has a virtio header;
+a batch of TCP goes in as the one super-packet that a kernel makes of it, and comes out as the library joins it.
 """
 
 import sys
 from struct import calcsize, pack, pack_into, unpack_from
 
-from wgembed.runtime import system  # isort: skip (the daemon loads it first, too)
+from wgembed.runtime import fastpath_library, system  # isort: skip (the daemon loads it first, too)
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import DEFAULT_MTU
 from wgembed.protocol.device import Device
@@ -26,6 +29,13 @@ INNER = b"\x0a\x4d\0\1", b"\x0a\x4d\0\2"  # the addresses of the two ends in the
 START = 1_000_000  # of the clock; it goes on by a millisecond a batch
 WORD = calcsize("P")
 VECTOR, MESSAGE = 2 * WORD, 8 * WORD  # the sizes of struct iovec and struct mmsghdr
+OFFLOAD = 0x01 | 0x06 | 0x60  # what a tunnel device of a new kernel is told: checksums, TCP and UDP are left to us
+VNET_HEADER = "BBHHHH"  # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
+PLAIN = bytes(10)
+NEEDS_CSUM, GSO_TCPV4 = 1, 1
+IPV4, TCP, UDP = 20, 20, 8  # the sizes of the headers
+TCP_CHECKSUM, UDP_CHECKSUM = 16, 6
+FRAME_MOST = 10 + 65535
 
 if sys.implementation.name == "micropython":
     import ffi
@@ -41,7 +51,7 @@ else:
     import ctypes
 
     _libc = ctypes.CDLL(None)
-    _KINDS = {"i": ctypes.c_int, "I": ctypes.c_uint, "P": ctypes.c_void_p}
+    _KINDS = {"i": ctypes.c_int, "I": ctypes.c_uint, "L": ctypes.c_size_t, "P": ctypes.c_void_p}
 
     def address_of(buf):
         return ctypes.addressof(ctypes.c_char.from_buffer(buf))
@@ -54,6 +64,7 @@ else:
 
 _sendmmsg = libc("sendmmsg", "iPIi")
 _recvmmsg = libc("recvmmsg", "iPIiP")
+_read = libc("read", "iPL")
 _socketpair = libc("socketpair", "iiiP")
 
 
@@ -61,6 +72,7 @@ class Batch:
     """A batch of buffers for sendmmsg or recvmmsg: `packets`, laid out once."""
 
     def __init__(self, packets):
+        self._count = len(packets)
         self._packets = [bytearray(packet) for packet in packets]
         self._vectors = bytearray(len(packets) * VECTOR)
         self._messages = bytearray(len(packets) * MESSAGE)
@@ -72,12 +84,36 @@ class Batch:
         self._pointer = address_of(self._messages)
 
     def send(self, fd):
-        if _sendmmsg(fd, self._pointer, BATCH, 0) != BATCH:
+        if _sendmmsg(fd, self._pointer, self._count, 0) != self._count:
             raise OSError("a batch does not fit the socket")
 
     def receive(self, fd):
-        if _recvmmsg(fd, self._pointer, BATCH, abi.MSG_DONTWAIT, 0) != BATCH:
+        if _recvmmsg(fd, self._pointer, self._count, abi.MSG_DONTWAIT, 0) != self._count:
             raise OSError("a packet was lost")
+
+
+class Joined:
+    """Takes a batch of packets, however many of them are joined in a frame: told by the bytes of their payload.
+
+    headers  the bytes before the payload, of a packet as of a frame
+    payload  of each packet
+    """
+
+    def __init__(self, headers, payload):
+        self._headers = len(PLAIN) + headers
+        self._payload = BATCH * payload
+        self._buffer = bytearray(FRAME_MOST)
+        self._pointer = address_of(self._buffer)
+
+    def receive(self, fd):
+        left = self._payload
+        while left > 0:
+            size = _read(fd, self._pointer, FRAME_MOST)
+            if size <= self._headers:
+                raise OSError("a packet was lost")
+            left -= size - self._headers
+        if left:
+            raise OSError("more came than was sent")
 
 
 class End:
@@ -88,18 +124,29 @@ class End:
         if _socketpair(abi.AF_UNIX, SOCK_SEQPACKET | abi.O_NONBLOCK, 0, address_of(fds)) < 0:
             raise OSError("no pair of sockets")
         fd, self.outside = unpack_from("ii", fds)
-        self.tun = system.tun.TunPort(fd)
+        self._prepare(fd, system.files.alloc)
         self.udp = system.udp.UdpSocket(False, 0, 0)
         self.addr = system.udp.make_address(LOOPBACK, self.udp.port, 0)
-        alloc = system.files.alloc
-        tables = Tables(peers, alloc=alloc)
-        self.inbox = Inbox(alloc=alloc)
+        tables = Tables(peers, alloc=system.files.alloc)
         prefixes = min(16 * peers, 1 << 15)
-        self.device = Device(tables, Arena(DEFAULT_MTU, alloc=alloc), self.inbox, self, prefixes, prefixes)
+        self.device = Device(tables, self.arena, self.inbox, self, prefixes, prefixes)
         self.device.set_private_key(bytes([number + 1]) * 32, START)
         self.device.up(START)
         self.address_bytes = address.address_bytes
         self.refused = 0
+
+    def _prepare(self, fd, alloc):
+        """Make arena, inbox and the port of the tunnel device."""
+        path = fastpath_library()
+        if path is None:
+            self.arena, self.inbox = Arena(DEFAULT_MTU, alloc=alloc), Inbox(alloc=alloc)
+            self.tun = system.tun.TunPort(fd)
+            return
+        from wgembed.runtime import fastpath
+
+        self.fastpath = fastpath.Fastpath(path, alloc)
+        self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
+        self.tun = self.fastpath.port(fd, OFFLOAD)
 
     def send(self, addr, src, buf, size, tos):
         return self.udp.send(addr, src, buf, size, tos)
@@ -118,13 +165,18 @@ class End:
 
     def transmit(self, now):
         """Send what the tunnel device has."""
-        self.device.transmit(now, self.tun.read_batch(self.device.arena))
+        tun, arena = self.tun, self.arena
+        count = tun.read_batch(arena)
+        while count:
+            self.device.transmit(now, count)
+            count = tun.read_rest(arena)
 
     def receive(self, now):
         """Take what the socket has."""
         udp = self.udp
         while udp.receive(self.inbox):
             self.device.receive(now, udp.length, udp.stride, udp.addr, udp.src, udp.tos)
+        self.refused += self.tun.flush()
         self.device.handshakes(now, 1000)
 
 
@@ -146,38 +198,71 @@ def connect(ends, others, prefixes):
         end.device.set_endpoint(peer, other.addr, START)
     first, second = ends
     for end, other, number in ((first, second, 0), (second, first, 1)):
-        Batch([ip(number, 17, bytes(8), 0)] * BATCH).send(end.outside)
+        feed([ip(number, 17, bytes(UDP))] * BATCH).send(end.outside)
         end.transmit(START)
         for _ in range(2):
             other.receive(START)
             end.receive(START)
     for end in ends:
-        Batch([bytearray(DEFAULT_MTU) for _ in range(BATCH)]).receive(end.outside)
+        drain(IPV4, UDP).receive(end.outside)
         if end.device.last.current is None:
             raise OSError("there is no session")
 
 
-def ip(sender, protocol, payload, number):
+def pseudo_header(packet, protocol, size):
+    """Return the pseudo header before `size` bytes of a transport protocol."""
+    return bytes(packet[12:20]) + pack(">HH", protocol, size)
+
+
+def ip(sender, protocol, payload, number=0):
     """Return an IPv4 packet from this end to the other, with the checksum of its transport protocol at its place."""
-    source, destination = INNER[sender], INNER[1 - sender]
-    header = bytearray(pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), number, 0x4000, 64, protocol, 0) + source + destination)
-    pack_into(">H", header, 10, checksum(header, 0, 20))
-    pseudo = bytearray(source + destination + pack(">HH", protocol, len(payload)) + payload)
+    addresses = INNER[sender] + INNER[1 - sender]
+    header = bytearray(pack(">BBHHHBBH", 0x45, 0, IPV4 + len(payload), number, 0x4000, 64, protocol, 0) + addresses)
+    pack_into(">H", header, 10, checksum(header, 0, IPV4))
+    covered = pseudo_header(header, protocol, len(payload)) + payload
     payload = bytearray(payload)
-    pack_into(">H", payload, 16 if protocol == 6 else 6, checksum(pseudo, 0, len(pseudo)))
+    pack_into(">H", payload, TCP_CHECKSUM if protocol == 6 else UDP_CHECKSUM, checksum(covered, 0, len(covered)))
     return header + payload
 
 
-def tcp(number):
-    """Return the packet of this number of a stream, as large as the link takes."""
-    size = DEFAULT_MTU - 40
-    header = pack(">HHIIBBHHH", 5201, 40000, number * size, 1, 0x50, 0x10, 512, 0, 0)
-    return ip(0, 6, header + bytes(range(230)) * (size // 230), number)
+SEGMENT = DEFAULT_MTU - IPV4 - TCP  # as large as the link takes
+
+
+def tcp(number, count=1):
+    """Return the packet of this number of a stream, or so many from there on as if there were no limit to a packet."""
+    header = pack(">HHIIBBHHH", 5201, 40000, number * SEGMENT, 1, 0x50, 0x10, 512, 0, 0)
+    return ip(0, 6, header + bytes(range(230)) * (count * SEGMENT // 230), number)
+
+
+def super_packet():
+    """Return a batch of a stream as a kernel gives it, for us to split and to complete the checksums."""
+    packet = tcp(0, BATCH)
+    pseudo = pseudo_header(packet, 6, len(packet) - IPV4)
+    pack_into(">H", packet, IPV4 + TCP_CHECKSUM, 0xFFFF ^ checksum(pseudo, 0, len(pseudo)))
+    return pack(VNET_HEADER, NEEDS_CSUM, GSO_TCPV4, IPV4 + TCP, SEGMENT, IPV4, TCP_CHECKSUM) + packet
 
 
 def udp(number):
     """Return a packet with a datagram of 64 bytes."""
-    return ip(0, 17, pack(">HHHH", 40000, 9, 72, 0) + bytes(range(64)), number)
+    return ip(0, 17, pack(">HHHH", 40000, 9, UDP + 64, 0) + bytes(range(64)), number)
+
+
+def feed(packets):
+    """Return what puts these packets into a tunnel device, as they are."""
+    return Batch([PLAIN + packet for packet in packets] if fastpath_library() else packets)
+
+
+def drain(headers, payload):
+    """Return what takes a batch of packets, with so many bytes of headers and payload each, out of a tunnel device."""
+    return Joined(headers, payload) if fastpath_library() else Batch([bytearray(DEFAULT_MTU) for _ in range(BATCH)])
+
+
+def traffic(kind):
+    """Return what puts in a batch of this kind, and what takes it out."""
+    if kind == "udp":
+        return feed([udp(number) for number in range(BATCH)]), drain(IPV4 + UDP, 64)
+    put = Batch([super_packet()]) if fastpath_library() else feed([tcp(number) for number in range(BATCH)])
+    return put, drain(IPV4 + TCP, SEGMENT)
 
 
 def main(packets, kind, mode, peers, prefixes):
@@ -185,18 +270,17 @@ def main(packets, kind, mode, peers, prefixes):
     ends = [End(number, peers) for number in range(2)]
     connect(ends, others, prefixes // peers if others else 0)
     first, second = ends
-    feed = Batch([(tcp if kind == "tcp" else udp)(number) for number in range(BATCH)])
-    drain = Batch([bytearray(DEFAULT_MTU) for _ in range(BATCH)])
+    put, take = traffic(kind)
     if sys.implementation.name == "micropython":
         system.start._settle(0)  # as the daemon does when it is ready
     before, sent = second.device.last.rx_bytes, first.device.last.tx_bytes
     for batch in range(packets // BATCH):
         now = START + batch
-        feed.send(first.outside)
+        put.send(first.outside)
         first.transmit(now)
         if mode == "both":
             second.receive(now)
-            drain.receive(second.outside)
+            take.receive(second.outside)
     dropped = sum(first.device.drops) + sum(second.device.drops) + second.refused
     carried = second.device.last.rx_bytes - before
     if dropped or carried != (first.device.last.tx_bytes - sent if mode == "both" else 0):

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench import figures, handshakes, instructions, memory, tunnels  # noqa: E402
-from bench.figures import PYTHON, Column, Figure, Target  # noqa: E402
+from bench.figures import FASTPATH, PYTHON, Column, Figure, Target  # noqa: E402
 from lab import peers  # noqa: E402
 from lab.need import Missing  # noqa: E402
 
@@ -31,6 +31,8 @@ COLUMNS = {column.name: column for column in (
     Column(NEWEST, peers.WireguardGoSid),
     Column("wgembed", peers.Wgembed, CPYTHON, PYTHON),
     Column("wgembed-micropython", peers.WgembedMicropython, MICROPYTHON, PYTHON),
+    Column("wgembed-fastpath", peers.WgembedFast, CPYTHON, FASTPATH),
+    Column("wgembed-micropython-fastpath", peers.WgembedMicropythonFast, MICROPYTHON, FASTPATH),
 )}  # fmt: skip
 
 
