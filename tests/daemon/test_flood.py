@@ -9,7 +9,7 @@ from lab import net, peers, traffic, wire
 from lab.need import need
 
 
-@pytest.fixture(params=[peers.Wgembed, peers.WgembedMicropython])
+@pytest.fixture(params=[peers.Wgembed, peers.WgembedMicropython, peers.WgembedFast, peers.WgembedMicropythonFast])
 def tunnel(request):
     """Two daemons that have just talked."""
     need(request.param.prepare)
