@@ -4,14 +4,12 @@ Both have the same keys and the same luck. The one with the library has a tunnel
 super-packets go in, and come out, split again, as the packets that the other one was given.
 """
 
-import os
 import random
 import socket
 from dataclasses import replace
 
 import pytest
 
-import fastlib
 import frames
 import world as world_module
 from frames import ACK, CWR, ECE, PSH, TCP, UDP, URG, USO4, USO6, Header
@@ -19,8 +17,6 @@ from test_write import flow, same
 from wgembed import crypto
 from wgembed.protocol import drops
 from world import A4, A6, B4, B6, connected
-
-pytestmark = pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="these tests look at Python")
 
 OUTSIDE4, OUTSIDE6 = bytes([192, 0, 2, 9]), bytes([0xFC]) + bytes(14) + b"\x09"
 ENDPOINT4, ENDPOINT_PORT = bytes([192, 0, 2, 2]), 51820
