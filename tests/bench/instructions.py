@@ -59,10 +59,13 @@ CASES = {
 
 @functools.cache
 def library():
-    """Return the path of the C library, compiled as ever, but so that a profile names its source: see `objects`."""
+    """Return the path of the C library, compiled as ever, but so that a profile names its source: see `objects`.
+
+    Names are looked up at the end, when CPython has let go of the library: it must still be there.
+    """
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)
-    return str(fastpath.compile_library(folder, "-g"))
+    return str(fastpath.compile_library(folder, "-g", "-Wl,-z,nodelete"))
 
 
 def command(interpreter, path=PYTHON):

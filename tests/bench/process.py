@@ -21,6 +21,11 @@ def switches(pid):
     return _field(pid, "status", "voluntary_ctxt_switches:")
 
 
+def has_mapped(pid, path):
+    """Whether the file is in the process's memory, as a library is that it has loaded."""
+    return any(line.rstrip().endswith(" " + path) for line in Path(f"/proc/{pid}/maps").read_text().splitlines())
+
+
 def _field(pid, file, name):
     for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
         if line.startswith(name):

@@ -8,7 +8,8 @@ GO = Column("go", object)
 OURS = Column("ours", object, "CPython", PYTHON)
 SMALL = Column("small", object, "MicroPython", PYTHON)
 FAST = Column("fast", object, "CPython", FASTPATH)
-COLUMNS = [GO, OURS, SMALL, FAST]
+SMALL_FAST = Column("small-fast", object, "MicroPython", FASTPATH)
+COLUMNS = [GO, OURS, SMALL, FAST, SMALL_FAST]
 
 
 @pytest.mark.parametrize(("value", "text"), [
@@ -43,9 +44,17 @@ def test_targets():
         ("ours", 0.8, "go", 0.5, True), ("fast", 1.6, "go", 2, False)]  # fmt: skip
     assert told(Target(None, "<=", 5, 16), runs) == [
         ("ours", 8, None, 5, False), ("small", 4, None, 5, True), ("fast", 16, None, 16, True)]  # fmt: skip
-    # An interpreter is the column on the same path.
-    assert told(Target("MicroPython", ">=", 0.5, 0.9, "CPython"), runs) == [("small", 0.5, "ours", 0.5, True)]
     assert told(Target(None, ">=", None, 1), runs) == [("fast", 16, None, 1, True)]
+
+
+@pytest.mark.parametrize("columns", [COLUMNS, COLUMNS[::-1]])
+def test_an_interpreter_is_the_column_on_the_same_path(columns):
+    target = Target("MicroPython", ">=", 0.5, 0.9, "CPython")
+    runs = {"go": [10, 10], "ours": [8, 8], "small": [4, 4], "fast": [16, 16], "small-fast": [12, 12]}
+    expected = [("small", 0.5, "ours", 0.5, True), ("small-fast", 0.75, "fast", 0.9, False)]
+    assert sorted(told(target, runs, columns)) == expected
+    del runs["fast"]
+    assert told(target, runs, columns) == expected[:1]
 
 
 def test_targets_that_cannot_be_told():

@@ -7,26 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from bench import instructions
+from bench import instructions, table
+from bench.figures import FASTPATH, PYTHON
 from lab import peers
 from lab.need import need
 
 FOLDER = Path(__file__).parent
 
 
-def test_table(tmp_path):
-    need(peers.Wgembed.prepare)
+@pytest.mark.parametrize("name", ["wgembed", "wgembed-fastpath"])
+def test_table(tmp_path, name):
+    need(table.COLUMNS[name].kind.prepare)
     file = tmp_path / "table.json"
-    options = ["--runs", "2", "--seconds", "2", "--rows", "start,configure", "--json", str(file), "wgembed"]
+    options = ["--runs", "2", "--seconds", "2", "--rows", "start,configure", "--json", str(file), name]
     done = subprocess.run([sys.executable, FOLDER / "table.py", *options], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "|  | wgembed | targets |" in done.stdout
+    assert f"|  | {name} | targets |" in done.stdout
     assert "| start until ready, ms | " in done.stdout
     told = json.loads(file.read_text())
     assert {"date", "cpu", "cores", "kernel", "load_before", "load_after"} <= told.keys() and not told["failures"]
     ready = next(figure for figure in told["figures"] if figure["name"] == "start.ready")
-    assert len(ready["values"]["wgembed"]) == 2
-    assert [(target["column"], target["wanted"]) for target in ready["targets"]] == [("wgembed", 150)]
+    assert len(ready["values"][name]) == 2
+    assert [(target["column"], target["wanted"]) for target in ready["targets"]] == [(name, 150)]
+
+
+def test_columns_are_what_they_say():
+    """The interpreter and the path of a column are those of its program."""
+    for column in table.COLUMNS.values():
+        kind = column.kind
+        assert kind.name == column.name
+        assert (column.path is not None) == (column.interpreter is not None) == issubclass(kind, peers.Wgembed)
+        assert (column.path == FASTPATH) == issubclass(kind, peers.Fast)
+        assert (column.interpreter == table.MICROPYTHON) == issubclass(kind, peers.WgembedMicropython)
 
 
 def test_an_unknown_row_is_refused():
@@ -41,16 +53,34 @@ def interpreter(request):
     return request.param
 
 
+@pytest.fixture(params=[PYTHON, FASTPATH])
+def path(request):
+    if request.param == FASTPATH:
+        need(instructions.library)
+    return request.param
+
+
 @pytest.mark.parametrize("kind", ["tcp", "udp"])
 @pytest.mark.parametrize("mode", ["send", "both"])
-def test_packets_pass(interpreter, kind, mode):
-    command, environment = instructions.command(interpreter)
+def test_packets_pass(interpreter, path, kind, mode):
+    command, environment = instructions.command(interpreter, path)
     arguments = ["128", kind, mode, "3", "9"]
     done = subprocess.run([*command, instructions.PROGRAM, *arguments], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_instructions_are_counted():
-    found = need(instructions.count, instructions.MICROPYTHON, instructions.CASES["TCP"], "both", 64)
-    grouped = {instructions.group(path) for path, number in found.items() if number > 64 * 100}
+def test_instructions_are_counted(path):
+    found = need(instructions.count, instructions.MICROPYTHON, instructions.CASES["TCP"], "both", 64, path)
+    grouped = {instructions.group(place) for place, number in found.items() if number > 64 * 100}
     assert {"interpreter", "libsodium", "libc"} <= grouped
+    assert ("fastpath" in grouped) == (path == FASTPATH)
+
+
+def test_the_library_costs_the_same_on_both_interpreters():
+    """It does the same there; if a profile told it badly, it would look different."""
+    need(instructions.library)
+    told = []
+    for interpreter in (instructions.CPYTHON, instructions.MICROPYTHON):
+        found = need(instructions.count, interpreter, instructions.CASES["TCP"], "both", 64, FASTPATH)
+        told.append(sum(number for place, number in found.items() if instructions.group(place) == "fastpath"))
+    assert told[0] == pytest.approx(told[1], rel=0.01)

@@ -53,7 +53,16 @@ def pair(kind):
         closing.callback(tunnel.far.end)
         tunnel.start([tunnel.near, tunnel.far])
         tunnel.reach(tunnel.near)
+        for peer in (tunnel.near, tunnel.far):
+            _check_library(peer)
         yield tunnel
+
+
+def _check_library(peer):
+    """AssertionError if the program was given the C library and does without."""
+    path = peer.environment.get("WGEMBED_FASTPATH", "0")
+    if path != "0" and not process.has_mapped(peer.pid, path):
+        raise AssertionError(f"{peer.name} has not loaded {path}: {peer.log()}")
 
 
 def cpu(tunnel):
