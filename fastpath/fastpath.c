@@ -571,11 +571,15 @@ static bool is_pushed(const struct packet *p)
     return p->protocol == TCP && p->at[p->transport + TCP_FLAGS] & TCP_PSH;
 }
 
-/* Whether the packet's own checksums are right. */
+/* Whether the packet's own checksums are right. All ones are the same number as zero, but splitting would write zero: only
+ * UDP has them. */
 static bool is_intact(const struct packet *p)
 {
     uint32_t size = p->size - p->transport;
-    if (p->transport == IPV4_HEADER && fold(sum_bytes(0, p->at, IPV4_HEADER)) != 0xFFFF)
+    if (p->transport == IPV4_HEADER &&
+        (load_word(p->at + IPV4_CHECKSUM) == 0xFFFF || fold(sum_bytes(0, p->at, IPV4_HEADER)) != 0xFFFF))
+        return false;
+    if (p->protocol == TCP && load_word(p->at + p->transport + TCP_CHECKSUM) == 0xFFFF)
         return false;
     return fold(sum_bytes(sum_pseudo_header(p->at, p->protocol, size), p->at + p->transport, size)) == 0xFFFF;
 }

@@ -234,7 +234,8 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
     parser.add_argument("--variant", choices=[*VARIANTS, "luci", "fastpath"], help="only this one")
-    parser.add_argument("--library", metavar="FILE", help="for --variant fastpath: fastpath.so, compiled for the machine")
+    for_library = "for --variant fastpath: fastpath.so, compiled for the machine"
+    parser.add_argument("--library", dest="compiled", metavar="FILE", help=for_library)
     parser.add_argument("--native", metavar="MACHINE", help="BLAKE2s in machine code, as mpy-cross names it (x64, armv7m)")
     parser.add_argument("--architecture", default="all", help="as opkg names it; --native and --library need it")
     parser.add_argument("--without-kmod-tun", action="store_true", help="for firmware with a tun module of its own")
@@ -244,7 +245,7 @@ def main(arguments):
         parser.error("machine code is not for all architectures: --architecture says for which")
     if options.native and options.variant != "micropython":
         parser.error("--native is for --variant micropython")
-    if (options.variant == "fastpath") != bool(options.library) or (options.library and options.architecture == "all"):
+    if (options.variant == "fastpath") != bool(options.compiled) or (options.compiled and options.architecture == "all"):
         parser.error("--variant fastpath needs a --library and its --architecture, and nothing else takes them")
     if options.lay_out:
         if options.variant not in VARIANTS:
@@ -255,7 +256,7 @@ def main(arguments):
         if variant == "luci":
             print(build_luci(options.folder))
         elif variant == "fastpath":
-            print(build_fastpath(options.folder, options.library, options.architecture))
+            print(build_fastpath(options.folder, options.compiled, options.architecture))
         else:
             print(build(options.folder, variant, options.native, options.architecture, not options.without_kmod_tun))
 

@@ -58,7 +58,7 @@ CASES = {
 
 
 @functools.cache
-def library():
+def built():
     """Return the path of the C library, compiled as ever, but so that a profile names its source: see `objects`.
 
     Names are looked up at the end, when CPython has let go of the library: it must still be there.
@@ -74,7 +74,7 @@ def command(interpreter, path=PYTHON):
     path  PYTHON or FASTPATH: what serves the packets
     """
     root = str(Path(__file__).parents[2])
-    served = library() if path == FASTPATH else "0"
+    served = built() if path == FASTPATH else "0"
     environment = {**os.environ, "WGEMBED_FASTPATH": served, "PYTHONHASHSEED": "0"}
     if interpreter == CPYTHON:
         return [sys.executable], {**environment, "PYTHONPATH": root}
@@ -173,7 +173,7 @@ def row(column, seconds):
 def available():
     """Return the paths that the machine has; say what keeps the library out."""
     try:
-        library()
+        built()
     except Missing as missing:
         print(f"{FASTPATH} is left out: {missing}")
         return [PYTHON]

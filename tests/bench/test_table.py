@@ -56,7 +56,7 @@ def interpreter(request):
 @pytest.fixture(params=[PYTHON, FASTPATH])
 def path(request):
     if request.param == FASTPATH:
-        need(instructions.library)
+        need(instructions.built)
     return request.param
 
 
@@ -78,7 +78,7 @@ def test_instructions_are_counted(path):
 
 def test_the_library_costs_the_same_on_both_interpreters():
     """It does the same there; if a profile told it badly, it would look different."""
-    need(instructions.library)
+    need(instructions.built)
     told = []
     for interpreter in (instructions.CPYTHON, instructions.MICROPYTHON):
         found = need(instructions.count, interpreter, instructions.CASES["TCP"], "both", 64, FASTPATH)

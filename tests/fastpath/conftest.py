@@ -3,6 +3,7 @@ import os
 import pytest
 
 import fastlib
+from lab import fastpath
 from lab.need import need
 
 
@@ -12,8 +13,8 @@ def library(tmp_path_factory):
     given = os.environ.get(fastlib.GIVEN)
     if given:
         return given
-    need(fastlib.compiler)
-    return fastlib.compile_library(tmp_path_factory.mktemp("fastpath"))
+    need(fastpath.compiler)
+    return fastpath.compile_library(tmp_path_factory.mktemp("fastpath"))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nacl._sodium import ffi, lib
 
-from lab.fastpath import SOURCE, STRICT, compile_library, compiler  # noqa: F401
 from wgembed.protocol.arena import INBOX_SIZE, MAX_DATAGRAMS, Arena
 
 ROOT = Path(__file__).parents[2]

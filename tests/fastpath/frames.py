@@ -178,3 +178,21 @@ def unframe(frame):
     assert (flags, gso_type, hdr_len) == (NEEDS_CSUM, header.gso_type, header.size)
     assert (csum_start, csum_offset) == (header.start, header.checksum_offset)
     return split(header, payload, gso_size)
+
+
+def flow(packet):
+    """What packets have in common that must stay in order."""
+    if packet[0] >> 4 == 4:
+        return packet[9], packet[12:24]
+    return packet[6], packet[8:44]
+
+
+def same(a, b):
+    """Whether b is a, but for the ID of an IPv4 packet that is never fragmented."""
+    def without_id(packet):
+        if packet[0] >> 4 == 4 and packet[6] & 0x40:
+            header, payload = parse(packet)
+            return build(replace(header, ident=0), payload)
+        return packet
+
+    return a == b or without_id(a) == without_id(b)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fastlib
+from lab import fastpath
 from lab.need import Missing, have, need, programs
 
 sys.path.insert(0, str(fastlib.ROOT / "package"))
@@ -45,7 +46,7 @@ def make(tmp_path, **variables):
 
 def test_make(tmp_path):
     need(programs, "make", "nm")
-    library = make(tmp_path, CC=need(fastlib.compiler))
+    library = make(tmp_path, CC=need(fastpath.compiler))
     symbols = subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True).stdout
     assert set(re.findall(r" T (\w+)", symbols)) == EXPORTED
     assert not re.findall(r" [BDCG] (\w+)", symbols), "nothing is kept"
@@ -60,9 +61,9 @@ def test_make(tmp_path):
 def test_nothing_is_kept(tmp_path):
     """There is no variable that outlives a call."""
     need(programs, "nm")
-    compiler = need(fastlib.compiler)
+    compiler = need(fastpath.compiler)
     path = tmp_path / "fastpath.o"
-    subprocess.run([compiler, "-std=c11", "-c", "-O0", "-o", path, fastlib.SOURCE], check=True)
+    subprocess.run([compiler, "-std=c11", "-c", "-O0", "-o", path, fastpath.SOURCE], check=True)
     symbols = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
     assert re.findall(r" [bBdDC] (\S+)", symbols) == []
 
@@ -71,8 +72,8 @@ def test_nothing_is_kept(tmp_path):
 @pytest.mark.parametrize("level", ["-O0", "-O3", "-Os"])
 def test_no_compiler_complains(compiler, level, tmp_path):
     need(programs, compiler)
-    strict = [*fastlib.STRICT, "-Wcast-align=strict" if "gcc" in compiler else "-Wcast-align", "-Wstrict-prototypes"]
-    command = [compiler, *strict, level, "-fPIC", "-shared", "-o", tmp_path / "fastpath.so", fastlib.SOURCE]
+    strict = [*fastpath.STRICT, "-Wcast-align=strict" if "gcc" in compiler else "-Wcast-align", "-Wstrict-prototypes"]
+    command = [compiler, *strict, level, "-fPIC", "-shared", "-o", tmp_path / "fastpath.so", fastpath.SOURCE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -128,7 +129,7 @@ def install(tmp_path, **variables):
 
 
 def test_an_install_has_the_library(tmp_path):
-    need(fastlib.compiler)
+    need(fastpath.compiler)
     package = install(tmp_path)
     fast = fastlib.Fastpath(package / "fastpath.so")
     assert fast.self_test() == 0

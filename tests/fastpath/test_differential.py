@@ -12,8 +12,7 @@ import pytest
 
 import frames
 import world as world_module
-from frames import ACK, CWR, ECE, PSH, TCP, UDP, URG, USO4, USO6, Header
-from test_write import flow, same
+from frames import ACK, CWR, ECE, PSH, TCP, UDP, URG, USO4, USO6, Header, flow, same
 from wgembed import crypto
 from wgembed.protocol import drops
 from world import A4, A6, B4, B6, connected

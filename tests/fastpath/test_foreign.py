@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import fastlib
-from lab import foreign
+from lab import fastpath, foreign
 from lab.need import need, programs
 
 HERE = Path(__file__).parent
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(fastlib.GIVEN in os.environ, 
 def test_the_tests_again(architecture, tmp_path, monkeypatch):
     need(programs, COMPILERS[architecture])
     monkeypatch.setenv("CC", COMPILERS[architecture])
-    library = fastlib.compile_library(tmp_path)
+    library = fastpath.compile_library(tmp_path)
     # pytest is the one that runs here; the extensions of that machine come before those of this one.
     folders = os.pathsep.join([str(fastlib.ROOT), str(Path(pytest.__file__).parents[1])])
     python = need(foreign.python, architecture)

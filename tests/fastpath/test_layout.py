@@ -6,6 +6,7 @@ import re
 import pytest
 
 import fastlib
+from lab.fastpath import SOURCE
 from wgembed.runtime import fastpath
 
 LETTERS = {"int32_t": "i", "uint32_t": "I", "uint64_t": "Q"}
@@ -18,7 +19,7 @@ def letters(declarations):
 
 def test_prototypes():
     """The daemon calls each function by the types that it has."""
-    text = fastlib.SOURCE.read_text()
+    text = SOURCE.read_text()
     found = {}
     for result, name, parameters in re.findall(r"^(u?int32_t) wgembed_(\w+)\(([^)]*)\);", text, re.M):
         parameters = [] if parameters == "void" else parameters.replace("\n", " ").split(",")
@@ -28,7 +29,7 @@ def test_prototypes():
 
 def test_fields():
     """Each field is where the daemon takes it to be."""
-    struct = re.search(r"^struct fastpath \{(.*?)^\};", fastlib.SOURCE.read_text(), re.M | re.S)[1]
+    struct = re.search(r"^struct fastpath \{(.*?)^\};", SOURCE.read_text(), re.M | re.S)[1]
     words = {}
     at = 0
     for kind, name in re.findall(r"^    (uint\d\d_t) (\w+);", struct, re.M):

@@ -1,16 +1,23 @@
 """The daemon and the library, on both runtimes: where it is looked for, and what comes of one that does not fit."""
 
+import fcntl
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 
 import pytest
 
 import fastlib
-from lab import debian, micropython, net, peers
+from lab import debian, fastpath, micropython, net, peers
 from lab.need import need, privileges, programs
+from lab.router import Keys
+from wgembed.runtime import abi
+
+IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 1, 0x1000, 0x4000
 
 pytestmark = pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="these tests look at the daemon")
 
@@ -61,11 +68,11 @@ def test_where_it_is_said_to_be(namespace, installed, library):
 def changed(folder, old, new):
     """Compile the library from a source in which something is different."""
     source = folder / "changed.c"
-    text = fastlib.SOURCE.read_text()
+    text = fastpath.SOURCE.read_text()
     assert text.count(old) == 1
     source.write_text(text.replace(old, new))
     path = folder / "changed.so"
-    subprocess.run([fastlib.compiler(), "-std=c11", "-O1", "-fPIC", "-shared", "-o", path, source], check=True)
+    subprocess.run([fastpath.compiler(), "-std=c11", "-O1", "-fPIC", "-shared", "-o", path, source], check=True)
     return path
 
 
@@ -81,7 +88,7 @@ def changed(folder, old, new):
 )
 def test_one_that_does_not_fit(namespace, installed, tmp_path, old, new):
     """The daemon says why, and does without."""
-    need(fastlib.compiler)
+    need(fastpath.compiler)
     path = changed(tmp_path, old, new)
     said = log(namespace, installed[1], str(path))
     assert re.search(r"ERROR: .* without the C library, in pure Python: .*", said), said
@@ -95,12 +102,28 @@ def test_what_is_no_library(namespace, installed, tmp_path):
         assert "without the C library, in pure Python: " in log(namespace, installed[1], str(given))
 
 
+@pytest.mark.parametrize("flags", [[], ["vnet_hdr"]], ids=["none", "vnet_hdr"])
 @pytest.mark.parametrize("kind", [peers.WgembedFast, peers.WgembedMicropythonFast], ids=lambda kind: kind.name)
-def test_a_device_that_was_there(namespace, kind):
-    """A device that somebody made for good, with another kind of header, is taken as well."""
+def test_a_device_that_was_there(namespace, kind, flags):
+    """A device that somebody made for good, with a header of another size or none, is read as it should be."""
     need(kind.prepare)
     name = net.unique("f")
-    namespace.run("ip", "tuntap", "add", "dev", name, "mode", "tun", "vnet_hdr")
+    namespace.run("ip", "tuntap", "add", "dev", name, "mode", "tun", *flags)
+    if flags:
+        with namespace.entered(), open("/dev/net/tun", "r+b", buffering=0) as device:
+            fcntl.ioctl(device, abi.TUNSETIFF[0], struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI | IFF_VNET_HDR))
+            fcntl.ioctl(device, abi.TUNSETVNETHDRSZ[0], struct.pack("i", 12))
     child = namespace.spawn(*kind.command(), name, env={**os.environ, **kind.environment, "LOG_LEVEL": "verbose"})
     child.expect(r"\) ready", 10)
     assert "the packet path is served by" in child.text()
+    namespace.ip("link", "set", "lo", "up")
+    namespace.ip("address", "add", "10.77.0.1/24", "dev", name)
+    namespace.ip("link", "set", name, "up")
+    with namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        end.bind(("127.0.0.1", 0))
+        end.settimeout(5)
+        port = str(end.getsockname()[1])
+        peer = ["peer", Keys().public, "endpoint", f"127.0.0.1:{port}", "allowed-ips", "10.77.0.2/32"]
+        namespace.run("wg", "set", name, "private-key", "/dev/stdin", *peer, input=Keys().private + "\n")
+        namespace.run("ping", "-c", "1", "-W", "1", "10.77.0.2", check=False)
+        assert len(end.recv(2000)) == 148, "the packet leads to the peer, which is sent an initiation"

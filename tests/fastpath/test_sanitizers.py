@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import fastlib
+from lab import fastpath
 from lab.need import Missing, need
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ fast.seal(1, 2, bytes(32), bytes(8), 0, 1420)
 
 def runtime():
     """Return the path of the sanitizer's library, which Python must load first; Missing if it is not there."""
-    compiler = fastlib.compiler()
+    compiler = fastpath.compiler()
     for name in ("libasan.so", "libclang_rt.asan-x86_64.so"):
         found = subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
         if os.path.isabs(found):
@@ -38,7 +39,7 @@ def environment(tmp_path_factory):
     if fastlib.GIVEN in os.environ:
         pytest.skip("these are such tests already")
     preloaded = need(runtime)
-    library = fastlib.compile_library(tmp_path_factory.mktemp("sanitized"), *SANITIZE)
+    library = fastpath.compile_library(tmp_path_factory.mktemp("sanitized"), *SANITIZE)
     folders = [str(fastlib.ROOT), str(fastlib.ROOT / "tests"), str(HERE)]
     return dict(
         os.environ, LD_PRELOAD=preloaded, ASAN_OPTIONS="detect_leaks=0", PYTHONMALLOC="malloc",
@@ -67,7 +68,7 @@ def target(request, tmp_path_factory):
         pytest.skip("these are such tests already")
     need(runtime)
     path = tmp_path_factory.mktemp("fuzz") / request.param
-    command = [fastlib.compiler(), *fastlib.STRICT, *SANITIZE, "-DFUZZ_DRIVER", "-o", path]
+    command = [fastpath.compiler(), *fastpath.STRICT, *SANITIZE, "-DFUZZ_DRIVER", "-o", path]
     done = subprocess.run(
         [*command, fastlib.ROOT / "fastpath" / f"fuzz_{request.param}.c"], capture_output=True, text=True, timeout=100
     )

@@ -6,28 +6,31 @@ from dataclasses import replace
 
 import pytest
 
-from frames import ACK, CWR, ECE, FIN, PSH, RST, SYN, TCP, UDP, URG, USO4, USO6, Header, build, parse, split, unframe
+from frames import (
+    ACK,
+    CWR,
+    ECE,
+    FIN,
+    PSH,
+    RST,
+    SYN,
+    TCP,
+    UDP,
+    URG,
+    USO4,
+    USO6,
+    Header,
+    build,
+    flow,
+    parse,
+    same,
+    split,
+    total,
+    unframe,
+)  # fmt: skip
 
 V4 = Header()
 V6 = Header(version=6, source=bytes(range(16)), destination=bytes(range(100, 116)))
-
-
-def flow(packet):
-    """What packets have in common that must stay in order."""
-    if packet[0] >> 4 == 4:
-        return packet[9], packet[12:24]
-    return packet[6], packet[8:44]
-
-
-def same(a, b):
-    """Whether b is a, but for the ID of an IPv4 packet that is never fragmented."""
-    def without_id(packet):
-        if packet[0] >> 4 == 4 and packet[6] & 0x40:
-            header, payload = parse(packet)
-            return build(replace(header, ident=0), payload)
-        return packet
-
-    return a == b or without_id(a) == without_id(b)
 
 
 def check(fast, packets):
@@ -129,6 +132,33 @@ def test_a_wrong_checksum_is_not_hidden(fast, where, which):
     assert bytes(10) + odd in written
     assert [packet for frame in written for packet in unframe(frame)] == packets
     assert len(written) == (2 if which in (0, 9) else 3)
+
+
+def all_ones(packet, field, other):
+    """The packet with a checksum of all ones, still right: the word at `other`, which it covers, takes up the difference."""
+    words = [int.from_bytes(packet[at : at + 2], "big") for at in (field, other)]
+    packet = bytearray(packet)
+    packet[other : other + 2] = (sum(words) % 0xFFFF).to_bytes(2, "big")
+    packet[field : field + 2] = b"\xff\xff"
+    return bytes(packet)
+
+
+@pytest.mark.parametrize("header", [V4, V6], ids=["ipv4", "ipv6"])
+@pytest.mark.parametrize("which", [0, 5, 9])
+def test_a_checksum_of_all_ones_stays(fast, header, which):
+    """It is as right as zero, which splitting would make of it."""
+    packets = split(header, bytes(1000), 100)
+    packets[which] = all_ones(packets[which], header.start + 16, header.size)
+    written = fast.write_all(packets)
+    assert [packet for frame in written for packet in unframe(frame)] == packets
+    assert bytes(10) + packets[which] in written
+
+
+def test_an_ip_checksum_of_all_ones_stays(fast):
+    packets = split(V4, bytes(1000), 100)
+    packets[5] = all_ones(packets[5], 10, 4)
+    assert total(packets[5][:20]) == 0xFFFF
+    assert bytes(10) + packets[5] in fast.write_all(packets)
 
 
 def test_udp_without_a_checksum(fast):

@@ -13,7 +13,7 @@ from .need import Missing
 _LEFT = re.compile(r"(?:sem\.)?faketime_(?:sem|shm)_(\d+)")
 
 
-def library():
+def preloaded():
     """Return the path of the library."""
     for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
         return str(path)
@@ -25,7 +25,7 @@ def environment(when):
 
     The clocks that count from the machine's start are left alone.
     """
-    return {"LD_PRELOAD": library(), "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    return {"LD_PRELOAD": preloaded(), "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def sweep():

@@ -32,7 +32,7 @@ def compile_library(folder, *options):
 
 
 @functools.cache
-def library():
+def built():
     """Return the path of the library, compiled if this source never was."""
     folder = debian.cache() / "fastpath" / hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
     with debian.locked("fastpath"):

@@ -185,7 +185,7 @@ class Fast:
     @classmethod
     def prepare(cls):
         super().prepare()
-        cls.environment = {**cls.environment, "WGEMBED_FASTPATH": fastpath.library()}
+        cls.environment = {**cls.environment, "WGEMBED_FASTPATH": fastpath.built()}
 
 
 class WgembedFast(Fast, Wgembed):

@@ -16,7 +16,7 @@ YEAR = 365 * 24 * 3600
 @pytest.fixture
 def clock(command):
     """A function: the environment in which the machine's clock is so many seconds ahead. CLOCK_BOOTTIME is left alone."""
-    need(faketime.library)
+    need(faketime.preloaded)
     return lambda seconds: faketime.environment(f"{seconds:+d}")
 
 

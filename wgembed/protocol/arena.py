@@ -95,7 +95,7 @@ class Inbox:
 
     view, pointer, counters, lengths, in_order, places, placed are what `crypto.open_run` takes. The good packets are
     `good` in number, by offset and length in `packets` and `packet_lengths`, in messages of `received` bytes. What is
-    received goes to the offset `start`: here 0.
+    received goes to the offset `start`, here 0.
     """
 
     __slots__ = (

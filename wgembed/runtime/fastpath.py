@@ -59,7 +59,7 @@ class Fastpath:
     offload  what the tunnel devices are told to leave to us (TUNSETOFFLOAD); all are of one kernel
     """
 
-    def __init__(self, path, alloc, mtu=DEFAULT_MTU, arena_size=arena_module.ARENA_SIZE):
+    def __init__(self, path, alloc):
         self.path = path
         try:
             self._library = system.clib.Library(path)
@@ -73,7 +73,7 @@ class Fastpath:
         self.at = crypto.address(self.state)
         self.state[_ABI_FIELD] = _ABI
         self.inbox = FastInbox(self, alloc)
-        self.arena = FastArena(self, mtu, arena_size, alloc)
+        self.arena = FastArena(self, alloc)
         self._fill_in()
         wrong = self.functions["self_test"](self.at)
         if wrong:
@@ -102,14 +102,14 @@ class FastArena(arena_module.Arena):
 
     __slots__ = ("_at", "_end_of_run", "_fixed_lengths", "_group", "_own", "_own_addr", "_seal", "_state")
 
-    def __init__(self, fastpath, mtu, size, alloc):
+    def __init__(self, fastpath, alloc):
         self._at, self._state = fastpath.at, fastpath.state
         self._seal = fastpath.functions["seal"]
         self._group = fastpath.functions["group"]
         self._end_of_run = fastpath.functions["end_of_run"]
         self._own, self._own_addr = b"", None
         self._fixed_lengths = alloc("i", arena_module.MAX_SLOTS)
-        super().__init__(mtu, size, alloc)
+        super().__init__(DEFAULT_MTU, alloc=alloc)
 
     def carve(self, mtu):
         super().carve(mtu)

@@ -9,7 +9,7 @@ NAME_MAX = 15
 _IFF_TUN = 1
 _IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
-VNET_HEADER_SIZE = 10
+_VNET_HEADER_SIZE = 10
 # What the kernel may leave to us: checksums; TCP, over IPv4 and IPv6; UDP likewise, since Linux 6.2
 _OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
 
@@ -129,7 +129,7 @@ def set_offload(fd):
 
     The device has a virtio header before each packet: the short one, from here on.
     """
-    _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", VNET_HEADER_SIZE)))
+    _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", _VNET_HEADER_SIZE)))
     for flags in _OFFLOADS:
         if _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, flags) is None:
             return flags

@@ -162,8 +162,9 @@ class UdpSocket:
 
     def receive(self, inbox):
         """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
+        view = inbox.view[inbox.start :] if inbox.start else inbox.view
         try:
-            length, control, _, addr = self._recvmsg_into((inbox.view[inbox.start :],), _ANCILLARY)
+            length, control, _, addr = self._recvmsg_into((view,), _ANCILLARY)
         except OSError as e:
             if e.errno != abi.EAGAIN:
                 # An ICMP error for something sent earlier; the datagrams behind it are still there.
