@@ -36,6 +36,9 @@ struct fastpath {
     uint64_t packet_lengths; /* int32_t[datagrams] */
     uint64_t encrypt;        /* crypto_aead_chacha20poly1305_ietf_encrypt */
     uint64_t decrypt;        /* crypto_aead_chacha20poly1305_ietf_decrypt */
+    uint64_t stream;         /* crypto_stream_chacha20_ietf_xor_ic; 0 if there are only the two above */
+    uint64_t authenticate;   /* crypto_onetimeauth_poly1305 */
+    uint64_t verify;         /* crypto_verify_16 */
     uint32_t buffer_size;
     uint32_t slots;
     uint32_t stride;
@@ -60,10 +63,10 @@ struct fastpath {
     uint32_t unused;
 };
 
-_Static_assert(offsetof(struct fastpath, buffer_size) == 72, "layout");
-_Static_assert(offsetof(struct fastpath, taken_bytes) == 104, "layout");
-_Static_assert(offsetof(struct fastpath, abi) == 144, "layout");
-_Static_assert(sizeof(struct fastpath) == 152, "layout");
+_Static_assert(offsetof(struct fastpath, buffer_size) == 96, "layout");
+_Static_assert(offsetof(struct fastpath, taken_bytes) == 128, "layout");
+_Static_assert(offsetof(struct fastpath, abi) == 168, "layout");
+_Static_assert(sizeof(struct fastpath) == 176, "layout");
 
 /* The header that the tunnel device puts before each packet (linux/virtio_net.h), in the machine's byte order. */
 struct vnet_header {
@@ -83,9 +86,13 @@ typedef int aead_encrypt(unsigned char *, unsigned long long *, const unsigned c
 typedef int aead_decrypt(unsigned char *, unsigned long long *, unsigned char *, const unsigned char *,
                          unsigned long long, const unsigned char *, unsigned long long, const unsigned char *,
                          const unsigned char *);
+typedef int stream_xor(unsigned char *, const unsigned char *, unsigned long long, const unsigned char *, uint32_t,
+                       const unsigned char *);
+typedef int onetimeauth(unsigned char *, const unsigned char *, unsigned long long, const unsigned char *);
+typedef int verify_16(const unsigned char *, const unsigned char *);
 
 enum {
-    ABI_VERSION = 1,
+    ABI_VERSION = 2,
 
     /* linux/virtio_net.h */
     NEEDS_CSUM = 1,
@@ -140,6 +147,9 @@ enum {
     PADDING = 16,
     NONCE = 12,
     NONCE_COUNTER = 4,
+    BLOCK = 64,
+    WORK = 2048,
+    TEXT_MOST = WORK - BLOCK - PADDING - TAG, /* what fits the memory to work in */
 
     IP_MOST = 65535,
     HEADERS_MOST = IPV6_HEADER + 60, /* of a packet that is joined to others */
@@ -312,6 +322,93 @@ static void complete_checksum(uint8_t *packet, uint32_t size, uint32_t start, ui
     if (checksum == 0 && offset == UDP_CHECKSUM)
         checksum = 0xFFFF;
     store_word(packet + start + offset, checksum);
+}
+
+/* The AEAD of RFC 8439
+ *
+ * libsodium's own has the key stream's first block, which is for the one-time key, apart from the others, and makes what
+ * goes beyond a multiple of 256 bytes block by block. Its code for x86 takes hardly longer for eight blocks than for one, so
+ * the parts are put together here: the text behind a block of zeros, and all of the key stream at once. That saves a
+ * quarter of the time there, and is as fast elsewhere. */
+
+/* Memory to work in, for the packets of one run. */
+struct work {
+    uint8_t in[WORK];  /* zeros for the one-time key, the text, room for what is authenticated with it */
+    uint8_t out[WORK]; /* the same under the key stream */
+};
+
+static void begin_work(struct work *w)
+{
+    memset(w->in, 0, BLOCK);
+}
+
+static void end_work(struct work *w)
+{
+    explicit_bzero(w, sizeof *w);
+}
+
+/* How much of the key stream to take for so many bytes: no less than that. */
+static uint32_t round_stream(uint32_t size)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    uint32_t rest = size % (8 * BLOCK);
+    uint32_t step = rest <= BLOCK ? BLOCK : rest <= 4 * BLOCK ? 4 * BLOCK : 8 * BLOCK;
+#else
+    uint32_t rest = size % BLOCK, step = BLOCK;
+#endif
+    return rest ? size - rest + step : size;
+}
+
+/* Put the text through the key stream; the one-time key is at the beginning of `out` then. */
+static void run_stream(const struct fastpath *f, struct work *w, const uint8_t *text, uint32_t size, const uint8_t *nonce,
+                       const uint8_t *key)
+{
+    uint32_t whole = round_stream(BLOCK + size);
+    memcpy(w->in + BLOCK, text, size);
+    memset(w->in + BLOCK + size, 0, whole - BLOCK - size);
+    ((stream_xor *)(uintptr_t)f->stream)(w->out, w->in, whole, nonce, 0, key);
+}
+
+/* The tag of the sealed text, which has room for 32 bytes behind it (RFC 8439, 2.8, without further data). */
+static void make_tag(const struct fastpath *f, struct work *w, uint8_t *sealed, uint32_t size, uint8_t *tag)
+{
+    uint32_t padding = -size & (PADDING - 1);
+    memset(sealed + size, 0, padding + 8);
+    put_counter(sealed + size + padding + 8, size);
+    ((onetimeauth *)(uintptr_t)f->authenticate)(tag, sealed, size + padding + 16, w->out);
+}
+
+static bool takes_parts(const struct fastpath *f, uint32_t size)
+{
+    return f->stream && size <= TEXT_MOST;
+}
+
+/* Seal the text in place; the tag comes behind it. */
+static void seal_text(const struct fastpath *f, struct work *w, uint8_t *text, uint32_t size, const uint8_t *nonce,
+                      const uint8_t *key)
+{
+    if (!takes_parts(f, size)) {
+        ((aead_encrypt *)(uintptr_t)f->encrypt)(text, NULL, text, size, NULL, 0, NULL, nonce, key);
+        return;
+    }
+    run_stream(f, w, text, size, nonce, key);
+    make_tag(f, w, w->out + BLOCK, size, text + size);
+    memcpy(text, w->out + BLOCK, size);
+}
+
+/* Open the sealed text, behind which is its tag, in place; false if the tag is wrong: then nothing is changed. */
+static bool open_text(const struct fastpath *f, struct work *w, uint8_t *text, uint32_t size, const uint8_t *nonce,
+                      const uint8_t *key)
+{
+    uint8_t tag[TAG];
+    if (!takes_parts(f, size))
+        return ((aead_decrypt *)(uintptr_t)f->decrypt)(text, NULL, NULL, text, size + TAG, NULL, 0, nonce, key) == 0;
+    run_stream(f, w, text, size, nonce, key);
+    make_tag(f, w, w->in + BLOCK, size, tag);
+    if (((verify_16 *)(uintptr_t)f->verify)(tag, text + size) != 0)
+        return false;
+    memcpy(text, w->out + BLOCK, size);
+    return true;
 }
 
 /* Reading from the tunnel device */
@@ -824,6 +921,34 @@ static bool is_aead_right(const struct fastpath *f)
     return decrypt(sealed, NULL, NULL, sealed, TAG, NULL, 0, zeros, zeros) != 0;
 }
 
+/* Whether the parts of the AEAD make what the whole makes. */
+static bool are_parts_right(const struct fastpath *f)
+{
+    uint8_t key[32], nonce[NONCE] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8}, sealed[205 + TAG], other[205 + TAG];
+    uint32_t size = 205; /* neither whole blocks nor whole words */
+    struct work work;
+    if (!f->stream)
+        return true;
+    if (!f->authenticate || !f->verify)
+        return false;
+    for (uint32_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)(7 * i);
+    for (uint32_t i = 0; i < size; i++)
+        sealed[i] = other[i] = (uint8_t)i;
+    begin_work(&work);
+    ((aead_encrypt *)(uintptr_t)f->encrypt)(sealed, NULL, sealed, size, NULL, 0, NULL, nonce, key);
+    seal_text(f, &work, other, size, nonce, key);
+    if (memcmp(sealed, other, size + TAG) != 0)
+        return false;
+    other[size] ^= 1;
+    if (open_text(f, &work, other, size, nonce, key) || !open_text(f, &work, sealed, size, nonce, key))
+        return false;
+    for (uint32_t i = 0; i < size; i++)
+        if (sealed[i] != (uint8_t)i)
+            return false;
+    return true;
+}
+
 /* Returns 0 if the library and what the caller filled in agree; else what does not: 1 the layout, 2 sizes,
  * 3 pointers or their alignment, 4 checksums, 5 libsodium's functions. Nothing is written. */
 int32_t wgembed_self_test(const struct fastpath *f)
@@ -836,7 +961,7 @@ int32_t wgembed_self_test(const struct fastpath *f)
         return 3;
     if (!is_checksum_right())
         return 4;
-    return is_aead_right(f) ? 0 : 5;
+    return is_aead_right(f) && are_parts_right(f) ? 0 : 5;
 }
 
 /* Read packets from the tunnel device `fd`, which is non-blocking and has IFF_NO_PI and IFF_VNET_HDR, into the slots
@@ -869,12 +994,13 @@ int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most)
 uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint8_t *key, const uint8_t *header,
                       uint64_t counter, uint32_t mtu)
 {
-    aead_encrypt *encrypt = (aead_encrypt *)(uintptr_t)f->encrypt;
     int32_t *lengths = ints_at(f->lengths);
     uint8_t nonce[NONCE] = {0};
+    struct work work;
     uint32_t total = 0;
     if (mtu > f->room)
         mtu = f->room;
+    begin_work(&work);
     for (int32_t slot = first; slot < end; slot++, counter++) {
         uint8_t *message = message_of(f, (uint32_t)slot), *packet = message + MESSAGE_HEADER;
         uint32_t size = (uint32_t)lengths[slot];
@@ -888,10 +1014,11 @@ uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint
         memcpy(message, header, MESSAGE_COUNTER);
         put_counter(message + MESSAGE_COUNTER, counter);
         put_counter(nonce + NONCE_COUNTER, counter);
-        encrypt(packet, NULL, packet, size, NULL, 0, NULL, nonce, key);
+        seal_text(f, &work, packet, size, nonce, key);
         lengths[slot] = (int32_t)(size + OVERHEAD);
         total += size + OVERHEAD;
     }
+    end_work(&work);
     return total;
 }
 
@@ -950,12 +1077,13 @@ int32_t wgembed_group(const struct fastpath *f, int32_t first, int32_t end)
  * kind or shorter than 32 bytes, and no more than there is room for. */
 int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t stride, const uint8_t *key)
 {
-    aead_decrypt *decrypt = (aead_decrypt *)(uintptr_t)f->decrypt;
     const uint8_t *first = bytes_at(f->inbox) + start;
     uint64_t *counters = (uint64_t *)(uintptr_t)f->counters;
     int32_t *opened = ints_at(f->opened);
     uint8_t nonce[NONCE] = {0};
     uint32_t taken = 0, in_order = 0;
+    struct work work;
+    begin_work(&work);
     for (; end - start >= OVERHEAD && stride >= OVERHEAD && taken < f->datagrams; start += stride, taken++) {
         uint8_t *message = bytes_at(f->inbox) + start, *packet = message + MESSAGE_HEADER;
         uint32_t size = (uint32_t)(end - start < stride ? end - start : stride);
@@ -963,11 +1091,12 @@ int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t str
             break;
         counters[taken] = get_counter(message + MESSAGE_COUNTER);
         put_counter(nonce + NONCE_COUNTER, counters[taken]);
-        bool is_right = decrypt(packet, NULL, NULL, packet, size - MESSAGE_HEADER, NULL, 0, nonce, key) == 0;
+        bool is_right = open_text(f, &work, packet, size - OVERHEAD, nonce, key);
         opened[taken] = is_right ? (int32_t)(size - OVERHEAD) : -1;
         if (is_right && in_order == taken && counters[taken] == counters[0] + taken)
             in_order++;
     }
+    end_work(&work);
     f->in_order = in_order;
     return (int32_t)taken;
 }

@@ -91,6 +91,31 @@ static inline int no_decrypt(unsigned char *m, unsigned long long *m_size, unsig
     return is_wrong ? -1 : 0;
 }
 
+/* Its parts, which do as little */
+static inline int no_stream(unsigned char *c, const unsigned char *m, unsigned long long size, const unsigned char *nonce,
+                            uint32_t block, const unsigned char *key)
+{
+    CHECK(block == 0);
+    memcpy(c, m, (size_t)size);
+    c[0] = key[0] ^ nonce[4];
+    return 0;
+}
+
+static inline int no_authenticate(unsigned char *tag, const unsigned char *text, unsigned long long size,
+                                  const unsigned char *key)
+{
+    uint8_t sum = 0;
+    for (unsigned long long i = 0; i < size; i++)
+        sum |= text[i];
+    memset(tag, sum ? key[0] : 0, TAG);
+    return 0;
+}
+
+static inline int no_verify(const unsigned char *tag, const unsigned char *other)
+{
+    return (tag[0] ^ other[0]) == 0xBD ? -1 : 0;
+}
+
 /* Memory */
 
 static inline void *memory(size_t size)
@@ -120,6 +145,9 @@ static inline struct fastpath *make_state(uint32_t slots, uint32_t room, uint32_
     f->packet_lengths = (uintptr_t)memory(datagrams * sizeof(int32_t));
     f->encrypt = (uintptr_t)no_encrypt;
     f->decrypt = (uintptr_t)no_decrypt;
+    f->stream = slots % 2 != datagrams % 2 ? (uintptr_t)no_stream : 0;
+    f->authenticate = (uintptr_t)no_authenticate;
+    f->verify = (uintptr_t)no_verify;
     CHECK(are_sizes_right(f) && are_pointers_right(f));
     return f;
 }

@@ -4,8 +4,7 @@ import ctypes
 import socket
 from pathlib import Path
 
-from nacl._sodium import ffi, lib
-
+from wgembed import crypto
 from wgembed.protocol.arena import INBOX_SIZE, MAX_DATAGRAMS, Arena
 
 ROOT = Path(__file__).parents[2]
@@ -14,7 +13,8 @@ GIVEN = "WGEMBED_FASTPATH_LIBRARY"
 
 _U32, _I32, _U64, _P = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.c_void_p
 
-POINTERS = ("buffer", "lengths", "inbox", "opened", "counters", "packets", "packet_lengths", "encrypt", "decrypt")
+MEMORY = ("buffer", "lengths", "inbox", "opened", "counters", "packets", "packet_lengths")
+SODIUM = ("encrypt", "decrypt", "stream", "authenticate", "verify")
 SIZES = ("buffer_size", "slots", "stride", "room", "inbox_size", "datagrams", "offload", "pending")
 RESULTS = ("taken_bytes", "taken_good", "in_order", "dropped")
 SUPER = ("super_size", "super_transport", "super_header", "super_segment", "super_next", "super_count")
@@ -22,7 +22,7 @@ SUPER = ("super_size", "super_transport", "super_header", "super_segment", "supe
 
 class State(ctypes.Structure):
     _fields_ = [
-        *((name, _U64) for name in POINTERS),
+        *((name, _U64) for name in (*MEMORY, *SODIUM)),
         *((name, _U32) for name in SIZES),
         *((name, _U32) for name in (*RESULTS, *SUPER, "abi", "unused")),
     ]
@@ -39,11 +39,6 @@ FUNCTIONS = {
     "take": (_I32, [_P, _I32, _I32, _I32, _I32, _I32, _I32, _I32]),
     "write": (_I32, [_P, _I32, _P, _I32]),
 }
-
-
-def sodium(name):
-    """Return the address of a function of libsodium."""
-    return int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
 
 
 def _hold(memory):
@@ -69,8 +64,7 @@ class Fastpath:
         self.packets, self.packet_lengths = (_I32 * datagrams)(), (_I32 * datagrams)()
         self.state = State(
             buffer=ctypes.addressof(self._held[0]), inbox=ctypes.addressof(self._held[1]),
-            encrypt=sodium("crypto_aead_chacha20poly1305_ietf_encrypt"),
-            decrypt=sodium("crypto_aead_chacha20poly1305_ietf_decrypt"),
+            **dict(zip(SODIUM, crypto.aead(), strict=True)),
             buffer_size=len(self.arena.buffer), slots=slots, stride=self.arena.stride,
             room=self.arena.room, inbox_size=inbox_size, datagrams=datagrams, abi=self._abi(),
         )  # fmt: skip

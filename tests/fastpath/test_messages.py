@@ -58,6 +58,38 @@ class TestSeal:
             assert fast.arena.buffer == arena.buffer
 
 
+class TestEverySize:
+    """The AEAD is put together from its parts, but for the longest packets, or where there are no parts."""
+
+    MOST = 2100
+
+    @pytest.mark.parametrize("is_whole", [False, True], ids=["parts", "whole"])
+    def test_sealed_and_opened(self, make, is_whole):
+        fast = make(mtu=self.MOST)
+        if is_whole:
+            fast.state.stream = 0
+        expected = bytearray(self.MOST + 16)
+        for size in range(self.MOST + 1):
+            packet = random.Random(size).randbytes(size)
+            fast.put(0, packet)
+            fast.seal(0, 1, bytes(KEY), HEADER, 7 + size, 0)
+            with memoryview(expected)[: size + 16] as out:
+                crypto.seal(out, KEY, 7 + size, packet, b"")
+                assert fast.arena.buffer[16 : size + 32] == out
+            message = fast.arena.buffer[: size + 32]
+            wrong = message[:-1] + bytes([message[-1] ^ 1])
+            self.check_opening(fast, wrong, -1)
+            self.check_opening(fast, message, size)
+            assert fast.inbox[16 : 16 + size] == packet
+
+    def check_opening(self, fast, message, expected):
+        behind = b"not of this datagram"
+        fast.inbox[: len(message) + len(behind)] = message + behind
+        assert fast.open(0, len(message), len(message), bytes(KEY)) == 1
+        assert fast.opened[0] == expected
+        assert fast.inbox[len(message) - 16 : len(message) + len(behind)] == message[-16:] + behind
+
+
 class TestOpen:
     def put(self, fast, inbox, messages, stride):
         data = b"".join(message.ljust(stride, b"\xee") for message in messages[:-1]) + messages[-1]

@@ -20,7 +20,8 @@ A wrong length is a ValueError: it would be a bug here, never an answer to input
 `address(buf)` gives a pointer to a buffer that the caller keeps alive and never resizes; pointer + n points
 n bytes further. Only the two run functions take pointers (`key`), because they serve the packet path and must not
 allocate; nor must `same` and `alike`. `number` and `aead` are for libraries of C: the address that a pointer holds, and
-those of libsodium's crypto_aead_chacha20poly1305_ietf_encrypt and _decrypt.
+those of libsodium's crypto_aead_chacha20poly1305_ietf_encrypt and _decrypt, and of the functions that they are made of,
+crypto_stream_chacha20_ietf_xor_ic, crypto_onetimeauth_poly1305 and crypto_verify_16, 0 where these cannot be reached.
 """
 
 import sys

@@ -8,6 +8,7 @@ stays on its slowest code.
 from struct import Struct, pack
 from sys import byteorder
 
+from nacl._sodium import __file__ as _path
 from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
@@ -55,9 +56,22 @@ def number(pointer):
 
 
 def aead():
-    """Return the addresses of libsodium's functions that encrypt and decrypt, with the nonces of the IETF."""
+    """Return the addresses of libsodium's AEAD and its parts: see `wgembed.crypto`."""
     prefix = "crypto_aead_chacha20poly1305_ietf_"
-    return [number(_ffi.addressof(_lib, prefix + name)) for name in ("encrypt", "decrypt")]
+    whole = [number(_ffi.addressof(_lib, prefix + name)) for name in ("encrypt", "decrypt")]
+    return whole + _parts_of_aead()
+
+
+def _parts_of_aead():
+    """Return the addresses of what PyNaCl links but does not declare, as the linker finds them; zeros if it does not."""
+    try:
+        import _cffi_backend as cffi  # not before it is needed: most processes here load no library
+
+        library, kind = cffi.load_library(_path, 0), _ffi.typeof("void (*)(void)")
+        names = "crypto_stream_chacha20_ietf_xor_ic", "crypto_onetimeauth_poly1305", "crypto_verify_16"
+        return [number(library.load_function(kind, name)) for name in names]
+    except (ImportError, OSError, AttributeError):
+        return [0, 0, 0]
 
 
 def _want(buf, size):

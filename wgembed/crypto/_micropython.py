@@ -58,9 +58,10 @@ def number(pointer):
 
 
 def aead():
-    """Return the addresses of libsodium's functions that encrypt and decrypt, with the nonces of the IETF."""
+    """Return the addresses of libsodium's AEAD and its parts: see `wgembed.crypto`."""
     prefix = "crypto_aead_chacha20poly1305_ietf_"
-    return [_lib.addr(prefix + name) for name in ("encrypt", "decrypt")]
+    names = prefix + "encrypt", prefix + "decrypt", "crypto_stream_chacha20_ietf_xor_ic", "crypto_onetimeauth_poly1305"
+    return [_lib.addr(name) for name in names + ("crypto_verify_16",)]
 
 
 def _want(buf, size):

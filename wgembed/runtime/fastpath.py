@@ -10,23 +10,23 @@ from ..protocol import arena as arena_module
 from ..protocol.constants import DEFAULT_MTU
 from . import system
 
-_ABI = 1 << 16 | 152  # the version, and the size of struct fastpath
+_ABI = 2 << 16 | 176  # the version, and the size of struct fastpath
 
-# struct fastpath: nine pointers of 64 bits, then numbers of 32; where the latter stand, counted in their own size
-_POINTERS = "9Q"
-_SIZE = 38
-_BUFFER_SIZE = 18
-_SLOTS = 19
-_STRIDE = 20
-_ROOM = 21
-_INBOX_SIZE = 22
-_DATAGRAMS = 23
-_OFFLOAD = 24
-_PENDING = 25
-_TAKEN_BYTES = 26
-_TAKEN_GOOD = 27
-_IN_ORDER = 28
-_ABI_FIELD = 36
+# struct fastpath: twelve pointers of 64 bits, then numbers of 32; where the latter stand, counted in their own size
+_POINTERS = "12Q"
+_SIZE = 44
+_BUFFER_SIZE = 24
+_SLOTS = 25
+_STRIDE = 26
+_ROOM = 27
+_INBOX_SIZE = 28
+_DATAGRAMS = 29
+_OFFLOAD = 30
+_PENDING = 31
+_TAKEN_BYTES = 32
+_TAKEN_GOOD = 33
+_IN_ORDER = 34
+_ABI_FIELD = 42
 
 # MicroPython makes a long integer of whatever stands in an array of "Q".
 _UINT64 = "L" if calcsize("L") == 8 else "Q"
