@@ -7,7 +7,7 @@ each time. For CPython and MicroPython; on MicroPython the compiled package is l
 import errno
 import sys
 
-_EIO, _EINVAL, _ENOSYS, _ENOPROTOOPT, _EAFNOSUPPORT = 5, 22, 38, 92, 97
+_EPERM, _EIO, _EINVAL, _ENOSYS, _ENOPROTOOPT, _EAFNOSUPPORT = 1, 5, 22, 38, 92, 97
 _AF_INET6 = 10
 _CLOCK_BOOTTIME = 7
 
@@ -33,6 +33,12 @@ THINGS = {
     "boottime": [("clock_gettime", _CLOCK_BOOTTIME, _EINVAL)],
     "inotify": [("inotify_init1", None, _ENOSYS)],
     "memfd": [("memfd_create", None, _ENOSYS)],
+    "no-new-privs": [("prctl", 38, _EINVAL)],
+    "dumpable": [("prctl", 4, _EINVAL)],
+    "bounding": [("prctl", 24, _EPERM)],
+    "capset": [("capset", None, _EPERM)],
+    "capget": [("capget", None, _EINVAL)],
+    "rlimit": [("setrlimit", None, _EPERM)],
 }
 
 
@@ -95,8 +101,15 @@ def change_cpython(kernel):
 
 
 def change_library(kernel):
-    """Ask before the one call of the C library that the package makes itself."""
-    from wgembed.runtime.cpython import notify
+    """Ask before the calls of the C library that the package makes itself."""
+    from wgembed.runtime.cpython import clib, notify
+
+    class Library(clib.Library):
+        def function(self, result, name, arguments):
+            function, which = super().function(result, name, arguments), FakeLibrary.WHICH.get(name)
+            return asking_library(kernel, function, name, which, set_errno) if which else function
+
+    clib.Library = Library
 
     init, error = notify._init, notify._errno
 
@@ -126,6 +139,10 @@ class FakeLibrary:
         "sendmsg": lambda _, header, *more: control_messages(header),
         "inotify_init1": lambda *_: [None],
         "clock_gettime": lambda clock, *_: [clock],
+        "prctl": lambda option, *_: [option],
+        "capset": lambda *_: [None],
+        "capget": lambda *_: [None],
+        "setrlimit": lambda *_: [None],
     }
 
     def __init__(self, real, kernel):
@@ -140,15 +157,27 @@ class FakeLibrary:
     def _asking(self, function, name, which):
         import os
 
-        def asked(*arguments):
-            for what in which(*arguments):
-                number = self._kernel.error(name, what)
-                if number:
-                    os.errno(number)
-                    return -1
-            return function(*arguments)
+        return asking_library(self._kernel, function, name, which, os.errno)
 
-        return asked
+
+def set_errno(number):
+    import _cffi_backend
+
+    _cffi_backend.set_errno(number)
+
+
+def asking_library(kernel, function, name, which, fail):
+    """The function of the C library, which asks first; what is refused it tells with fail(errno)."""
+
+    def asked(*arguments):
+        for what in which(*arguments):
+            number = kernel.error(name, what)
+            if number:
+                fail(number)
+                return -1
+        return function(*arguments)
+
+    return asked
 
 
 def control_messages(header):

@@ -9,7 +9,7 @@ from ..protocol.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.peers import Tables
 from ..protocol.timers import handle_timers
-from ..runtime import abi, fastpath_library, system
+from ..runtime import abi, confine, fastpath_library, system
 from ..runtime.link import LinkError, is_valid_name, knows_vnet_header
 from ..runtime.loop import Loop
 from . import log as log_module
@@ -131,6 +131,7 @@ class Daemon(Process):
 
     def __init__(self, name, level):
         self._log = log_module.Log(name, level)
+        confine.confine(self._log)
         if not is_valid_name(name):
             raise Refusal("'%s' is no name for an interface" % name)
         if is_served(name):

@@ -8,7 +8,7 @@ everything that was made, and end.
 import gc
 
 from ..protocol.memory import TableFull
-from ..runtime import abi, durable, netconf, rtnetlink, system
+from ..runtime import abi, confine, durable, netconf, rtnetlink, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
@@ -39,6 +39,7 @@ class Router(Process):
         self._directory = directory
         self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
         self._log = log_module.Log("run", self._usual_level)
+        confine.confine(self._log)
         self._warned = []
         self.members = []
         config = self._load()

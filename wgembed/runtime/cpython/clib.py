@@ -2,7 +2,7 @@
 
 
 class Library:
-    """The shared library of this path; OSError if it cannot be loaded. Its functions live as long as this."""
+    """The shared library of this path, None for the C library; OSError if it cannot be loaded. Its functions live as long as this."""
 
     def __init__(self, path):
         try:
@@ -14,12 +14,13 @@ class Library:
             "i": cffi.new_primitive_type("int32_t"),
             "I": cffi.new_primitive_type("uint32_t"),
             "Q": cffi.new_primitive_type("uint64_t"),
+            "L": cffi.new_primitive_type("unsigned long"),
             "P": cffi.new_pointer_type(cffi.new_void_type()),
         }
         self._library = cffi.load_library(path, 0)
 
     def function(self, result, name, arguments):
-        """Return a function of the library by the letters of its types: i and I of 32 bits, Q of 64, P a pointer or bytes.
+        """Return a function of the library by the letters of its types: i and I of 32 bits, Q of 64, L a long's, P a pointer or bytes.
 
         OSError if there is none of that name.
         """
@@ -29,3 +30,10 @@ class Library:
             return self._library.load_function(kind, name)
         except AttributeError as e:
             raise OSError(str(e)) from None
+
+
+def errno():
+    """Return the error of the last call that failed."""
+    import _cffi_backend as cffi
+
+    return cffi.get_errno()

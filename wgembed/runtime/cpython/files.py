@@ -183,11 +183,17 @@ def remove(path):
 
 
 def make_directory(path, mode):
-    """Make the directory if it is missing."""
+    """Make the directory if it is missing, with this mode whatever the umask."""
     try:
         os.mkdir(path, mode)
     except FileExistsError:
         return
+    os.chmod(path, mode)
+
+
+def set_umask(mask):
+    """Let no file be made with these bits of its mode; returns the mask that was."""
+    return os.umask(mask)
 
 
 def names(path):

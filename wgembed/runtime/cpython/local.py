@@ -5,10 +5,7 @@ try:
 except ImportError:
     import socket
 
-try:
-    import posix as os
-except ImportError:
-    import os
+from . import files
 
 
 class Listener:
@@ -17,14 +14,14 @@ class Listener:
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._socket.setblocking(False)
-        before = os.umask(0o177)
+        before = files.set_umask(0o177)
         try:
             self._socket.bind(path)
         except OSError:
             self._socket.close()
             raise
         finally:
-            os.umask(before)
+            files.set_umask(before)
         self._socket.listen(64)
         self.fd = self._socket.fileno()
 

@@ -20,6 +20,8 @@ _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
 _mmap = libc.func("P", "mmap", "PLiiilll")
 _unlink = libc.func("i", "unlink", "s")
 _mkdir = libc.func("i", "mkdir", "sI")
+_chmod = libc.func("i", "chmod", "sI")
+_umask = libc.func("I", "umask", "I")
 _flock = libc.func("i", "flock", "ii")
 _fchown = libc.func("i", "fchown", "iII")
 _fchmod = libc.func("i", "fchmod", "iI")
@@ -188,9 +190,16 @@ def remove(path):
 
 
 def make_directory(path, mode):
-    """Make the directory if it is missing."""
-    if _mkdir(path, mode) < 0 and libc.errno() != abi.EEXIST:
+    """Make the directory if it is missing, with this mode whatever the umask."""
+    if _mkdir(path, mode) == 0:
+        libc.check(_chmod(path, mode))
+    elif libc.errno() != abi.EEXIST:
         raise OSError(libc.errno())
+
+
+def set_umask(mask):
+    """Let no file be made with these bits of its mode; returns the mask that was."""
+    return _umask(mask)
 
 
 def names(path):

@@ -5,7 +5,6 @@ from struct import pack
 from .. import abi
 from . import files, libc
 
-_umask = libc.func("I", "umask", "I")
 _KIND = abi.SOCK_STREAM | abi.O_CLOEXEC | abi.O_NONBLOCK
 _received = files.alloc("B", 4096)  # what any stream is read into
 
@@ -23,14 +22,14 @@ class Listener:
     def __init__(self, path):
         self.fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
         address = _address(path)
-        before = _umask(0o177)
+        before = files.set_umask(0o177)
         try:
             libc.check(libc.bind(self.fd, address, len(address)))
         except OSError:
             libc.close(self.fd)
             raise
         finally:
-            _umask(before)
+            files.set_umask(before)
         libc.check(libc.listen(self.fd, 64))
 
     def accept(self):
