@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wgembed.control.uapi import LINE_MAX, Session
+from wgembed.control.uapi import LINE_MAX, READ_SIZE, Session
 from wgembed.protocol import noise
 from wgembed.runtime import address as addresses
 from world import World, connected, key
@@ -52,11 +52,13 @@ class Client:
 
     def say(self, text):
         data = text if isinstance(text, bytes) else text.encode()
-        answer = self.session.feed(data, self.world.now)
-        while self.session.is_answering:
-            answer += self.session.piece()
-            if not self.session.is_answering:
-                answer += self.session.feed(b"", self.world.now)
+        answer = b""
+        for at in range(0, len(data) or 1, READ_SIZE):
+            answer += self.session.feed(data[at : at + READ_SIZE], self.world.now)
+            while self.session.is_answering:
+                answer += self.session.piece()
+                if not self.session.is_answering:
+                    answer += self.session.feed(b"", self.world.now)
         return answer.decode()
 
     def set(self, *lines):

@@ -131,7 +131,7 @@ class Daemon(Process):
 
     def __init__(self, name, level):
         self._log = log_module.Log(name, level)
-        confine.confine(self._log)
+        confine(self._log)
         if not is_valid_name(name):
             raise Refusal("'%s' is no name for an interface" % name)
         if is_served(name):

@@ -39,7 +39,7 @@ class Router(Process):
         self._directory = directory
         self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
         self._log = log_module.Log("run", self._usual_level)
-        confine.confine(self._log)
+        confine(self._log)
         self._warned = []
         self.members = []
         config = self._load()

@@ -1,12 +1,13 @@
 """The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
 
+from .. import crypto
 from ..runtime import system
 from . import socket_path
-from .uapi import Session
+from .uapi import READ_SIZE, Session
 
 MAX_CLIENTS = 16
-# What may be on its way to a client before nothing more is read from it.
-_READ_SIZE = 4096
+# What any client sends is received here, and overwritten as soon as its session has it.
+_received = memoryview(system.files.reserve(READ_SIZE))
 
 
 class Refusal(Exception):
@@ -66,34 +67,46 @@ class _Client:
         self._session = session
         self._loop = loop
         self._gone = gone
-        self._out = b""
-        self._ended = False
+        self._part = self._out = b""  # a part of an answer, and what is still to be sent of it
         loop.watch(stream.fd, self._on_event)
 
     def _on_event(self, events):
         if not self._out and not self._session.is_answering:
-            data = self._stream.receive(_READ_SIZE)
-            if data is None and not events & system.poll.ERROR:
+            size = self._stream.receive_into(_received)
+            if size is None and not events & system.poll.ERROR:
                 return
-            if not data:
+            if not size:
                 self._close()
                 return
-            self._out = self._session.feed(data, system.clock.now())
+            self._put(self._session.feed(_received[:size], system.clock.now()))
+            crypto.memzero(_received[:size])
         self._push()
+
+    def _put(self, part):
+        self._part = part
+        self._out = memoryview(part)
+
+    def _wipe(self):
+        """What is sent, or never will be, may have had keys in it."""
+        if isinstance(self._part, bytearray):
+            crypto.memzero(self._part)
+        self._part = self._out = b""
 
     def _push(self):
         """Send one piece, and say what is awaited next. One piece a turn: packets come first."""
         session = self._session
         if not self._out and session.is_answering:
-            self._out = session.piece()
+            self._put(session.piece())
             if not session.is_answering:
-                self._out += session.feed(b"", system.clock.now())
+                self._put(session.feed(b"", system.clock.now()))
         if self._out:
             sent = self._stream.send(self._out)
             if sent < 0:
                 self._close()
                 return
             self._out = self._out[sent:]
+            if not self._out:
+                self._wipe()
         if self._out or session.is_answering:
             self._loop.watch(self._stream.fd, self._on_event, system.poll.OUT)
         elif session.closed:
@@ -102,6 +115,7 @@ class _Client:
             self._loop.watch(self._stream.fd, self._on_event)
 
     def _close(self):
+        self._wipe()
         self._session.close()
         self._loop.forget(self._stream.fd)
         self._stream.close()

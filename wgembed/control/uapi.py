@@ -3,10 +3,14 @@
 A session is fed what a client sends and yields what it is answered. `set` works line by line, so what stands before
 a bad line stays applied, as in wireguard-go; the rest of that operation is read over. `get` is made peer by peer
 as the client takes it, so that ten thousand peers block nobody.
+
+Secrets come and go as hexadecimal digits. They are read where they were received, and written where they are sent
+from; both places are overwritten at once when that is done, and no other copy is made here.
 """
 
 from binascii import hexlify, unhexlify
 
+from .. import crypto
 from ..protocol import noise
 from ..protocol.memory import TableFull
 from ..runtime import address, system
@@ -19,6 +23,8 @@ EPROTO = 71
 
 # A client's longest line by far is a key; more without a line feed is no client of ours.
 LINE_MAX = 1024
+# What is received at once at most.
+READ_SIZE = 4096
 # Peers and prefixes that one piece of a `get` holds at most: a millisecond or so.
 _PIECE = 32
 
@@ -33,15 +39,47 @@ class UapiError(Exception):
 
 
 def _key(value):
+    """Return the public key of 64 hexadecimal digits."""
     try:
         # MicroPython overlooks spaces.
         key = unhexlify(value) if len(value) == 64 else b""
     except ValueError:
         key = b""
     if len(key) != 32:
-        # The value may be a secret with a typing error: it is not repeated.
+        # The value may be a secret in the wrong place: it is not repeated.
         raise UapiError(EINVAL, "a key is 64 hexadecimal digits")
     return key
+
+
+_SECRET_LINES = (b"private_key=", b"preshared_key=")
+_DIGITS = b"0123456789abcdef"
+_NO_DIGITS = b"0" * 64
+_secret = memoryview(bytearray(32))
+_spare = []  # buffers of sessions that are over, wiped
+
+
+def _read_secret(buf, start, end):
+    """Turn the 64 digits into `_secret`, and overwrite them whether they are right or not."""
+    is_right = end - start == 64
+    for at in range(start, end):
+        digit = buf[at]
+        buf[at] = 0
+        value = digit - 48 if 48 <= digit < 58 else (digit | 32) - 87
+        if is_right and 0 <= value < 16 and digit != 0 and (digit < 58 or value > 9):
+            half = at - start
+            _secret[half >> 1] = value << 4 if not half & 1 else _secret[half >> 1] | value
+        else:
+            is_right = False
+    if not is_right:
+        raise UapiError(EINVAL, "a key is 64 hexadecimal digits")
+
+
+def _write_secret(out, at, secret):
+    """Write the digits of the secret into `out`, from offset `at` on."""
+    for byte in secret:
+        out[at] = _DIGITS[byte >> 4]
+        out[at + 1] = _DIGITS[byte & 15]
+        at += 2
 
 
 def _number(value, most, what):
@@ -85,7 +123,10 @@ class Session:
         self._interface = interface
         self._device = interface.device
         self._log = log
-        self._line = b""
+        # What is received and not yet taken in
+        self._buf = _spare.pop() if _spare else system.files.reserve(LINE_MAX + READ_SIZE)
+        self._view = memoryview(self._buf)
+        self._end = 0
         self._in_set = False
         self._get = None
         self._reader = None
@@ -95,25 +136,33 @@ class Session:
     # Input
 
     def feed(self, data, now):
-        """Take in what the client sent; returns an answer to send at once, or b"".
+        """Take in what the client sent, READ_SIZE bytes at most; returns an answer to send at once, or b"".
 
         While `is_answering`, what a `get` yields must be fetched with `piece` before more is fed.
         """
+        end = self._end + len(data)
+        self._view[self._end : end] = data
         answer = b""
-        lines = (self._line + data).split(b"\n")
-        self._line = lines.pop()
-        if len(self._line) > LINE_MAX:
-            self.closed = True
-            return answer
-        for i, line in enumerate(lines):
-            answer += self._take_line(line, now)
-            if self._get is not None or self.closed:
-                # What stands behind a get is kept until the get is answered.
-                self._line = b"\n".join(lines[i + 1 :] + [self._line])
+        start = 0
+        while self._get is None and not self.closed:
+            stop = self._buf.find(b"\n", start, end)
+            if stop < 0:
+                self.closed = end - start > LINE_MAX
                 break
+            answer += self._take_line(start, stop, now)
+            start = stop + 1
+        # What stands behind a get is kept until the get is answered.
+        self._end = end - start
+        self._view[: self._end] = self._view[start:end]
+        crypto.memzero(self._view[self._end : end])
         return answer
 
-    def _take_line(self, line, now):
+    def _take_line(self, start, stop, now):
+        if self._in_set:
+            for name in _SECRET_LINES:
+                if self._buf.find(name, start, start + len(name)) == start:
+                    return self._take_secret(name, start + len(name), stop, now)
+        line = bytes(self._view[start:stop])
         if self._in_set:
             return self._take_set_line(line, now)
         if self._in_get:
@@ -140,14 +189,20 @@ class Session:
         """Return the next part of the answer to a get; b"" when it was the last."""
         for part in self._get:
             return part
-        self.close()
+        self._end_get()
         return b""
 
     def close(self):
-        """Forget a half-told get, and leave a half-heard set as it is."""
+        """Forget a half-told get, and leave a half-heard set as it is. Nothing may be fed from here on."""
         if self._in_set:
             self._begin_set()
             system.heap.give_room()
+        self._end_get()
+        crypto.memzero(self._buf)
+        _spare.append(self._buf)
+        self._buf = self._view = None
+
+    def _end_get(self):
         self._get = None
         if self._reader is not None:
             self._device.readers.remove(self._reader)
@@ -167,13 +222,32 @@ class Session:
     def _take_set_line(self, line, now):
         if not line:
             return self._end_set(now)
+        return self._try(lambda: self._take_setting(line, now))
+
+    def _take_setting(self, line, now):
+        key, equals, value = line.partition(b"=")
+        if not equals:
+            raise UapiError(EPROTO, "a line without '=': %s" % _shown(line[:16]))
+        self._apply(key.decode(), value, now)
+
+    def _take_secret(self, name, start, stop, now):
+        """Take the line of a secret, whose digits stand in the buffer from `start` to `stop`."""
+
+        def take():
+            _read_secret(self._buf, start, stop)
+            self._apply(name[:-1].decode(), _secret, now)
+
+        try:
+            return self._try(take)
+        finally:
+            crypto.memzero(_secret)
+
+    def _try(self, function):
+        """Do what a line of a set asks for, unless one before it was refused."""
         if self._failed:
             return b""
         try:
-            key, equals, value = line.partition(b"=")
-            if not equals:
-                raise UapiError(EPROTO, "a line without '=': %s" % _shown(line[:16]))
-            self._apply(key.decode(), value, now)
+            function()
         except UnicodeError:
             self._fail(EINVAL, "a line that is not ASCII")
         except UapiError as e:
@@ -211,7 +285,7 @@ class Session:
         action(self, value, now)
 
     def _set_private_key(self, value, now):
-        self._device.set_private_key(_key(value), now)
+        self._device.set_private_key(value, now)
 
     def _set_listen_port(self, value, now):
         self._interface.set_listen_port(_number(value, 65535, "listen_port"))
@@ -267,10 +341,9 @@ class Session:
         self._leave_peer()
 
     def _set_preshared_key(self, value, now):
-        psk = _key(value)
         peer = self._keep_peer()
         if peer is not None:
-            self._device.set_preshared_key(peer, psk)
+            self._device.set_preshared_key(peer, value)
 
     def _set_endpoint(self, value, now):
         try:
@@ -321,51 +394,60 @@ class Session:
         self._device.readers.append(self._reader)
         if self._wants_status:
             about_device = report.tell_device(self._interface, now).encode()
-            self._get = self._tell(about_device, lambda peer: report.tell_peer(peer, self._interface.endpoint(peer), now))
+            self._get = self._tell(about_device, lambda peer: (report.tell_peer(peer, self._interface.endpoint(peer), now), -1))
         else:
             self._get = self._tell(self._tell_device(), self._tell_peer)
 
     def _tell(self, about_device, tell_peer):
+        """Yield the answer, in parts that whoever sends them overwrites.
+
+        tell_peer  returns the lines about a peer, and where in them the digits of its preshared key belong, or -1
+        """
         yield about_device
         reader = self._reader
         while reader.peer is not None:
             text = ""
+            secrets = []
             for _ in range(_PIECE):
                 peer = reader.peer
                 if peer is None:
                     break
                 reader.peer = peer.after
-                text += tell_peer(peer)
+                lines, at = tell_peer(peer)
+                if at >= 0:
+                    secrets.append((len(text) + at, peer))
+                text += lines
                 for more in self._tell_allowed(peer):
                     text += more
                     if len(text) > 8192:
-                        yield text.encode()
+                        yield _with_secrets(text, secrets)
                         text = ""
-            yield text.encode()
+                        secrets = []
+            yield _with_secrets(text, secrets)
         yield b"errno=0\n\n"
 
     def _tell_device(self):
         device = self._device
-        text = ""
-        if device.identity.present:
-            text += "private_key=%s\n" % hexlify(device.identity.private).decode()
-        text += "listen_port=%d\n" % self._interface.listen_port
+        text = "listen_port=%d\n" % self._interface.listen_port
         if self._interface.mark:
             text += "fwmark=%d\n" % self._interface.mark
-        return text.encode()
+        if not device.identity.present:
+            return text.encode()
+        told = bytearray(_SECRET_LINES[0] + _NO_DIGITS + b"\n" + text.encode())
+        _write_secret(told, len(_SECRET_LINES[0]), device.identity.private)
+        return told
 
     def _tell_peer(self, peer):
-        text = "public_key=%s\npreshared_key=%s\nprotocol_version=1\n" % (
-            hexlify(peer.public_key).decode(),
-            hexlify(peer.secret(noise.PRESHARED, 32)).decode(),
-        )
+        text = "public_key=%s\npreshared_key=" % hexlify(peer.public_key).decode()
+        at = len(text) if any(peer.secret(noise.PRESHARED, 32)) else -1
+        text += _NO_DIGITS.decode() + "\nprotocol_version=1\n"
         if peer.addr is not None:
             text += "endpoint=%s\n" % address.format_endpoint(peer.addr)
         return text + (
             "last_handshake_time_sec=%d\nlast_handshake_time_nsec=%d\ntx_bytes=%d\nrx_bytes=%d\n"
             "persistent_keepalive_interval=%d\n"
             % (peer.handshake_sec, peer.handshake_nsec, peer.tx_bytes, peer.rx_bytes, peer.persistent_keepalive)
-        )
+        ), at
 
     def _tell_allowed(self, peer):
         """Yield a line for each allowed IP; the peer may go or change between two of them."""
@@ -376,6 +458,16 @@ class Session:
                 packed, cidr = trie.prefix(cursor)
                 yield "allowed_ip=%s/%d\n" % (address.format_ip(packed), cidr)
                 cursor = trie.next(number, cursor)
+
+
+def _with_secrets(text, secrets):
+    """Return the text as bytes, with the preshared keys of the peers at their places: pairs of offset and peer."""
+    if not secrets:
+        return text.encode()
+    told = bytearray(text.encode())
+    for at, peer in secrets:
+        _write_secret(told, at, peer.secret(noise.PRESHARED, 32))
+    return told
 
 
 _DEVICE_KEYS = {

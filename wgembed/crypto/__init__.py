@@ -4,12 +4,13 @@ Both backends offer the same names; this is the only place that chooses.
 
     random_fill(buf)                    memzero(buf)             equal(a, b) -> bool
     blake2s(size, key, *parts) -> bytes hmac(key, *parts) -> bytes
-    kdf(count, key, data) -> bytes      same(buf, a, b, size) -> bool
+    kdf(out, key, data)                 same(buf, a, b, size) -> bool
     x25519(out, scalar, point) -> bool  x25519_base(out, scalar)
     seal(out, key, counter, plain, ad)  open(out, key, counter, sealed, ad) -> bool
     xseal(out, key, nonce, plain, ad)   xopen(out, key, nonce, sealed, ad) -> bool
     address(buf) -> pointer             number(pointer) -> address
     aead() -> addresses                 alike(view, at, size, stride, count) -> count
+    forget(data)
     place(pointer, message)             end_of_equal(numbers, first, end) -> end
     seal_run(arena, first, end, key, header, counter, mtu) -> bytes
     open_run(inbox, start, end, stride, key) -> count

@@ -13,7 +13,7 @@ from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "address", "aead", "alike", "end_of_equal", "equal", "memzero", "number", "open", "open_run", "place", "random_fill",
+    "address", "aead", "alike", "end_of_equal", "equal", "forget", "memzero", "number", "open", "open_run", "place", "random_fill",
     "same", "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
 )
 
@@ -87,6 +87,11 @@ def random_fill(buf):
 def memzero(buf):
     """Overwrite `buf` with zeros in a way that no optimiser removes."""
     _lib.sodium_memzero(_from_buffer(buf, require_writable=True), len(buf))
+
+
+def forget(data):
+    """Overwrite bytes that a function has just made, and that nobody but the caller has: they hold a secret."""
+    _lib.sodium_memzero(_from_buffer(data), len(data))
 
 
 def equal(a, b):

@@ -74,6 +74,11 @@ def random_fill(buf):
     _randombytes(buf, len(buf))
 
 
+def forget(data):
+    """Overwrite bytes that a function has just made, and that nobody but the caller has: they hold a secret."""
+    _sodium_memzero(data, len(data))
+
+
 def memzero(buf):
     """Overwrite `buf` with zeros in a way that no optimiser removes."""
     _sodium_memzero(buf, len(buf))

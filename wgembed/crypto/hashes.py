@@ -1,4 +1,15 @@
-"""BLAKE2s and what WireGuard builds of it: the same for both backends, whoever brings the hash."""
+"""BLAKE2s and what WireGuard builds of it: the same for both backends, whoever brings the hash.
+
+What HMAC and HKDF work out on their way is overwritten. A digest comes as an object that never changes, and does all the
+same here, where nobody else has seen it yet.
+"""
+
+import sys
+
+if sys.implementation.name == "micropython":
+    from ._micropython import forget, memzero
+else:
+    from ._cpython import forget, memzero
 
 try:
     # hashlib would load OpenSSL: 4 MB for a hash that CPython carries itself.
@@ -15,33 +26,89 @@ def blake2s(size, key, *parts):
     state = _blake2s(digest_size=size, key=key)
     for part in parts:
         state.update(part)
-    return state.digest()
+    digest = state.digest()
+    if _wipe:
+        _wipe(state)
+    return digest
 
 
-def _pads(key):
-    """Return the two hash states of HMAC (RFC 2104) that have taken in the padded key."""
-    block = bytes(key) + bytes(64 - len(key))
-    return _blake2s(bytes([x ^ 0x36 for x in block])), _blake2s(bytes([x ^ 0x5C for x in block]))
+_wipe = getattr(_blake2s, "wipe", None)  # CPython's own wipes itself when it goes
+_pad = memoryview(bytearray(64))
+_INNER = 0x36
+_OUTER = 0x5C
+
+
+if hasattr(bytes, "translate"):
+    _MASKED = {mask: bytes([x ^ mask for x in range(256)]) for mask in (_INNER, _OUTER)}
+
+    def _keyed(key, mask):
+        """Return the hash state that has taken in the key, padded and masked (RFC 2104)."""
+        size = len(key)
+        _pad[:size] = key
+        _pad[size:] = bytes(64 - size)
+        padded = bytes(_pad)
+        masked = padded.translate(_MASKED[mask])
+        state = _blake2s(masked)
+        forget(padded)
+        forget(masked)
+        return state
+
+else:
+
+    def _keyed(key, mask):
+        """Return the hash state that has taken in the key, padded and masked (RFC 2104)."""
+        for i in range(len(key)):
+            _pad[i] = key[i] ^ mask
+        for i in range(len(key), 64):
+            _pad[i] = mask
+        return _blake2s(_pad)
 
 
 def _finish(pads, *parts):
+    """Return the HMAC of the parts, by the states that `_keyed` gives; the caller overwrites it if it is a secret."""
     inner, outer = pads[0].copy(), pads[1].copy()
     for part in parts:
         inner.update(part)
-    outer.update(inner.digest())
-    return outer.digest()
+    digest = inner.digest()
+    outer.update(digest)
+    forget(digest)
+    digest = outer.digest()
+    if _wipe:
+        _wipe(inner)
+        _wipe(outer)
+    return digest
+
+
+def _pads(key):
+    pads = _keyed(key, _INNER), _keyed(key, _OUTER)
+    memzero(_pad)
+    return pads
+
+
+def _end(pads):
+    if _wipe:
+        _wipe(pads[0])
+        _wipe(pads[1])
 
 
 def hmac(key, *parts):
     """Return HMAC-BLAKE2s of the concatenated `parts`: 32 bytes. `key` has at most 64."""
-    return _finish(_pads(key), *parts)
+    pads = _pads(key)
+    digest = _finish(pads, *parts)
+    _end(pads)
+    return digest
 
 
-def kdf(count, key, data):
-    """Return `count` (1 to 3) times 32 bytes of HKDF over HMAC-BLAKE2s (WireGuard paper, 5.4: KDF_n)."""
-    pads = _pads(hmac(key, data))
-    block = result = _finish(pads, b"\x01")
-    for i in range(2, count + 1):
-        block = _finish(pads, block, bytes((i,)))
-        result += block
-    return result
+def kdf(out, key, data):
+    """Write HKDF over HMAC-BLAKE2s to `out`, of 32, 64 or 96 bytes (WireGuard paper, 5.4: KDF_n)."""
+    first = hmac(key, data)
+    pads = _pads(first)
+    forget(first)
+    block = b""
+    for at in range(0, len(out), 32):
+        one = _finish(pads, block, bytes((at // 32 + 1,)))
+        out[at : at + 32] = one
+        forget(block)
+        block = one
+    forget(block)
+    _end(pads)

@@ -80,7 +80,7 @@ class Device:
 
     def set_private_key(self, private, now):
         """Take 32 bytes as private key; all zero removes it. Sessions run out, handshakes begin anew."""
-        clamped = bytearray(32)
+        clamped = memoryview(bytearray(32))
         if any(private):
             noise.clamp(clamped, private)
         unchanged = crypto.equal(clamped, self.identity.private)

@@ -58,15 +58,19 @@ RECORD_SIZE = 432
 INITIAL_CHAIN = crypto.blake2s(32, b"", CONSTRUCTION)
 INITIAL_HASH = crypto.blake2s(32, b"", INITIAL_CHAIN, IDENTIFIER)
 
-_chain = bytearray(32)
-_hash = bytearray(32)
-_key = bytearray(32)
-_shared = bytearray(32)
-_ephemeral = bytearray(32)
-_public = bytearray(32)
-_static = bytearray(32)
+# Scratch memory. Views, as what is put into them is copied once: a bytearray makes a copy of its own first.
+_chain = memoryview(bytearray(32))
+_hash = memoryview(bytearray(32))
+_key = memoryview(bytearray(32))
+_shared = memoryview(bytearray(32))
+_ephemeral = memoryview(bytearray(32))
+_public = memoryview(bytearray(32))
+_static = memoryview(bytearray(32))
 _stamp = bytearray(12)
 _nothing = bytearray(0)
+_three = memoryview(bytearray(96))
+_two = _three[:64]
+_first, _second, _third = _three[:32], _three[32:64], _three[64:]
 
 
 class Identity:
@@ -75,7 +79,7 @@ class Identity:
     __slots__ = ("hash", "present", "private", "public")
 
     def __init__(self):
-        self.private = bytearray(32)
+        self.private = memoryview(bytearray(32))
         self.clear()
 
     def set(self, private):
@@ -105,7 +109,7 @@ def clamp(out, private):
 
 def wipe_scratch():
     """Overwrite what the last message left behind."""
-    for buf in (_chain, _hash, _key, _shared, _ephemeral, _static):
+    for buf in (_chain, _hash, _key, _shared, _ephemeral, _static, _three):
         crypto.memzero(buf)
 
 
@@ -114,21 +118,23 @@ def _mix_hash(data):
 
 
 def _mix_key(data):
-    both = crypto.kdf(2, _chain, data)
-    _chain[:] = both[:32]
-    _key[:] = both[32:]
+    crypto.kdf(_two, _chain, data)
+    _chain[:] = _first
+    _key[:] = _second
 
 
 def _mix_ephemeral(public):
     _mix_hash(public)
-    _chain[:] = crypto.kdf(1, _chain, public)
+    crypto.kdf(_first, _chain, public)
+    _chain[:] = _first
 
 
 def _mix_dh(scalar, point):
     """Chain the secret shared by `scalar` and `point`; False if it is all zero."""
     if not crypto.x25519(_shared, scalar, point):
         return False
-    _chain[:] = crypto.kdf(1, _chain, _shared)
+    crypto.kdf(_first, _chain, _shared)
+    _chain[:] = _first
     return True
 
 
@@ -140,10 +146,10 @@ def _mix_dh_key(scalar, point):
 
 
 def _mix_preshared(psk):
-    three = crypto.kdf(3, _chain, psk)
-    _chain[:] = three[:32]
-    _mix_hash(three[32:64])
-    _key[:] = three[64:]
+    crypto.kdf(_three, _chain, psk)
+    _chain[:] = _first
+    _mix_hash(_second)
+    _key[:] = _third
 
 
 def _seal_hash(out, plain):
@@ -281,7 +287,7 @@ def consume_response(identity, peer, message):
 def begin_session(peer, now):
     """Turn the finished handshake into a keypair and rotate it in; the handshake is wiped."""
     initiator = peer.handshake == CONSUMED_RESPONSE
-    both = crypto.kdf(2, peer.secret(CHAIN, 32), b"")
+    crypto.kdf(_two, peer.secret(CHAIN, 32), b"")
     if initiator:
         if peer.next is not None:
             peer.drop_keypair(peer.current)
@@ -297,11 +303,8 @@ def begin_session(peer, now):
         peer.previous = None
         keypair = peer.next = peer.spare_keypair()
     keys = peer.secret(KEYPAIRS + keypair.number * 64, 64)
-    if initiator:
-        keys[:] = both
-    else:
-        keys[:32] = both[32:]
-        keys[32:] = both[:32]
+    keys[:32], keys[32:] = (_first, _second) if initiator else (_second, _first)
+    crypto.memzero(_two)
     keypair.header = TYPE_TRANSPORT + peer.remote_index
     keypair.initiator = initiator
     keypair.birth = now

@@ -15,7 +15,8 @@ written once, in the modules beside this one, on top of it.
     system.process   signals, children, log lines
     system.start     becoming the daemon, in the foreground or behind the user's back
 
-fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells.
+fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells. confining.py is loaded for
+as long as it takes to give up privileges.
 
 What only commands need is in tool.py, which chooses likewise.
 """
@@ -27,7 +28,15 @@ if sys.implementation.name == "micropython":
 else:
     from . import cpython as system
 
-__all__ = ("fastpath_library", "system")
+__all__ = ("confine", "fastpath_library", "system")
+
+
+def confine(log):
+    """Give up for good what the daemon does not need: see confining.py, whose code is needed once and leaves again."""
+    from . import confining
+
+    confining.confine(log)
+    del sys.modules[confining.__name__], globals()["confining"]
 
 
 def fastpath_library():

@@ -21,6 +21,12 @@ except (ImportError, SyntaxError, ValueError):  # no such file in a bytecode bui
         from ._halves import compress
 
 
+# Where a digest is worked out
+_state = bytearray(32)
+_block = bytearray(64)
+_NOTHING = memoryview(bytes(64))
+
+
 class blake2s:
     """A BLAKE2s hash (RFC 7693)."""
 
@@ -48,6 +54,7 @@ class blake2s:
         """Append `data`."""
         start = 0
         end = len(data)
+        data = memoryview(data)  # whose parts are no copies
         while start < end:
             # The last block is marked as such, so a full one waits for more to come.
             if self._fill == 64:
@@ -61,11 +68,16 @@ class blake2s:
 
     def digest(self):
         """Return the hash of all data so far; more may follow."""
-        state = bytearray(self._state)
-        block = bytearray(64)
-        block[: self._fill] = self._block[: self._fill]
-        compress(state, block, self._count, 0xFFFF)
-        return bytes(state[: self.digest_size])
+        _state[:] = self._state
+        _block[:] = self._block
+        _block[self._fill :] = _NOTHING[self._fill :]
+        compress(_state, _block, self._count, 0xFFFF)
+        return bytes(memoryview(_state)[: self.digest_size])
+
+    def wipe(self):
+        """Overwrite what the hash has taken in. It is of no use any more. Not in CPython's, which does so of itself."""
+        _state[:] = self._state[:] = _NOTHING[:32]
+        _block[:] = self._block[:] = _NOTHING
 
     def copy(self):
         """Return a hash that has taken in the same data and goes its own way."""

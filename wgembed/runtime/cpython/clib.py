@@ -2,7 +2,7 @@
 
 
 class Library:
-    """The shared library of this path, None for the C library; OSError if it cannot be loaded. Its functions live as long as this."""
+    """The shared library of this path, None for the C library; OSError if there is none. Functions live as long as this."""
 
     def __init__(self, path):
         try:
@@ -20,7 +20,7 @@ class Library:
         self._library = cffi.load_library(path, 0)
 
     def function(self, result, name, arguments):
-        """Return a function of the library by the letters of its types: i and I of 32 bits, Q of 64, L a long's, P a pointer or bytes.
+        """Return a function by the letters of its types: i and I of 32 bits, Q of 64, L a long, P a pointer or bytes.
 
         OSError if there is none of that name.
         """

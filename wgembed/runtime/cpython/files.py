@@ -224,6 +224,11 @@ def alloc(typecode, count):
     return memoryview(mmap(-1, size))[: count * calcsize(typecode)].cast(typecode)
 
 
+def reserve(size):
+    """Return a bytearray of this size that is kept for ever."""
+    return bytearray(size)
+
+
 def getenv(name):
     """Return the environment variable's value as text, or an empty string."""
     return _environ.get(name.encode(), b"").decode("utf-8", "replace")

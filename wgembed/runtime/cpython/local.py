@@ -45,14 +45,14 @@ class Stream:
         self._socket.setblocking(False)
         self.fd = connected.fileno()
 
-    def receive(self, size):
-        """Return at most `size` bytes, b"" at the end, or None when there is nothing yet."""
+    def receive_into(self, buf):
+        """Receive into the buffer; returns how many bytes, 0 at the end, or None when there is nothing yet."""
         try:
-            return self._socket.recv(size)
+            return self._socket.recv_into(buf)
         except BlockingIOError:
             return None
         except OSError:
-            return b""
+            return 0
 
     def send(self, data):
         """Send what fits; returns how many bytes, or -1 when the other end is gone."""

@@ -239,6 +239,11 @@ def alloc(typecode, count):
     return uctypes.bytearray_at(pointer, size)
 
 
+def reserve(size):
+    """Return a bytearray of this size that is kept for ever. The heap may have no room for it in one piece."""
+    return alloc("B", size)
+
+
 def getenv(name):
     """Return the environment variable's value as text, or an empty string."""
     return os.getenv(name) or ""

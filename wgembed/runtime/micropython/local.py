@@ -6,7 +6,6 @@ from .. import abi
 from . import files, libc
 
 _KIND = abi.SOCK_STREAM | abi.O_CLOEXEC | abi.O_NONBLOCK
-_received = files.alloc("B", 4096)  # what any stream is read into
 
 
 def _address(path):
@@ -47,12 +46,12 @@ class Stream:
     def __init__(self, fd):
         self.fd = fd
 
-    def receive(self, size):
-        """Return at most `size` bytes, b"" at the end, or None when there is nothing yet."""
-        taken = libc.recv(self.fd, _received, min(size, len(_received)), abi.MSG_DONTWAIT)
+    def receive_into(self, buf):
+        """Receive into the buffer; returns how many bytes, 0 at the end, or None when there is nothing yet."""
+        taken = libc.recv(self.fd, buf, len(buf), abi.MSG_DONTWAIT)
         if taken < 0:
-            return None if libc.errno() == abi.EAGAIN else b""
-        return bytes(memoryview(_received)[:taken])
+            return None if libc.errno() == abi.EAGAIN else 0
+        return taken
 
     def send(self, data):
         """Send what fits; returns how many bytes, or -1 when the other end is gone."""

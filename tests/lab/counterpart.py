@@ -1,0 +1,122 @@
+"""The other end of a tunnel in the test's own process: a Device at a UDP socket, which knows all secrets of its sessions."""
+
+import contextlib
+import select
+import socket
+import time
+
+from wgembed.protocol import noise
+from wgembed.protocol.constants import NEVER
+from world import World, ipv4
+
+
+# Initiations of one peer are not looked at more often, in seconds.
+INITIATION_INTERVAL = 0.05
+
+
+class Counterpart(World):
+    """One node of ours, and the daemon under test as its peer, which is at `target` and has the 32-byte `public` key.
+
+    learnt  what both ends have worked out between them, while `learning`: name -> set of secrets
+    """
+
+    INSIDE, OTHER = b"\x0a\x63\0\2", b"\x0a\x63\0\1"
+
+    def __init__(self, place, public, target, psk=None):
+        super().__init__()
+        self._socket = place.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.tick()
+        self.mine = self.node("here")
+        self.peer = self.mine.device.add_peer(public)
+        self.mine.device.allowed.insert(self.OTHER, 32, self.peer.number)
+        if psk is not None:
+            self.mine.device.set_preshared_key(self.peer, psk)
+        self.mine.device.set_endpoint(self.peer, target, self.now)
+
+    def close(self):
+        self._socket.close()
+
+    def tick(self):
+        self.now = time.monotonic_ns() // 1_000_000 + 1_000_000
+
+    def carry(self, source, destination, datagram, tos):
+        # The other end may be down for a moment.
+        with contextlib.suppress(ConnectionError):
+            self._socket.sendto(datagram, destination)
+
+    def settle(self):
+        """What comes is taken in by `until`."""
+
+    def until(self, question, within=5):
+        """Take in what comes until the answer is true."""
+        end = time.monotonic() + within
+        while not question():
+            if time.monotonic() > end:
+                raise AssertionError("the counterpart has waited in vain")
+            if select.select([self._socket], [], [], 0.05)[0]:
+                with contextlib.suppress(ConnectionError):
+                    data, addr = self._socket.recvfrom(65535)
+                    self.tick()
+                    self.mine.receive(data, addr)
+            self.tick()
+
+    def talk(self):
+        """Send a packet, and have the kernel of the other end answer it: the session is confirmed both ways."""
+        self.mine.got.clear()
+        self.tick()
+        self.mine.transmit(ipv4(self.INSIDE, self.OTHER, b"\x10\x92\x10\x93\0\x0c\0\0ping"))
+        self.until(lambda: self.mine.got)
+
+    def rekey(self):
+        """Begin a new session, and use it."""
+        before = self.keys()
+        time.sleep(INITIATION_INTERVAL)
+        self.tick()
+        self.peer.last_sent_handshake = NEVER
+        self.mine.device.initiate(self.peer, self.now)
+        self.until(lambda: self.keys() != before)
+        self.talk()
+
+    def shared(self, out):
+        """Return the secret that the static keys of the two ends share; `out` is for working it out."""
+        noise.crypto.x25519(out, self.mine.device.identity.private, self.peer.public_key)
+        return bytes(out)
+
+    def keys(self):
+        """The two keys of the current session, or none."""
+        keypair = self.peer.current
+        if keypair is None:
+            return ()
+        both = bytes(self.peer.secret(noise.KEYPAIRS + keypair.number * 64, 64))
+        return both[:32], both[32:]
+
+
+@contextlib.contextmanager
+def learning():
+    """Collect, by name, what this process works out: the same as the other end does."""
+    learnt = {}
+
+    def keep(name, secret):
+        if any(secret):
+            learnt[bytes(secret)] = name
+
+    real = {name: getattr(noise.crypto, name) for name in ("kdf", "x25519")}
+
+    def kdf(out, key, data):
+        real["kdf"](out, key, data)
+        for at in range(0, len(out), 32):
+            keep("kdf", out[at : at + 32])
+
+    def x25519(out, scalar, point):
+        done = real["x25519"](out, scalar, point)
+        keep("dh", out)
+        return done
+
+    noise.crypto.kdf, noise.crypto.x25519 = kdf, x25519
+    try:
+        yield learnt
+    finally:
+        for name, function in real.items():
+            setattr(noise.crypto, name, function)

@@ -1,0 +1,36 @@
+"""What stands in the memory of a process, as root may read it."""
+
+import base64
+from pathlib import Path
+
+
+def writable(pid):
+    """Yield the content of each part of its memory that it can write to."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            place, mode, *_ = line.split()
+            if not mode.startswith("rw"):
+                continue
+            start, end = (int(word, 16) for word in place.split("-"))
+            try:
+                memory.seek(start)
+                yield memory.read(end - start)
+            except (OSError, ValueError):
+                continue
+
+
+def forms(secret):
+    """A key as it is, in hexadecimal and in base64: of the latter two, what is surely there of any."""
+    return {"raw": secret, "hex": secret.hex().encode(), "base64": base64.b64encode(secret)[:-2]}
+
+
+def found(pid, secrets):
+    """How often each form of each of the secrets, name -> bytes, stands there: {(name, form): count}, without zeros."""
+    counts = {}
+    for part in writable(pid):
+        for name, secret in secrets.items():
+            for form, data in forms(secret).items():
+                count = part.count(data)
+                if count:
+                    counts[name, form] = counts.get((name, form), 0) + count
+    return counts
