@@ -257,6 +257,20 @@ def test_get_while_peers_go_and_come():
     assert c.device.readers == []
 
 
+def test_all_peers_go_in_mid_get():
+    """Others went on from the peer that was to come next, and read what was freed."""
+    c = Client(peers=100)
+    keys = [bytes((n,)).hex() * 32 for n in range(1, 91)]
+    assert c.set(*[f"public_key={key}" for key in keys]) == "errno=0\n\n"
+    c.session.feed(b"get=1\n\n", 0)
+    told = c.session.piece() + c.session.piece()
+    other = Session(c.interface, c.log)
+    other.feed(b"set=1\nreplace_peers=true\npublic_key=" + b"ee" * 32 + b"\n\n", 0)
+    while c.session.is_answering:
+        told += c.session.piece()
+    assert 0 < told.count(b"public_key=") < 90 and told.endswith(b"errno=0\n\n")
+
+
 def test_a_client_that_leaves_in_mid_get_is_forgotten():
     c = Client()
     c.set("public_key=" + KEY)

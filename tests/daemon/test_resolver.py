@@ -9,6 +9,7 @@ import pytest
 
 from lab import debian
 from lab.need import need
+from wgembed.runtime import resolver
 
 ROOT = Path(__file__).parents[2]
 
@@ -39,7 +40,8 @@ for name in {names!r}:
 def look_up(request, namespace, tmp_path):
     """A function that looks names up where /etc/hosts and /etc/resolv.conf are the test's, and returns lines."""
     command = [sys.executable] if request.param == "cpython" else [*need(debian.micropython), "-X", "heapsize=1M"]
-    (tmp_path / "hosts").write_text("192.0.2.7 seven.test\n2001:db8::7 seven.test\n192.0.2.8 eight.test\n")
+    many = "".join(f"2001:db8:{n:x}::1 many.test\n" for n in range(2000))
+    (tmp_path / "hosts").write_text("192.0.2.7 seven.test\n2001:db8::7 seven.test\n192.0.2.8 eight.test\n" + many)
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:30\n")
 
     def run(*names, patience=10_000):
@@ -60,6 +62,13 @@ def test_names_and_addresses(look_up):
         "2001:db8::9 over at once 2001:db8::9",
         "none.test over at once",
     ]
+
+
+def test_of_thousands_of_addresses_a_few_are_taken(look_up):
+    """A name server is a stranger: what it says must not fill the memory, nor take the loop's time."""
+    name, over, *_, last = look_up("many.test")[0].split()
+    assert (name, over) == ("many.test", "over") and last.startswith("2001:db8:")
+    assert look_up("many.test")[0].count("2001:db8:") == resolver.MOST
 
 
 def test_a_silent_name_server_holds_up_nobody(look_up, namespace):

@@ -103,7 +103,8 @@ def test_a_session_leaves_only_its_two_keys(scene):
     with learning() as learnt:
         scene.other.talk()
     scene.note("session")
-    steps = {f"{what} {n}": secret for n, (secret, what) in enumerate(learnt.items()) if secret not in scene.other.keys()}
+    keys = scene.other.keys()
+    steps = {f"{what} {n}": secret for n, (secret, what) in enumerate(learnt.items()) if secret not in keys}
     assert len(steps) > 10
     scene.secrets |= steps
     assert scene.found() == once("private", "psk", *SESSION)
@@ -131,11 +132,9 @@ def test_sessions_that_the_daemon_began_leave_nothing_else(scene):
         child.stop()
     scene.note("session")
     # The precomputed secret of the two static keys is kept for as long as the peer.
-    static = bytearray(32)
-    scene.other.shared(static)
-    steps = {f"{what} {n}": secret for n, (secret, what) in enumerate(learnt.items())
-             if secret not in (*scene.other.keys(), bytes(static))}  # fmt: skip
-    scene.secrets |= steps
+    static = scene.other.shared(bytearray(32))
+    known = (*scene.other.keys(), static)
+    scene.secrets |= {f"{what} {n}": secret for n, (secret, what) in enumerate(learnt.items()) if secret not in known}
     assert scene.found() == once("private", "psk", *SESSION)
 
 

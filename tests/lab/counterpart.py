@@ -9,7 +9,6 @@ from wgembed.protocol import noise
 from wgembed.protocol.constants import NEVER
 from world import World, ipv4
 
-
 # Initiations of one peer are not looked at more often, in seconds.
 INITIATION_INTERVAL = 0.05
 

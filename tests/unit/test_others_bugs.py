@@ -166,3 +166,22 @@ def test_roaming_of_both_ends_one_after_the_other():
         node.transmit(PACKET if node is a else BACK)
         assert len(mover.got) == 1
         assert [m[0] for m, *_ in a.sent + b.sent] == [4], "and no handshake"
+
+
+def test_a_forged_response_does_not_end_the_handshake():
+    """Others gave the handshake up when a response did not open: whoever was quicker than the peer kept the tunnel down."""
+    world, a, b, peer_b, peer_a = pair()
+    held = []
+    world.filter = lambda source, destination, datagram: [] if datagram[0] == 2 and not held.append(datagram) else [datagram]
+    a.transmit(PACKET)
+    response = held[0]
+    world.filter = None
+    for at in (12, 43, 44, 59):
+        forged = bytearray(response)
+        forged[at] ^= 1
+        forged[60:76] = blake2s(16, mac1_key(a.public), forged[:60])
+        a.receive(bytes(forged), b.addr)
+        assert peer_b.current is None
+    a.receive(response, b.addr)
+    world.settle()
+    assert peer_b.current is not None and b.got == [PACKET]

@@ -393,8 +393,9 @@ class Session:
         self._reader = _Reader(self._device.first)
         self._device.readers.append(self._reader)
         if self._wants_status:
-            about_device = report.tell_device(self._interface, now).encode()
-            self._get = self._tell(about_device, lambda peer: (report.tell_peer(peer, self._interface.endpoint(peer), now), -1))
+            interface = self._interface
+            about_device = report.tell_device(interface, now).encode()
+            self._get = self._tell(about_device, lambda peer: (report.tell_peer(peer, interface.endpoint(peer), now), -1))
         else:
             self._get = self._tell(self._tell_device(), self._tell_peer)
 

@@ -3,6 +3,9 @@
 from . import system
 from .child import Child
 
+# A name server may tell of thousands: so many of them are looked at.
+MOST = 32
+
 
 class Lookup(Child):
     """A lookup under way.
@@ -14,12 +17,12 @@ class Lookup(Child):
         super().__init__(*system.process.spawn(lambda: _encode(system.udp.look_up(name))))
 
     def finish(self):
-        """End it, whether it is done or not; returns the packed addresses that were found."""
+        """End it, whether it is done or not; returns the packed addresses that were found, MOST at most."""
         return _decode(self.end())
 
 
 def _encode(addresses):
-    return b"".join([bytes((len(packed),)) + packed for packed in addresses])
+    return b"".join([bytes((len(packed),)) + packed for packed in addresses[:MOST]])
 
 
 def _decode(told):
