@@ -276,6 +276,7 @@ def test_garbage_and_giants_on_the_port(namespace, daemon, name):
     ask(name, "set=1\nlisten_port=4567\nprivate_key=" + "11" * 32 + "\n\n")
     namespace.ip("link", "set", name, "up")
     daemon.expect("interface up", 5)
+    told = daemon.text()
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with namespace.socket(family, socket.SOCK_DGRAM) as sender:
             for size in (0, 1, 3, 4, 31, 32, 64, 92, 148, 1500, 9000, 65000, 65507):
@@ -283,6 +284,7 @@ def test_garbage_and_giants_on_the_port(namespace, daemon, name):
                     sender.sendto((bytes((kind, 0, 0, 0)) + bytes(size))[:size], (host, 4567))
     assert ask(name, "get=1\n\n").endswith("errno=0\n\n")
     assert daemon.running()
+    assert daemon.text() == told, "what strangers send must not fill the log, though it tells everything"
 
 
 def switches(pid):

@@ -65,6 +65,9 @@ def scene(namespace, name, command, keys):
     child.expect("interface up", 5)
     yield scene
     scene.other.close()
+    for name, secret in scene.secrets.items():
+        for form in memory.forms(secret).values():
+            assert form.decode("latin-1") not in child.text(), f"the log, which tells everything, tells {name}"
 
 
 def test_what_is_configured_is_nowhere_but_in_its_place(scene, name, keys):
