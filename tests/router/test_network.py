@@ -92,6 +92,24 @@ def test_a_default_route_in_a_table_of_its_own(world, hands, options):
     assert everything(place) == before
 
 
+@pytest.mark.parametrize("options", [{"fwmark": "0x77"}, {"nohostroute": 1}], ids=str)
+def test_with_marks_others_traffic_to_the_endpoint_goes_into_the_tunnel(world, hands, options):
+    """A host route takes everything for that address outside, whoever sends it: docs/others-bugs.md, ServerIP."""
+    with_gateways(world)
+    endpoint = "203.0.113.77"
+    add_inside(world, endpoint + "/32")
+    place = world.near.place
+    pair = world.pair(**hands)
+    pair.start_far()
+    peer = pair.peer(0, endpoint_host=endpoint, endpoint_port=pair.far.port, allowed_ips=DEFAULTS, route_allowed_ips=1)
+    pair.router.start(pair.interface(**options), peer)
+    traffic.reach(place, "10.77.0.2")
+    assert f"dev {pair.name} " in place.ip("route", "get", endpoint)
+    assert f"dev {pair.name} " not in place.ip("route", "get", endpoint, "mark", pair.router.dump(pair.name)[0][3])
+    pair.router.reload(pair.interface(), peer)
+    net.poll(lambda: f"dev {pair.name} " not in place.ip("route", "get", endpoint), 5, what="a host route without marks")
+
+
 def test_what_was_there_before_stays(world, hands):
     """A route or rule of somebody else's, the same as ours would be, is neither taken over nor taken away."""
     with_gateways(world)
