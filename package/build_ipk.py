@@ -29,6 +29,7 @@ FILES = [
     ("init.d/wgembed", "etc/init.d/wgembed", 0o755),
     ("package/files/wgembed.config", "etc/config/wgembed", 0o600),
     ("package/files/wgembed.json", "etc/capabilities/wgembed.json", 0o644),
+    ("package/files/wgembed.seccomp.json", "etc/seccomp/wgembed.json", 0o644),
     ("package/files/wgembed.defaults", "etc/uci-defaults/wgembed", 0o755),
     ("package/files/wgembed.keep", "lib/upgrade/keep.d/wgembed", 0o644),
     ("package/files/wgembed.sh", "usr/sbin/wgembed", 0o755),

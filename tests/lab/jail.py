@@ -1,8 +1,9 @@
 """Run a command as OpenWrt's ujail does: jail.py HOLDER INSTANCE COMMAND...
 
-HOLDER is the pid of a process in the router, INSTANCE what procd was told, in JSON: `jail` with its mounts, the path of
-`capabilities`, `no_new_privs`. The command sees the mounts and a few devices, is the first of its own process namespace,
-and has no more capabilities than named. What is left out: seccomp, and finding out which libraries a program needs.
+HOLDER is the pid of a process in the router, INSTANCE what procd was told, in JSON: `jail` with its mounts, the paths of
+`capabilities` and of `seccomp`, `no_new_privs`. The command sees the mounts and a few devices, is the first of its own
+process namespace, has no more capabilities than named, and calls no more than is listed. What is left out: finding out which
+libraries a program needs.
 """
 
 import ctypes
@@ -21,6 +22,9 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Debian's; ujail reads in the program which one it is.
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import seccomp  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -94,9 +98,11 @@ def drop_capabilities(names):
 
 
 def main(holder, instance, command):
+    known = seccomp.numbers() if "seccomp" in instance else None  # with a compiler, which the router has not
     enter(holder)
     with open(instance["capabilities"]) as file:
         names = json.load(file)["bounding"]
+    listed = seccomp.program(instance["seccomp"], known) if known else None
     checked(libc.unshare(NEWPID | NEWIPC))
     child = os.fork()
     if child == 0:
@@ -105,6 +111,8 @@ def main(holder, instance, command):
         if instance.get("no_new_privs"):
             checked(libc.prctl(NO_NEW_PRIVS, 1, 0, 0, 0))
         checked(libc.prctl(DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0))
+        if listed:
+            seccomp.install(listed)
         os.execve(command[0], command, os.environ)
     for number in FORWARDED:
         signal.signal(number, lambda number, frame: os.kill(child, number))

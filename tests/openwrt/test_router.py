@@ -14,7 +14,7 @@ from pathlib import Path
 import build_ipk
 import pytest
 
-from lab import net, openwrt, traffic, wire
+from lab import net, openwrt, seccomp, traffic, wire
 from lab.need import need
 
 KEY = "etc/wgembed/wg0.key"
@@ -101,6 +101,34 @@ def test_the_jail_holds(tunnel):
     assert writable - devices == {
         "/proc", "/etc/wgembed", "/var/run/wgembed", "/var/run/wireguard", "/proc/sys/net/ipv4/conf/all/src_valid_mark"
     }  # fmt: skip
+
+
+def test_system_calls_are_limited_where_that_is_wanted(site):
+    need(seccomp.prepare)
+    (site.router.root / "lib/libpreload-seccomp.so").touch()
+    site.configure("config globals 'globals'\n\toption seccomp '1'\n")
+    site.router.service("start")
+    site.router.reach("10.77.0.2")
+    status = Path(f"/proc/{site.router.daemon()}/status").read_text()
+    assert "Seccomp:\t2\n" in status
+    site.router.service("reload")
+    reloaded(site.router, 1)
+    assert not traffic.ping(site.near, "10.77.0.2", count=5).lost
+    site.router.service("stop")
+    assert "wg0" not in site.near.ip("link", "show") and len(site.router.messages.read_text().split("ready")) == 2
+
+
+def test_system_calls_are_not_limited_otherwise(site):
+    """Nobody asked for it; or what ujail loads for it is not there."""
+    site.configure()
+    site.router.service("start")
+    assert "seccomp" not in site.router.procd.instance().config
+    site.router.service("stop")
+    site.configure("config globals 'globals'\n\toption seccomp '1'\n")
+    site.router.service("start")
+    assert "seccomp" not in site.router.procd.instance().config and "jail" in site.router.procd.instance().config
+    assert "procd-seccomp is not installed" in site.router.logged()
+    site.router.reach("10.77.0.2")
 
 
 def test_without_ujail(site, variant):

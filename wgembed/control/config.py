@@ -295,6 +295,7 @@ _INTERFACE_OPTIONS = {
 _GLOBAL_OPTIONS = {
     "log_level": ("log_level", level),
     "heapsize": ("heapsize", heapsize),
+    "seccomp": None,  # the init script's
     "ula_prefix": None,
     "packet_steering": None,
 }

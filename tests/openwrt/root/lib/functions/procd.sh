@@ -41,7 +41,7 @@ procd_set_param() {
 	term_timeout) _add "$name" "$1" ;;
 	reload_signal) _add "$name" "$(kill -l "$1")" ;;
 	stdout | stderr | no_new_privs) _add "$name" true ;;
-	capabilities) _add "$name" "\"$1\"" ;;
+	capabilities | seccomp) _add "$name" "\"$1\"" ;;
 	*) echo "procd_set_param $name: not known to the tests" >&2 ;;
 	esac
 }
