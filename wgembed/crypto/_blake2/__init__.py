@@ -23,6 +23,7 @@ except (ImportError, SyntaxError, ValueError):  # no such file in a bytecode bui
 
 # Where a digest is worked out
 _state = bytearray(32)
+_digest = memoryview(_state)
 _block = bytearray(64)
 _NOTHING = memoryview(bytes(64))
 
@@ -52,15 +53,21 @@ class blake2s:
 
     def update(self, data):
         """Append `data`."""
+        size = len(data)
+        fill = self._fill
+        if fill + size <= 64:
+            self._block[fill : fill + size] = data
+            self._fill = fill + size
+            self._count += size
+            return
         start = 0
-        end = len(data)
         data = memoryview(data)  # whose parts are no copies
-        while start < end:
+        while start < size:
             # The last block is marked as such, so a full one waits for more to come.
             if self._fill == 64:
                 compress(self._state, self._block, self._count, 0)
                 self._fill = 0
-            part = min(64 - self._fill, end - start)
+            part = min(64 - self._fill, size - start)
             self._block[self._fill : self._fill + part] = data[start : start + part]
             self._fill += part
             self._count += part
@@ -68,11 +75,12 @@ class blake2s:
 
     def digest(self):
         """Return the hash of all data so far; more may follow."""
+        fill = self._fill
         _state[:] = self._state
         _block[:] = self._block
-        _block[self._fill :] = _NOTHING[self._fill :]
+        _block[fill:] = _NOTHING[fill:]
         compress(_state, _block, self._count, 0xFFFF)
-        return bytes(memoryview(_state)[: self.digest_size])
+        return bytes(_digest[: self.digest_size])
 
     def wipe(self):
         """Overwrite what the hash has taken in. It is of no use any more. Not in CPython's, which does so of itself."""
