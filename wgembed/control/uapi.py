@@ -158,7 +158,8 @@ class Session:
         return answer
 
     def _take_line(self, start, stop, now):
-        if self._in_set:
+        # "pr", as both begin: most lines are of another kind.
+        if self._in_set and stop - start > 2 and self._buf[start + 1] == 114 and self._buf[start] == 112:
             for name in _SECRET_LINES:
                 if self._buf.find(name, start, start + len(name)) == start:
                     return self._take_secret(name, start + len(name), stop, now)
@@ -222,7 +223,7 @@ class Session:
     def _take_set_line(self, line, now):
         if not line:
             return self._end_set(now)
-        return self._try(lambda: self._take_setting(line, now))
+        return self._try(self._take_setting, line, now)
 
     def _take_setting(self, line, now):
         key, equals, value = line.partition(b"=")
@@ -233,21 +234,21 @@ class Session:
     def _take_secret(self, name, start, stop, now):
         """Take the line of a secret, whose digits stand in the buffer from `start` to `stop`."""
 
-        def take():
+        def take(name, now):
             _read_secret(self._buf, start, stop)
             self._apply(name[:-1].decode(), _secret, now)
 
         try:
-            return self._try(take)
+            return self._try(take, name, now)
         finally:
             crypto.memzero(_secret)
 
-    def _try(self, function):
+    def _try(self, function, line, now):
         """Do what a line of a set asks for, unless one before it was refused."""
         if self._failed:
             return b""
         try:
-            function()
+            function(line, now)
         except UnicodeError:
             self._fail(EINVAL, "a line that is not ASCII")
         except UapiError as e:
