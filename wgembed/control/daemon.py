@@ -10,11 +10,15 @@ from ..protocol.constants import DEFAULT_MTU
 from ..protocol.peers import Tables
 from ..protocol.timers import handle_timers
 from ..runtime import abi, fastpath_library, system
+from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError, is_valid_name, knows_vnet_header
 from ..runtime.loop import Loop
 from . import log as log_module
 from .interface import Interface
 from .server import ControlServer, Refusal, is_served
+
+# How long until what could not be had is tried again, in ms.
+RETRY = 5000
 
 PREFIXES_PER_PEER = 16  # of each family, on average
 
@@ -37,6 +41,7 @@ class Process:
             self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
         self.loop = Loop(self.deadline)
         self.loop.after_turn.append(self._after_turn)
+        self.alarms = Alarms()
         self.interfaces = []
         self._signals = system.process.Signals(signals)
         self.loop.watch(self._signals.fd, self._on_signals)
@@ -66,14 +71,25 @@ class Process:
         for interface in self.interfaces:
             if interface.device.backlog.count and (due is None or interface.handshakes_at < due):
                 due = interface.handshakes_at
-        return due
+        alarm = self.alarms.next()
+        if due is None or alarm is None:
+            return alarm if due is None else due
+        return min(due, alarm)
 
     def _after_turn(self):
-        due = self.tables.timers.next()
-        if due is not None:
-            now = system.clock.now()
-            if due <= now:
-                handle_timers(self.tables, now)
+        due, alarm = self.tables.timers.next(), self.alarms.next()
+        if due is None and alarm is None:
+            return
+        now = system.clock.now()
+        if due is not None and due <= now:
+            handle_timers(self.tables, now)
+        if alarm is not None and alarm <= now:
+            self.alarms.run(now)
+
+    def _open_ports(self):
+        """Try again for the ports that could not be had."""
+        for interface in self.interfaces:
+            interface.follow_link()
 
     def _on_signals(self, events):
         for number in self._signals.take():
@@ -94,7 +110,8 @@ class Process:
         """The link went down, and the sockets are closed."""
 
     def on_no_port(self, interface):
-        """The link came up, but the port of the interface is taken."""
+        """The link came up, but the port of the interface cannot be had now."""
+        self.alarms.hasten("ports", system.clock.now() + RETRY, self._open_ports)
 
     def on_routes(self):
         """An address or a route of the machine has changed."""

@@ -9,12 +9,11 @@ import gc
 
 from ..protocol.memory import TableFull
 from ..runtime import abi, durable, netconf, rtnetlink, system
-from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
 from . import keys, network, uci
 from . import log as log_module
-from .daemon import Process
+from .daemon import RETRY, Process
 from .interface import do_without_marks
 from .member import Member
 from .names import Names
@@ -23,8 +22,6 @@ from .stamps import DIRECTORY, RUN_DIRECTORY, Stamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
 _SETTLE = 200
-# How long until what could not be had is tried again, in ms.
-_RETRY = 5000
 # Room in the tables for what comes after the start.
 _SPARE_PEERS = 16
 
@@ -52,7 +49,6 @@ class Router(Process):
             _make_directories(self._state_directory)
         except OSError as e:
             self._log.error("cannot make %s: %s" % (self._state_directory, e))
-        self.alarms = Alarms()
         self.netconf = netconf.NetConf(self.loop, self._log)
         self.names = Names(self.loop, self.alarms, self._log)
         self.stamps = Stamps(
@@ -87,18 +83,6 @@ class Router(Process):
         self.names.close()
         self.netconf.finish()
         self._log.verbose("ended")
-
-    def deadline(self):
-        protocol, alarm = super().deadline(), self.alarms.next()
-        if protocol is None or alarm is None:
-            return alarm if protocol is None else protocol
-        return min(protocol, alarm)
-
-    def _after_turn(self):
-        super()._after_turn()
-        due = self.alarms.next()
-        if due is not None and due <= system.clock.now():
-            self.alarms.run(system.clock.now())
 
     # Configuration
 
@@ -278,7 +262,7 @@ class Router(Process):
             self._follow_network(raise_links)
         except OSError as e:
             self._log.error("the network cannot be set up now: %s" % e)
-            self.follow_soon(_RETRY)
+            self.follow_soon(RETRY)
 
     def _follow_network(self, raise_links):
         for member in self.members:
@@ -288,11 +272,6 @@ class Router(Process):
         if way_out != self._way_out:
             self._way_out = way_out
             self.names.all_again()
-
-    def _open_ports(self):
-        """Try again for the ports that others had taken."""
-        for interface in self.interfaces:
-            interface.follow_link()
 
     def on_signal(self, number):
         process = system.process
@@ -314,9 +293,6 @@ class Router(Process):
     def on_routes(self):
         self.follow_soon()
 
-    def on_no_port(self, interface):
-        self.alarms.hasten("ports", system.clock.now() + _RETRY, self._open_ports)
-
     def on_up(self, interface):
         self.follow_soon(0)
 
@@ -330,12 +306,12 @@ class Router(Process):
         for member in list(self.members):
             if member.interface is interface:
                 self._drop(member)
-        self.alarms.set("lost", system.clock.now() + _RETRY // 5, self._restore)
+        self.alarms.set("lost", system.clock.now() + RETRY // 5, self._restore)
 
     def _restore(self):
         wanted = self.reload()
         if len(self.members) < wanted:
-            self.alarms.set("lost", system.clock.now() + _RETRY, self._restore)
+            self.alarms.set("lost", system.clock.now() + RETRY, self._restore)
 
     def on_unanswered(self, peer):
         endpoint = self.endpoint(peer)
