@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -67,7 +68,7 @@ struct control {
     uint32_t nth;        /* only this call of the chosen ones fails, counted from 1; 0: by rate */
     uint32_t seen;       /* calls of the chosen ones */
     int32_t error;       /* what they fail of; 0: any of the table */
-    uint32_t path_only;  /* open fails for what would be written alone */
+    uint32_t files;      /* open fails only for what is to be written, write only for files */
     uint32_t failed[COUNT][ERRORS_MOST];
 };
 
@@ -175,13 +176,24 @@ FAILING(inotify_add_watch, int, inotify_add_watch, (int fd, const char *path, ui
 static bool is_stream(int fd)
 {
     struct stat found;
-    return fstat(fd, &found) == 0 && (S_ISREG(found.st_mode) || S_ISSOCK(found.st_mode) || S_ISFIFO(found.st_mode));
+    int type = 0;
+    socklen_t size = sizeof type;
+    if (fstat(fd, &found) == 0 && S_ISSOCK(found.st_mode))
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    return S_ISREG(found.st_mode) || S_ISFIFO(found.st_mode);
+}
+
+static bool is_file(int fd)
+{
+    struct stat found;
+    return fstat(fd, &found) == 0 && S_ISREG(found.st_mode);
 }
 
 ssize_t write(int fd, const void *buf, size_t size)
 {
     static __typeof__(&write) real;
-    int error = fd == STDERR_FILENO ? 0 : fault(F_write);
+    bool is_spared = fd == STDERR_FILENO || (control && control->files && !is_file(fd));
+    int error = is_spared ? 0 : fault(F_write);
     if (!real)
         real = REAL(write);
     if (error == SHORT && size > 1 && is_stream(fd))
@@ -215,7 +227,7 @@ int ioctl(int fd, unsigned long request, ...)
     va_start(more, request);
     void *argument = va_arg(more, void *);
     va_end(more);
-    int error = fault(F_ioctl);
+    int error = request == FIONBIO || request == FIOCLEX ? 0 : fault(F_ioctl); /* these cannot */
     if (!real)
         real = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
     if (error) {
@@ -233,7 +245,7 @@ int ioctl(int fd, unsigned long request, ...)
         va_start(more, flags); \
         mode_t mode = va_arg(more, mode_t); \
         va_end(more); \
-        bool is_spared = control && control->path_only && (flags & O_ACCMODE) == O_RDONLY; \
+        bool is_spared = control && control->files && (flags & O_ACCMODE) == O_RDONLY; \
         int error = is_spared ? 0 : fault(F_open); \
         if (!real) \
             real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, #name); \

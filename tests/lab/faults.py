@@ -21,7 +21,7 @@ FUNCTIONS = {
 }
 _MOST = int(re.search(r"ERRORS_MOST = (\d+)", _TEXT)[1])
 _FIELDS = "Q6I"
-_CHOSEN, _RATE, _RANDOM, _NTH, _SEEN, _ERROR, _WRITTEN = 0, 8, 12, 16, 20, 24, 28
+_CHOSEN, _RATE, _RANDOM, _NTH, _SEEN, _ERROR, _FILES = 0, 8, 12, 16, 20, 24, 28
 _COUNTS = struct.calcsize(_FIELDS)
 
 
@@ -58,22 +58,22 @@ class Faults:
         numbers = list(FUNCTIONS)
         self._put("Q", _CHOSEN, sum(1 << numbers.index(name) for name in functions))
 
-    def often(self, functions, rate, error=0, written=False):
+    def often(self, functions, rate, error=0, files=False):
         """One call in `rate` of these functions fails from now on, of `error` or whatever there is for it.
 
-        written  `open` fails only where it is for writing: reading modules goes on
+        files  `open` fails only where it is for writing, so that reading modules goes on, and `write` only for files
         """
         self.none()
         self._choose(functions)
         self._put("i", _ERROR, error)
-        self._put("I", _WRITTEN, written)
+        self._put("I", _FILES, files)
         self._put("I", _RATE, rate)
 
     def once(self, functions, nth):
         """The nth call of these functions from now on fails, counted from 1, and no other."""
         self.none()
         self._put("i", _ERROR, 0)
-        self._put("I", _WRITTEN, 1)
+        self._put("I", _FILES, 1)
         self._put("I", _SEEN, 0)
         self._put("I", _NTH, nth)
         self._choose(functions)

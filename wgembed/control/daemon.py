@@ -147,21 +147,21 @@ class Daemon(Process):
     """Everything of a process that serves one interface."""
 
     def __init__(self, name, level):
-        self._log = log_module.Log(name, level)
+        self.log = log_module.Log(name, level)
         if not is_valid_name(name):
             raise Refusal("'%s' is no name for an interface" % name)
         if is_served(name):
             raise Refusal("the interface %s is already served by another program" % name)
         peers = _max_peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
-        self.tell_of_fastpath(self._log)
+        self.tell_of_fastpath(self.log)
         self._server = None
         try:
-            interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self._log)
+            interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self.log)
             self.interfaces.append(interface)
-            self._server = ControlServer(interface, self.loop, self._log)
+            self._server = ControlServer(interface, self.loop, self.alarms, self.log)
             if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
-                self._log.error("the kernel cannot tell when the control socket is deleted")
+                self.log.error("the kernel cannot tell when the control socket is deleted")
             interface.follow_link()
         except (OSError, LinkError) as e:
             self.close()
@@ -172,7 +172,7 @@ class Daemon(Process):
 
     def run(self):
         """Serve until it is time to end."""
-        self._log.verbose("ready")
+        self.log.verbose("ready")
         self.loop.run()
 
     def close(self):
@@ -180,18 +180,18 @@ class Daemon(Process):
             self._server.close()
         for interface in self.interfaces:
             interface.close()
-        self._log.verbose("ended")
+        self.log.verbose("ended")
 
     def on_lost(self, interface):
         self.loop.stop()
 
     def on_signal(self, number):
-        self._log.verbose("signal %d" % number)
+        self.log.verbose("signal %d" % number)
         self.loop.stop()
 
     def _on_names(self):
         if not self._server.exists():
-            self._log.verbose("the control socket was deleted")
+            self.log.verbose("the control socket was deleted")
             self.loop.stop()
 
 
@@ -215,9 +215,23 @@ def serve(name, ready):
     except Refusal as e:
         system.process.write_line("wgembed: %s" % e)
         return 1
+    return run_to_end(daemon, daemon.tables.capacity, ready)
+
+
+def run_to_end(process, room, ready):
+    """Run the process and close it; returns the exit status.
+
+    What no part of it has dealt with ends it, with a sentence: whoever supervises it starts it again.
+    """
+    status = 1
     try:
-        ready(daemon.tables.capacity)
-        daemon.run()
-    finally:
-        daemon.close()
-    return 0
+        ready(room)
+        process.run()
+        status = 0
+    except (OSError, MemoryError) as e:
+        process.log.error("cannot go on: %s" % (e or "out of memory"))
+    try:
+        process.close()
+    except OSError as e:
+        process.log.error("not all could be taken away: %s" % e)
+    return status

@@ -198,7 +198,7 @@ class FastTunPort:
         self._inbox_at = crypto.address(self._inbox.buffer)
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised.
+        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes.
 
         What is in the inbox is lost.
         """
