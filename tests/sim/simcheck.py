@@ -86,9 +86,11 @@ class Wire:
 
     def jump(self, node, header, counter):
         """The test itself has moved the counter on."""
-        key = self._keys.get((node.number, header[4:8]))
-        if key is not None:
-            key[1] = counter
+        index = header[4:8]
+        key = self._keys.get((node.number, index))
+        if key is None or key[0] != self._announced[index][0]:
+            key = self._keys[node.number, index] = [self._announced[index][0], 0, self._sim.now]
+        key[1] = counter
 
     def _forget(self, now):
         self._announced = {i: a for i, a in self._announced.items() if now - a[1] < _HOUR}

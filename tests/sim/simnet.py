@@ -30,6 +30,7 @@ class Network:
         self._recorded = []  # (source, destination, datagrams, stride), the last few: for replays
         self._handshakes = []
         self._held = []  # the same, of what the attacker did not let pass
+        self.catch = False  # whether the attacker keeps packets in calm weather
         self.last_bad = 0  # when the last datagram of a storm arrives
         self.crossings = {}  # (from, to): the newest initiation's time of arrival
 
@@ -65,6 +66,9 @@ class Network:
             self._keep(self._recorded, (source, addr, run, stride))
         else:
             self._keep(self._handshakes, (source, addr, run, stride))
+        if self.catch and run[0] == MESSAGE_TRANSPORT:
+            self._hold((source, addr, run, stride))
+            return
         if not self.storm:
             delay = 1 + sim.random.below(CALM_DELAY)
             if run[0] == 1 and len(run) == INITIATION_SIZE:
@@ -78,7 +82,7 @@ class Network:
         below = sim.random.below
         if self.cut_off is node or below(1000) < self.loss:
             if below(4) == 0:
-                self._keep(self._held, (source, addr, run, stride), _HELD)
+                self._hold((source, addr, run, stride))
             return
         for _ in range(1 + (below(1000) < self.double) + 2 * (below(2000) < self.double)):
             delay = 1 + below(CALM_DELAY)
@@ -102,10 +106,16 @@ class Network:
         at = below(len(run))
         return run[:at] + bytes((run[at] ^ 1 << below(8),)) + run[at + 1 :]
 
-    def _keep(self, ring, what, size=_RECORDED):
+    def _keep(self, ring, what):
         ring.append(what)
-        if len(ring) > size:
+        if len(ring) > _RECORDED:
             ring.pop(0)
+
+    def _hold(self, what):
+        """Keep what was lost; of many, some for long."""
+        if len(self._held) == _HELD:
+            self._held.pop(self.sim.random.below(_HELD))
+        self._held.append(what)
 
     def _note_initiation(self, node, addr, arrives):
         """Count initiations that cross on the wire: each end answers the other's and gives up its own."""

@@ -93,7 +93,7 @@ class Node:
         self.works = False
         self.wakes_at = None
         self.tables = Tables(len(self.knows) + 1, staged=STAGED, limiter=64)
-        self.arena, self.inbox = sim.packet_memory()
+        self.arena, self.inbox, self.fastpath = sim.packet_memory()
         self.stamps = Stamps("flash%d" % self.number, "run%d" % self.number, self._save, sim)
         self.device = Device(self.tables, self.arena, self.inbox, self, PREFIXES, PREFIXES, self)
         self.device.set_private_key(self.private, self.now)
@@ -106,7 +106,7 @@ class Node:
         sim.touched(self)
 
     def stop(self):
-        self.device = self.tables = self.stamps = self.arena = self.inbox = None
+        self.device = self.tables = self.stamps = self.arena = self.inbox = self.fastpath = None
         self.crash_in = 0
         for known in self.knows:
             known.peer = None

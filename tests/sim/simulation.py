@@ -140,13 +140,13 @@ class Simulation:
         return bytes(private), bytes(public)
 
     def packet_memory(self):
-        """Return (arena, inbox) of a process."""
+        """Return (arena, inbox, what must live as long as they do) of a process."""
         if self._library is None:
-            return Arena(1420), Inbox()
+            return Arena(1420), Inbox(), None
         from wgembed.runtime.fastpath import Fastpath
 
         fastpath = Fastpath(self._library, alloc)
-        return fastpath.arena, fastpath.inbox
+        return fastpath.arena, fastpath.inbox, fastpath
 
     # As the log that Stamps has
 
@@ -191,8 +191,8 @@ class Simulation:
         if life != node.life or node.wakes_at != at or not node.is_running:
             return
         if self.now < node.stalled_until:
-            node.wakes_at = node.stalled_until
-            self.after(node.stalled_until - self.now, lambda: self._wake(node, life, node.stalled_until))
+            node.wakes_at = later = node.stalled_until
+            self.after(later - self.now, lambda: self._wake(node, life, later))
             return
         node.wakes_at = None
         node.guarded(self._fire, node)
@@ -200,6 +200,8 @@ class Simulation:
     def _fire(self, node):
         timers.handle_timers(node.tables, node.now)
         simcheck.check_fired(node)
+        wake = node.tables.timers.next()
+        simcheck.want(wake is None or wake > node.now, "woken, the device wants to be woken at once")
 
     # Chance and record
 
@@ -263,5 +265,5 @@ class Simulation:
         return self._last.get((a.number, b.number), 0)
 
     def missing(self, a, b, after):
-        """Return how many packets from a to b with numbers above `after` were not delivered."""
-        return len([n for n in self._sent.get((a.number, b.number), {}) if n > after])
+        """Return the packets from a to b with numbers above `after` that were not delivered."""
+        return sorted([n for n in self._sent.get((a.number, b.number), {}) if n > after])
