@@ -51,7 +51,10 @@ class Network:
         self.damage, self.congested = below(worst // 3 + 1), below(worst // 3 + 1)
 
     def clear(self):
+        """The storm is over. What was held back is lost for good: an initiation that nobody saw is good for long, and brings its
+        receiver to an address where its sender may be no more."""
         self.storm = False
+        self._held = []
         self.cut_off = None
 
     # Carrying
