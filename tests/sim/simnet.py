@@ -51,8 +51,11 @@ class Network:
         self.damage, self.congested = below(worst // 3 + 1), below(worst // 3 + 1)
 
     def clear(self):
-        """The storm is over. What was held back is lost for good: an initiation that nobody saw is good for long, and brings its
-        receiver to an address where its sender may be no more."""
+        """The storm is over.
+
+        What was held back is lost for good: an initiation that nobody saw is valid for long, and takes its receiver to an
+        address where its sender may be no more.
+        """
         self.storm = False
         self._held = []
         self.cut_off = None
@@ -154,8 +157,8 @@ class Network:
             if not ring:
                 continue
             source, addr, run, stride = ring[below(len(ring))]
-            # A packet that is new, from elsewhere, moves the peer's endpoint. Of those who stay where they are the others must
-            # not lose sight: nobody would tell them.
+            # A packet that is new, from elsewhere, moves the peer's endpoint. Of those who stay where they are the others
+            # must not lose sight: nobody would tell them.
             node = self._where.get(source)
             if run[0] == MESSAGE_TRANSPORT and below(2) and not (node is not None and node.is_fixed):
                 source = self.stranger()

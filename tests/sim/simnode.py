@@ -4,14 +4,12 @@ The owner's configuration of a node stands in `knows`, a list: the model that th
 same that the device is made from.
 """
 
+import simcheck
+
 from wgembed.control.stamps import Stamps
-from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
-from wgembed.protocol.memory import alloc
 from wgembed.protocol.peers import Tables
-
-import simcheck
 
 PORT = 51820
 STAGED = 96 * 512

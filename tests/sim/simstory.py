@@ -1,10 +1,14 @@
 """What happens to the nodes: cycles of storm, healing, work in calm weather, and idleness, for as many days as one wants.
 
-    storm   3 to 15 minutes of bad weather, attacks, crashes, moves, clock steps and changes of the configuration, under traffic
+    storm   3 to 15 minutes of bad weather, attacks, crashes, moves, clock steps, changes of the configuration, and traffic
     heal    the network is well again: all pairs must talk within the time that `_patience` works out
     work    traffic with pauses of all lengths: nothing that is sent may be lost, over however many new keys
     idle    nothing, or persistent keepalives, until the cycle is over; without those, keys must go and silence come
 """
+
+import simcheck
+from simnet import CALM_DELAY
+from simulation import DAY, START, Simulation
 
 from wgembed.protocol.constants import (
     KEEPALIVE_TIMEOUT,
@@ -16,10 +20,6 @@ from wgembed.protocol.constants import (
     UNDER_LOAD_TIME,
 )
 from wgembed.protocol.drops import RX_EXPIRED, RX_UNKNOWN_INDEX
-
-import simcheck
-from simnet import CALM_DELAY
-from simulation import DAY, START, Simulation
 
 MINUTE = 60_000
 CYCLES = 4  # a day

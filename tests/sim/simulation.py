@@ -9,18 +9,17 @@ import hashlib
 from heapq import heappop, heappush
 from struct import pack
 
-from support import Random
-from world import ipv4, ipv6
+import simcheck
+from simnet import Network
+from simnode import Known, Node
 
+from support import Random
 from wgembed import crypto
 from wgembed.control import stamps
 from wgembed.protocol import timers
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.memory import alloc
-
-import simcheck
-from simnet import Network
-from simnode import Node
+from world import ipv4, ipv6
 
 START = 1_000_000_000
 DAY = 86_400_000
@@ -124,8 +123,6 @@ class Simulation:
         crypto.random_fill, stamps.system = self._saved
 
     def _introduce(self, a, b):
-        from simnode import Known
-
         self.pairs.append((a, b))
         a.knows.append(Known(b, b.outside if b.is_fixed else None))
         b.knows.append(Known(a, a.outside if a.is_fixed else None))

@@ -9,10 +9,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+from simstory import Story
 
 from lab import debian, fastpath
 from lab.need import need
-from simstory import Story
 
 ROOT = Path(__file__).parents[2]
 TOPOLOGIES = [("hub", 2, 6), ("hub", 9, 1), ("hub", 20, 0.5), ("mesh", 3, 2), ("mesh", 6, 1)]
@@ -68,7 +68,8 @@ def test_the_c_library_makes_no_difference(topology, devices):
 def test_micropython_makes_no_difference():
     command = need(debian.micropython)
     arguments = ["tests/sim/__main__.py", "--seed", "13", "--days", "0.5"]
-    done = subprocess.run([*command, "-X", "heapsize=16M", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    command = [*command, "-X", "heapsize=16M", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == run(13, 0.5).digest()
 
@@ -110,8 +111,8 @@ def test_a_failing_seed_tells_how_to_run_it_alone(tmp_path):
     assert done.returncode == 1
     again = [line for line in done.stdout.splitlines() if line.startswith("again: ")]
     assert again[0] == "again: python -m tests.sim --seed 5 --days 1 --devices 2 --topology hub"
-    alone = subprocess.run([sys.executable, *again[0].split()[2:]], cwd=tmp_path, env=environment, capture_output=True, text=True,
-                           timeout=100)
+    command = [sys.executable, *again[0].split()[2:]]
+    alone = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
     told = [line for line in done.stdout.splitlines() if line.startswith("seed 5, after")]
     assert alone.returncode == 1 and told[0] in alone.stdout
     assert "delivered twice" in told[0]
