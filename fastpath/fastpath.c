@@ -969,14 +969,14 @@ int32_t wgembed_self_test(const struct fastpath *f)
  * TCP and UDP super-packets are split, and checksums completed.
  *
  * While `pending` is set the inbox must stay as it is: a super-packet goes on in the next call.
- * Returns how many slots were filled; -errno if none was, for an error other than EAGAIN. */
+ * Returns how many slots were filled; -errno if none was, for an error that does not pass. */
 int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most)
 {
     uint32_t slot = split_super(f, 0), last = 0;
     for (int32_t reads = 0; reads < most && slot < f->slots && f->slots - slot >= last; reads++) {
         int32_t next = read_one(f, fd, slot);
         if (next < 0)
-            return slot || errno == EAGAIN ? (int32_t)slot : -errno;
+            return slot || errno == EAGAIN || errno == EINTR ? (int32_t)slot : -errno;
         last = (uint32_t)next - slot;
         slot = (uint32_t)next;
     }

@@ -21,6 +21,10 @@ class Interface:
         self.listen_port = 0
         self.mark = 0
         self.busy_port = None
+        self.bound_to = ""
+
+    def send_errors(self):
+        return []
 
     def set_listen_port(self, port):
         if port == self.busy_port:

@@ -145,3 +145,19 @@ def test_several_ways(script, namespace):
         "10.9.0.0 eth 16 1300 2", "10.9.0.0 eth2 16 1300 2", "fd99:: eth 16 1300 2", "fd99:: eth2 16 1300 2"]  # fmt: skip
     namespace.ip("link", "set", "far", "down")
     assert script(body).splitlines() == ["10.9.0.0 eth2 16 1300 2", "fd99:: eth2 16 1300 2"]
+
+
+def test_an_answer_that_was_lost(script):
+    """It is not waited for without an end: the loop stands still meanwhile."""
+    told = script("""
+class Deaf:
+    def send(self, message):
+        pass
+    def receive(self):
+        return None
+ip._netlink = Deaf()
+try:
+    ip.routes(abi.AF_INET)
+except OSError as e:
+    print(e)""")
+    assert "no answer" in told

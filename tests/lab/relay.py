@@ -1,4 +1,4 @@
-"""The way between two WireGuards as it is out there: a relay of datagrams that loses what the test says."""
+"""The way between two WireGuards as it is out there: a relay of datagrams that does to them what the test says."""
 
 import select
 import socket
@@ -8,11 +8,13 @@ import threading
 class Relay:
     """Takes datagrams at `port` of a site and carries them to another port there, and back, one client at a time.
 
-    keep(is_back, datagram)  whether it is carried on; may be replaced at any time
+    keep(is_back, datagram)    whether it is carried on; may be replaced at any time
+    change(is_back, datagram)  the datagrams that are carried in its place; None: itself; may be replaced likewise
     """
 
     def __init__(self, site, port, target, family=socket.AF_INET):
         self.keep = lambda is_back, datagram: True
+        self.change = None
         self.seen = []  # (is_back, datagram)
         self._front = site.place.socket(family, socket.SOCK_DGRAM)
         self._front.bind((site.outer[4 if family == socket.AF_INET else 6], port))
@@ -47,6 +49,10 @@ class Relay:
             self._client = addr
         if not self.keep(is_back, datagram):
             return
+        for one in self.change(is_back, datagram) if self.change else (datagram,):
+            self._send(is_back, one)
+
+    def _send(self, is_back, datagram):
         try:
             if not is_back:
                 self._back.send(datagram)

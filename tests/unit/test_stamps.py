@@ -32,7 +32,11 @@ class Saver:
         self.urgent = self.later = 0
         self.broken = False
 
-    def __call__(self, path, data, urgent):
+    def __call__(self, path, data, urgent, failed):
+        if self.broken and not urgent:
+            self.later += 1
+            failed()
+            return
         if self.broken:
             raise OSError(28)
         if urgent:
@@ -220,10 +224,29 @@ def test_without_hurry_a_child_writes():
     loop = Loop(lambda: end)
     save = durable.Saver(loop, log)
     begin = system.clock.now()
-    save(FLASH, b"data", False)
-    save(FOLDER + "/none/flash", b"data", False)
+    failed = []
+    save(FLASH, b"data", False, lambda: failed.append("the good one"))
+    save(FOLDER + "/none/flash", b"data", False, lambda: failed.append("the bad one"))
     assert system.clock.now() - begin < 500
     loop.after_turn.append(lambda: loop.stop() if log.lines and system.files.exists(FLASH) else None)
     loop.run()
     assert system.files.read_file(FLASH) == b"data"
     assert "none/flash" in log.lines[0] and len(log.lines) == 1
+    assert failed == ["the bad one"]
+
+
+def test_a_mark_that_could_not_be_written_is_tried_again():
+    """Else a full flash, or a fork that failed once, would have timestamps above the mark for an hour."""
+    save = fresh()
+    clock = opened(save)
+    save.broken = True
+    clock.make(NOW, 0)
+    save.broken = False
+    clock.make(NOW + 5, 0)
+    assert stamps.seconds(stamps.read(FLASH)) == NOW + 5 + AHEAD
+    save.broken = True
+    clock.make(NOW + 5 + AHEAD - SPARE, 0)
+    assert save.later == 1
+    save.broken = False
+    stamp = made(clock.make(NOW + 10 + AHEAD - SPARE, 0))
+    assert save.later == 2 and stamps.read(FLASH) > stamp

@@ -10,11 +10,15 @@ from ..protocol.constants import DEFAULT_MTU
 from ..protocol.peers import Tables
 from ..protocol.timers import handle_timers
 from ..runtime import abi, confine, fastpath_library, system
+from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError, is_valid_name, knows_vnet_header
 from ..runtime.loop import Loop
 from . import log as log_module
 from .interface import Interface
 from .server import ControlServer, Refusal, is_served
+
+# How long until what could not be had is tried again, in ms.
+RETRY = 5000
 
 PREFIXES_PER_PEER = 16  # of each family, on average
 
@@ -37,6 +41,7 @@ class Process:
             self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
         self.loop = Loop(self.deadline)
         self.loop.after_turn.append(self._after_turn)
+        self.alarms = Alarms()
         self.interfaces = []
         self._signals = system.process.Signals(signals)
         self.loop.watch(self._signals.fd, self._on_signals)
@@ -66,14 +71,25 @@ class Process:
         for interface in self.interfaces:
             if interface.device.backlog.count and (due is None or interface.handshakes_at < due):
                 due = interface.handshakes_at
-        return due
+        alarm = self.alarms.next()
+        if due is None or alarm is None:
+            return alarm if due is None else due
+        return min(due, alarm)
 
     def _after_turn(self):
-        due = self.tables.timers.next()
-        if due is not None:
-            now = system.clock.now()
-            if due <= now:
-                handle_timers(self.tables, now)
+        due, alarm = self.tables.timers.next(), self.alarms.next()
+        if due is None and alarm is None:
+            return
+        now = system.clock.now()
+        if due is not None and due <= now:
+            handle_timers(self.tables, now)
+        if alarm is not None and alarm <= now:
+            self.alarms.run(now)
+
+    def _open_ports(self):
+        """Try again for the ports that could not be had."""
+        for interface in self.interfaces:
+            interface.follow_link()
 
     def _on_signals(self, events):
         for number in self._signals.take():
@@ -94,7 +110,8 @@ class Process:
         """The link went down, and the sockets are closed."""
 
     def on_no_port(self, interface):
-        """The link came up, but the port of the interface is taken."""
+        """The link came up, but the port of the interface cannot be had now."""
+        self.alarms.hasten("ports", system.clock.now() + RETRY, self._open_ports)
 
     def on_routes(self):
         """An address or a route of the machine has changed."""
@@ -130,22 +147,22 @@ class Daemon(Process):
     """Everything of a process that serves one interface."""
 
     def __init__(self, name, level):
-        self._log = log_module.Log(name, level)
-        confine(self._log)
+        self.log = log_module.Log(name, level)
+        confine(self.log)
         if not is_valid_name(name):
             raise Refusal("'%s' is no name for an interface" % name)
         if is_served(name):
             raise Refusal("the interface %s is already served by another program" % name)
         peers = _max_peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
-        self.tell_of_fastpath(self._log)
+        self.tell_of_fastpath(self.log)
         self._server = None
         try:
-            interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self._log)
+            interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self.log)
             self.interfaces.append(interface)
-            self._server = ControlServer(interface, self.loop, self._log)
+            self._server = ControlServer(interface, self.loop, self.alarms, self.log)
             if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
-                self._log.error("the kernel cannot tell when the control socket is deleted")
+                self.log.error("the kernel cannot tell when the control socket is deleted")
             interface.follow_link()
         except (OSError, LinkError) as e:
             self.close()
@@ -156,7 +173,7 @@ class Daemon(Process):
 
     def run(self):
         """Serve until it is time to end."""
-        self._log.verbose("ready")
+        self.log.verbose("ready")
         self.loop.run()
 
     def close(self):
@@ -164,18 +181,18 @@ class Daemon(Process):
             self._server.close()
         for interface in self.interfaces:
             interface.close()
-        self._log.verbose("ended")
+        self.log.verbose("ended")
 
     def on_lost(self, interface):
         self.loop.stop()
 
     def on_signal(self, number):
-        self._log.verbose("signal %d" % number)
+        self.log.verbose("signal %d" % number)
         self.loop.stop()
 
     def _on_names(self):
         if not self._server.exists():
-            self._log.verbose("the control socket was deleted")
+            self.log.verbose("the control socket was deleted")
             self.loop.stop()
 
 
@@ -199,9 +216,23 @@ def serve(name, ready):
     except Refusal as e:
         system.process.write_line("wgembed: %s" % e)
         return 1
+    return run_to_end(daemon, daemon.tables.capacity, ready)
+
+
+def run_to_end(process, room, ready):
+    """Run the process and close it; returns the exit status.
+
+    What no part of it has dealt with ends it, with a sentence: whoever supervises it starts it again.
+    """
+    status = 1
     try:
-        ready(daemon.tables.capacity)
-        daemon.run()
-    finally:
-        daemon.close()
-    return 0
+        ready(room)
+        process.run()
+        status = 0
+    except (OSError, MemoryError) as e:
+        process.log.error("cannot go on: %s" % (e or "out of memory"))
+    try:
+        process.close()
+    except OSError as e:
+        process.log.error("not all could be taken away: %s" % e)
+    return status

@@ -213,6 +213,8 @@ class Interface:
         if self.device.is_up:
             self._open_sockets(port)
         self._port = port
+        if self._link.is_up and not self.device.is_up:
+            self._up()  # it had no port until now
 
     def release_port(self):
         """Leave the port to another interface; nothing is sent or heard until `set_listen_port` gives a new one."""

@@ -27,7 +27,7 @@ class Member:
         self._bound = "", -1
         self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
         try:
-            self.server = ControlServer(self.interface, router.loop, self.log)
+            self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
         except (Refusal, MemoryError):
             self.interface.close()
             raise

@@ -9,12 +9,11 @@ import gc
 
 from ..protocol.memory import TableFull
 from ..runtime import abi, confine, durable, netconf, rtnetlink, system
-from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError
 from . import config as config_module
 from . import keys, network, uci
 from . import log as log_module
-from .daemon import Process
+from .daemon import RETRY, Process, run_to_end
 from .interface import do_without_marks
 from .member import Member
 from .names import Names
@@ -23,8 +22,6 @@ from .stamps import DIRECTORY, RUN_DIRECTORY, Stamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
 _SETTLE = 200
-# How long until what could not be had is tried again, in ms.
-_RETRY = 5000
 # Room in the tables for what comes after the start.
 _SPARE_PEERS = 16
 
@@ -38,32 +35,31 @@ class Router(Process):
     def __init__(self, directory):
         self._directory = directory
         self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
-        self._log = log_module.Log("run", self._usual_level)
-        confine(self._log)
+        self.log = log_module.Log("run", self._usual_level)
+        confine(self.log)
         self._warned = []
         self.members = []
         config = self._load()
         process = system.process
         super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
-        self.tell_of_fastpath(self._log)
+        self.tell_of_fastpath(self.log)
         self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
         self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
         _make_directories(self.run_directory)
         try:
             _make_directories(self._state_directory)
         except OSError as e:
-            self._log.error("cannot make %s: %s" % (self._state_directory, e))
-        self.alarms = Alarms()
-        self.netconf = netconf.NetConf(self.loop, self._log)
-        self.names = Names(self.loop, self.alarms, self._log)
+            self.log.error("cannot make %s: %s" % (self._state_directory, e))
+        self.netconf = netconf.NetConf(self.loop, self.log)
+        self.names = Names(self.loop, self.alarms, self.log)
         self.stamps = Stamps(
-            self._state_directory + "/clock", self.run_directory + "/clock", durable.Saver(self.loop, self._log), self._log
+            self._state_directory + "/clock", self.run_directory + "/clock", durable.Saver(self.loop, self.log), self.log
         )
         self._ip = rtnetlink.RtNetlink()
         self._way_out = None
         self._seen = self._identity()
         if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_names):
-            self._log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
+            self.log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
             network.clear_up(self.run_directory, is_served, self.netconf)
             self.netconf.finish()
@@ -75,10 +71,10 @@ class Router(Process):
 
     def level_for(self, interface):
         """Return how much is told of the interface: what its section says, or the globals, or the environment."""
-        return self._log.level if interface.log_level is None else interface.log_level
+        return self.log.level if interface.log_level is None else interface.log_level
 
     def run(self):
-        self._log.verbose("ready")
+        self.log.verbose("ready")
         self.loop.run()
 
     def close(self):
@@ -87,19 +83,7 @@ class Router(Process):
         self.members.clear()
         self.names.close()
         self.netconf.finish()
-        self._log.verbose("ended")
-
-    def deadline(self):
-        protocol, alarm = super().deadline(), self.alarms.next()
-        if protocol is None or alarm is None:
-            return alarm if protocol is None else protocol
-        return min(protocol, alarm)
-
-    def _after_turn(self):
-        super()._after_turn()
-        due = self.alarms.next()
-        if due is not None and due <= system.clock.now():
-            self.alarms.run(system.clock.now())
+        self.log.verbose("ended")
 
     # Configuration
 
@@ -111,7 +95,7 @@ class Router(Process):
         gc.collect()
         for warning in config.warnings:
             if warning not in self._warned:
-                self._log.note(warning)
+                self.log.note(warning)
         self._warned = config.warnings
         return config
 
@@ -136,28 +120,28 @@ class Router(Process):
             self._apply(config)
         except config_module.ConfigError as e:
             for problem in e.problems:
-                self._log.error(problem)
-            self._log.error("the configuration is refused, the one before holds")
+                self.log.error(problem)
+            self.log.error("the configuration is refused, the one before holds")
         except (Refusal, OSError, LinkError, TableFull) as e:
-            self._log.error("the configuration cannot be applied, the one before holds: %s" % e)
+            self.log.error("the configuration cannot be applied, the one before holds: %s" % e)
         except MemoryError:
-            self._log.error("the configuration cannot be applied: there is not enough memory")
+            self.log.error("the configuration cannot be applied: there is not enough memory")
         else:
-            self.netconf.after(lambda: self._log.verbose("configuration applied"))
+            self.netconf.after(lambda: self.log.verbose("configuration applied"))
         finally:
             system.heap.give_room()
         return wanted
 
     def _apply(self, config):
         """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
-        level = self._log.level
-        self._log.level = self._usual_level if config.log_level is None else config.log_level
+        level = self.log.level
+        self.log.level = self._usual_level if config.log_level is None else config.log_level
         try:
             self._check_room(config)
             self._prepare_keys(config)
             self._go_over(config)
         except BaseException:
-            self._log.level = level
+            self.log.level = level
             raise
         finally:
             for interface in config.interfaces:
@@ -222,7 +206,7 @@ class Router(Process):
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
-        self._log.note("made a private key for %s" % interface.where)
+        self.log.note("made a private key for %s" % interface.where)
         return private
 
     def _take_ports(self, config, stay, before):
@@ -249,7 +233,7 @@ class Router(Process):
             try:
                 member.interface.set_listen_port(port)
             except OSError as e:
-                self._log.error("cannot go back to port %d: %s" % (port, e))
+                self.log.error("cannot go back to port %d: %s" % (port, e))
 
     def _make(self, config):
         places = [member.place for member in self.members]
@@ -278,8 +262,8 @@ class Router(Process):
         try:
             self._follow_network(raise_links)
         except OSError as e:
-            self._log.error("the network cannot be set up now: %s" % e)
-            self.follow_soon(_RETRY)
+            self.log.error("the network cannot be set up now: %s" % e)
+            self.follow_soon(RETRY)
 
     def _follow_network(self, raise_links):
         for member in self.members:
@@ -290,18 +274,13 @@ class Router(Process):
             self._way_out = way_out
             self.names.all_again()
 
-    def _open_ports(self):
-        """Try again for the ports that others had taken."""
-        for interface in self.interfaces:
-            interface.follow_link()
-
     def on_signal(self, number):
         process = system.process
         if number == process.SIGHUP:
-            self._log.verbose("reload")
+            self.log.verbose("reload")
             self.reload()
         else:
-            self._log.verbose("signal %d" % number)
+            self.log.verbose("signal %d" % number)
             self.loop.stop()
 
     def _on_names(self):
@@ -309,14 +288,11 @@ class Router(Process):
 
     def _on_files(self):
         if self._identity() != self._seen:
-            self._log.verbose("the configuration has changed")
+            self.log.verbose("the configuration has changed")
             self.reload()
 
     def on_routes(self):
         self.follow_soon()
-
-    def on_no_port(self, interface):
-        self.alarms.hasten("ports", system.clock.now() + _RETRY, self._open_ports)
 
     def on_up(self, interface):
         self.follow_soon(0)
@@ -331,12 +307,12 @@ class Router(Process):
         for member in list(self.members):
             if member.interface is interface:
                 self._drop(member)
-        self.alarms.set("lost", system.clock.now() + _RETRY // 5, self._restore)
+        self.alarms.set("lost", system.clock.now() + RETRY // 5, self._restore)
 
     def _restore(self):
         wanted = self.reload()
         if len(self.members) < wanted:
-            self.alarms.set("lost", system.clock.now() + _RETRY, self._restore)
+            self.alarms.set("lost", system.clock.now() + RETRY, self._restore)
 
     def on_unanswered(self, peer):
         endpoint = self.endpoint(peer)
@@ -380,9 +356,4 @@ def serve(directory, ready):
     except (Refusal, OSError, LinkError) as e:
         system.process.write_line("wgembed: %s" % e)
         return 1
-    try:
-        ready(router.tables.capacity - router.tables.used)
-        router.run()
-    finally:
-        router.close()
-    return 0
+    return run_to_end(router, router.tables.capacity - router.tables.used, ready)

@@ -8,6 +8,8 @@ from .uapi import READ_SIZE, Session
 MAX_CLIENTS = 16
 # What any client sends is received here, and overwritten as soon as its session has it.
 _received = memoryview(system.files.reserve(READ_SIZE))
+# How long nobody is let in when there is no descriptor left for a client, in ms.
+_RESPITE = 1000
 
 
 class Refusal(Exception):
@@ -23,20 +25,25 @@ def is_served(name):
 class ControlServer:
     """The control socket of a running interface."""
 
-    def __init__(self, interface, loop, log):
+    def __init__(self, interface, loop, alarms, log):
         self.path = socket_path(interface.name)
         self._interface = interface
         self._loop = loop
+        self._alarms = alarms
         self._log = log
         self._clients = 0
         self._listener = _listen(self.path)
-        loop.watch(self._listener.fd, self._on_connect)
+        self._listen()
+
+    def _listen(self):
+        self._loop.watch(self._listener.fd, self._on_connect)
 
     def exists(self):
         return system.files.is_socket(self.path)
 
     def close(self):
         """Stop listening and remove the socket, if it is still there."""
+        self._alarms.cancel(self.path)
         self._loop.forget(self._listener.fd)
         self._listener.close()
         try:
@@ -45,7 +52,14 @@ class ControlServer:
             return
 
     def _on_connect(self, events):
-        stream = self._listener.accept()
+        try:
+            stream = self._listener.accept()
+        except OSError as e:
+            # Whoever waits is still there, and the loop would turn for nothing.
+            self._log.error("control socket: %s" % e)
+            self._loop.watch(self._listener.fd, self._on_connect, 0)
+            self._alarms.set(self.path, system.clock.now() + _RESPITE, self._listen)
+            return
         if stream is None:
             return
         if self._clients >= MAX_CLIENTS:

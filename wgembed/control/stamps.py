@@ -32,7 +32,8 @@ class Stamps(Tai64n):
     """Where all initiations of the process get their timestamps from.
 
     flash, run  the files with the two marks
-    save(path, data, urgent)  replaces the file; if it is not urgent, in the background (runtime/durable.py)
+    save(path, data, urgent, failed)  replaces the file; if it is not urgent, in the background, and calls failed() if
+                                      nothing came of it (runtime/durable.py)
     """
 
     def __init__(self, flash, run, save, log):
@@ -41,6 +42,7 @@ class Stamps(Tai64n):
         self._run = run
         self._save = save
         self._log = log
+        self._told = False  # that the mark cannot be kept
         self._reserved = read(flash)
         last = read(run)
         if last is None:
@@ -63,11 +65,21 @@ class Stamps(Tai64n):
         return stamp
 
     def _reserve(self, stamp, urgent):
+        before = self._reserved
         self._reserved = (seconds(stamp) + TAI64_EPOCH + AHEAD).to_bytes(8, "big") + bytes(4)
         try:
-            self._save(self._flash, _encode(self._reserved), urgent)
+            self._save(self._flash, _encode(self._reserved), urgent, lambda: self._take_back(before))
         except OSError as e:
-            self._log.error("cannot keep the clock's mark in %s: %s" % (self._flash, e))
+            self._take_back(before)
+            if not self._told:
+                self._log.error("cannot keep the clock's mark in %s: %s" % (self._flash, e))
+            self._told = True
+        else:
+            self._told = False
+
+    def _take_back(self, before):
+        """The mark on flash is the old one still: the next timestamp tries again."""
+        self._reserved = before
 
 
 def seconds(stamp):

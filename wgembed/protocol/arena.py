@@ -30,10 +30,12 @@ class Arena:
 
     __slots__ = (
         "buffer", "lengths", "offsets", "packets", "places", "room", "slots", "stride", "view", "views",
-        "_pointer",
+        "_most", "_pointer",
     )  # fmt: skip
 
-    def __init__(self, mtu, size=ARENA_SIZE, alloc=alloc):
+    def __init__(self, mtu, size=ARENA_SIZE, alloc=alloc, most=MAX_SLOTS):
+        """Make a buffer of `size` bytes and carve it into `most` slots, or as many as it has room for."""
+        self._most = most
         self.buffer = alloc("B", size)
         self.view = memoryview(self.buffer)
         self._pointer = crypto.address(self.buffer)
@@ -44,7 +46,7 @@ class Arena:
         # A packet is padded to a multiple of 16, but not beyond the MTU.
         room = -(-mtu // _ALIGN) * _ALIGN
         stride = TRANSPORT_HEADER_SIZE + room + TAG_SIZE
-        count = min(len(self.buffer) // stride, MAX_SLOTS)
+        count = min(len(self.buffer) // stride, self._most)
         if count == 0:
             raise ValueError("an MTU of %d does not fit the packet arena" % mtu)
         self.room = room

@@ -7,6 +7,7 @@ import errno
 
 EPERM = 1
 ENOENT = 2
+EINTR = 4
 EIO = 5
 EAGAIN = 11
 EACCES = 13
@@ -25,9 +26,11 @@ EAFNOSUPPORT = 124 if MIPS else 97
 EADDRNOTAVAIL = 126 if MIPS else 99
 ENOBUFS = 132 if MIPS else 105
 ENETUNREACH = 128 if MIPS else 101
+ECONNABORTED = 130 if MIPS else 103
 ECONNREFUSED = 146 if MIPS else 111
 EHOSTUNREACH = 148 if MIPS else 113
 EPROTO = 71
+NOTHING_NOW = EAGAIN, EINTR  # errors that pass by themselves
 
 # MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
 TUNSETIFF = (0x400454CA, 0x800454CA)

@@ -36,20 +36,22 @@ class Saver:
         self._loop = loop
         self._log = log
 
-    def __call__(self, path, data, urgent):
+    def __call__(self, path, data, urgent, failed):
+        """Replace the file; OSError, or failed() is called later, if that cannot be done."""
         if urgent:
             replace(path, data)
             return
         child = Child(*system.process.spawn(lambda: _told(path, data)))
-        self._loop.watch(child.fd, lambda events: self._on_news(path, child))
+        self._loop.watch(child.fd, lambda events: self._on_news(path, child, failed))
 
-    def _on_news(self, path, child):
+    def _on_news(self, path, child, failed):
         if not child.advance():
             return
         self._loop.forget(child.fd)
         told = child.end()
         if told != b"+":
             self._log.error("cannot write %s: error %s" % (path, told.decode() or "unknown"))
+            failed()
 
 
 def _told(path, data):

@@ -43,6 +43,10 @@ _FUNCTIONS = {
     "write": ("i", "PiPi"),
 }
 
+# Two super-packets of 64 KB: what one leaves for another segmented send goes with the next one's.
+_MOST_SLOTS = 100
+_ARENA_SIZE = _MOST_SLOTS * 1536
+
 _KEPT = 4  # receives that the inbox has room for
 
 # After so many reads other descriptors have their turn.
@@ -108,8 +112,8 @@ class FastArena(arena_module.Arena):
         self._group = fastpath.functions["group"]
         self._end_of_run = fastpath.functions["end_of_run"]
         self._own, self._own_addr = b"", None
-        self._fixed_lengths = alloc("i", arena_module.MAX_SLOTS)
-        super().__init__(DEFAULT_MTU, alloc=alloc)
+        self._fixed_lengths = alloc("i", _MOST_SLOTS)
+        super().__init__(DEFAULT_MTU, _ARENA_SIZE, alloc, _MOST_SLOTS)
 
     def carve(self, mtu):
         super().carve(mtu)
@@ -194,7 +198,7 @@ class FastTunPort:
         self._inbox_at = crypto.address(self._inbox.buffer)
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised.
+        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes.
 
         What is in the inbox is lost.
         """

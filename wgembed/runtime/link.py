@@ -196,7 +196,7 @@ class Link:
         found = start = 0
         while start + 16 <= len(message):
             length, kind = unpack_from("IH", message, start)
-            if length < 16:
+            if length < 16 or start + length > len(message):
                 break
             if kind in (_RTM_NEWLINK, _RTM_DELLINK):
                 found |= self._parse_link(message, start, start + length, kind)
@@ -206,6 +206,8 @@ class Link:
         return found
 
     def _parse_link(self, message, start, end, kind):
+        if end < start + 32:
+            return 0
         index, flags = unpack_from("iI", message, start + 20)
         if index != self.index:
             return 0
@@ -215,9 +217,9 @@ class Link:
         at = start + 32
         while at + 4 <= end:
             length, attribute = unpack_from("HH", message, at)
-            if length < 4:
+            if length < 4 or at + length > end:
                 break
-            if attribute == _IFLA_MTU:
+            if attribute == _IFLA_MTU and length >= 8:
                 self.mtu = unpack_from("I", message, at + 4)[0]
             at += length + 3 & ~3
         return LINK_CHANGED

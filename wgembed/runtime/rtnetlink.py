@@ -64,6 +64,8 @@ _IFLA_IFNAME = 3
 _IFLA_MTU = 4
 
 _HEADER = 16
+# The kernel answers at once, or what it said was lost, in ms.
+_PATIENCE = 1000
 
 
 def _attribute(kind, data):
@@ -123,9 +125,12 @@ class RtNetlink:
         length = _HEADER + len(body)
         self._netlink.send(pack("IHHII", length, kind, _NLM_F_REQUEST | flags, self._sequence, 0) + body)
         found = []
+        end = system.clock.now() + _PATIENCE
         while True:
             message = self._netlink.receive()
             if message is None:
+                if system.clock.now() > end:
+                    raise OSError(abi.EIO, "rtnetlink request %d: no answer" % kind)
                 continue
             at = 0
             while at + _HEADER <= len(message):

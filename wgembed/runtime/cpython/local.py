@@ -22,14 +22,19 @@ class Listener:
             raise
         finally:
             files.set_umask(before)
-        self._socket.listen(64)
+        try:
+            self._socket.listen(64)
+        except OSError:
+            self._socket.close()
+            files.remove(path)
+            raise
         self.fd = self._socket.fileno()
 
     def accept(self):
-        """Return a Stream, or None when nobody waits."""
+        """Return a Stream, or None when nobody waits any more; OSError when one does and there is no room."""
         try:
             fd, _ = self._socket._accept()
-        except OSError:
+        except (BlockingIOError, ConnectionAbortedError):
             return None
         return Stream(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fd))
 

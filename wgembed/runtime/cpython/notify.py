@@ -41,5 +41,5 @@ class DirectoryWatch:
         """Take in the news, whatever they are."""
         try:
             os.read(self.fd, 4096)
-        except BlockingIOError:
-            return
+        except OSError:
+            return  # whoever is told looks for himself

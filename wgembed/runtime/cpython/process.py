@@ -38,7 +38,7 @@ class Signals:
         """Return the numbers of the signals that came since the last call."""
         try:
             return tuple(self._read.recv(64))
-        except BlockingIOError:
+        except OSError:
             return ()
 
 

@@ -22,7 +22,7 @@ class TunPort:
         self._packets = self._lengths = self._views = ()
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised."""
+        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes."""
         if self._slots is not arena.views:
             self._slots = arena.views
             self._vectors = [[view] for view in arena.views]

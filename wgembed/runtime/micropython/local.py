@@ -29,12 +29,20 @@ class Listener:
             raise
         finally:
             files.set_umask(before)
-        libc.check(libc.listen(self.fd, 64))
+        if libc.listen(self.fd, 64) < 0:
+            errno = libc.errno()
+            libc.close(self.fd)
+            files.remove(path)
+            raise OSError(errno)
 
     def accept(self):
-        """Return a Stream, or None when nobody waits."""
+        """Return a Stream, or None when nobody waits any more; OSError when one does and there is no room."""
         fd = libc.accept4(self.fd, 0, 0, abi.O_CLOEXEC | abi.O_NONBLOCK)
-        return None if fd < 0 else Stream(fd)
+        if fd >= 0:
+            return Stream(fd)
+        if libc.errno() not in abi.NOTHING_NOW and libc.errno() != abi.ECONNABORTED:
+            raise OSError(libc.errno())
+        return None
 
     def close(self):
         libc.close(self.fd)

@@ -16,7 +16,7 @@ class TunPort:
         self.fd = fd
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. Any error but EAGAIN is raised."""
+        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes."""
         fd = self.fd
         places = arena.places
         lengths = arena.lengths
@@ -24,7 +24,7 @@ class TunPort:
         for slot in range(arena.slots):
             size = _read(fd, places[slot], room)
             if size < 0:
-                if libc.errno() != abi.EAGAIN:
+                if libc.errno() not in abi.NOTHING_NOW:
                     raise OSError(libc.errno())
                 return slot
             lengths[slot] = size

@@ -1,0 +1,32 @@
+"""Fuzz one target, guided by coverage of this project's code (atheris, libFuzzer).
+
+    python tests/fuzz/fuzz.py TARGET [-max_total_time=SECONDS] [-runs=N] [libFuzzer's options] [FILE...]
+
+Inputs of before, tests/fuzz/corpus/TARGET, are where it begins; what it finds is added to the first folder given, if any.
+With files, these alone are run. The targets are in targets.py.
+"""
+
+import sys
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["wgembed"]):
+    sys.path.insert(0, str(Path(__file__).parent))
+    from targets import TARGETS
+
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def main():
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        sys.exit(f"{__doc__}\nTargets: {' '.join(TARGETS)}")
+    name = sys.argv.pop(1)
+    if all(Path(argument).is_dir() or argument.startswith("-") for argument in sys.argv[1:]):
+        sys.argv.append(str(CORPUS / name))
+    atheris.Setup(sys.argv, TARGETS[name])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

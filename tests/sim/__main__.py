@@ -1,0 +1,66 @@
+"""python -m tests.sim [--seed N] [--seeds COUNT] [--days N] [--devices K] [--topology hub|mesh] [--library PATH] [--trace]
+
+Runs the simulation, one seed after the other; prints what was counted and the digest. A seed that fails ends it with status
+1 and the command that runs it alone. With a path of the C library, that serves the packet path.
+"""
+
+import sys
+import time
+
+for _part in ("sim", "unit", ""):
+    sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/../" + _part)
+sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/../..")
+
+from simstory import Story  # noqa: E402
+
+
+def _options(arguments):
+    options = {"seed": "1", "seeds": "1", "days": "1", "devices": "2", "topology": "hub", "library": "", "trace": ""}
+    arguments = list(arguments)
+    while arguments:
+        word = arguments.pop(0)
+        name = word[2:]
+        if word == "--trace":
+            options[name] = "1"
+        elif word[:2] == "--" and name in options and arguments:
+            options[name] = arguments.pop(0)
+        else:
+            raise SystemExit(__doc__)
+    if options["topology"] not in ("hub", "mesh"):
+        raise SystemExit(__doc__)
+    return options
+
+
+def command(options, seed):
+    """Return the command that runs this seed alone."""
+    words = ["python -m tests.sim --seed", str(seed)]
+    for name in ("days", "devices", "topology", "library"):
+        if options[name]:
+            words += ["--" + name, options[name]]
+    return " ".join(words)
+
+
+def main(arguments):
+    options = _options(arguments)
+    failed = 0
+    for seed in range(int(options["seed"]), int(options["seed"]) + int(options["seeds"])):
+        trace = print if options["trace"] else None
+        story = Story(seed, int(options["devices"]), options["topology"], options["library"] or None, trace)
+        began = time.time()
+        try:
+            story.run(float(options["days"]))
+        except Exception as error:
+            failed += 1
+            print("seed %d, after %.3f s: %s" % (seed, (story.sim.now - 1_000_000_000) / 1000, error))
+            print("again: " + command(options, seed))
+            if not isinstance(error, AssertionError) or options["trace"]:
+                raise
+        finally:
+            story.sim.close()
+        print("seed %d: %s; %d s" % (seed, story.sim.counts.as_text(), time.time() - began))
+        print("digest", story.sim.digest())
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

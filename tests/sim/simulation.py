@@ -1,0 +1,266 @@
+"""Deterministic simulation of WireGuard devices: a clock that jumps from event to event, all chance from one seed.
+
+The random numbers of the crypto (ephemeral keys, indices, cookies, jitter) come from the seed too, so that a seed is the
+same run bit for bit, on every machine and interpreter: `digest` stands for all that was sent, delivered and done.
+What happens is in simstory.py, what must hold in simcheck.py.
+"""
+
+import hashlib
+from heapq import heappop, heappush
+from struct import pack
+
+import simcheck
+from simnet import Network
+from simnode import Known, Node
+
+from support import Random
+from wgembed import crypto
+from wgembed.control import stamps
+from wgembed.protocol import timers
+from wgembed.protocol.arena import Arena, Inbox
+from wgembed.protocol.memory import alloc
+from world import ipv4, ipv6
+
+START = 1_000_000_000
+DAY = 86_400_000
+_OUTSTANDING = 2048  # packets of one way that may still come; so many never wait anywhere
+
+
+class Counts:
+    """What happened, for the report."""
+
+    NAMES = (
+        "events", "datagrams", "transport", "initiations", "responses", "cookies", "packets", "delivered", "floods",
+        "attacks", "passed_limiter", "crossings", "starts", "heals", "checks", "slowest",
+    )  # fmt: skip
+
+    def __init__(self):
+        for name in self.NAMES:
+            setattr(self, name, 0)
+
+    def as_text(self):
+        return ", ".join(["%s %d" % (name, getattr(self, name)) for name in self.NAMES])
+
+
+class Files:
+    """What the machines keep: by name, in the memory of the simulation. Stands for `system.files`."""
+
+    def __init__(self):
+        self._held = {}
+
+    def read_file(self, path):
+        if path not in self._held:
+            raise OSError(2)
+        return self._held[path]
+
+    def write_new(self, path, data):
+        self._held[path] = data
+
+    def remove(self, path):
+        self._held.pop(path, None)
+
+
+class Entropy:
+    """Stands for the system's random generator: BLAKE2s of the seed and a counter."""
+
+    def __init__(self, seed):
+        self._key = pack("<Q", seed) + bytes(24)
+        self._count = 0
+
+    def fill(self, buf):
+        done = 0
+        while done < len(buf):
+            self._count += 1
+            part = crypto.blake2s(32, self._key, pack("<Q", self._count))[: len(buf) - done]
+            buf[done : done + len(part)] = part
+            done += len(part)
+
+
+class Simulation:
+    """`devices` nodes in the topology, "hub" or "mesh"; the seed decides the rest.
+
+    In a hub all others talk to node 0 alone, and move. In a mesh all talk to all; every third moves, and those that move
+    do not talk to each other, for neither could ever learn where the other is.
+
+    library  the path of the C library that serves the packet path, or None
+    """
+
+    def __init__(self, seed, devices=2, topology="hub", library=None, trace=None):
+        self.seed = seed
+        self.now = START
+        self.random = Random(seed)
+        self.counts = Counts()
+        self.files = Files()
+        self.wire = simcheck.Wire(self)
+        self.net = Network(self)
+        self.crossed = {}
+        self._library = library
+        self._trace = trace
+        self._queue = []
+        self._number = 0
+        self._digest = hashlib.sha256()
+        self._entropy = Entropy(seed)
+        self._sent = {}  # (from, to): {number: packet}
+        self._last = {}  # (from, to): the last number
+        self.on_delivery = None
+        self._saved = crypto.random_fill, stamps.system
+        crypto.random_fill = self._entropy.fill
+        stamps.system = self
+        timers._used = len(timers._drawn)
+        self.nodes = [Node(self, i, not i if topology == "hub" else i % 3 != 2) for i in range(devices)]
+        self.pairs = []
+        for node in self.nodes:
+            self.net.settle(node)
+        for a in self.nodes:
+            for b in self.nodes[a.number + 1 :]:
+                if (a.number == 0 or topology != "hub") and (a.is_fixed or b.is_fixed):
+                    self._introduce(a, b)
+        for node in self.nodes:
+            node.start()
+
+    def close(self):
+        """Give back what was replaced."""
+        crypto.random_fill, stamps.system = self._saved
+
+    def _introduce(self, a, b):
+        self.pairs.append((a, b))
+        a.knows.append(Known(b, b.outside if b.is_fixed else None))
+        b.knows.append(Known(a, a.outside if a.is_fixed else None))
+
+    def key(self):
+        """Return a private key and its public key."""
+        private, public = bytearray(32), bytearray(32)
+        crypto.random_fill(private)
+        private[0] &= 248
+        private[31] = private[31] & 127 | 64
+        crypto.x25519_base(public, private)
+        return bytes(private), bytes(public)
+
+    def packet_memory(self):
+        """Return (arena, inbox, what must live as long as they do) of a process."""
+        if self._library is None:
+            return Arena(1420), Inbox(), None
+        from wgembed.runtime.fastpath import Fastpath
+
+        fastpath = Fastpath(self._library, alloc)
+        return fastpath.arena, fastpath.inbox, fastpath
+
+    # As the log that Stamps has
+
+    def verbose(self, text):
+        raise simcheck.Violation(text)
+
+    error = verbose
+
+    # Time
+
+    def after(self, ms, step):
+        """Do the step so many ms from now."""
+        self._number += 1
+        heappush(self._queue, (self.now + ms, self._number, step))
+
+    def run(self, until):
+        """Let everything happen up to this time."""
+        queue, counts = self._queue, self.counts
+        while queue and queue[0][0] <= until:
+            at, _, step = heappop(queue)
+            self.now = at
+            counts.events += 1
+            step()
+        self.now = until
+
+    def touched(self, node):
+        """Something happened at the node: check it, and wake it when its device wants to be woken."""
+        if not node.is_running:
+            return
+        self.counts.checks += 1
+        simcheck.check(node)
+        wake = node.tables.timers.next()
+        if wake is None:
+            return
+        wake = max(wake + node.booted, self.now)
+        if node.wakes_at is None or wake < node.wakes_at:
+            node.wakes_at = wake
+            life = node.life
+            self.after(wake - self.now, lambda: self._wake(node, life, wake))
+
+    def _wake(self, node, life, at):
+        if life != node.life or node.wakes_at != at or not node.is_running:
+            return
+        if self.now < node.stalled_until:
+            node.wakes_at = later = node.stalled_until
+            self.after(later - self.now, lambda: self._wake(node, life, later))
+            return
+        node.wakes_at = None
+        node.guarded(self._fire, node)
+
+    def _fire(self, node):
+        timers.handle_timers(node.tables, node.now)
+        simcheck.check_fired(node)
+        wake = node.tables.timers.next()
+        simcheck.want(wake is None or wake > node.now, "woken, the device wants to be woken at once")
+
+    # Chance and record
+
+    def bytes(self, count):
+        """Return so many bytes of no meaning."""
+        out = bytearray(count)
+        self._entropy.fill(out)
+        return bytes(out)
+
+    def note(self, kind, number, data):
+        self._digest.update(kind + pack("<QB", self.now, number))
+        self._digest.update(data)
+
+    def say(self, what, *more):
+        """Note what is done to the nodes."""
+        text = " ".join([what] + [str(m) for m in more])
+        self.note(b"e", 0, text.encode())
+        if self._trace:
+            self._trace("%.3f %s" % ((self.now - START) / 1000, text))
+
+    def digest(self):
+        return "".join(["%02x" % b for b in self._digest.digest()[:16]])
+
+    # Packets
+
+    def packet(self, a, b, size, source=None):
+        """Make the next packet from node a to node b; its payload says which it is. `source` is not a's own."""
+        pair = a.number, b.number
+        number = self._last[pair] = self._last.get(pair, 0) + 1
+        payload = pack("<BBQ", a.number, b.number, number) + b"\x55" * size
+        if number & 3:
+            packet = ipv4(source or a.inside4, b.inside4, payload)
+        else:
+            packet = ipv6(a.inside6, b.inside6, payload)
+        self.counts.packets += 1
+        sent = self._sent.setdefault(pair, {})
+        sent[number] = packet
+        if len(sent) > _OUTSTANDING + 256:
+            self._sent[pair] = {n: p for n, p in sent.items() if n > number - _OUTSTANDING}
+        return packet
+
+    def delivered(self, node, packet):
+        """A device hands an IP packet to its tunnel."""
+        self.counts.delivered += 1
+        self.note(b"d", node.number, packet)
+        header, same = (20, 12) if packet[0] >> 4 == 4 else (40, 8)
+        source = packet[12:16] if header == 20 else packet[8:24]
+        payload = packet[header:]
+        simcheck.want(len(payload) >= 10, "delivered what nobody sent")
+        number = int.from_bytes(payload[2:10], "little")
+        sent = self._sent.get((payload[0], payload[1]), {}).pop(number, None)
+        simcheck.want(sent is not None, "delivered twice, or never sent: packet", number, "from", payload[0])
+        # Before the addresses stand the TOS byte and the checksum, which congestion changes.
+        simcheck.want(payload[1] == node.number and sent[same:] == packet[same:], "delivered another packet than was sent")
+        sender = self.nodes[payload[0]]
+        simcheck.may_deliver(node, sender, source)
+        if self.on_delivery is not None:
+            self.on_delivery(sender, node, number)
+
+    def last_number(self, a, b):
+        return self._last.get((a.number, b.number), 0)
+
+    def missing(self, a, b, after):
+        """Return the packets from a to b with numbers above `after` that were not delivered."""
+        return sorted([n for n in self._sent.get((a.number, b.number), {}) if n > after])

@@ -1,0 +1,118 @@
+"""Seeds of the simulation, small enough for every day. More: python -m tests.sim, see docs/trust.md."""
+
+import gc
+import os
+import shutil
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from simstory import Story
+
+from lab import debian, fastpath
+from lab.need import need
+
+ROOT = Path(__file__).parents[2]
+TOPOLOGIES = [("hub", 2, 6), ("hub", 9, 1), ("hub", 20, 0.5), ("mesh", 3, 2), ("mesh", 6, 1)]
+
+
+def run(seed, days, devices=2, topology="hub", library=None):
+    """Run a story to its end and return its simulation."""
+    story = Story(seed, devices, topology, library)
+    try:
+        story.run(days)
+    except AssertionError as error:
+        pytest.fail(f"python -m tests.sim --seed {seed} --days {days} --devices {devices} --topology {topology}: {error}")
+    finally:
+        story.sim.close()
+    return story.sim
+
+
+@pytest.mark.parametrize("seed", range(101, 104))
+@pytest.mark.parametrize("topology, devices, days", TOPOLOGIES)
+def test_all_that_must_hold_does(topology, devices, days, seed):
+    counts = run(seed, days, devices, topology).counts
+    # It is no run if nothing happened in it.
+    for name in ("delivered", "responses", "cookies", "attacks", "starts", "passed_limiter"):
+        assert getattr(counts, name) > 10 * days, name
+    assert counts.heals == max(1, days * 4)
+
+
+def test_a_seed_is_the_same_run_bit_for_bit():
+    first, again, other = (run(seed, 1, 4, "mesh").digest() for seed in (7, 7, 8))
+    assert first == again != other
+
+
+def test_a_seed_is_the_same_run_in_another_process():
+    """Whatever hashes strings there."""
+    digests = set()
+    for hash_seed in ("1", "2"):
+        command = [sys.executable, "-m", "tests.sim", "--seed", "7", "--devices", "4", "--topology", "mesh"]
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, done.stdout + done.stderr
+        digests.add(done.stdout.split()[-1])
+    assert digests == {run(7, 1, 4, "mesh").digest()}
+
+
+@pytest.mark.parametrize("topology, devices", [("hub", 2), ("mesh", 4)])
+def test_the_c_library_makes_no_difference(topology, devices):
+    """Not in a bit of what is sent, nor in when."""
+    need(fastpath.compiler)
+    for seed in (11, 12):
+        assert run(seed, 1, devices, topology, fastpath.built()).digest() == run(seed, 1, devices, topology).digest()
+
+
+def test_micropython_makes_no_difference():
+    command = need(debian.micropython)
+    arguments = ["tests/sim/__main__.py", "--seed", "13", "--days", "0.5"]
+    command = [*command, "-X", "heapsize=16M", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split()[-1] == run(13, 0.5).digest()
+
+
+def test_memory_is_constant():
+    """After a first day, what the package holds does not grow: integers become larger, that is all."""
+    story, held = Story(21), []
+
+    def measure(day):
+        gc.collect()
+        snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, str(ROOT / "wgembed/*"))])
+        held.append(sum(trace.size for trace in snapshot.traces))
+
+    tracemalloc.start()
+    try:
+        # Everything is made while it is looked at: the tables of the first start as well.
+        for node in story.sim.nodes:
+            node.stop()
+            node.start()
+        story.run(4, measure)
+    finally:
+        tracemalloc.stop()
+        story.sim.close()
+    assert held[0] > 100_000, "the tables are seen"
+    assert max(held[1:]) - held[0] < 8_000, held
+
+
+def test_a_failing_seed_tells_how_to_run_it_alone(tmp_path):
+    """With a protocol that does not look for replays."""
+    for folder in ("wgembed", "tests/sim", "tests/unit"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    replay = tmp_path / "wgembed/protocol/replay.py"
+    source = replay.read_text()
+    assert source.count("if windows[word] & bit:") == 1
+    replay.write_text(source.replace("if windows[word] & bit:", "if False:"))
+    command = [sys.executable, "-m", "tests.sim", "--seed", "5", "--seeds", "2", "--days", "1"]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1
+    again = [line for line in done.stdout.splitlines() if line.startswith("again: ")]
+    assert again[0] == "again: python -m tests.sim --seed 5 --days 1 --devices 2 --topology hub"
+    command = [sys.executable, *again[0].split()[2:]]
+    alone = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
+    told = [line for line in done.stdout.splitlines() if line.startswith("seed 5, after")]
+    assert alone.returncode == 1 and told[0] in alone.stdout
+    assert "delivered twice" in told[0]
