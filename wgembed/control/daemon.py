@@ -227,10 +227,14 @@ def run_to_end(process, room, ready):
     status = 1
     try:
         ready(room)
+    except MemoryError:
+        process.close()
+        raise  # the start has failed for want of a larger heap, and main() says so
+    try:
         process.run()
         status = 0
     except (OSError, MemoryError) as e:
-        process.log.error("cannot go on: %s" % (e or "out of memory"))
+        process.log.error("cannot go on: %s" % (str(e) or "out of memory"))
     try:
         process.close()
     except OSError as e:
