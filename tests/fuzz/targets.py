@@ -165,8 +165,8 @@ def uci_file(data):
     except uci.ParseError as e:
         assert 0 <= e.line <= data.count(b"\n") + 1 and str(e)
         return
-    # libuci does not quote types: with a quote or a backslash in one, neither it nor we read what we wrote.
-    if not any(c in section.kind for section in package.sections for c in b"\\'\""):
+    # libuci does not quote types: with such a character in one, neither it nor we read what was written.
+    if not any(c in section.kind for section in package.sections for c in b"\\'\"#;"):
         again = uci_write.export(package)
         assert uci_write.export(uci.parse("wgembed", again)) == again
     try:
