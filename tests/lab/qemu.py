@@ -19,8 +19,8 @@ from lab.need import Missing, have, programs
 from lab.net import Background, CommandFailed, Namespace, Process, Site, poll
 
 QEMU = "qemu-system-x86_64"
-MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard"]
-TOOLS = ["dash", "wg", "ip", "iperf3", "ping", "timeout"]
+MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard", "sch_netem"]
+TOOLS = ["dash", "wg", "ip", "tc", "iperf3", "ping", "timeout"]
 AGENT_PORT = 7
 BOOT_WITHIN = 90
 # ChaCha20's plain C is the fastest under emulation, hence no newer CPU; virtio-rng is where keys come from

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,6 +132,38 @@ def stream_to_echo(place, host, port, data):
                     return bytes(back)
                 back += more
         return bytes(back)
+
+
+def transfer(client, server, host, data, within, port=7009):
+    """Carry `data` over TCP as fast as it goes; returns what arrived at `server`, whose address is `host`."""
+    arrived = bytearray()
+    with server.socket(_family(host), socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1)
+        listener.settimeout(within)
+
+        def receive():
+            with contextlib.suppress(OSError):
+                stream, _ = listener.accept()
+                with stream:
+                    stream.settimeout(within)
+                    while chunk := stream.recv(65536):
+                        arrived.extend(chunk)
+
+        receiver = threading.Thread(target=receive)
+        receiver.start()
+        try:
+            with client.socket(_family(host), socket.SOCK_STREAM) as stream:
+                stream.settimeout(within)
+                stream.connect((host, port))
+                stream.sendall(data)
+                stream.shutdown(socket.SHUT_WR)
+                receiver.join(within)
+        finally:
+            listener.close()
+            receiver.join(within)
+    return bytes(arrived)
 
 
 def datagram_to_echo(place, host, port, data, within=5):

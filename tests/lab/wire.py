@@ -92,17 +92,51 @@ def anonymous_initiations(responder, count=500):
     return [anonymous_initiation(responder) for _ in range(count)]
 
 
+def anonymous_response(responder, receiver):
+    """To the owner of a public key, who has handed out the index `receiver`: only that and mac1 are right."""
+    message = struct.pack("<I", RESPONSE) + os.urandom(4) + receiver + os.urandom(48)
+    return message + _mac1(responder, message) + bytes(16)
+
+
+def anonymous_cookie(receiver):
+    return struct.pack("<I", COOKIE) + receiver + os.urandom(56)
+
+
+def anonymous_data(receiver, counter, size=128):
+    return struct.pack("<I", DATA) + receiver + struct.pack("<Q", counter) + os.urandom(size)
+
+
+def with_mac2(messages, responder, asked, reply):
+    """Messages as whoever got the cookie `reply` to `asked`, one of his own, may send them from there (5.4.4, 5.4.7)."""
+    key = hashlib.blake2s(b"cookie--" + responder).digest()
+    cookie = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(reply[32:], asked[-32:-16], reply[8:32], key)
+    return [m[:-16] + hashlib.blake2s(m[:-16], digest_size=16, key=cookie).digest() for m in messages]
+
+
+def from_others(messages, sources, target):
+    """IPv4 packets with the messages, from sources, (address, port), that are not the sender's."""
+    packets = []
+    for n, message in enumerate(messages):
+        address, port = sources[n % len(sources)]
+        way = socket.inet_aton(address) + socket.inet_aton(target[0])
+        # the kernel fills in the identification and the checksum; UDP's may be left out
+        header = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(message), 0, 0, 64, socket.IPPROTO_UDP, 0)
+        packets.append(header + way + struct.pack(">HHHH", port, target[1], 8 + len(message), 0) + message)
+    return packets
+
+
 class Flood:
-    """Initiations from one place, and the cookies that come back.
+    """Messages from one place, initiations mostly, and the cookies that come back.
 
     rate   messages a second
     pause  seconds between two bursts, each of what is due by then
+    sock   what they go out by, where it is not a new UDP socket
     """
 
-    def __init__(self, place, family, target, messages, rate=15_000, pause=0.2):
+    def __init__(self, place, family, target, messages, rate=15_000, pause=0.2, sock=None):
         self.cookies = self.sent = 0
         self._rate, self._pause = rate, pause
-        self._socket = place.socket({4: socket.AF_INET, 6: socket.AF_INET6}[family], socket.SOCK_DGRAM)
+        self._socket = sock or place.socket({4: socket.AF_INET, 6: socket.AF_INET6}[family], socket.SOCK_DGRAM)
         self._socket.connect(target)
         self._socket.setblocking(False)
         self._messages = messages
@@ -151,6 +185,7 @@ class Message:
     target_port: int
     kind: int
     mac2: bool
+    index: bytes  # the first in it: in data, the receiver's
 
 
 def parse(packet, at):
@@ -170,7 +205,7 @@ def parse(packet, at):
     source, target = (socket.inet_ntop(family, a) for a in (addresses[:half], addresses[half:]))
     ports = struct.unpack_from(">HH", packet, start)
     mac2 = payload[0] in (INITIATION, RESPONSE) and any(payload[-16:])
-    return Message(at, source, target, *ports, payload[0], mac2)
+    return Message(at, source, target, *ports, payload[0], mac2, payload[4:8])
 
 
 class Watch:
