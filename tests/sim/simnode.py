@@ -114,7 +114,7 @@ class Node:
         self.booted = self.sim.now - 20_000
         self.sim.files.remove("run%d" % self.number)
 
-    def _save(self, path, data, urgent):
+    def _save(self, path, data, urgent, failed):
         if urgent:
             self.sim.files.write_new(path, data)
             return
