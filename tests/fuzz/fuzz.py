@@ -1,9 +1,10 @@
 """Fuzz one target, guided by coverage of this project's code (atheris, libFuzzer).
 
-    python tests/fuzz/fuzz.py TARGET [-max_total_time=SECONDS] [-runs=N] [libFuzzer's options] [FILE...]
+    python tests/fuzz/fuzz.py TARGET FOLDER [-max_total_time=SECONDS] [-runs=N] [libFuzzer's options]
+    python tests/fuzz/fuzz.py TARGET FILE...
 
-Inputs of before, tests/fuzz/corpus/TARGET, are where it begins; what it finds is added to the first folder given, if any.
-With files, these alone are run. The targets are in targets.py.
+Inputs of before, tests/fuzz/corpus/TARGET, are where it begins; what it finds goes to the folder, and keep.py takes from there
+what is worth keeping. With files, these alone are run. The targets are in targets.py.
 """
 
 import sys
@@ -19,10 +20,10 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+    if len(sys.argv) < 3 or sys.argv[1] not in TARGETS:
         sys.exit(f"{__doc__}\nTargets: {' '.join(TARGETS)}")
     name = sys.argv.pop(1)
-    if all(Path(argument).is_dir() or argument.startswith("-") for argument in sys.argv[1:]):
+    if all(Path(argument).is_dir() for argument in sys.argv[1:] if not argument.startswith("-")):
         sys.argv.append(str(CORPUS / name))
     atheris.Setup(sys.argv, TARGETS[name])
     atheris.Fuzz()

@@ -8,7 +8,7 @@ What a fuzzer found to be worth keeping stands beside them, under names of its o
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "control")]
 from config_cases import CASES, PRIVATE, PUBLIC  # noqa: E402
 from targets import A4, A6, B4, B6  # noqa: E402
 
