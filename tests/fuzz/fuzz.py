@@ -3,8 +3,8 @@
     python tests/fuzz/fuzz.py TARGET FOLDER [-max_total_time=SECONDS] [-runs=N] [libFuzzer's options]
     python tests/fuzz/fuzz.py TARGET FILE...
 
-Inputs of before, tests/fuzz/corpus/TARGET, are where it begins; what it finds goes to the folder, and keep.py takes from there
-what is worth keeping. With files, these alone are run. The targets are in targets.py.
+Inputs of before, tests/fuzz/corpus/TARGET, are where it begins; what it finds goes to the folder, and keep.py takes from
+there what is worth keeping. With files, these alone are run. The targets are in targets.py.
 """
 
 import sys
