@@ -1,7 +1,7 @@
 """The replay window, with the cases of the kernel's own self-test (drivers/net/wireguard/selftest/counter.c)."""
 
 from wgembed.protocol import replay
-from wgembed.protocol.constants import COUNTER_WINDOW_SIZE, REJECT_AFTER_MESSAGES
+from wgembed.protocol.constants import COUNTER_BITS_TOTAL, COUNTER_WINDOW_SIZE, REJECT_AFTER_MESSAGES
 
 LIMIT = COUNTER_WINDOW_SIZE + 1
 
@@ -127,3 +127,12 @@ def test_a_run_beyond_the_last_counter_is_refused():
     accept = Window()
     assert not replay.accept_run(accept.windows, accept.keypair, REJECT_AFTER_MESSAGES - 1, 2)
     assert replay.accept_run(accept.windows, accept.keypair, REJECT_AFTER_MESSAGES - 2, 2)
+
+
+def test_old_words_are_cleared_in_steps_of_several():
+    """A counter that was taken a whole turn of the bits ago says nothing about the one that has its place now."""
+    accept = Window()
+    assert accept(5)
+    for counter in range(64, COUNTER_BITS_TOTAL + 64, 64):
+        assert accept(counter)
+    assert accept(COUNTER_BITS_TOTAL + 5)
