@@ -34,12 +34,17 @@ def compile_library(folder, *options):
 @functools.cache
 def built():
     """Return the path of the library, compiled if this source never was."""
-    folder = debian.cache() / "fastpath" / hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    with debian.locked("fastpath"):
+    return str(once("fastpath", SOURCE, compile_library) / "fastpath.so")
+
+
+def once(name, source, compile_into):
+    """Return the folder that compile_into(folder) has filled, once for each state of the source."""
+    folder = debian.cache() / name / hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    with debian.locked(name):
         if not folder.is_dir():
             fresh = folder.with_name("new")
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(parents=True)
-            compile_library(fresh)
+            compile_into(fresh)
             fresh.rename(folder)
-    return str(folder / "fastpath.so")
+    return folder

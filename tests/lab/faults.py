@@ -3,14 +3,13 @@
 import contextlib
 import errno
 import functools
-import hashlib
 import mmap
 import re
 import struct
 import subprocess
 from pathlib import Path
 
-from lab import debian, fastpath
+from lab import fastpath
 
 SOURCE = Path(__file__).parents[1] / "faults/faults.c"
 _TEXT = SOURCE.read_text()
@@ -28,15 +27,12 @@ _COUNTS = struct.calcsize(_FIELDS)
 @functools.cache
 def library():
     """Return the path of the compiled library."""
-    folder = debian.cache() / "faults" / hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    with debian.locked("faults"):
-        if not folder.is_dir():
-            fresh = folder.with_name("new")
-            fresh.mkdir(parents=True, exist_ok=True)
-            command = [fastpath.compiler(), "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared"]
-            subprocess.run([*command, "-o", fresh / "faults.so", SOURCE, "-ldl"], check=True)
-            fresh.rename(folder)
-    return str(folder / "faults.so")
+    return str(fastpath.once("faults", SOURCE, _compile) / "faults.so")
+
+
+def _compile(folder):
+    command = [fastpath.compiler(), "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-fPIC", "-shared"]
+    subprocess.run([*command, "-o", folder / "faults.so", SOURCE, "-ldl"], check=True)
 
 
 class Faults:

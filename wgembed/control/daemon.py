@@ -224,19 +224,23 @@ def run_to_end(process, room, ready):
 
     What no part of it has dealt with ends it, with a sentence: whoever supervises it starts it again.
     """
-    status = 1
+    is_ready = False
     try:
         ready(room)
-    except MemoryError:
-        process.close()
-        raise  # the start has failed for want of a larger heap, and main() says so
-    try:
+        is_ready = True
         process.run()
-        status = 0
     except (OSError, MemoryError) as e:
+        if not is_ready:
+            raise  # the start has failed, maybe for want of a larger heap, and main() says so
         process.log.error("cannot go on: %s" % (str(e) or "out of memory"))
+        return 1
+    finally:
+        _take_away(process)
+    return 0
+
+
+def _take_away(process):
     try:
         process.close()
     except OSError as e:
         process.log.error("not all could be taken away: %s" % e)
-    return status

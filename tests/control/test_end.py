@@ -1,0 +1,61 @@
+"""However a daemon's loop ends, what it made is taken away; the exit status and the log say how it was."""
+
+import pytest
+
+from wgembed.control.daemon import run_to_end
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def error(self, text):
+        self.lines.append(text)
+
+
+class Process:
+    """Its loop ends by the exception, or well."""
+
+    def __init__(self, error=None):
+        self.error, self.log, self.closed = error, Log(), 0
+
+    def run(self):
+        if self.error:
+            raise self.error
+
+    def close(self):
+        self.closed += 1
+
+
+def end(process, ready=lambda room: None):
+    return run_to_end(process, 1, ready)
+
+
+def test_it_ends_well():
+    process = Process()
+    assert end(process) == 0 and process.closed == 1 and process.log.lines == []
+
+
+@pytest.mark.parametrize("error, said", [(OSError("no route"), "no route"), (MemoryError(), "out of memory")])
+def test_what_nobody_dealt_with_is_a_sentence(error, said):
+    process = Process(error)
+    assert end(process) == 1 and process.closed == 1
+    assert process.log.lines == ["cannot go on: " + said]
+
+
+def test_a_mistake_of_ours_leaves_nothing_behind_either():
+    process = Process(ValueError("a mistake"))
+    with pytest.raises(ValueError):
+        end(process)
+    assert process.closed == 1
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), MemoryError()])
+def test_a_start_that_fails_is_told_by_who_started(error):
+    def ready(room):
+        raise error
+
+    process = Process()
+    with pytest.raises(type(error)):
+        end(process, ready)
+    assert process.closed == 1 and process.log.lines == []
