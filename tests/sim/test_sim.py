@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from simstory import Story
 
+import wgembed
 from lab import debian, fastpath
 from lab.need import need
 
@@ -77,10 +78,11 @@ def test_micropython_makes_no_difference():
 def test_memory_is_constant():
     """After a first day, what the package holds does not grow: integers become larger, that is all."""
     story, held = Story(21), []
+    installed = Path(wgembed.__file__).parent  # which is here or where pip put it
 
     def measure(day):
         gc.collect()
-        snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, str(ROOT / "wgembed/*"))])
+        snapshot = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, f"{installed}/*")])
         held.append(sum(trace.size for trace in snapshot.traces))
 
     tracemalloc.start()
