@@ -12,8 +12,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from targets import TARGETS  # noqa: E402
 
+import wgembed  # noqa: E402
+
 CORPUS = Path(__file__).parent / "corpus"
-OURS = str(Path(__file__).parents[2] / "wgembed")
+OURS = str(Path(wgembed.__file__).parent)
 
 
 def steps(target, data):
