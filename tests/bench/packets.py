@@ -151,6 +151,9 @@ class End:
     def send(self, addr, src, buf, size, tos):
         return self.udp.send(addr, src, buf, size, tos)
 
+    def reply(self, addr, src, buf, size):
+        return self.udp.reply(addr, src, buf, size)
+
     def send_run(self, addr, src, arena, first, end, ecn):
         return self.udp.send_run(addr, src, arena, first, end, ecn)
 

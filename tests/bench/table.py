@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench import figures, handshakes, instructions, memory, tunnels  # noqa: E402
+from bench import figures, floods, handshakes, instructions, memory, tunnels  # noqa: E402
 from bench.figures import FASTPATH, PYTHON, Column, Figure, Target  # noqa: E402
 from lab import peers  # noqa: E402
 from lab.need import Missing  # noqa: E402
@@ -61,6 +61,10 @@ def _start(column, seconds):
 def _configure(column, seconds):
     grown, took = memory.configured(tunnels.sized(column.kind, PEERS * 2), PEERS)
     return {"peer": grown, "took": took}
+
+
+def _words(name):
+    return name.replace("_", " ")
 
 
 PEERS = 1000
@@ -110,6 +114,14 @@ ROWS = {
         Figure("sent", "bogus initiations sent then", "per second"),
         Figure("cookies", "cookies in answer", ""),
         Figure("grown", "RSS growth under the flood", "KB"),
+    )),
+    "floods": Row(_program(floods.every), tuple(
+        figure for name in floods.KINDS for figure in (
+            Figure(f"kept.{name}", f"TCP kept under {_words(name)}", "%", (Target(None, ">=", 70, 70),)),
+            Figure(f"keys.{name}", f"new keys under {_words(name)}", "s"),
+            Figure(f"grown.{name}", f"RSS growth under {_words(name)}", "KB"),
+            Figure(f"sent.{name}", f"{_words(name)}, sent", "per second"),
+        )
     )),
     "scale": Row(_program(tunnels.scale), tuple(
         Figure(f"peers_{count}", f"CPU per MB with {count:,} peers, {prefixes:,} prefixes", "x of one peer",

@@ -2,13 +2,13 @@
 
 import contextlib
 import os
-import random
 import socket
 
 import pytest
 
 from bench import process
 from lab import net, peers, traffic, wire
+from lab.floods import Floods
 from lab.need import need
 
 
@@ -75,95 +75,21 @@ def test_data_and_new_keys_pass_a_flood(tunnel):
         stranger.close()
 
 
+def test_who_is_asked_for_a_neighbour_that_is_not_there_has_room_left(tunnel):
+    """The kernel holds cookies for addresses beside the peer's until it gives up asking for them, at our socket's cost."""
+    stranger = net.Stranger(tunnel.near.site, tunnel.far.site)
+    floods = Floods(tunnel, stranger, 10_000, 0.001)
+    try:
+        with floods.initiations_from_others() as flood:
+            net.poll(lambda: flood.sent > 20_000, 10, what="20,000 initiations")
+            assert tunnel.ping(tunnel.near, count=40, interval=0.05).received >= 36
+    finally:
+        stranger.close()
+
+
 MAY_GROW = 64  # KB
-COUNT = 200
 RATE, PAUSE = 700, 0.005  # of each kind
 NEW_KEYS_WITHIN = 30  # s: an answer may be a cookie, and initiations may be lost in the crowd
-
-
-class Floods:
-    """What a stranger may send to the far end, of whom he knows the public key, and from having listened an index."""
-
-    def __init__(self, tunnel, stranger):
-        self.tunnel, self.stranger = tunnel, stranger
-        self.responder = tunnel.far.public
-        self.target = (tunnel.far.site.outer[4], tunnel.far.port)
-
-    def _flood(self, messages, sock=None):
-        return wire.Flood(self.stranger, 4, self.target, messages, RATE, PAUSE, sock)
-
-    def _from_others(self, messages):
-        """From addresses on a network that is there and from anywhere: there is a way back to some of them."""
-        chance = random.Random(1)
-        sources = [(f"198.51.100.{3 + n}" if n % 2 else f"10.{n}.{chance.randrange(256)}.1", chance.randrange(1024, 65536))
-                   for n in range(250)]
-        raw = self.stranger.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-        return self._flood(wire.from_others(messages, sources, self.target), raw)
-
-    def _index(self):
-        """One that the far end listens to."""
-        with wire.Watch(self.tunnel.near.site) as watch:
-            self.tunnel.reach(self.tunnel.near)
-            data = net.poll(lambda: watch.seen(wire.DATA, self.tunnel.near.site.outer[4]), 5, what="data")
-        return data[-1].index
-
-    def initiations(self):
-        return self._flood(wire.anonymous_initiations(self.responder, COUNT))
-
-    def initiations_from_others(self):
-        return self._from_others(wire.anonymous_initiations(self.responder, COUNT))
-
-    def initiations_with_a_cookie(self):
-        """They pass both MACs; the rate limiter alone stands between them and a scalar multiplication each."""
-        messages = wire.anonymous_initiations(self.responder, COUNT)
-        sock = self.stranger.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.connect(self.target)
-        sock.setblocking(False)
-
-        def reply():
-            for message in messages:
-                with contextlib.suppress(BlockingIOError):
-                    sock.send(message)
-            with contextlib.suppress(BlockingIOError):
-                return sock.recv(256)
-
-        cookie = net.poll(reply, 5, what="a cookie")
-        asked = next(message for message in messages if message[4:8] == cookie[4:8])
-        return self._flood(wire.with_mac2(messages, self.responder, asked, cookie), sock)
-
-    def responses(self):
-        index = self._index()
-        return self._flood([wire.anonymous_response(self.responder, index) for _ in range(COUNT)])
-
-    def responses_from_others(self):
-        index = self._index()
-        return self._from_others([wire.anonymous_response(self.responder, index) for _ in range(COUNT)])
-
-    def cookies(self):
-        index = self._index()
-        return self._flood([wire.anonymous_cookie(index) for _ in range(COUNT)])
-
-    def data(self):
-        """Counters that none of the receiver's has reached: each is opened, in vain."""
-        index = self._index()
-        return self._flood([wire.anonymous_data(index, 1 << 40 | n) for n in range(COUNT)])
-
-    def data_from_others(self):
-        index = self._index()
-        return self._from_others([wire.anonymous_data(index, 1 << 40 | n) for n in range(COUNT)])
-
-    HANDSHAKES = (initiations, initiations_from_others, initiations_with_a_cookie, responses, responses_from_others)
-    OTHERS = (cookies, data, data_from_others)
-
-    @contextlib.contextmanager
-    def all(self, kinds):
-        """Those kinds, all at once."""
-        floods = [kind(self) for kind in kinds]
-        with contextlib.ExitStack() as stack:
-            for flood in floods:
-                stack.enter_context(flood)
-            yield
-        assert all(flood.sent > 100 for flood in floods), [flood.sent for flood in floods]
 
 
 def _carry(tunnel):
@@ -183,7 +109,7 @@ def _new_keys(tunnel):
 def test_nothing_that_a_stranger_sends_stops_a_tunnel_or_takes_memory(tunnel):
     """Each kind of flood, once to warm up and once measured: data and new keys pass, and memory is what it was."""
     stranger = net.Stranger(tunnel.near.site, tunnel.far.site)
-    floods = Floods(tunnel, stranger)
+    floods = Floods(tunnel, stranger, RATE, PAUSE)
     try:
         for kinds in (Floods.HANDSHAKES, Floods.OTHERS):
             with floods.all(kinds):

@@ -1,10 +1,13 @@
 """The UDP socket of the runtime, on loopback: batches, their fallbacks, source addresses, the TOS byte."""
 
+import contextlib
 import select
 import socket
+from errno import EAGAIN
 
 import pytest
 
+from lab import net
 from lab.need import need, privileges
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
@@ -203,3 +206,24 @@ def test_icmp_errors_do_not_end_receiving(ends):
 def test_address_bytes():
     assert address_bytes(("1.2.3.4", 258)) == b"\1\2\3\4\1\2"
     assert address_bytes(("::1", 1, 0, 0)) == bytes(15) + b"\1\0\1"
+
+
+def test_replies_to_who_is_not_there_leave_room_for_others():
+    """A neighbour that does not answer has what is for it wait, at the cost of the socket's queue."""
+    need(privileges)
+    with contextlib.ExitStack() as closing:
+        places = [net.Namespace(), net.Namespace()]
+        for place in places:
+            closing.callback(place.close)
+        near, far = net.veth(*places)
+        with near.place.entered():
+            end = udp.UdpSocket(False, 0, 0)
+        closing.callback(end.close)
+        network = far.outer[4].rpartition(".")[0]
+        absent = [(f"{network}.{n}", 9) for n in range(100, 200)]
+        results = [end.reply(addr, None, bytes(64), 64) for _ in range(100) for addr in absent]
+        assert SEND_OK in results and SEND_LOST in results
+        assert [end.send((far.outer[4], 9), None, bytes(1400), 1400, 0) for _ in range(20)] == [SEND_OK] * 20
+        # Without that room, no more fits.
+        results = [end.send(addr, None, bytes(64), 64, 0) for _ in range(100) for addr in absent]
+        assert SEND_LOST in results and end.errno == EAGAIN

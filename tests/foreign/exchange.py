@@ -45,6 +45,9 @@ class End:
     def send(self, addr, src, buf, size, tos):
         return self.socket.send(addr, None, buf, size, 0)
 
+    def reply(self, addr, src, buf, size):
+        return self.socket.reply(addr, None, buf, size)
+
     def send_run(self, addr, src, arena, first, end, ecn):
         return self.socket.send_run(addr, None, arena, first, end, 0)
 

@@ -190,6 +190,9 @@ class Node:
             self.sim.net.carry(self, addr, bytes(buf[:size]), size, tos)
         return result
 
+    def reply(self, addr, src, buf, size):
+        return self.send(addr, src, buf, size, 0)
+
     def send_run(self, addr, src, arena, first, end, ecn):
         result = self._may_send(src)
         if result == SEND_BAD_SOURCE:

@@ -86,6 +86,9 @@ class Node:
         self.world.carry(self.addr, addr, bytes(buf[:size]), tos)
         return SEND_OK
 
+    def reply(self, addr, src, buf, size):
+        return self.send(addr, src, buf, size, 0)
+
     def send_run(self, addr, src, arena, first, end, ecn):
         if src is not None and src in self.bad_sources:
             return SEND_BAD_SOURCE

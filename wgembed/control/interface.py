@@ -101,6 +101,10 @@ class Interface:
         socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.send(addr, src, buf, size, tos)
 
+    def reply(self, addr, src, buf, size):
+        socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
+        return SEND_LOST if socket is None else socket.reply(addr, src, buf, size)
+
     def send_run(self, addr, src, arena, first, end, ecn):
         socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.send_run(addr, src, arena, first, end, ecn)

@@ -3,6 +3,7 @@
 What it asks of the machine, it asks of its host:
 
     host.send(addr, src, buf, size, tos) -> SEND_OK, SEND_LOST or SEND_BAD_SOURCE
+    host.reply(addr, src, buf, size)              the same to a stranger, where it takes no room from the peers' packets
     host.send_run(addr, src, arena, first, end, ecn) -> the same; messages of the slots first to end
     host.deliver(view, packets, lengths, count)   `count` IP packets, by offset and length, to the tunnel device
     host.address_bytes(addr) -> bytes             IP address in network order, then the port, 2 bytes
@@ -533,7 +534,7 @@ class Device:
         if under_load:
             if state == cookie.VALID_MAC:
                 self.checker.reply(self._reply, message, address, now)
-                self.host.send(addr, src, self._reply, COOKIE_REPLY_SIZE, 0)
+                self.host.reply(addr, src, self._reply, COOKIE_REPLY_SIZE)
                 return drops.HS_UNDER_LOAD
             if not self.tables.limiter.allow(address[:-2], now):
                 return drops.HS_RATE_LIMIT

@@ -34,6 +34,7 @@ NOTHING_NOW = EAGAIN, EINTR  # errors that pass by themselves
 
 # MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
 TUNSETIFF = (0x400454CA, 0x800454CA)
+SIOCOUTQ = 0x7472 if MIPS else 0x5411
 TUNGETFEATURES = (0x800454CF, 0x400454CF)
 TUNSETOFFLOAD = (0x400454D0, 0x800454D0)
 TUNSETVNETHDRSZ = (0x400454D8, 0x800454D8)
@@ -86,6 +87,9 @@ UDP_OPTIONS = {
 RECVERR = {False: (SOL_IP, IP_RECVERR), True: (SOL_IPV6, IPV6_RECVERR)}
 # What a socket's queues may hold: with the privilege to exceed the system's limit, else up to it.
 UDP_BUFFER = 1 << 20
+# Answers to strangers wait in no more than this part of it. For the neighbours that a forged address makes us look for
+# the kernel holds packets for seconds, and the socket's queue counts them: the tunnels' must find room.
+UDP_REPLIES = 2  # one half
 UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF))
 
 # What fits one segmented send

@@ -14,6 +14,7 @@ except ImportError:
 
 from ...protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from .. import abi
+from . import files
 
 _ANCILLARY = 128
 
@@ -60,6 +61,8 @@ class UdpSocket:
         for force, name in abi.UDP_BUFFERS:
             if not self._try_option(abi.SOL_SOCKET, force, abi.UDP_BUFFER):
                 self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
+        self._replies = self._socket.getsockopt(abi.SOL_SOCKET, abi.SO_SNDBUF) // abi.UDP_REPLIES
+        self._waiting = bytearray(4)
 
     def _try_option(self, level, name, value):
         try:
@@ -104,6 +107,14 @@ class UdpSocket:
             self.errno = e.errno
             return SEND_LOST
         return SEND_OK
+
+    def reply(self, addr, src, buf, size):
+        """Send an answer that anybody may ask for, in any number, if what waits leaves room for the tunnels' packets."""
+        try:
+            files.ioctl(self.fd, abi.SIOCOUTQ, self._waiting)
+        except OSError:
+            return self.send(addr, src, buf, size, 0)
+        return self.send(addr, src, buf, size, 0) if unpack("i", self._waiting)[0] <= self._replies else SEND_LOST
 
     def _gives_up_tos(self, tos, errno):
         """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""

@@ -104,6 +104,8 @@ class UdpSocket:
         for force, name in abi.UDP_BUFFERS:
             if not self._try_option(abi.SOL_SOCKET, force, abi.UDP_BUFFER):
                 self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
+        libc.check(libc.getsockopt(self.fd, abi.SOL_SOCKET, abi.SO_SNDBUF, self._int, pack("I", 4)))
+        self._replies = unpack_from("i", self._int)[0] // abi.UDP_REPLIES
 
     def _try_option(self, level, name, value):
         pack_into("I", self._int, 0, value)
@@ -161,6 +163,12 @@ class UdpSocket:
             return self.send(addr, src, buf, size, 0)
         self.errno = errno
         return SEND_LOST
+
+    def reply(self, addr, src, buf, size):
+        """Send an answer that anybody may ask for, in any number, if what waits leaves room for the tunnels' packets."""
+        if not libc.ioctl(self.fd, abi.SIOCOUTQ, self._int) and unpack_from("i", self._int)[0] > self._replies:
+            return SEND_LOST
+        return self.send(addr, src, buf, size, 0)
 
     def _gives_up_tos(self, tos, errno):
         """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""
