@@ -9,7 +9,7 @@ from wgembed.protocol.constants import (
     RESERVED_HANDSHAKES,
     UNDER_LOAD_HANDSHAKES,
 )
-from wgembed.protocol.cookie import mac1_key
+from wgembed.protocol.cookie import CookieChecker, mac1_key
 from world import A4, B4, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
@@ -99,6 +99,15 @@ def test_cookie_exchange():
     assert b.got == [PACKET]
 
 
+def test_where_a_peer_is_a_cookie_goes_before_those_of_strangers():
+    world, a, b, peer_b, peer_a = under_load()
+    b.is_crowded = True
+    b.receive(bogus(b, 1), ("stranger", 1))
+    assert b.sent == []
+    a.transmit(PACKET)
+    assert [m[0] for m, *_ in b.sent] == [3] and peer_b.cookie_birth
+
+
 def test_cookie_reply_is_for_address_and_port():
     world, a, b, peer_b, peer_a = under_load()
     a.transmit(PACKET)
@@ -148,8 +157,9 @@ def test_cookie_is_used_for_115_s():
     a.transmit(PACKET)
     assert peer_b.cookie_birth
     world.filter = lambda source, destination, datagram: []
-    birth = peer_b.cookie_birth
-    for age, used in ((COOKIE_SECRET_MAX_AGE - 5_001, True), (COOKIE_SECRET_MAX_AGE - 5_000, False)):
+    limit = COOKIE_SECRET_MAX_AGE - 5_000
+    birth = peer_b.cookie_birth = 1_000  # that an age is a difference shows with an early birth only
+    for age, used in ((limit - 1, True), (limit, False), (limit + 7, False)):
         peer_b.cookie_birth = birth
         world.now = birth + age
         peer_b.last_sent_handshake = 0
@@ -158,10 +168,11 @@ def test_cookie_is_used_for_115_s():
 
 
 def test_cookie_secret_changes():
-    world, a, b, *_ = pair()
-    first = b.device.checker._cookie(b"addr", world.now)
-    assert b.device.checker._cookie(b"addr", world.now + COOKIE_SECRET_MAX_AGE - 1) == first
-    assert b.device.checker._cookie(b"addr", world.now + COOKIE_SECRET_MAX_AGE) != first
+    for birth in (0, 1_000, 1_000_000):
+        for age, same in ((COOKIE_SECRET_MAX_AGE - 1, True), (COOKIE_SECRET_MAX_AGE, False), (200_777, False)):
+            checker = CookieChecker()
+            first = checker._cookie(b"addr", birth)
+            assert (checker._cookie(b"addr", birth + age) == first) is same
 
 
 def test_limiter_under_load_only():

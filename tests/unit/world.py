@@ -2,7 +2,7 @@
 
 from wgembed.crypto import random_fill, x25519_base
 from wgembed.protocol.arena import Arena, Inbox
-from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_OK
+from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
 from wgembed.protocol.memory import alloc
 from wgembed.protocol.peers import Tables
@@ -76,6 +76,7 @@ class Node:
         self.sent = []
         self.clock = 1_700_000_000
         self.bad_sources = ()
+        self.is_crowded = False  # what waits leaves no room for strangers
 
     # the host
 
@@ -87,6 +88,8 @@ class Node:
         return SEND_OK
 
     def reply(self, addr, src, buf, size):
+        if self.is_crowded:
+            return SEND_LOST
         return self.send(addr, src, buf, size, 0)
 
     def send_run(self, addr, src, arena, first, end, ecn):

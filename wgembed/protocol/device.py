@@ -534,7 +534,10 @@ class Device:
         if under_load:
             if state == cookie.VALID_MAC:
                 self.checker.reply(self._reply, message, address, now)
-                self.host.reply(addr, src, self._reply, COOKIE_REPLY_SIZE)
+                if self.tables.is_endpoint(addr):
+                    self.host.send(addr, src, self._reply, COOKIE_REPLY_SIZE, 0)
+                else:
+                    self.host.reply(addr, src, self._reply, COOKIE_REPLY_SIZE)
                 return drops.HS_UNDER_LOAD
             if not self.tables.limiter.allow(address[:-2], now):
                 return drops.HS_RATE_LIMIT
