@@ -4,7 +4,7 @@ import os
 
 from support import raises
 from wgembed.control import stamps
-from wgembed.control.stamps import AHEAD, SPARE, Stamps
+from wgembed.control.stamps import AGAIN, AHEAD, SPARE, Stamps
 from wgembed.protocol.constants import TAI64_EPOCH
 from wgembed.runtime import durable, system
 from wgembed.runtime.loop import Loop
@@ -242,11 +242,28 @@ def test_a_mark_that_could_not_be_written_is_tried_again():
     save.broken = True
     clock.make(NOW, 0)
     save.broken = False
-    clock.make(NOW + 5, 0)
-    assert stamps.seconds(stamps.read(FLASH)) == NOW + 5 + AHEAD
+    clock.make(NOW + AGAIN, 0)
+    begin = NOW + AGAIN + AHEAD - SPARE
+    assert stamps.seconds(stamps.read(FLASH)) == begin + SPARE
     save.broken = True
-    clock.make(NOW + 5 + AHEAD - SPARE, 0)
+    clock.make(begin, 0)
     assert save.later == 1
     save.broken = False
-    stamp = made(clock.make(NOW + 10 + AHEAD - SPARE, 0))
+    stamp = made(clock.make(begin + AGAIN, 0))
     assert save.later == 2 and stamps.read(FLASH) > stamp
+
+
+def test_flash_that_cannot_be_written_is_tried_once_a_minute():
+    """A try is a process, or time in which nothing else is done; fifty peers may ask for many timestamps."""
+    save = fresh()
+    clock = opened(save)
+    clock.make(NOW, 0)
+    save.broken = True
+    for second in range(SPARE):
+        clock.make(NOW + AHEAD - SPARE + second, 0)
+    assert save.later == SPARE // AGAIN
+    tried = []
+    clock._save = lambda path, data, urgent, failed: tried.append(urgent) or save(path, data, urgent, failed)
+    for second in range(SPARE):
+        clock.make(NOW + AHEAD + second, 0)
+    assert tried == [True] * (SPARE // AGAIN)

@@ -26,6 +26,8 @@ RUN_DIRECTORY = "/var/run/wgembed"
 # How far ahead the mark is written, and what is left of that when it is written again: an hour apart. In seconds.
 AHEAD = 4200
 SPARE = 600
+# While flash cannot be written, it is tried again this often.
+AGAIN = 60
 
 
 class Stamps(Tai64n):
@@ -43,6 +45,7 @@ class Stamps(Tai64n):
         self._save = save
         self._log = log
         self._told = False  # that the mark cannot be kept
+        self._again = 0  # not to be tried before this, in seconds since 1970
         self._reserved = read(flash)
         last = read(run)
         if last is None:
@@ -58,10 +61,11 @@ class Stamps(Tai64n):
             system.files.write_new(self._run, _encode(stamp))
         except OSError as e:
             self._log.verbose("cannot write %s: %s" % (self._run, e))
-        if self._reserved is None or stamp >= self._reserved:
-            self._reserve(stamp, True)
-        elif seconds(stamp) + SPARE >= seconds(self._reserved):
-            self._reserve(stamp, False)
+        if seconds(stamp) >= self._again:
+            if self._reserved is None or stamp >= self._reserved:
+                self._reserve(stamp, True)
+            elif seconds(stamp) + SPARE >= seconds(self._reserved):
+                self._reserve(stamp, False)
         return stamp
 
     def _reserve(self, stamp, urgent):
@@ -78,8 +82,9 @@ class Stamps(Tai64n):
             self._told = False
 
     def _take_back(self, before):
-        """The mark on flash is the old one still: the next timestamp tries again."""
+        """The mark on flash is the old one still: a later timestamp tries again."""
         self._reserved = before
+        self._again = seconds(self.latest) + AGAIN
 
 
 def seconds(stamp):
