@@ -131,6 +131,18 @@ def test_a_prefix_moves_from_the_peer_that_had_it():
     assert allowed.trie4.used == 2
 
 
+def test_who_had_the_prefix_is_told():
+    trie = table().trie4
+    assert trie.insert(v4("10.0.0.0"), 8, A) == -1
+    assert trie.insert(v4("10.0.0.0"), 8, A) == A
+    assert trie.insert(v4("10.0.0.0"), 8, D) == A
+    assert trie.insert(v4("10.0.0.0"), 8, B) == D
+    assert trie.insert(v4("10.0.0.0"), 9, C) == trie.insert(v4("10.0.0.0"), 7, C) == -1
+    trie.insert(v4("192.0.2.1"), 32, A)
+    trie.insert(v4("192.0.2.2"), 32, A)
+    assert trie.insert(v4("192.0.2.0"), 30, B) == -1, "where two paths part it was nobody's"
+
+
 def test_only_the_owner_of_exactly_this_prefix_removes_it():
     allowed = table()
     insert(allowed, "10.0.0.0/8", A)
@@ -270,6 +282,7 @@ def test_what_is_no_prefix_is_refused():
 
 
 def test_the_bounds_of_node_numbers():
+    assert (MAX_PREFIXES, MAX_PEERS) == (32768, 65535)
     raises(ValueError, Trie4, MAX_PREFIXES + 1, 1)
     raises(ValueError, Trie4, -1, 1)
     raises(ValueError, Trie4, 1, MAX_PEERS + 1)
