@@ -19,10 +19,13 @@ _NAMELEN = _WORD
 _CONTROLLEN = 5 * _WORD
 _CMSG_HEADER = (_WORD + 8 + _WORD - 1) // _WORD * _WORD
 _CONTROL_SIZE = 128
+_NAME_SIZE = 28
 _ADDRINFO_ADDR = (5 * 4 + _WORD - 1) // _WORD * _WORD
 _ADDRINFO_NEXT = _ADDRINFO_ADDR + 2 * _WORD
 _ADDRINFO_SIZE = _ADDRINFO_NEXT + _WORD
 _BIG_ENDIAN = pack("H", 1) == b"\0\1"
+_NAMELEN_BYTE = _NAMELEN + 3 if _BIG_ENDIAN else _NAMELEN
+_CONTROLLEN_BYTE = _CONTROLLEN + _WORD - 1 if _BIG_ENDIAN else _CONTROLLEN
 
 _inet_pton = libc.func("i", "inet_pton", "isP")
 _inet_ntop = libc.func("P", "inet_ntop", "iPPI")
@@ -58,7 +61,7 @@ class UdpSocket:
         kind = abi.SOCK_DGRAM | abi.O_CLOEXEC | abi.O_NONBLOCK
         self.fd = libc.check(libc.socket(abi.AF_INET6 if ipv6 else abi.AF_INET, kind, 0))
         self._int = bytearray(4)
-        self._name = bytearray(28)
+        self._name = bytearray(_NAME_SIZE)
         try:
             self._set_options()
             self.set_mark(mark)
@@ -83,13 +86,23 @@ class UdpSocket:
         self._tclass = abi.IPV6_TCLASS if self.ipv6 else abi.IP_TOS
         self._source_size = 20 if self.ipv6 else 12
         self._header = bytearray(_MSGHDR_SIZE)
+        self._asking = bytearray(_MSGHDR_SIZE)  # what recvmsg is given
+        self._room = bytearray(2 * _WORD)
+        self._room_at = -1
         self._vectors = bytearray(2 * _WORD * abi.GSO_SEGMENTS)
         self._control = bytearray(_CONTROL_SIZE)  # of what is sent
         self._heard = bytearray(_CONTROL_SIZE)  # of what is received
+        self._known = bytearray(_CONTROL_SIZE)  # what was last understood of it
+        self._known_end = -1
+        self._known_stride = 0  # 0: it did not say
         self._name_pointer = uctypes.addressof(self._name)
         self._vectors_pointer = uctypes.addressof(self._vectors)
         self._control_pointer = uctypes.addressof(self._control)
         self._heard_pointer = uctypes.addressof(self._heard)
+        pack_into(
+            _MSGHDR, self._asking, 0, self._name_pointer, _NAME_SIZE, uctypes.addressof(self._room), 1, self._heard_pointer,
+            _CONTROL_SIZE, 0,
+        )  # fmt: skip
         self._control_src = self._control_tos = None
         self._control_end = 0
 
@@ -231,28 +244,38 @@ class UdpSocket:
 
     def receive(self, inbox):
         """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
-        pack_into("PL", self._vectors, 0, inbox.pointer + inbox.start, len(inbox.buffer) - inbox.start)
-        pack_into(
-            _MSGHDR, self._header, 0, self._name_pointer, 28, self._vectors_pointer, 1, self._heard_pointer,
-            _CONTROL_SIZE, 0,
-        )  # fmt: skip
-        length = _recvmsg(self.fd, self._header, abi.MSG_DONTWAIT)
+        asking = self._asking
+        # The kernel has put its own sizes there, which take a byte each as well.
+        asking[_NAMELEN_BYTE] = _NAME_SIZE
+        asking[_CONTROLLEN_BYTE] = _CONTROL_SIZE
+        at = inbox.pointer + inbox.start
+        if at != self._room_at:
+            self._room_at = at
+            pack_into("PL", self._room, 0, at, len(inbox.buffer) - inbox.start)
+        length = _recvmsg(self.fd, asking, abi.MSG_DONTWAIT)
         if length < 0:
             if _errno() == abi.EAGAIN:
                 return False
             # An ICMP error for something sent earlier; the datagrams behind it are still there.
             self.length = 0
             return True
-        self.length = self.stride = length
-        size = _small(self._header, _NAMELEN, 4)
+        self.length = length
+        size = _small(asking, _NAMELEN, 4)
         if self.addr is None or _memcmp(self.addr, self._name, size):
             self.addr = bytes(memoryview(self._name)[:size])
-        self._hear(_small(self._header, _CONTROLLEN, _WORD))
+        end = _small(asking, _CONTROLLEN, _WORD)
+        # Most often they say what they said before.
+        if end != self._known_end or _memcmp(self._known, self._heard, end):
+            self._hear(end)
+        self.stride = self._known_stride or length
         return True
 
     def _hear(self, end):
         """Take in the control messages received."""
         heard = self._heard
+        self._known[:] = heard
+        self._known_end = end
+        self._known_stride = 0
         at = 0
         while at + _CMSG_HEADER <= end:
             size = _small(heard, at, _WORD)
@@ -260,7 +283,7 @@ class UdpSocket:
             kind = _small(heard, at + _WORD + 4, 4)
             data = at + _CMSG_HEADER
             if level == abi.SOL_UDP:
-                self.stride = _small(heard, data, 4)
+                self._known_stride = _small(heard, data, 4)
             elif kind == self._pktinfo:
                 if self.src is None or _memcmp(self.src, self._heard_pointer + data, self._source_size):
                     self.src = bytes(memoryview(heard)[data : data + self._source_size])
