@@ -273,7 +273,7 @@ class UdpSocket:
     def _hear(self, end):
         """Take in the control messages received."""
         heard = self._heard
-        self._known[:] = heard
+        libc.memcpy(self._known, heard, end)
         self._known_end = end
         self._known_stride = 0
         at = 0
