@@ -45,3 +45,15 @@ def test_a_keypair_is_good_for_so_many_messages():
     unusable = Keypair()
     unusable.usable = False
     assert not noise.may_send(unusable, 1, 0) and not noise.may_send(None, 1, 0)
+
+
+def test_the_fields_of_a_record_do_not_overlap():
+    end = 0
+    for field, size in (
+        (noise.PRESHARED, 32), (noise.STATIC_STATIC, 32), (noise.HASH, 32), (noise.CHAIN, 32), (noise.EPHEMERAL, 32),
+        (noise.REMOTE_EPHEMERAL, 32), (noise.COOKIE, 16), (noise.LAST_MAC1, 16), (noise.TIMESTAMP, 12),
+        (noise.KEYPAIRS, 3 * 64),
+    ):  # fmt: skip
+        assert field >= end
+        end = field + size
+    assert end == noise.RECORD_SIZE
