@@ -398,3 +398,45 @@ def test_packets_go_where_they_should(seed):
     stranger = b"\xe0\0\0\1"
     if not any(network.covers(where, length, stranger) for where, length in own):
         assert after.lookup(stranger, 0) == before.lookup(stranger, 0)
+
+
+class Later:
+    """Carries out nothing until it is told what came of it."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def submit(self, requests, done):
+        self.waiting.append((requests, done))
+
+    def after(self, function):
+        self.submit((), lambda answers: function())
+
+    def answer(self, errno):
+        requests, done = self.waiting.pop(0)
+        done([errno] * len(requests))
+
+
+class Log:
+    def __init__(self):
+        self.lines = []
+
+    def error(self, text):
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_what_a_link_that_has_gone_was_to_have_is_no_error(tmp_path, ends):
+    """A reload took the interface away while the kernel was still being asked for an address of its link."""
+    conf, log = Later(), Log()
+    one = network.Network(conf, str(tmp_path / "wg0.added"), log)
+    one.begin(TUNNEL)
+    wanted = network.Plan()
+    wanted.mtu, wanted.things = 1380, [("address", TUNNEL, "10.0.0.2", 24)]
+    one.follow(wanted, True)
+    if ends:
+        one.end()
+    conf.answer(19)
+    assert (log.lines == []) is ends
+    while conf.waiting:
+        conf.answer(0)

@@ -302,6 +302,7 @@ class Network:
         self._mtu = 0
         self._is_waiting = False  # for answers; until then nobody knows what of it is ours
         self._next = None  # what to do then
+        self._is_over = False  # what is carried out still has no link any more
 
     @property
     def outside(self):
@@ -363,7 +364,7 @@ class Network:
             if errno == abi.EEXIST and not self._outlives(thing):
                 continue
             foreign.append(thing)
-            if errno != abi.EEXIST and self._refused.get(thing) != errno:
+            if errno != abi.EEXIST and not self._is_over and self._refused.get(thing) != errno:
                 self._refused[thing] = errno
                 self._log.error("%s: error %d of the kernel's" % (_in_words(thing), errno))
         if foreign:
@@ -377,6 +378,7 @@ class Network:
     def end(self):
         """Take away what does not go with the link."""
         self._next = None
+        self._is_over = True
         self._conf.after(self._end)
 
     def _end(self):
