@@ -136,3 +136,15 @@ def test_old_words_are_cleared_in_steps_of_several():
     for counter in range(64, COUNTER_BITS_TOTAL + 64, 64):
         assert accept(counter)
     assert accept(COUNTER_BITS_TOTAL + 5)
+
+
+def test_a_leap_clears_every_word_that_it_passes():
+    """What was not sent yet is taken when it comes, however many words of the bits were passed at once."""
+    for words in range(1, 6):
+        accept = Window()
+        for counter in range(COUNTER_BITS_TOTAL):
+            assert accept(counter)
+        leap = COUNTER_BITS_TOTAL + 8 * words
+        assert accept(leap)
+        for counter in range(COUNTER_BITS_TOTAL, leap):
+            assert accept(counter)
