@@ -1,7 +1,7 @@
 """Allowed IPs: longest prefix over all peers, moves, removals, capacity, iteration under change."""
 
 from support import Random, Storage, allocated, raises
-from wgembed.protocol.allowedips import MAX_PEERS, MAX_PREFIXES, AllowedIPs, Trie4
+from wgembed.protocol.allowedips import MAX_PEERS, MAX_PREFIXES, AllowedIPs, Trie4, _leading_zeros
 from wgembed.protocol.memory import TableFull, alloc
 
 A, B, C, D = range(4)
@@ -105,6 +105,43 @@ def test_every_length_of_prefix_on_one_path():
             other = bytearray(key)
             other[bit >> 3] ^= 128 >> (bit & 7)
             assert find(other, 0) == bit
+
+
+def test_many_on_long_paths():
+    """Prefixes and addresses that part late and often, beside a search through all prefixes."""
+    random = Random(3)
+    for size in (4, 16):
+        for _ in range(4):
+            allowed = AllowedIPs(40, 40, 40)
+            trie = allowed.trie4 if size == 4 else allowed.trie6
+            base = random.bytes(size)
+            known = {}
+            for peer in range(40):
+                key, cidr = near(base, random), random.below(8 * size + 1)
+                trie.insert(key, cidr, peer)
+                known[bits(key)[:cidr]] = peer
+            for _ in range(60):
+                address = near(base, random)
+                found = [prefix for prefix in known if bits(address).startswith(prefix)]
+                assert trie.lookup(address, 0) == (known[max(found, key=len)] if found else -1)
+
+
+def near(base, random):
+    """Return the address with one to three bits turned over."""
+    key = bytearray(base)
+    for _ in range(1 + random.below(3)):
+        bit = random.below(8 * len(key))
+        key[bit >> 3] ^= 128 >> (bit & 7)
+    return bytes(key)
+
+
+def bits(key):
+    return "".join([f"{byte:08b}" for byte in key])
+
+
+def test_leading_zeros_of_every_half():
+    for half in range(1, 1 << 16):
+        assert _leading_zeros(half) == 18 - len(bin(half))
 
 
 def test_host_bits_are_masked_off():
@@ -258,6 +295,16 @@ def test_iteration_survives_changes_between_its_steps():
         assert gone not in prefixes(trie, A) and len(prefixes(trie, A)) == 4
 
 
+def test_a_reader_does_not_go_on_among_the_prefixes_of_who_took_its_own():
+    for reader, taker in ((A, D), (D, A)):
+        allowed = table()
+        insert(allowed, "10.0.0.1/32", reader)
+        cursor = allowed.trie4.first(reader)
+        insert(allowed, "10.0.0.1/32", taker)
+        insert(allowed, "10.0.0.2/32", taker)
+        assert allowed.trie4.next(reader, cursor) == 0
+
+
 def test_iteration_goes_on_to_what_is_inserted_meanwhile():
     allowed = table()
     insert(allowed, "10.0.0.1/32", A)
@@ -274,7 +321,7 @@ def test_what_is_no_prefix_is_refused():
     allowed = table()
     for key, cidr, peer in (
         (bytes(4), 33, A), (bytes(4), -1, A), (bytes(16), 129, A), (bytes(5), 8, A), (b"", 0, A),
-        (bytes(4), 8, 8), (bytes(4), 8, -1),
+        (bytes(4), 8, 8), (bytes(4), 8, 9), (bytes(4), 8, -1),
     ):  # fmt: skip
         raises(ValueError, allowed.insert, key, cidr, peer)
     assert allowed.trie4.used == allowed.trie6.used == 0
