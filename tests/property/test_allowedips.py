@@ -116,7 +116,7 @@ def structure(trie):
 def prefixes(trie, peer):
     found, cursor = [], trie.first(peer)
     while cursor:
-        found.append(network(*trie.prefix(cursor)))
+        found.append(ipaddress.ip_network(trie.prefix(cursor)))  # with bits past its length it is none
         cursor = trie.next(peer, cursor)
     return found
 

@@ -124,6 +124,9 @@ def test_many_on_long_paths():
                 address = near(base, random)
                 found = [prefix for prefix in known if bits(address).startswith(prefix)]
                 assert trie.lookup(address, 0) == (known[max(found, key=len)] if found else -1)
+            for peer in range(40):
+                for key, cidr in prefixes(trie, peer):
+                    assert known[bits(key)[:cidr]] == peer and "1" not in bits(key)[cidr:]
 
 
 def near(base, random):
@@ -189,6 +192,7 @@ def test_only_the_owner_of_exactly_this_prefix_removes_it():
     assert not remove(allowed, "10.0.0.0/7", A)
     assert not remove(allowed, "11.0.0.0/8", A)
     assert not remove(allowed, "10.64.0.0/11", B)
+    assert not remove(allowed, "10.64.0.0/10", A)
     assert not remove(allowed, "::/8", A)
     assert allowed.trie4.used == 2
     assert remove(allowed, "10.99.0.0/8", A)
@@ -205,6 +209,7 @@ def test_a_branch_that_is_no_prefix_belongs_to_nobody():
     assert find(allowed, "10.0.0.1") == -1
     insert(allowed, "10.0.0.0/30", B)
     assert find(allowed, "10.0.0.1") == B
+    assert prefixes(allowed.trie4, B) == [(v4("10.0.0.0"), 30)]
     assert remove(allowed, "10.0.0.0/30", B)
     assert find(allowed, "10.0.0.1") == -1
     assert find(allowed, "10.0.0.3") == A
@@ -262,16 +267,18 @@ def test_a_table_without_room_refuses_everything():
 
 
 def test_prefixes_come_in_order_of_insertion():
-    allowed = table()
     order = ["10.9.0.0/16", "10.1.0.0/16", "0.0.0.0/0", "10.1.5.0/24", "192.0.2.1/32"]
-    for prefix in order:
-        insert(allowed, prefix, A)
-    insert(allowed, "10.1.0.0/16", A)  # again: it keeps its place
-    expected = [(v4(p.split("/")[0]), int(p.split("/")[1])) for p in order]
-    assert prefixes(allowed.trie4, A) == expected
-    insert(allowed, "10.1.0.0/16", B)
-    insert(allowed, "10.1.0.0/16", A)  # back again: at the end
-    assert prefixes(allowed.trie4, A) == expected[:1] + expected[2:] + expected[1:2]
+    for peer, other in ((A, B), (B, C), (D, A)):
+        allowed = table()
+        for prefix in order:
+            insert(allowed, prefix, peer)
+        insert(allowed, "10.1.0.0/16", peer)  # again: it keeps its place
+        expected = [(v4(p.split("/")[0]), int(p.split("/")[1])) for p in order]
+        assert prefixes(allowed.trie4, peer) == expected
+        insert(allowed, "10.1.0.0/16", other)
+        insert(allowed, "10.1.0.0/16", peer)  # back again: at the end
+        assert prefixes(allowed.trie4, peer) == expected[:1] + expected[2:] + expected[1:2]
+        assert prefixes(allowed.trie4, other) == []
 
 
 def test_iteration_survives_changes_between_its_steps():
@@ -332,6 +339,7 @@ def test_the_bounds_of_node_numbers():
     assert (MAX_PREFIXES, MAX_PEERS) == (32768, 65535)
     raises(ValueError, Trie4, MAX_PREFIXES + 1, 1)
     raises(ValueError, Trie4, -1, 1)
+    Trie4(MAX_PREFIXES, MAX_PEERS, lambda typecode, count: bytearray(1))
     raises(ValueError, Trie4, 1, MAX_PEERS + 1)
 
 
