@@ -259,6 +259,28 @@ def test_room_is_used_again_and_again():
         assert allowed.trie4.used == 0 and allowed.lookup4(keys[0], 0) == -1
 
 
+def test_in_whatever_order_prefixes_go_the_others_stay_and_nothing_is_left():
+    """A node that was forgotten would be missed soon: there is room for six prefixes."""
+    random = Random(4)
+    allowed = AllowedIPs(6, 6, 1)
+    for size, trie in ((4, allowed.trie4), (16, allowed.trie6)):
+        for _ in range(60):
+            base = random.bytes(size)
+            known = {}
+            while len(known) < 6:
+                key, cidr = near(base, random), random.below(8 * size + 1)
+                trie.insert(key, cidr, A)
+                known[bits(key)[:cidr]] = key, cidr
+            while known:
+                key, cidr = known.pop(sorted(known)[random.below(len(known))])
+                assert trie.remove(key, cidr, A)
+                for one, _ in known.values():
+                    assert trie.lookup(one, 0) == A
+                address = near(base, random)
+                assert (trie.lookup(address, 0) == A) is any(bits(address).startswith(prefix) for prefix in known)
+        assert trie.used == 0
+
+
 def test_a_table_without_room_refuses_everything():
     allowed = AllowedIPs(0, 0, 1)
     raises(TableFull, allowed.insert, bytes(4), 0, A)
