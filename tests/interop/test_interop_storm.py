@@ -10,7 +10,7 @@ from lab.relay import Relay
 from support import Random
 
 RELAY_PORT = 40000
-STORM = 25  # s
+STORM = 45  # s
 # Who sends into a session that the other end has lost notices after 15 s and jitter; a handshake is tried again after 5 s
 # and jitter; and a ping is tried each second.
 TALK_AGAIN_WITHIN = 15.4 + 5.4 + 2
