@@ -1,4 +1,4 @@
-"""Handshakes: how many a program answers, and what a flood of them leaves of the traffic."""
+"""Handshakes: how many a program answers."""
 
 import functools
 import socket
@@ -12,7 +12,6 @@ ROUNDS = 6
 # Far from what any program takes for load.
 OUTSTANDING = 8
 PORT = 51821
-BOGUS_RATE = 20_000
 
 
 @functools.cache
@@ -72,23 +71,3 @@ def rate(kind, seconds):
         for place in places:
             place.close()
     return {"wall": INITIATORS * ROUNDS / took, "cpu": INITIATORS * ROUNDS / used}
-
-
-def flood(kind, seconds):
-    """What a TCP stream keeps of its rate while a third machine sends initiations that anybody could make."""
-    with tunnels.pair(kind) as tunnel:
-        far = tunnel.far
-        stranger = net.Stranger(tunnel.near.site, far.site)
-        try:
-            quiet, _ = tunnels.stream(tunnel, seconds)
-            before = process.memory(far.pid)[0]
-            target = (far.site.outer[4], far.port)
-            with wire.Flood(stranger, 4, target, wire.anonymous_initiations(far.public), BOGUS_RATE, 0.001) as bogus:
-                begin, sent = time.monotonic(), bogus.sent
-                flooded, _ = tunnels.stream(tunnel, seconds)
-                sent = (bogus.sent - sent) / (time.monotonic() - begin)
-                cookies = bogus.cookies
-            after = process.memory(far.pid)[0]
-        finally:
-            stranger.close()
-    return {"kept": flooded / quiet * 100, "sent": sent, "cookies": cookies, "grown": after - before}

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -109,7 +110,7 @@ ROWS = {
         Figure("wall", "handshakes answered", "per second", (Target(CPYTHON, ">=", 1500, 1500),)),
         Figure("cpu", "handshakes answered", "per CPU second"),
     )),
-    "flood": Row(_program(handshakes.flood), (
+    "flood": Row(_program(floods.initiations), (
         Figure("kept", "TCP kept under a flood of initiations", "%", (Target(None, ">=", 70, 70),)),
         Figure("sent", "bogus initiations sent then", "per second"),
         Figure("cookies", "cookies in answer", ""),
@@ -183,7 +184,7 @@ class Runs:
                 except Missing as missing:
                     print(f"{name} is left out for {column.name}: {missing}")
                     continue
-                except (AssertionError, OSError) as error:
+                except (AssertionError, OSError, subprocess.SubprocessError) as error:
                     self.failures.append(f"{name}, {column.name}, run {number + 1}: {error}")
                     print(self.failures[-1], file=sys.stderr, flush=True)
                     continue

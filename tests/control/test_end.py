@@ -2,15 +2,8 @@
 
 import pytest
 
+from support import Log
 from wgembed.control.daemon import run_to_end
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def error(self, text):
-        self.lines.append(text)
 
 
 class Process:

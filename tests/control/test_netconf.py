@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from support import Log
 from wgembed.runtime import netconf, rtnetlink, system
 
 REQUESTS = [("add", ("address", 1, f"10.0.0.{number}", 32)) for number in range(3)]
@@ -16,11 +17,6 @@ class Loop:
 
     def forget(self, fd):
         assert fd == self.watched
-
-
-class Log:
-    def error(self, text):
-        self.text = text
 
 
 @pytest.fixture

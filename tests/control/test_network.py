@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from support import Log
 from wgembed.control import config, network
 from wgembed.control.network import MAIN_TABLE, Paths, masked, plan
 from wgembed.runtime import abi
@@ -415,14 +416,6 @@ class Later:
     def answer(self, errno):
         requests, done = self.waiting.pop(0)
         done([errno] * len(requests))
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def error(self, text):
-        self.lines.append(text)
 
 
 @pytest.mark.parametrize("ends", [False, True])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support import Log
 from wgembed.control.uapi import LINE_MAX, READ_SIZE, Session
 from wgembed.protocol import noise
 from wgembed.runtime import address as addresses
@@ -36,14 +37,6 @@ class Interface:
 
     def set_mark(self, mark):
         self.mark = mark
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def error(self, text):
-        self.lines.append(text)
 
 
 class Client:

@@ -15,6 +15,18 @@ def raises(expected, function, *args):
     raise AssertionError("nothing was raised")
 
 
+class Log:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def error(self, text):
+        self.lines.append(text)
+
+    verbose = error
+
+
 class Random:
     """Numbers that are the same in every run and on every machine (a linear congruential generator)."""
 

@@ -2,7 +2,7 @@
 
 import os
 
-from support import raises
+from support import Log, raises
 from wgembed.control import stamps
 from wgembed.control.stamps import AGAIN, AHEAD, SPARE, Stamps
 from wgembed.protocol.constants import TAI64_EPOCH
@@ -13,16 +13,6 @@ FOLDER = "/tmp/wgembed-test-stamps-%d" % system.process.pid()
 FLASH = FOLDER + "/flash"
 RUN = FOLDER + "/run"
 NOW = 1_800_000_000
-
-
-class Log:
-    def __init__(self):
-        self.lines = []
-
-    def error(self, text):
-        self.lines.append(text)
-
-    verbose = error
 
 
 class Saver:

@@ -34,7 +34,6 @@ NOTHING_NOW = EAGAIN, EINTR  # errors that pass by themselves
 
 # MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
 TUNSETIFF = (0x400454CA, 0x800454CA)
-SIOCOUTQ = 0x7472 if MIPS else 0x5411
 TUNGETFEATURES = (0x800454CF, 0x400454CF)
 TUNSETOFFLOAD = (0x400454D0, 0x800454D0)
 TUNSETVNETHDRSZ = (0x400454D8, 0x800454D8)
@@ -90,6 +89,8 @@ UDP_BUFFER = 1 << 20
 # Answers to strangers wait in no more than this part of it. For the neighbours that a forged address makes us look for
 # the kernel holds packets for seconds, and the socket's queue counts them: the tunnels' must find room.
 UDP_REPLIES = 2  # one half
+# What waits in it. PowerPC has another number: replies are not held back there.
+SIOCOUTQ = 0x7472 if MIPS else 0x5411
 UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF))
 
 # What fits one segmented send

@@ -113,8 +113,10 @@ class UdpSocket:
         try:
             files.ioctl(self.fd, abi.SIOCOUTQ, self._waiting)
         except OSError:
-            return self.send(addr, src, buf, size, 0)
-        return self.send(addr, src, buf, size, 0) if unpack("i", self._waiting)[0] <= self._replies else SEND_LOST
+            self._waiting[:] = bytes(4)  # nobody knows what waits
+        if unpack("i", self._waiting)[0] > self._replies:
+            return SEND_LOST
+        return self.send(addr, src, buf, size, 0)
 
     def _gives_up_tos(self, tos, errno):
         """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""
