@@ -1,7 +1,9 @@
-"""python -m tests.sim [--seed N] [--seeds COUNT] [--days N] [--devices K] [--topology hub|mesh] [--library PATH] [--trace]
+"""python -m tests.sim [--seed N] [--seeds COUNT] [--days N] [--devices K] [--topology hub|mesh] [--together J]
+                    [--library PATH] [--trace]
 
 Runs the simulation, one seed after the other; prints what was counted and the digest. A seed that fails ends it with status
-1 and the command that runs it alone. With a path of the C library, that serves the packet path.
+1 and the command that runs it alone. J of the devices share a process. With a path of the C library, that serves the packet
+path.
 """
 
 import sys
@@ -15,7 +17,8 @@ from simstory import Story  # noqa: E402
 
 
 def _options(arguments):
-    options = {"seed": "1", "seeds": "1", "days": "1", "devices": "2", "topology": "hub", "library": "", "trace": ""}
+    options = {"seed": "1", "seeds": "1", "days": "1", "devices": "2", "topology": "hub", "together": "1"}
+    options.update(library="", trace="")
     arguments = list(arguments)
     while arguments:
         word = arguments.pop(0)
@@ -34,7 +37,7 @@ def _options(arguments):
 def command(options, seed):
     """Return the command that runs this seed alone."""
     words = ["python -m tests.sim --seed", str(seed)]
-    for name in ("days", "devices", "topology", "library"):
+    for name in ("days", "devices", "topology", "together", "library"):
         if options[name]:
             words += ["--" + name, options[name]]
     return " ".join(words)
@@ -45,7 +48,8 @@ def main(arguments):
     failed = 0
     for seed in range(int(options["seed"]), int(options["seed"]) + int(options["seeds"])):
         trace = print if options["trace"] else None
-        story = Story(seed, int(options["devices"]), options["topology"], options["library"] or None, trace)
+        devices, together, library = int(options["devices"]), int(options["together"]), options["library"] or None
+        story = Story(seed, devices, options["topology"], together, library, trace)
         began = time.time()
         try:
             story.run(float(options["days"]))

@@ -6,13 +6,17 @@ Everything here raises Violation.
 from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import (
     COOKIE_REPLY_SIZE,
+    DEFAULT_MTU,
     HANDSHAKE_WORK,
     MAX_STAGED_PACKETS,
+    MAX_TIMER_HANDSHAKES,
     MESSAGE_COOKIE_REPLY,
     MESSAGE_INITIATION,
     MESSAGE_RESPONSE,
     REJECT_AFTER_MESSAGES,
     REJECT_AFTER_TIME,
+    REKEY_TIMEOUT,
+    TRANSPORT_OVERHEAD,
     UNDER_LOAD_HANDSHAKES,
     UNDER_LOAD_TIME,
 )
@@ -83,6 +87,11 @@ class Wire:
         want(counter < REJECT_AFTER_MESSAGES, "a key used for too many messages")
         want(now - key[2] < REJECT_AFTER_TIME, "a key used too long: for", now - key[2], "ms")
         key[1] = counter + 1
+        padded = len(message) - TRANSPORT_OVERHEAD
+        want(padded % 16 == 0 or padded >= node.mtu, "not padded:", padded)
+        # What waited for a key was made for the MTU of then.
+        most = node.mtu if now - node.mtu_since > MAX_TIMER_HANDSHAKES * REKEY_TIMEOUT * 2 else DEFAULT_MTU
+        want(padded <= most, "padded beyond the MTU:", padded)
 
     def jump(self, node, header, counter):
         """The test itself has moved the counter on."""
@@ -115,31 +124,45 @@ def may_deliver(node, sender, source):
 # In the tables
 
 
-def frame(node):
+def frame(machine):
     """Return what must never change as long as the process lives: which buffers there are, and their sizes."""
-    tables, device = node.tables, node.device
-    held = (
+    tables, inbox, arena = machine.tables, machine.inbox, machine.arena
+    held = [
         tables.records, tables.windows, tables.indices._low, tables.indices._high, tables.indices._owner,
         tables.staged._data, tables.staged._rest, tables.limiter._tag, tables.limiter._full_at, tables._at,
-        tables.events._buf, node.arena.buffer, node.inbox.buffer, device.backlog._view, device.allowed.trie4._key,
-        device.allowed.trie6._key,
-    )  # fmt: skip
-    lists = (node.inbox.packets, node.inbox.lengths, node.arena.lengths, device.backlog._addr, device.drops)
-    return [(id(one), len(one)) for one in held + lists]
+        tables.events._buf, arena.buffer, arena.lengths, inbox.buffer, inbox.packets, inbox.lengths,
+    ]  # fmt: skip
+    for node in machine.nodes:
+        device = node.device
+        held += [device.backlog._view, device.backlog._addr, device.drops]
+        held += [device.allowed.trie4._key, device.allowed.trie6._key]
+    return [(id(one), len(one)) for one in held]
 
 
-def check(node):
-    """Check the tables of the node."""
-    tables = node.tables
+def _peers(machine):
+    """Return the peers of all devices."""
+    peers = []
+    for node in machine.nodes:
+        peer = node.device.first
+        while peer is not None:
+            want(peer.device is node.device, "a peer of another device")
+            peers.append(peer)
+            peer = peer.after
+    return peers
+
+
+def check(machine):
+    """Check the tables of the process."""
+    tables = machine.tables
     used = waiting = armed = 0
     blocks = tables.staged.free_blocks
     next_at = tables.timers.next()
-    peer = node.device.first
-    while peer is not None:
+    peers = _peers(machine)
+    for peer in peers:
         used += _check_secrets(peer)
         waiting += tables.staged.count(peer.number)
         armed += _check_timers(peer, next_at)
-        peer = peer.after
+    want(tables.used == len(peers), "a place in the peer table leaks")
     want(tables.indices.used == used, "an index leaks:", tables.indices.used, "used,", used, "alive")
     want(0 <= blocks <= tables.staged._blocks, "the staged pool holds more than it has")
     want(waiting or blocks == tables.staged._blocks, "blocks of the staged pool leak")
@@ -185,21 +208,19 @@ def _check_timers(peer, next_at):
     return 1
 
 
-def check_fired(node):
+def check_fired(machine):
     """Check, after the timers had their turn, that what was due is done."""
-    now = node.now
-    peer = node.device.first
-    while peer is not None:
+    now = machine.now
+    for peer in _peers(machine):
         for name in _TIMERS:
             at = getattr(peer, name)
             want(not at or at > now, "a timer due and not fired:", name)
-        peer = peer.after
 
 
-def check_frame(node):
+def check_frame(machine):
     """Check what costs too much to be looked at after every event: nothing grew, and free records are wiped."""
-    want(frame(node) == node.frame, "a table is not what it was at the start")
-    tables = node.tables
+    want(frame(machine) == machine.frame, "a table is not what it was at the start")
+    tables = machine.tables
     for number in range(tables.capacity):
         if number >= len(tables._peers) or tables._peers[number].device is None:
             start = number * noise.RECORD_SIZE
@@ -207,15 +228,13 @@ def check_frame(node):
             want(record == bytes(noise.RECORD_SIZE), "the record of a peer removed is not wiped")
 
 
-def check_silent(node):
+def check_silent(machine):
     """Check that after ten minutes without a packet nothing is left: no key, no timer, no index, no packet."""
-    peer = node.device.first
-    while peer is not None:
+    for peer in _peers(machine):
         want(not any(peer.secret(noise.HASH, noise.COOKIE - noise.HASH)), "a handshake outlives 540 s")
         want(not any(peer.secret(noise.KEYPAIRS, 192)), "keys outlive 540 s")
-        peer = peer.after
-    want(node.tables.indices.used == 0, "indices outlive their keys")
-    want(node.tables.timers.next() is None, "an idle device wakes up")
+    want(machine.tables.indices.used == 0, "indices outlive their keys")
+    want(machine.tables.timers.next() is None, "an idle device wakes up")
 
 
 # The limiter
@@ -225,15 +244,15 @@ class Limits:
     """What passes under load, against exact buckets of 20 a second, 5 at once, an address (IPv6: a /64)."""
 
     def __init__(self):
-        self._buckets = {}  # address: [tokens in ms, time]
         self._last_load = None
-        self._life = 0
+
+    def forget(self):
+        """The process starts anew."""
+        self._last_load = None
 
     def watch(self, node):
         """Have the device take one message of its backlog."""
         device, now = node.device, node.now
-        if node.life != self._life:
-            self._buckets, self._last_load, self._life = {}, None, node.life
         backlog = device.backlog
         if backlog.count >= UNDER_LOAD_HANDSHAKES:
             self._last_load = now
@@ -247,13 +266,15 @@ class Limits:
         if not under_load or kind == MESSAGE_COOKIE_REPLY or sum([device.drops[i] for i in _CHEAP]) != cheap:
             return
         node.sim.counts.passed_limiter += 1
-        self._spend(node.address_bytes(addr)[:-2], now)
+        _spend(node.machine, node.address_bytes(addr)[:-2], now)
 
-    def _spend(self, ip, now):
-        ip = ip if len(ip) == 4 else ip[:8]
-        tokens, at = self._buckets.get(ip, (250, now))
-        tokens = min(250, tokens + now - at)
-        want(tokens >= 50, "the rate limit is exceeded")
-        self._buckets[ip] = (tokens - 50, now)
-        if len(self._buckets) > 256:
-            self._buckets = {k: v for k, v in self._buckets.items() if now - v[1] < 1_000}
+
+def _spend(machine, ip, now):
+    """Take a handshake from the address's bucket, (tokens in ms, time): all devices of a process share them."""
+    ip = ip if len(ip) == 4 else ip[:8]
+    tokens, at = machine.buckets.get(ip, (250, now))
+    tokens = min(250, tokens + now - at)
+    want(tokens >= 50, "the rate limit is exceeded")
+    machine.buckets[ip] = (tokens - 50, now)
+    if len(machine.buckets) > 256:
+        machine.buckets = {k: v for k, v in machine.buckets.items() if now - v[1] < 1_000}

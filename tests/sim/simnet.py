@@ -140,8 +140,9 @@ class Network:
         if node is None or not node.is_running or node is self.cut_off and self.storm:
             return
         sim = self.sim
-        if sim.now < node.stalled_until:
-            sim.after(node.stalled_until - sim.now, lambda: self.arrive(source, addr, run, stride, tos))
+        stalled = node.machine.stalled_until - sim.now
+        if stalled > 0:
+            sim.after(stalled, lambda: self.arrive(source, addr, run, stride, tos))
             return
         if not node.device.is_up:
             return
@@ -162,22 +163,32 @@ class Network:
             node = self._where.get(source)
             if run[0] == MESSAGE_TRANSPORT and below(2) and not (node is not None and node.is_fixed):
                 source = self.stranger()
-            self._inject(source, addr, run, stride)
+            self._inject(source, self._astray(addr), run, stride)
 
     def release(self):
         """Let pass what was held back, however long ago."""
         held, self._held = self._held, []
         for source, addr, run, stride in held:
-            self._inject(source, addr, run, stride)
+            self._inject(source, self._astray(addr), run, stride)
+
+    def _astray(self, addr):
+        """Return the address, or sometimes that of another device of the process, whose tables know the same indices."""
+        node = self._where.get(addr)
+        if node is None or len(node.machine.nodes) == 1 or self.sim.random.below(3):
+            return addr
+        return node.machine.nodes[self.sim.random.below(len(node.machine.nodes))].outside
 
     def flood(self, node, count):
-        """Send the node handshake messages and nonsense, at once, from a few addresses."""
+        """Send the node, or all of its machine, handshake messages and nonsense, at once, from a few addresses."""
         below = self.sim.random.below
         self.sim.counts.floods += 1
         sources = [self.stranger() for _ in range(1 + below(6))]
-        cookies = Cookies(self, node, sources)
+        nodes = [node] if len(node.machine.nodes) == 1 or below(2) else node.machine.nodes
+        makers = [Cookies(self, node, sources) for node in nodes]
         for _ in range(count):
             source = sources[below(len(sources))]
+            cookies = makers[below(len(makers)) if len(makers) > 1 else 0]
+            node = cookies.node
             kind = below(8)
             if kind == 0:
                 datagram = self.sim.bytes(1 + below(200))
@@ -206,6 +217,7 @@ class Cookies:
 
     def __init__(self, net, node, sources):
         self._net = net
+        self.node = node
         self._mac1_key = cookie.mac1_key(node.public)
         checker = node.device.checker if node.is_running else None
         self._cookies = {}

@@ -1,25 +1,19 @@
-"""A machine of the simulation: a device, the host that it asks of the machine, and what outlives a crash of it.
+"""A device of the simulation, the host that it asks of the machine, and what outlives a crash of it.
 
 The owner's configuration of a node stands in `knows`, a list: the model that the invariants are checked against is the
 same that the device is made from.
 """
 
 import simcheck
+from simmachine import Crash
 
 from wgembed.control.stamps import Stamps
-from wgembed.protocol.constants import RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_LOST, SEND_OK
+from wgembed.protocol.constants import DEFAULT_MTU, RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
-from wgembed.protocol.peers import Tables
 
-PORT = 51820
-STAGED = 96 * 512
 PREFIXES = 64
 _TURN = 1  # ms from a handshake message's coming to when the loop looks at it, and between two looks
 _WORK = 16  # messages that are looked at then
-
-
-class Crash(Exception):
-    """The process ends in the middle of what it does."""
 
 
 class Known:
@@ -45,14 +39,17 @@ class Known:
 class Node:
     """One device with its host.
 
+    machine    that it is on, see Machine
     number     from 0; its inner addresses have it plus 1
     is_fixed   it can be reached at `outside` for ever; others move, and peers must learn where they are
     outside    the address that others see: an int that stands for IP address and port, see `address_bytes`
     local      stands for the local address that what arrives came to
     """
 
-    def __init__(self, sim, number, is_fixed):
+    def __init__(self, sim, machine, number, is_fixed):
         self.sim = sim
+        self.machine = machine
+        machine.nodes.append(self)
         self.number = number
         self.is_fixed = is_fixed
         self.inside4 = bytes((10, 0, 0, number + 1))
@@ -60,23 +57,22 @@ class Node:
         self.private, self.public = sim.key()
         self.knows = []
         self.outside = self.local = 0
-        self.wall = 1_700_000_000_000 - sim.now  # of its wall clock, less the simulated time, in ms
-        self.booted = sim.now - 1_000_000
-        self.device = self.tables = self.stamps = None
+        self.mtu = DEFAULT_MTU
+        self.mtu_since = sim.now
+        self.fleeting = "run%d" % number  # the file in memory
+        self.device = self.stamps = None
         self.old_publics = []
         self.newest = b""  # of the timestamps that this key was ever used with
-        self.life = 0  # how often it was started
         self.crash_in = 0  # so many more sends
         self.lost_sends = 0  # so many sends the kernel does not take
-        self.stalled_until = 0
-        self.wakes_at = None
         self.works = False
         self.limits = simcheck.Limits()
+        self.guarded = machine.guarded
 
     @property
     def now(self):
         """Milliseconds of CLOCK_BOOTTIME."""
-        return self.sim.now - self.booted
+        return self.machine.now
 
     @property
     def is_running(self):
@@ -84,45 +80,36 @@ class Node:
 
     # Life
 
-    def start(self):
-        """Begin as after a power cut: with the configuration, and with what was on flash."""
-        sim = self.sim
-        self.life += 1
+    def begin(self):
+        """Make the device, in the tables of the process that has just started."""
+        machine = self.machine
         self.works = False
-        self.wakes_at = None
-        self.tables = Tables(len(self.knows) + 1, staged=STAGED, limiter=64)
-        self.arena, self.inbox, self.fastpath = sim.packet_memory()
-        self.stamps = Stamps("flash%d" % self.number, "run%d" % self.number, self._save, sim)
-        self.device = Device(self.tables, self.arena, self.inbox, self, PREFIXES, PREFIXES, self)
+        self.limits.forget()
+        self.stamps = Stamps("flash%d" % self.number, self.fleeting, self._save, self.sim)
+        self.device = Device(machine.tables, machine.arena, machine.inbox, self, PREFIXES, PREFIXES, self)
+        self.device.mtu = self.mtu
         self.device.set_private_key(self.private, self.now)
         for known in self.knows:
             known.peer = None
             if not known.removed:
                 self.enter(known)
         self.device.up(self.now)
-        self.frame = simcheck.frame(self)
-        sim.touched(self)
 
-    def stop(self):
-        self.device = self.tables = self.stamps = self.arena = self.inbox = self.fastpath = None
+    def end(self):
+        self.device = self.stamps = None
         self.crash_in = 0
         for known in self.knows:
             known.peer = None
-
-    def reboot(self):
-        """The machine starts anew: CLOCK_BOOTTIME from zero, and without the files in memory."""
-        self.booted = self.sim.now - 20_000
-        self.sim.files.remove("run%d" % self.number)
 
     def _save(self, path, data, urgent, failed):
         if urgent:
             self.sim.files.write_new(path, data)
             return
-        life = self.life
+        life = self.machine.life
         self.sim.after(1_000 + self.sim.random.below(4_000), lambda: self._saved(path, data, life))
 
     def _saved(self, path, data, life):
-        if life == self.life and self.is_running:
+        if life == self.machine.life and self.is_running:
             self.sim.files.write_new(path, data)
 
     def make(self, sec, nsec):
@@ -131,21 +118,6 @@ class Node:
         simcheck.want(bytes(stamp) > self.newest, "a timestamp went back")
         self.newest = bytes(stamp)
         return stamp
-
-    def guarded(self, step, *arguments):
-        """Do something with the device; a crash planned within it ends the process there."""
-        try:
-            step(*arguments)
-        except Crash:
-            self.sim.say("crash within", self.number)
-            self.stop()
-            self.sim.after(1_000 + self.sim.random.below(20_000), self.restart)
-            return
-        self.sim.touched(self)
-
-    def restart(self):
-        if not self.is_running:
-            self.start()
 
     # Configuration
 
@@ -224,11 +196,11 @@ class Node:
         return SEND_OK
 
     def deliver(self, view, packets, lengths, count):
-        if packets is not self.inbox.packets:
+        if packets is not self.machine.inbox.packets:
             return  # what the device itself has to say: ICMP
         for i in range(count):
             self.sim.delivered(self, bytes(view[packets[i] : packets[i] + lengths[i]]))
-        self.inbox.clear()
+        self.machine.inbox.clear()
 
     def unanswered(self, peer):
         """Nobody else knows where the peer may be."""
@@ -237,14 +209,14 @@ class Node:
         return address_bytes(addr)
 
     def realtime(self):
-        wall = max(self.wall + self.sim.now, 0)
+        wall = max(self.machine.wall + self.sim.now, 0)
         return wall // 1000, wall % 1000 * 1_000_000
 
     # What happens to it
 
     def transmit(self, packets):
         """The machine sends IP packets into the tunnel, in one batch."""
-        arena = self.arena
+        arena = self.machine.arena
         for slot, packet in enumerate(packets):
             start = arena.packets[slot]
             arena.buffer[start : start + len(packet)] = packet
@@ -252,28 +224,39 @@ class Node:
         self.device.transmit(self.now, len(packets))
 
     def receive(self, datagrams, stride, addr, tos):
-        start = self.inbox.start
-        self.inbox.buffer[start : start + len(datagrams)] = datagrams
+        inbox = self.machine.inbox
+        inbox.buffer[inbox.start : inbox.start + len(datagrams)] = datagrams
         self.receiving = None
+        before = None
         if datagrams[0] == 4 and stride >= 32:
-            self.receiving = self.tables.owner(datagrams, 4)
+            self.receiving = self.machine.tables.owner(datagrams, 4)
             keypair = self.receiving[1]
             self.receiving_birth = keypair.birth if keypair is not None and keypair.index is not None else None
+            before = self._of_another_device(*self.receiving)
         self.device.receive(self.now, len(datagrams), stride, addr, self.local, tos)
+        if before:
+            simcheck.want(before == self._of_another_device(*self.receiving), "a session of another device moved on")
         self.receiving = None
         if self.device.backlog.count and not self.works:
             self.works = True
             self._work_later()
 
+    def _of_another_device(self, peer, keypair):
+        """Return what a message would change of a session of which the message came to the wrong device, else None."""
+        if keypair is None or peer.device is self.device:
+            return None
+        return peer.addr, keypair.top
+
     def _work_later(self):
-        life = self.life
+        life = self.machine.life
         self.sim.after(_TURN, lambda: self._work(life))
 
     def _work(self, life):
-        if life != self.life or not self.is_running:
+        if life != self.machine.life or not self.is_running:
             return
-        if self.sim.now < self.stalled_until:
-            self.sim.after(self.stalled_until - self.sim.now, lambda: self._work(life))
+        stalled = self.machine.stalled_until - self.sim.now
+        if stalled > 0:
+            self.sim.after(stalled, lambda: self._work(life))
             return
         self.works = False
         self.guarded(self._handshakes)

@@ -8,9 +8,10 @@
 
 import simcheck
 from simnet import CALM_DELAY
-from simulation import DAY, START, Simulation
+from simulation import DAY, HEADERS, START, Simulation
 
 from wgembed.protocol.constants import (
+    DEFAULT_MTU,
     KEEPALIVE_TIMEOUT,
     REJECT_AFTER_MESSAGES,
     REJECT_AFTER_TIME,
@@ -35,8 +36,8 @@ _LATER = 20_000
 class Story:
     """Runs the simulation. `failed` is the text of what was violated, if anything was."""
 
-    def __init__(self, seed, devices=2, topology="hub", library=None, trace=None):
-        self.sim = Simulation(seed, devices, topology, library, trace)
+    def __init__(self, seed, devices=2, topology="hub", together=1, library=None, trace=None):
+        self.sim = Simulation(seed, devices, topology, together, library, trace)
         self.below = self.sim.random.below
         self.sim.on_delivery = self._answer
         self._floating = {}  # (node, number): prefix
@@ -50,7 +51,8 @@ class Story:
             [self.talk] * 30 + [self.weather] * 6 + [self.spoof] * 3 + [self.stuff] * 2 + [self.strange] + [self.move] * 3
             + [self.crash] * 2 + [self.crash_within] * 2 + [self.step_clock] * 2 + [self.flood] * 2 + [self.replay] * 4
             + [self.release] * 2 + [self.jump] * 2 + [self.lose_sends] + [self.stall] + [self.cut_off]
-            + [self.change_psk, self.change_key, self.remove, self.move_prefix, self.keepalive, self.down]
+            + [self.change_psk, self.change_key, self.remove, self.move_prefix, self.keepalive, self.down,
+               self.change_mtu]
         )  # fmt: skip
 
     def run(self, days, on_day=None):
@@ -61,8 +63,8 @@ class Story:
             self.heal()
             self.work()
             self.idle(START + (cycle + 1) * DAY // CYCLES)
-            for node in sim.nodes:
-                simcheck.check_frame(node)
+            for machine in sim.machines:
+                simcheck.check_frame(machine)
             if on_day is not None and cycle % CYCLES == CYCLES - 1:
                 on_day(cycle // CYCLES + 1)
 
@@ -81,7 +83,7 @@ class Story:
         sim.run(sim.now + _LATER + 1)
         for node in sim.nodes:
             node.crash_in = node.lost_sends = 0
-            node.restart()
+            node.machine.restart()
             if not node.device.is_up:
                 node.guarded(node.device.up, node.now)
 
@@ -89,7 +91,8 @@ class Story:
         """The network becomes well: check that all pairs talk again, in both directions, in the time that is promised."""
         sim = self.sim
         sim.net.clear()
-        calm = max([sim.net.last_bad, sim.now + UNDER_LOAD_TIME + 100] + [node.stalled_until + 1 for node in sim.nodes])
+        running = max([machine.stalled_until for machine in sim.machines]) + 1
+        calm = max(sim.net.last_bad, sim.now + UNDER_LOAD_TIME + 100, running)
         sim.run(calm)
         sim.say("calm")
         sim.counts.heals += 1
@@ -130,7 +133,7 @@ class Story:
         keypair = a.know(b).peer.current
         if keypair is None or not keypair.usable or a.now - keypair.birth >= REJECT_AFTER_TIME:
             return False
-        peer, other = b.tables.owner(keypair.header, 4)
+        peer, other = b.machine.tables.owner(keypair.header, 4)
         return other is None or peer is not b.know(a).peer or b.now - other.birth >= REJECT_AFTER_TIME
 
     def _talk_again(self, waiting, begin, cookies):
@@ -201,8 +204,8 @@ class Story:
                     self._set_keepalive(node, known, 0)
             sim.run(min(until, sim.now + 15 * MINUTE))
             if sim.now < until:
-                for node in sim.nodes:
-                    simcheck.check_silent(node)
+                for machine in sim.machines:
+                    simcheck.check_silent(machine)
                 before = sim.counts.datagrams
                 sim.run(until)
                 simcheck.want(sim.counts.datagrams == before, "an idle device sends")
@@ -212,7 +215,8 @@ class Story:
 
     def send(self, a, b, count, size, source=None):
         """Have node a send packets to node b, in one batch, if a can."""
-        if a.is_running and self.sim.now >= a.stalled_until and a.device.is_up:
+        if a.is_running and self.sim.now >= a.machine.stalled_until and a.device.is_up:
+            size = min(size, a.mtu - HEADERS)
             a.guarded(a.transmit, [self.sim.packet(a, b, size, source) for _ in range(count)])
 
     def _answer(self, sender, node, number):
@@ -281,15 +285,15 @@ class Story:
 
     def crash(self):
         """The daemon or the machine ends, and begins again within a minute."""
-        node = self.node()
-        self.sim.say("crash", node.number)
-        node.stop()
+        machine = self.node().machine
+        self.sim.say("crash", machine.number)
+        machine.stop()
         if self.below(2):
-            node.reboot()
+            machine.reboot()
             if self.below(2):
-                node.wall = -self.sim.now  # no battery: it is 1970
+                machine.wall = -self.sim.now  # no battery: it is 1970
         self.sim.counts.starts += 1
-        self.sim.after(self.below(20_000), node.restart)
+        self.sim.after(self.below(20_000), machine.restart)
 
     def crash_within(self):
         node = self.node()
@@ -297,10 +301,10 @@ class Story:
             node.crash_in = 1 + self.below(4)
 
     def step_clock(self):
-        node = self.node()
+        machine = self.node().machine
         step = (1_000, MINUTE, DAY, 1000 * DAY)[self.below(4)] // 1000 * (1 + self.below(1000))
-        node.wall += step if self.below(2) else -step
-        self.sim.say("clock", node.number, node.wall)
+        machine.wall += step if self.below(2) else -step
+        self.sim.say("clock", machine.number, machine.wall)
 
     def flood(self):
         node = self.node()
@@ -333,7 +337,7 @@ class Story:
     def stall(self):
         """The process does not get to run, or the machine sleeps."""
         node = self.node()
-        node.stalled_until = self.sim.now + self.below(30_000)
+        node.machine.stalled_until = self.sim.now + self.below(30_000)
         self.sim.say("stall", node.number)
 
     def cut_off(self):
@@ -394,7 +398,7 @@ class Story:
         if known.peer is not None:
             peer, known.peer = known.peer, None
             node.guarded(node.device.remove_peer, peer)
-            simcheck.check_frame(node)
+            simcheck.check_frame(node.machine)
 
     def _enter(self, node, known):
         known.removed = False
@@ -428,6 +432,15 @@ class Story:
         known.keepalive = seconds
         if known.peer is not None:
             node.guarded(node.device.set_persistent_keepalive, known.peer, seconds, node.now)
+
+    def change_mtu(self):
+        """Of the tunnel device; what waits for a key may be longer."""
+        node = self.node()
+        node.mtu = (1280 + self.below(DEFAULT_MTU - 1280), 576, DEFAULT_MTU)[self.below(3)]
+        node.mtu_since = self.sim.now
+        self.sim.say("mtu", node.number, node.mtu)
+        if node.is_running:
+            node.device.mtu = node.mtu
 
     def down(self):
         """The interface goes down, and up again."""

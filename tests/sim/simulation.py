@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from struct import pack
 
 import simcheck
+from simmachine import Machine
 from simnet import Network
 from simnode import Known, Node
 
@@ -23,6 +24,7 @@ from world import ipv4, ipv6
 
 START = 1_000_000_000
 DAY = 86_400_000
+HEADERS = 40 + 10  # of a packet, at most, with what says which it is
 _OUTSTANDING = 2048  # packets of one way that may still come; so many never wait anywhere
 
 
@@ -82,10 +84,11 @@ class Simulation:
     In a hub all others talk to node 0 alone, and move. In a mesh all talk to all; every third moves, and those that move
     do not talk to each other, for neither could ever learn where the other is.
 
+    together how many nodes share a machine: the devices of one process
     library  the path of the C library that serves the packet path, or None
     """
 
-    def __init__(self, seed, devices=2, topology="hub", library=None, trace=None):
+    def __init__(self, seed, devices=2, topology="hub", together=1, library=None, trace=None):
         self.seed = seed
         self.now = START
         self.random = Random(seed)
@@ -107,7 +110,10 @@ class Simulation:
         crypto.random_fill = self._entropy.fill
         stamps.system = self
         timers._used = len(timers._drawn)
-        self.nodes = [Node(self, i, not i if topology == "hub" else i % 3 != 2) for i in range(devices)]
+        self.machines = [Machine(self, i) for i in range((devices + together - 1) // together)]
+        self.nodes = [
+            Node(self, self.machines[i // together], i, not i if topology == "hub" else i % 3 != 2) for i in range(devices)
+        ]
         self.pairs = []
         for node in self.nodes:
             self.net.settle(node)
@@ -115,8 +121,8 @@ class Simulation:
             for b in self.nodes[a.number + 1 :]:
                 if (a.number == 0 or topology != "hub") and (a.is_fixed or b.is_fixed):
                     self._introduce(a, b)
-        for node in self.nodes:
-            node.start()
+        for machine in self.machines:
+            machine.start()
 
     def close(self):
         """Give back what was replaced."""
@@ -169,36 +175,36 @@ class Simulation:
             step()
         self.now = until
 
-    def touched(self, node):
-        """Something happened at the node: check it, and wake it when its device wants to be woken."""
-        if not node.is_running:
+    def touched(self, machine):
+        """Something happened at the machine: check it, and wake it when its devices want to be woken."""
+        if not machine.is_running:
             return
         self.counts.checks += 1
-        simcheck.check(node)
-        wake = node.tables.timers.next()
+        simcheck.check(machine)
+        wake = machine.tables.timers.next()
         if wake is None:
             return
-        wake = max(wake + node.booted, self.now)
-        if node.wakes_at is None or wake < node.wakes_at:
-            node.wakes_at = wake
-            life = node.life
-            self.after(wake - self.now, lambda: self._wake(node, life, wake))
+        wake = max(wake + machine.booted, self.now)
+        if machine.wakes_at is None or wake < machine.wakes_at:
+            machine.wakes_at = wake
+            life = machine.life
+            self.after(wake - self.now, lambda: self._wake(machine, life, wake))
 
-    def _wake(self, node, life, at):
-        if life != node.life or node.wakes_at != at or not node.is_running:
+    def _wake(self, machine, life, at):
+        if life != machine.life or machine.wakes_at != at or not machine.is_running:
             return
-        if self.now < node.stalled_until:
-            node.wakes_at = later = node.stalled_until
-            self.after(later - self.now, lambda: self._wake(node, life, later))
+        if self.now < machine.stalled_until:
+            machine.wakes_at = later = machine.stalled_until
+            self.after(later - self.now, lambda: self._wake(machine, life, later))
             return
-        node.wakes_at = None
-        node.guarded(self._fire, node)
+        machine.wakes_at = None
+        machine.guarded(self._fire, machine)
 
-    def _fire(self, node):
-        timers.handle_timers(node.tables, node.now)
-        simcheck.check_fired(node)
-        wake = node.tables.timers.next()
-        simcheck.want(wake is None or wake > node.now, "woken, the device wants to be woken at once")
+    def _fire(self, machine):
+        timers.handle_timers(machine.tables, machine.now)
+        simcheck.check_fired(machine)
+        wake = machine.tables.timers.next()
+        simcheck.want(wake is None or wake > machine.now, "woken, the device wants to be woken at once")
 
     # Chance and record
 

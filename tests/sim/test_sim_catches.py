@@ -8,10 +8,10 @@ from simstory import Story
 from wgembed.protocol import arena, constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
 
 
-def found(topology="hub", devices=2, days=3, seeds=(31, 32, 33)):
+def found(topology="hub", devices=2, together=1, days=3, seeds=(31, 32, 33)):
     """Return what the simulation complains of first."""
     for seed in seeds:
-        story = Story(seed, devices, topology)
+        story = Story(seed, devices, topology, together)
         try:
             story.run(days)
         except (simcheck.Violation, AssertionError) as error:
@@ -32,7 +32,7 @@ def fault(*complaints, **how):
 
 
 def test_without_a_fault_there_is_no_complaint():
-    assert found() == found("mesh", 4, 1) == "nothing"
+    assert found() == found("mesh", 4, 2, 1) == "nothing"
 
 
 @fault("delivered twice")
@@ -252,6 +252,54 @@ def a_run_is_delivered_in_the_wrong_place(patch):
         return end
 
     patch.setattr(arena.Inbox, "take", shifted)
+
+
+@fault("a session of another device", devices=3, together=2)
+def packets_of_another_device_are_taken(patch):
+    """That shares the process, and so the table of indices."""
+    open_run = device.Device._open
+
+    def careless(self, now, start, *rest):
+        peer, keypair = self.tables.owner(self.inbox.buffer, start + 4)
+        if keypair is None:
+            return open_run(self, now, start, *rest)
+        owner, peer.device = peer.device, self
+        try:
+            return open_run(self, now, start, *rest)
+        finally:
+            peer.device = owner
+
+    patch.setattr(device.Device, "_open", careless)
+
+
+@fault("the rate limit is exceeded", devices=2, together=2)
+def a_limiter_for_each_device(patch):
+    make = device.Device.__init__
+    take = device.Device._take_handshake
+
+    def own(self, *arguments):
+        make(self, *arguments)
+        self.limiter = ratelimiter.RateLimiter(64)
+
+    def limited(self, message, addr, src, under_load, now):
+        self.tables.limiter, shared = self.limiter, self.tables.limiter
+        try:
+            return take(self, message, addr, src, under_load, now)
+        finally:
+            self.tables.limiter = shared
+
+    patch.setattr(device.Device, "__init__", own)
+    patch.setattr(device.Device, "_take_handshake", limited)
+
+
+@fault("padded beyond the MTU")
+def padding_for_a_mtu_of_before(patch):
+    patch.setattr(device.Device, "mtu", property(lambda self: constants.DEFAULT_MTU, lambda self, mtu: None), raising=False)
+
+
+@fault("not padded")
+def no_padding(patch):
+    patch.setattr(device.Device, "mtu", property(lambda self: 0, lambda self, mtu: None), raising=False)
 
 
 @pytest.mark.parametrize("name", FAULTS)
