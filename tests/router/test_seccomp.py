@@ -56,10 +56,13 @@ EQUALS = {
 # Needed, and not seen in every run: what happens without the kernel's help for clocks, what follows a signal, an error or a
 # name that is not found, what allocators do when there is much, directories that are made.
 SELDOM = (
-    "cacheflush", "chmod", "clock_gettime", "clock_gettime64", "clock_nanosleep", "clock_nanosleep_time64", "getegid",
-    "getegid32", "geteuid", "geteuid32", "getgid", "getgid32", "gettimeofday", "getuid", "getuid32", "mremap", "nanosleep",
-    "restart_syscall", "rt_sigreturn", "sched_yield", "sigaltstack", "sigreturn", "tgkill", "time", "tkill",
+    "cacheflush", "chmod", "clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "clock_nanosleep",
+    "clock_nanosleep_time64", "getegid", "getegid32", "geteuid", "geteuid32", "getgid", "getgid32", "gettimeofday", "getuid",
+    "getuid32", "mremap", "nanosleep", "restart_syscall", "rt_sigreturn", "sched_yield", "sigaltstack", "sigreturn",
+    "tgkill", "time", "tkill",
 )  # fmt: skip
+# What musl 1.2.3 calls where glibc asks no kernel: measured by hand, under a CPython and a MicroPython built with it.
+MUSL = ("clock_getres", "membarrier")
 # What is worth most to whoever gets hold of the daemon.
 NEVER = (
     "add_key", "bpf", "chroot", "delete_module", "finit_module", "init_module", "kexec_load", "keyctl", "mount",
@@ -172,7 +175,8 @@ def test_nothing_is_on_the_list_that_nobody_calls():
     listed = seccomp.names()
     assert listed == sorted(set(listed)), "in order, and each once"
     assert not set(NEVER) & set(listed)
+    assert set(MUSL) <= set(listed)
     if not SEEN:
         pytest.skip("nothing was measured in this run")
     others = {name for call in SEEN for name in EQUALS.get(call, "").split()}
-    assert sorted(set(listed) - SEEN - others - set(SELDOM)) == []
+    assert sorted(set(listed) - SEEN - others - set(SELDOM) - set(MUSL)) == []
