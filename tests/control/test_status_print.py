@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -86,8 +87,9 @@ def test_who_may_not_ask_is_told_so(tmp_path):
         "os.umask(0o077); socket.socket(socket.AF_UNIX).bind(sys.argv[1]); os.setuid(65534); sys.exit(main(['diagnose']))"
     )
     tmp_path.chmod(0o755)
-    for folder in tmp_path.parents[:2]:
-        folder.chmod(0o755)
+    for folder in tmp_path.parents:
+        if folder.is_relative_to(tempfile.gettempdir()) and folder.name.startswith(("pytest-", "popen-")):
+            folder.chmod(0o755)
     environment = {**os.environ, "WGEMBED_SOCKET_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code, str(tmp_path / "wg0.sock")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -273,6 +273,7 @@ def refused(host, text, *arguments, mode=0o600):
         (INTERFACE + "Listen = 1\n", "Line unrecognized: `Listen=1'"),
         (INTERFACE + f"{PEER}AllowedIPs = x\n", "x"),
     ],
+    ids=range(8),  # INTERFACE has a key of this process's own
 )
 def test_files_with_mistakes(host, text, why):
     printed = refused(host, text)

@@ -107,11 +107,12 @@ def _waits(item):
     return item.get_closest_marker("side_by_side") is not None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def outcomes(request):
-    """The tests that are run side by side, begun with the first of them; by name, what comes of each."""
+    """The tests of the file that are run side by side, begun with the first of them; by name, what comes of each."""
+    items = [item for item in request.session.items if item.path == request.path and _waits(item)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield {item.nodeid: pool.submit(_run, item) for item in request.session.items if _waits(item)}
+        yield {item.nodeid: pool.submit(_run, item) for item in items}
 
 
 def _run(item):

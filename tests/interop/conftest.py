@@ -41,14 +41,14 @@ def bench(kind, guests):
     bench.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def together(request):
-    """Every selected test with the parameters `kind` and `scenario`; all start when one is asked for."""
+    """Every selected test of the file with the parameters `kind` and `scenario`; all start when one is asked for."""
     lanes = {}
     for item in request.session.items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        if "scenario" in params and available(params["kind"]):
-            lanes.setdefault((item.path, params["kind"]), []).append(params["scenario"])
+        if item.path == request.path and "scenario" in params and available(params["kind"]):
+            lanes.setdefault(params["kind"], []).append(params["scenario"])
     together = Together(lanes)
     yield together
     together.close()

@@ -70,14 +70,14 @@ class Bench:
 class Together:
     """Scenarios that mostly wait, side by side; those of one lane run one after the other.
 
-    A scenario is a function of a Bench. A lane is one peer in one test module, and has guests of its own.
+    A scenario is a function of a Bench. A lane is one peer, and has guests of its own.
     """
 
     def __init__(self, lanes):
-        pairs = {(kind, scenario) for (_, kind), scenarios in lanes.items() for scenario in scenarios}
+        pairs = [(kind, scenario) for kind, scenarios in lanes.items() for scenario in scenarios]
         self._outcomes = {pair: Future() for pair in pairs}
         self._pool = ThreadPoolExecutor(max(1, len(lanes)))
-        for (_, kind), scenarios in lanes.items():
+        for kind, scenarios in lanes.items():
             self._pool.submit(self._run, kind, scenarios)
 
     def _run(self, kind, scenarios):

@@ -163,7 +163,7 @@ SEEN = set()
 def test_what_is_called_is_on_the_list(world, environment, tmp_path):
     need(programs, "strace")
     record = tmp_path / "calls"
-    live(world, ["strace", "-f", "-qq", "-e", "signal=none", "-o", str(record)], environment)
+    live(world, ["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", str(record)], environment)
     called = set(re.findall(r"^\d+ +(\w+)\(", record.read_text(errors="replace"), re.M))
     SEEN.update(called)
     assert len(called) > 40

@@ -20,7 +20,7 @@ _DATAGRAMS = 128
 # How long handshakes are worked on at a stretch, in ms; and while there is data, it has so many times that before the
 # next stretch, however slow the machine is. What does not fit the backlog by then is dropped, which costs little.
 _STRETCH = 2
-_DATA_SHARE = 7
+_DATA_SHARE = 12
 
 
 class Interface:
