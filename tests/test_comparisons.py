@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 # What handles secrets in the daemon. Commands compare what their own user gave them.
 FILES = sorted([
     *ROOT.glob("wgembed/protocol/*.py"), *ROOT.glob("wgembed/crypto/*.py"),
-    *[ROOT / f"wgembed/control/{name}.py" for name in ("interface", "keys", "member", "peering", "router", "uapi")],
+    *[ROOT / f"wgembed/control/{name}.py" for name in ("interface", "member", "peering", "router", "uapi")],
+    ROOT / "wgembed/config/keys.py",
 ])  # fmt: skip
 TELLING = re.compile(
     r"(^|_)(mac1|mac2|macs?|tag|cookie|secret|psk|preshared(_key)?|private(_key)?|shared|chain|hash|digest|stamp|keys?)$"
@@ -26,7 +27,7 @@ ALLOWED = {
     ("protocol/device.py", "bytes(stamp) <= bytes(peer.secret(noise.TIMESTAMP, 12))"): "its sender has proved who it is",
     ("protocol/events.py", "entry[1] == key"): "a public key, of what is told to the owner",
     ("protocol/ratelimiter.py", "self._tag[entry] == tag"): "stands for an address",
-    ("control/keys.py", "encode(key) != bytes(text)"): "the owner's own file or command",
+    ("config/keys.py", "encode(key) != bytes(text)"): "the owner's own file or command",
 }
 
 

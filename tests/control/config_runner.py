@@ -11,16 +11,16 @@ sys.path[:0] = [FOLDER, FOLDER + "/../.."]
 
 import config_cases  # noqa: E402
 
-from wgembed.control import config, uci  # noqa: E402
+from wgembed.config import options, uci  # noqa: E402
 
 
 def told(text, folder):
     """Return the lines about a configuration, and the Config where it is good."""
     try:
-        found = config.read(uci.parse(b"wgembed", text.replace(b"@", folder.encode())), "FILE")
+        found = options.read(uci.parse(b"wgembed", text.replace(b"@", folder.encode())), "FILE")
     except uci.ParseError as e:
         return ["! FILE:%d: %s" % (e.line, e)], None
-    except config.ConfigError as e:
+    except options.ConfigError as e:
         return ["! " + problem for problem in e.problems], None
     return ["~ " + warning for warning in found.warnings], found
 

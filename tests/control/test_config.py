@@ -9,8 +9,10 @@ from config_cases import CASES, FILES, PEERS, PRIVATE, SECRET, interface, peer
 
 from lab import debian
 from lab.need import need
-from wgembed.control import config, keys, log, uci
+from wgembed.config import keys, uci
+from wgembed.config import options as config
 from wgembed.protocol.allowedips import MAX_PREFIXES
+from wgembed.runtime import log
 
 
 @pytest.fixture(scope="module")

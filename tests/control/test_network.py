@@ -6,9 +6,11 @@ import socket
 import pytest
 
 from support import Log
-from wgembed.control import config, network
-from wgembed.control.network import MAIN_TABLE, Paths, masked, plan
+from wgembed.config import options as config
+from wgembed.control import network
+from wgembed.control.network import MAIN_TABLE, Paths, plan
 from wgembed.runtime import abi
+from wgembed.runtime.address import covers, masked
 from wgembed.runtime.rtnetlink import Route
 
 TUNNEL, OTHER, LAN, WAN, WAN2, LO = 9, 8, 2, 3, 4, 1
@@ -95,7 +97,7 @@ def test_masked(address, length, expected):
     ],
 )
 def test_covers(network_, address, expected):
-    assert network.covers(*prefix(network_), ip(address)) is expected
+    assert covers(*prefix(network_), ip(address)) is expected
 
 
 @pytest.mark.parametrize(
@@ -397,7 +399,7 @@ def test_packets_go_where_they_should(seed):
             assert after.lookup(inside, 0) == TUNNEL, "what is for the tunnel goes in"
     # What nobody routes is left alone.
     stranger = b"\xe0\0\0\1"
-    if not any(network.covers(where, length, stranger) for where, length in own):
+    if not any(covers(where, length, stranger) for where, length in own):
         assert after.lookup(stranger, 0) == before.lookup(stranger, 0)
 
 

@@ -4,21 +4,22 @@ import random
 
 import pytest
 
-from wgembed.control import config, peering
-from wgembed.control.network import masked
+from wgembed.config import options
+from wgembed.control import peering
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME
+from wgembed.runtime.address import masked
 from world import World, ipv4, key, pair
 
 NOBODY = None
 
 
 def peer(public, *networks, psk=None, keepalive=0):
-    found = config.PeerConfig("a peer", 1)
+    found = options.PeerConfig("a peer", 1)
     found.public_key = public
     found.preshared_key = bytearray(psk) if psk else None
     found.keepalive = keepalive
-    found.allowed_ips = [config.network(text) for text in networks]
+    found.allowed_ips = [options.network(text) for text in networks]
     return found
 
 
@@ -31,7 +32,7 @@ def apply(node, old, new):
 
 def owner(node, text):
     """The public key of the peer that has the address, by the longest prefix."""
-    packed, _ = config.network(text)
+    packed, _ = options.network(text)
     allowed = node.device.allowed
     number = (allowed.lookup4 if len(packed) == 4 else allowed.lookup6)(packed, 0)
     return NOBODY if number < 0 else node.tables.peer(number).public_key
@@ -62,7 +63,7 @@ def node():
 
 def test_owners_are_the_last():
     first, second = peer(KEYS[0], "10.1.2.3/8", "fd00::/8"), peer(KEYS[1], "10.0.0.0/8")
-    ten, fd = config.network("10.0.0.0/8"), config.network("fd00::/8")
+    ten, fd = options.network("10.0.0.0/8"), options.network("fd00::/8")
     assert peering.owners([first, second]) == {ten: KEYS[1], fd: KEYS[0]}
     assert peering.owners([second, first]) == {ten: KEYS[0], fd: KEYS[0]}
     assert peering.owners([]) == {}
@@ -96,8 +97,8 @@ def test_what_wg_changed_and_the_configuration_does_not_stays(node):
     apply(node, [], [a, b])
     device = node.device
     by_hand = device.add_peer(KEYS[2])
-    device.allowed.insert(*config.network("10.3.0.0/16"), by_hand.number)
-    device.allowed.insert(*config.network("10.2.0.0/16"), by_hand.number)
+    device.allowed.insert(*options.network("10.3.0.0/16"), by_hand.number)
+    device.allowed.insert(*options.network("10.2.0.0/16"), by_hand.number)
     device.set_persistent_keepalive(device.find(KEYS[0]), 7, node.world.now)
     apply(node, [a, b], [a, b])
     assert [owner(node, text) for text in ("10.3.0.1", "10.2.0.1")] == [KEYS[2], KEYS[2]]
@@ -214,7 +215,7 @@ def test_a_walk_from_configuration_to_configuration(node, seed):
         for text in ["10.%d.%d.%d" % (n % 4, n // 4 % 4, n % 2) for n in range(16)] + [
             "fd00:%x::%x" % (n % 4, n // 4) for n in range(16)
         ]:
-            assert owner(node, text) == oracle.owner(config.network(text)[0])
+            assert owner(node, text) == oracle.owner(options.network(text)[0])
         old = new
 
 

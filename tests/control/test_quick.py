@@ -9,7 +9,8 @@ import pytest
 
 from lab import wire
 from lab.need import need, programs
-from wgembed.control import config, keys, quick, transfer, uci
+from wgembed.config import convert, keys, uci, wg_quick
+from wgembed.config import options as config
 
 PRIVATE = base64.b64encode(bytes((8, *range(30), 64))).decode()
 PEERS_PRIVATE = base64.b64encode(bytes((16, *range(30), 65))).decode()
@@ -73,12 +74,12 @@ def test_what_is_for_wg_is_what_wg_quick_strips_to(number, tmp_path):
     path.write_text(CORPUS[number])
     path.chmod(0o600)
     real = subprocess.run(["wg-quick", "strip", str(path)], capture_output=True, text=True, check=True).stdout
-    ours = quick.parse(CORPUS[number]).stripped
+    ours = wg_quick.parse(CORPUS[number]).stripped
     assert [line.strip() for line in ours.strip().split("\n")] == real.strip().split("\n")
 
 
 def test_sections_and_values():
-    parsed = quick.parse(WHOLE)
+    parsed = wg_quick.parse(WHOLE)
     interface = parsed.interface
     assert interface.words("address") == ["10.0.0.2/24", "fd00::2/64", "10.0.1.2"]
     assert interface.last("mtu") == "1380" and interface.last("nothing") == "" and interface.all("nothing") == []
@@ -100,28 +101,28 @@ def test_sections_and_values():
     ],
 )
 def test_what_is_no_file_of_wg_quick(text, why):
-    with pytest.raises(quick.QuickError, match="^" + re.escape(why) + "$"):
-        quick.parse(text)
+    with pytest.raises(wg_quick.QuickError, match="^" + re.escape(why) + "$"):
+        wg_quick.parse(text)
 
 
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbf# B\xc3\xbcro\n%s", b"# B\xfcro\n%s # zu Hause \xfc\n", b"%s\n#\xff"])
 def test_what_editors_add(data):
     """A mark of UTF-8 at the beginning, line ends of another system, comments in whatever encoding."""
     text = "[Interface]\nPrivateKey = x\n[Peer]\nPublicKey = y"
-    parsed = quick.parse(quick.to_text(data % text.replace("\n", "\r\n").encode()))
+    parsed = wg_quick.parse(wg_quick.to_text(data % text.replace("\n", "\r\n").encode()))
     assert parsed.interface.entries[0][:2] == ("privatekey", "x") and parsed.peers[0].last("publickey") == "y"
     assert not parsed.stripped.startswith("\ufeff")
 
 
 def test_what_is_no_text():
     with pytest.raises(UnicodeError):
-        quick.to_text(b"[Interface]\nPostUp = \xff # x\n")
+        wg_quick.to_text(b"[Interface]\nPostUp = \xff # x\n")
 
 
 def test_whether_it_saves():
-    assert quick.parse("[Interface]\nSaveConfig = true\n").saves
-    with pytest.raises(quick.QuickError, match="`yes' is neither true nor false"):
-        quick.parse("[Interface]\nSaveConfig = yes\n")
+    assert wg_quick.parse("[Interface]\nSaveConfig = true\n").saves
+    with pytest.raises(wg_quick.QuickError, match="`yes' is neither true nor false"):
+        wg_quick.parse("[Interface]\nSaveConfig = yes\n")
 
 
 @pytest.mark.parametrize(
@@ -137,13 +138,13 @@ def test_whether_it_saves():
     ],
 )
 def test_files_by_path_and_by_name(argument, path, name):
-    assert quick.locate(argument) == (path, name)
+    assert wg_quick.locate(argument) == (path, name)
 
 
 @pytest.mark.parametrize("argument", ["", "/tmp/wg0", "/tmp/abcdefghijklmnop.conf", "/tmp/.conf", "/tmp/a b.conf", "a/../b"])
 def test_names_that_no_interface_has(argument):
-    with pytest.raises(quick.QuickError):
-        quick.locate(argument)
+    with pytest.raises(wg_quick.QuickError):
+        wg_quick.locate(argument)
 
 
 # To UCI
@@ -151,12 +152,12 @@ def test_names_that_no_interface_has(argument):
 
 def loaded(sections):
     """What a daemon makes of the sections."""
-    text = transfer.format_sections(sections)
+    text = convert.format_sections(sections)
     return config.read(uci.parse(b"wgembed", text.encode()), "wgembed")
 
 
 def test_a_file_becomes_an_interface():
-    sections, left_out = transfer.import_interface(quick.parse(WHOLE), "wg0")
+    sections, left_out = convert.import_interface(wg_quick.parse(WHOLE), "wg0")
     assert left_out == ["dns", "preup", "postup", "postdown"]
     read = loaded(sections)
     assert read.warnings == []
@@ -176,7 +177,7 @@ def test_tables(table, route, tables):
     text = f"[Interface]\nPrivateKey={PRIVATE}\nTable={table}\n[Peer]\nPublicKey={PSK}\nAllowedIPs=10.0.0.0/8\n"
     if not table:
         text = text.replace("Table=\n", "")
-    [interface] = loaded(transfer.import_interface(quick.parse(text), "wg0")[0]).interfaces
+    [interface] = loaded(convert.import_interface(wg_quick.parse(text), "wg0")[0]).interfaces
     assert interface.peers[0].route == route and interface.table4 == interface.table6 == tables
 
 
@@ -193,8 +194,8 @@ def test_tables(table, route, tables):
     ],
 )
 def test_what_cannot_become_an_interface(text, why):
-    with pytest.raises(transfer.TransferError) as told:
-        transfer.import_interface(quick.parse(text), "wg0")
+    with pytest.raises(convert.TransferError) as told:
+        convert.import_interface(wg_quick.parse(text), "wg0")
     assert str(told.value).startswith(why) and PRIVATE not in str(told.value)
 
 
@@ -213,8 +214,8 @@ Endpoint = vpn.example.org:51820
 
 @pytest.mark.parametrize("own", [wire.public_key(base64.b64decode(PRIVATE)), None])
 def test_their_file_becomes_a_peer(own):
-    sections = transfer.import_peer(quick.parse(THEIRS), "wg0", own, "phone")
-    text = transfer.format_sections(sections)
+    sections = convert.import_peer(wg_quick.parse(THEIRS), "wg0", own, "phone")
+    text = convert.format_sections(sections)
     assert PEERS_PRIVATE not in text, "their private key is theirs"
     mine = f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\tlist addresses '10.0.0.1/24'\n"
     [interface] = config.read(uci.parse(b"wgembed", (mine + text).encode()), "wgembed").interfaces
@@ -227,8 +228,8 @@ def test_their_file_becomes_a_peer(own):
 def test_whose_peer_we_are_not():
     nobodys = "[Interface]\nAddress=10.0.0.1\n"
     for text in (THEIRS.replace(public(PRIVATE), PSK), THEIRS.replace("Address", "# Address"), nobodys):
-        with pytest.raises(transfer.TransferError):
-            transfer.import_peer(quick.parse(text), "wg0", wire.public_key(base64.b64decode(PRIVATE)), "x")
+        with pytest.raises(convert.TransferError):
+            convert.import_peer(wg_quick.parse(text), "wg0", wire.public_key(base64.b64decode(PRIVATE)), "x")
 
 
 # And back
@@ -238,7 +239,7 @@ def router(**options):
     more = "".join(f"\toption {name} '{value}'\n" for name, value in options.items())
     text = (
         f"config interface 'wg0'\n\toption private_key '{PRIVATE}'\n\tlist addresses '10.0.0.1/24'\n{more}"
-        + transfer.format_sections(transfer.import_peer(quick.parse(THEIRS), "wg0", None, "phone"))
+        + convert.format_sections(convert.import_peer(wg_quick.parse(THEIRS), "wg0", None, "phone"))
     )
     [interface] = config.read(uci.parse(b"wgembed", text.encode()), "wgembed").interfaces
     return interface
@@ -246,10 +247,10 @@ def router(**options):
 
 def test_the_file_for_the_other_side():
     interface = router(mtu=1400)
-    peer = transfer.find_peer(interface, "phone")
-    assert peer is transfer.find_peer(interface, public(PEERS_PRIVATE))
-    text = transfer.export(interface, peer, PEERS_PRIVATE, "192.0.2.1:51820", [], ["10.0.0.1"])
-    parsed = quick.parse(text)
+    peer = convert.find_peer(interface, "phone")
+    assert peer is convert.find_peer(interface, public(PEERS_PRIVATE))
+    text = convert.export(interface, peer, PEERS_PRIVATE, "192.0.2.1:51820", [], ["10.0.0.1"])
+    parsed = wg_quick.parse(text)
     assert parsed.interface.words("address") == ["10.0.0.7/32", "fd00::7/128"]
     assert parsed.interface.last("privatekey") == PEERS_PRIVATE and parsed.interface.last("mtu") == "1400"
     assert parsed.interface.words("dns") == ["10.0.0.1"]
@@ -257,17 +258,17 @@ def test_the_file_for_the_other_side():
     assert us.last("publickey") == public(PRIVATE) and us.last("presharedkey") == PSK
     assert us.last("endpoint") == "192.0.2.1:51820" and us.words("allowedips") == ["10.0.0.0/24"]
     assert PRIVATE not in text
-    again = transfer.import_peer(parsed, "wg0", None, "phone")
-    assert again == transfer.import_peer(quick.parse(THEIRS), "wg0", None, "phone")
+    again = convert.import_peer(parsed, "wg0", None, "phone")
+    assert again == convert.import_peer(wg_quick.parse(THEIRS), "wg0", None, "phone")
 
 
 def test_without_their_private_key():
     interface = router()
-    text = transfer.export(interface, interface.peers[0], "", "", ["0.0.0.0/0", "::/0"], [])
+    text = convert.export(interface, interface.peers[0], "", "", ["0.0.0.0/0", "::/0"], [])
     assert f"# PrivateKey = (the one whose public key is {public(PEERS_PRIVATE)})\n" in text
     assert "Endpoint" not in text and "AllowedIPs = 0.0.0.0/0, ::/0\n" in text
 
 
 def test_nobody_of_that_name():
-    with pytest.raises(transfer.TransferError, match="no peer of wg0 is called tablet"):
-        transfer.find_peer(router(), "tablet")
+    with pytest.raises(convert.TransferError, match="no peer of wg0 is called tablet"):
+        convert.find_peer(router(), "tablet")

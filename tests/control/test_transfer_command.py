@@ -9,7 +9,8 @@ from test_quick import PEERS_PRIVATE, PRIVATE, THEIRS, WHOLE, public
 
 from lab import micropython
 from lab.need import need
-from wgembed.control import config, quick, uci
+from wgembed.config import options as config
+from wgembed.config import uci, wg_quick
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
 
@@ -110,13 +111,13 @@ def test_a_peer_is_stored_and_exported_again(wgembed, phone, directory):
     assert wgembed("import", phone, "--peer-of=wg0", "--description=Anna's", "--write", "--config-dir", directory)[0] == 0
     status, text, errors = wgembed("export", "wg0", "Anna's", "--endpoint", "vpn.example.org", "--config-dir", directory)
     assert (status, errors) == (0, "")
-    parsed = quick.parse(text)
+    parsed = wg_quick.parse(text)
     assert parsed.peers[0].last("publickey") == public(PRIVATE)
     assert parsed.peers[0].last("endpoint") == "vpn.example.org:51820"
     assert parsed.interface.words("address") == ["10.0.0.7/32", "fd00::7/128"]
     assert PRIVATE not in text
     again = wgembed("export", "wg0", public(PEERS_PRIVATE), "--endpoint", "[2001:db8::1]:7", "--config-dir", directory)[1]
-    assert quick.parse(again).peers[0].last("endpoint") == "[2001:db8::1]:7"
+    assert wg_quick.parse(again).peers[0].last("endpoint") == "[2001:db8::1]:7"
     twice = wgembed("import", phone, "--peer-of=wg0", "--write", "--config-dir", directory)
     assert twice[0] == 1 and twice[2].endswith("has this key already\n")
 
@@ -127,7 +128,7 @@ def test_a_private_key_that_luci_keeps_is_exported(wgembed, phone, directory):
     file.write_text(file.read_text() + f"\toption private_key '{PEERS_PRIVATE}'\n")
     options = ["--config-dir", directory, "--endpoint=192.0.2.1:9", "--allowed-ips", "0.0.0.0/0,::/0", "--dns=10.0.0.1"]
     text = wgembed("export", "wg0", "phone", *options)[1]
-    parsed = quick.parse(text)
+    parsed = wg_quick.parse(text)
     assert parsed.interface.last("privatekey") == PEERS_PRIVATE and parsed.interface.words("dns") == ["10.0.0.1"]
     assert parsed.peers[0].words("allowedips") == ["0.0.0.0/0", "::/0"]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lab import debian
 from lab.need import need
-from wgembed.control import uci, uci_write
+from wgembed.config import uci, uci_write
 
 
 def golden(name):
@@ -164,7 +164,7 @@ def test_any_changes(delta):
 def command(tmp_path, *arguments):
     directories = ["-c", str(tmp_path), "-C", str(tmp_path / "over"), "-t", str(tmp_path / "saved")]
     done = subprocess.run(
-        [sys.executable, "-m", "wgembed.control.uci", *directories, *arguments], capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "wgembed.config.uci", *directories, *arguments], capture_output=True, text=True, timeout=30
     )
     return done.returncode, done.stdout, done.stderr
 
@@ -283,7 +283,7 @@ def test_it_waits_for_who_commits(tmp_path):
         assert uci.load("t", directory=str(tmp_path), override="").find(b"b")
         fcntl.flock(held, fcntl.LOCK_EX)
         directories = ["-c", str(tmp_path), "-C", "", "-t", str(tmp_path)]
-        arguments = [sys.executable, "-m", "wgembed.control.uci", *directories, "show", "t"]
+        arguments = [sys.executable, "-m", "wgembed.config.uci", *directories, "show", "t"]
         process = subprocess.Popen(arguments, stdout=subprocess.PIPE)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)

@@ -11,7 +11,7 @@ import pytest
 
 from lab import debian
 from lab.need import need
-from wgembed.control import uci, uci_write
+from wgembed.config import uci, uci_write
 
 RUNNER = Path(__file__).with_name("uci_runner.py")
 SECRET = "QkFEIEtFWSBCQUQgS0VZIEJBRCBLRVkgQkFEIEtFWSE="

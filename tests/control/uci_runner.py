@@ -10,7 +10,7 @@ from binascii import hexlify, unhexlify
 
 sys.path.insert(0, (__file__.rpartition("/")[0] or ".") + "/../..")
 
-from wgembed.control import uci, uci_write  # noqa: E402
+from wgembed.config import uci, uci_write  # noqa: E402
 from wgembed.runtime import system  # noqa: E402
 
 CALLS = [

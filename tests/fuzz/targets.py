@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from test_datagrams import Scene, perform  # noqa: E402
 from test_uapi import Client  # noqa: E402
 
-from wgembed.control import config, quick, transfer, uci, uci_write, wg_config  # noqa: E402
+from wgembed.config import convert, options, uci, uci_write, wg_quick  # noqa: E402
+from wgembed.control import wg_config  # noqa: E402
 from wgembed.control.terminal import Failure  # noqa: E402
 from wgembed.runtime import address, link  # noqa: E402
 from world import A4, A6, B4, B6, connected  # noqa: E402
@@ -170,8 +171,8 @@ def uci_file(data):
         again = uci_write.export(package)
         assert uci_write.export(uci.parse("wgembed", again)) == again
     try:
-        config.read(package, "FILE")
-    except config.ConfigError as e:
+        options.read(package, "FILE")
+    except options.ConfigError as e:
         assert e.problems and all(problem.startswith("FILE:") for problem in e.problems), e.problems
 
 
@@ -191,15 +192,15 @@ def quick_file(data):
     Bytes of the file.
     """
     try:
-        text = quick.to_text(data)
-        parsed = quick.parse(text)
-    except (UnicodeError, quick.QuickError):
+        text = wg_quick.to_text(data)
+        parsed = wg_quick.parse(text)
+    except (UnicodeError, wg_quick.QuickError):
         return
     try:
-        sections = transfer.import_interface(parsed, "wg0")
-    except (transfer.TransferError, quick.QuickError, ValueError):
+        sections = convert.import_interface(parsed, "wg0")
+    except (convert.TransferError, wg_quick.QuickError, ValueError):
         return
-    written = transfer.format_sections(sections[0]).encode()
+    written = convert.format_sections(sections[0]).encode()
     uci.parse("wgembed", written)
 
 

@@ -9,7 +9,8 @@ import pytest
 from form import Form, encode
 from lab import net, openwrt, traffic, wire
 from lab.need import have
-from wgembed.control import config, keys, quick, transfer, uci
+from wgembed.config import convert, keys, uci, wg_quick
+from wgembed.config import options as config
 
 PRIVATE = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 PUBLIC = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
@@ -297,7 +298,7 @@ def test_a_phone_gets_its_file(tunnel, form, tmp_path):
     form.press("Dismiss")
     form.gone()
     form.apply()
-    ((_, _, interface), (_, _, peer)), left_out = transfer.import_interface(quick.parse(text), "phone")
+    ((_, _, interface), (_, _, peer)), left_out = convert.import_interface(wg_quick.parse(text), "phone")
     interface, peer = dict(interface), dict(peer)
     assert interface["addresses"] == ["10.77.0.3/32", "fd77::3/128"] and left_out == ["dns"]
     assert peer["public_key"] == own_key(router) and peer["allowed_ips"] == ["0.0.0.0/0", "::/0"]

@@ -12,7 +12,9 @@ from config_cases import CASES
 import pages
 from lab import luci
 from lab.need import need, programs
-from wgembed.control import config, diagnose, quick, status, transfer, uci
+from wgembed.config import convert, uci, wg_quick
+from wgembed.config import options as config
+from wgembed.control import diagnose, status
 
 KEYS = ["%064x" % (n << 200 | n) for n in range(1, 8)]
 NOW = 1_790_000_000
@@ -271,7 +273,7 @@ FILES = [
 def _wanted(make):
     try:
         return {"value": make()}
-    except (transfer.TransferError, quick.QuickError) as e:
+    except (convert.TransferError, wg_quick.QuickError) as e:
         return {"error": str(e)}
 
 
@@ -280,7 +282,7 @@ def test_import_of_an_interface(folder, text):
     (found,) = pages.run([["wgembed.quick", "importInterface", text]], folder)
 
     def make():
-        sections, left_out = transfer.import_interface(quick.parse(quick.to_text(text.encode())), "wg0")
+        sections, left_out = convert.import_interface(wg_quick.parse(wg_quick.to_text(text.encode())), "wg0")
         options = [dict(options) for _, _, options in sections]
         return {"options": options[0], "peers": options[1:], "leftOut": left_out}
 
@@ -297,7 +299,7 @@ def test_import_of_a_peer(folder, text, own):
 
     def make():
         packed = bytes(config.key(own)) if own else None
-        ((_, _, options),) = transfer.import_peer(quick.parse(quick.to_text(text.encode())), "wg0", packed, "")
+        ((_, _, options),) = convert.import_peer(wg_quick.parse(wg_quick.to_text(text.encode())), "wg0", packed, "")
         wanted = dict(options)
         assert wanted.pop("public_key") == PUBLIC and not wanted.pop("description")
         return {"privateKey": PRIVATE, "options": wanted}
@@ -312,7 +314,7 @@ def test_the_addresses_of_a_peer(folder):
     texts = ["10.0.0.2/32", "10.0.0.3", "10.1.0.0/16", "::/0", "fd00::2/128", "0.0.0.0/0"]
     wg0.allowed_ips = [config.network(text) for text in texts]
     (found,) = pages.run([["wgembed.quick", "ownAddresses", texts]], folder)
-    assert found["value"] == transfer.own_addresses(wg0)
+    assert found["value"] == convert.own_addresses(wg0)
 
 
 def test_export(folder):
@@ -327,5 +329,5 @@ def test_export(folder):
             "allowed_ips": ["0.0.0.0/0"]}  # fmt: skip
     for private in (PRIVATE, ""):
         (found,) = pages.run([["wgembed.quick", "format", {**peer, "private_key": private}, ours]], folder)
-        wanted = transfer.export(wg0, wg0.peers[0], private, ours["endpoint"], ours["allowed_ips"], ours["dns"])
+        wanted = convert.export(wg0, wg0.peers[0], private, ours["endpoint"], ours["allowed_ips"], ours["dns"])
         assert found["value"] == wanted

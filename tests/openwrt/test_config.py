@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from wgembed.control import config, uci
+from wgembed.config import options, uci
 
 TEXT = (Path(__file__).parents[2] / "package/files/wgembed.config").read_text()
 KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
@@ -12,7 +12,7 @@ UNSAID = {"proto", "auto", "delegate", "force_link", "defaultroute", "packet_ste
 
 
 def read(text):
-    return config.read(uci.parse(b"wgembed", text.encode()), "wgembed")
+    return options.read(uci.parse(b"wgembed", text.encode()), "wgembed")
 
 
 def test_as_it_is_nothing_is_served():
@@ -22,7 +22,7 @@ def test_as_it_is_nothing_is_served():
 
 def test_every_option_is_explained():
     said = set(re.findall(r"^\s*#?(?:option|list) (\w+) '", TEXT, re.MULTILINE))
-    known = {*config._GLOBAL_OPTIONS, *config._INTERFACE_OPTIONS, *config._PEER_OPTIONS}
+    known = {*options._GLOBAL_OPTIONS, *options._INTERFACE_OPTIONS, *options._PEER_OPTIONS}
     assert said == known - UNSAID
 
 

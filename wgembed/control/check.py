@@ -4,11 +4,12 @@ An error is what keeps a tunnel from working or a key from being safe: with one,
 its owner may want to know. Nothing is changed, and no running daemon is asked.
 """
 
+from ..config import openwrt_network, uci
+from ..config import options as config_module
 from ..runtime import address, rtnetlink, system
 from ..runtime.link import TUN_DEVICE, number_of
 from ..runtime.resolver import Lookup
-from . import config as config_module
-from . import network, peering, stamps, tunlink, uci
+from . import network, peering, stamps
 from .interface import bind_pair, do_without_marks
 from .server import is_served
 
@@ -138,8 +139,10 @@ def _check_interface(report, interface):
     # Where the kernel has no IPv6 there is no such setting.
     if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
         report.errors.append("%s, option addresses: IPv6 is switched off on this machine" % where)
-    if interface.tunlink and tunlink.index_of(interface.tunlink) < 0:
-        report.errors.append("%s, option tunlink: there is no link %s" % (where, tunlink.device_of(interface.tunlink)))
+    if interface.tunlink and openwrt_network.index_of(interface.tunlink) < 0:
+        report.errors.append(
+            "%s, option tunlink: there is no link %s" % (where, openwrt_network.device_of(interface.tunlink))
+        )
     for peer in interface.peers:
         if not peer.allowed_ips:
             report.errors.append("%s: without allowed_ips nothing goes to this peer, nor comes from it" % peer.where)
@@ -149,7 +152,7 @@ def _check_overlaps(report, interface):
     owners = peering.owners(interface.peers)
     for peer in interface.peers:
         for packed, length in peer.allowed_ips:
-            owner = owners[network.masked(packed, length), length]
+            owner = owners[address.masked(packed, length), length]
             if owner != peer.public_key:
                 other = [p.where for p in interface.peers if p.public_key == owner][0]
                 report.errors.append(
@@ -164,7 +167,7 @@ def _check_routed_twice(report, config):
         for peer in interface.peers:
             for packed, length in peer.allowed_ips if peer.route else ():
                 table = interface.table4 if len(packed) == 4 else interface.table6
-                route = network.masked(packed, length), length, table, interface.metric
+                route = address.masked(packed, length), length, table, interface.metric
                 other = seen.setdefault(route, interface)
                 if other is not interface:
                     report.errors.append(
@@ -216,7 +219,7 @@ def _check_paths(report, config, interface, found, ip):
         if peer.route
         for packed, length in peer.allowed_ips
     ]
-    chosen = tunlink.index_of(interface.tunlink) if interface.tunlink else 0
+    chosen = openwrt_network.index_of(interface.tunlink) if interface.tunlink else 0
     tunnels = [index for index in [number_of(other.name) for other in config.interfaces] if index]
     paths = network.Paths(ip, tunnels, ())
     for peer in interface.peers:

@@ -87,7 +87,7 @@ def read(name):
 
 def _complete(interface):
     if interface.private_key is not None:
-        from . import keys  # and with it a cryptographic library, which a list of names does not need
+        from ..config import keys  # and with it a cryptographic library, which a list of names does not need
 
         interface.public_key = keys.public_key(interface.private_key)
     return interface

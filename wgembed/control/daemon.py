@@ -10,10 +10,10 @@ from ..protocol.constants import DEFAULT_MTU
 from ..protocol.peers import Tables
 from ..protocol.timers import handle_timers
 from ..runtime import abi, confine, fastpath_library, system
+from ..runtime import log as log_module
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError, is_valid_name, knows_vnet_header
 from ..runtime.loop import Loop
-from . import log as log_module
 from .interface import Interface
 from .server import ControlServer, Refusal, is_served
 

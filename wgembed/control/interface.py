@@ -30,7 +30,7 @@ class Interface:
               on_lost(interface), on_up(interface), on_down(interface), on_no_port(interface), on_routes(),
               on_unanswered(peer); and endpoint(peer)
     prefixes  how many allowed IPs of each family there can be
-    log       a control.log.Log
+    log       a runtime.log.Log
     stamps    where the timestamps of initiations come from, if not from a Tai64n of the device's own
     """
 

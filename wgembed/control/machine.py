@@ -94,7 +94,7 @@ class Machine:
     def is_within(self, ip, prefix):
         """Whether the address is one of the prefix, both as text."""
         host, _, length = prefix.partition("/")
-        return network.covers(address.parse_ip(host), int(length), address.parse_ip(ip))
+        return address.covers(address.parse_ip(host), int(length), address.parse_ip(ip))
 
     def answers(self, interface, peer):
         """Whether an address of the peer's answers a ping through the tunnel."""

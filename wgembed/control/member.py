@@ -1,10 +1,11 @@
 """One interface of a router: what the configuration says of it, and what has come of that."""
 
+from ..config import openwrt_network
 from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
-from ..runtime import system
-from . import log, network, peering, tunlink
+from ..runtime import log, system
+from . import network, peering
 from .daemon import PREFIXES_PER_PEER
 from .interface import Interface
 from .names import Endpoint
@@ -115,7 +116,7 @@ class Member:
             if peer.route and member.is_found(peer)
             for packed, length in peer.allowed_ips
         ]
-        chosen = tunlink.index_of(self.config.tunlink) if self.config.tunlink else 0
+        chosen = openwrt_network.index_of(self.config.tunlink) if self.config.tunlink else 0
         index, learnt = self.interface.index, self._learnt()
         return network.plan(self.config, index, self.place, endpoints, routed, paths, chosen, learnt)
 
@@ -131,9 +132,9 @@ class Member:
 
     def bind(self):
         """With `nohostroute`, `tunlink` is what the sockets are bound to."""
-        device = tunlink.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
+        device = openwrt_network.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
         # By its number as well: a link that is made anew has another one, and sockets stay bound to the old one.
-        bound = device, tunlink.number_of(device)
+        bound = device, openwrt_network.number_of(device)
         if bound == self._bound:
             return
         self._bound = bound

@@ -18,7 +18,7 @@ must outlast us.
 from ..protocol.arena import MAX_MTU
 from ..protocol.constants import DEFAULT_MTU
 from ..runtime import abi, netconf, system
-from ..runtime.address import format_ip, parse_ip
+from ..runtime.address import covers, format_ip, masked, parse_ip
 
 MAIN_TABLE = 254
 # IPv6 has no metric 0: the kernel makes it this.
@@ -133,24 +133,6 @@ def way_out(ip, tunnels):
     paths = Paths(ip, tunnels, ())
     routes = [paths.find(bytes(size)) for size in (4, 16)]
     return [(route.index, route.gateway) if route is not None and not route.length else None for route in routes]
-
-
-def covers(network, length, packed):
-    """Whether the address is one of the prefix."""
-    if len(network) != len(packed):
-        return False
-    whole, rest = length >> 3, length & 7
-    if network[:whole] != packed[:whole]:
-        return False
-    return not rest or (network[whole] ^ packed[whole]) >> (8 - rest) == 0
-
-
-def masked(packed, length):
-    """Return the address with the bits past the prefix cleared."""
-    kept = bytearray(packed)
-    for i in range(len(kept)):
-        kept[i] &= 0xFF00 >> min(max(length - 8 * i, 0), 8) & 0xFF
-    return bytes(kept)
 
 
 def host_route(packed, route):
@@ -337,9 +319,7 @@ class Network:
             self._next = (wanted, raise_link)
             return
         gone = [thing for thing in self._added if thing not in wanted.things]
-        new = [
-            thing for thing in wanted.things if thing not in self._added or paths is not None and not paths.has(thing)
-        ]
+        new = [thing for thing in wanted.things if thing not in self._added or paths is not None and not paths.has(thing)]
         requests = [("del", thing) for thing in reversed(gone)]
         requests += [("add", thing) for thing in new if thing[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:

@@ -8,7 +8,7 @@ knows are left alone.
 
 from .. import crypto
 from ..protocol import events, noise
-from .network import masked
+from ..runtime.address import masked
 
 
 def owners(peers):

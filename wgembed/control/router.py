@@ -7,12 +7,13 @@ everything that was made, and end.
 
 import gc
 
+from ..config import keys, uci
+from ..config import options as config_module
 from ..protocol.memory import TableFull
 from ..runtime import abi, confine, durable, netconf, rtnetlink, system
+from ..runtime import log as log_module
 from ..runtime.link import LinkError
-from . import config as config_module
-from . import keys, network, uci
-from . import log as log_module
+from . import network
 from .daemon import RETRY, Process, run_to_end
 from .interface import do_without_marks
 from .member import Member
@@ -181,9 +182,7 @@ class Router(Process):
     def _check_room(self, config):
         others = self.tables.used - sum([member.peers_present() for member in self.members])
         if sum([len(interface.peers) for interface in config.interfaces]) + others > self.tables.capacity:
-            raise Refusal(
-                "there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity
-            )
+            raise Refusal("there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity)
         for member in self.members:
             for interface in config.interfaces:
                 if interface.name == member.name:

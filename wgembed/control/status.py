@@ -5,8 +5,9 @@ A program that does not know `status`, such as wireguard-go, is asked with `get`
 
 from binascii import b2a_base64, hexlify, unhexlify
 
+from ..config import keys
 from ..runtime import abi
-from . import client, keys
+from . import client
 from .terminal import reason
 
 # States of an interface

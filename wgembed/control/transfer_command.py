@@ -1,9 +1,10 @@
 """`wgembed import` and `wgembed export` on the command line."""
 
+from ..config import convert, keys, uci, uci_write, wg_quick
+from ..config import options as config
+from ..config.convert import TransferError
 from ..runtime import address, rtnetlink, system
-from . import config, keys, quick, transfer, uci, uci_write
 from .terminal import UsageError
-from .transfer import TransferError
 
 IMPORT_USAGE = (
     "wgembed import FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR]"
@@ -54,23 +55,23 @@ def import_file(arguments):
     if "--peer-of" in given:
         interface = given["--peer-of"]
         _check_peer_of(interface, given.get("--description", stem))
-        sections = transfer.import_peer(parsed, interface, _own_key(directory, interface), given.get("--description", stem))
+        sections = convert.import_peer(parsed, interface, _own_key(directory, interface), given.get("--description", stem))
     else:
         name = given.get("--name", stem)
         if not _is_name(name):
             raise UsageError("'%s' is no name for an interface in UCI: give one with --name" % name)
-        sections, left_out = transfer.import_interface(parsed, name)
+        sections, left_out = convert.import_interface(parsed, name)
         if left_out:
             _tell("left out, for there is nothing of it in UCI: %s" % ", ".join(left_out))
     if "--write" in given:
         _write(sections, directory)
     else:
-        system.files.write(1, transfer.format_sections(sections).encode())
+        system.files.write(1, convert.format_sections(sections).encode())
     return 0
 
 
 def _is_name(text):
-    return quick.is_name(text) and uci.is_name(text.encode())
+    return wg_quick.is_name(text) and uci.is_name(text.encode())
 
 
 def _check_peer_of(interface, description):
@@ -91,11 +92,11 @@ def _read(path):
         text = system.files.read_file(path)
         if system.files.status(path)[1] & _OTHERS_MAY:
             _tell("warning: others can read %s, which holds keys" % path)
-        return quick.parse(quick.to_text(text))
+        return wg_quick.parse(wg_quick.to_text(text))
     except OSError as e:
         raise TransferError("%s: cannot be read: %s" % (path, e)) from None
-    except (quick.QuickError, UnicodeError) as e:
-        raise TransferError("%s: %s" % (path, e if isinstance(e, quick.QuickError) else "not text")) from None
+    except (wg_quick.QuickError, UnicodeError) as e:
+        raise TransferError("%s: %s" % (path, e if isinstance(e, wg_quick.QuickError) else "not text")) from None
 
 
 def _own_key(directory, name):
@@ -168,7 +169,7 @@ def export_file(arguments):
     interface = found[0]
     if interface.private_key is None:
         raise TransferError("%s has no private key yet: start it once" % name)
-    peer = transfer.find_peer(interface, wanted)
+    peer = convert.find_peer(interface, wanted)
     private = _private_key(directory, name, peer)
     allowed_ips = given.get("--allowed-ips", "").replace(",", " ").split()
     for word in allowed_ips:
@@ -178,11 +179,11 @@ def export_file(arguments):
             raise UsageError("--allowed-ips: %s" % e) from None
     if not allowed_ips and not interface.addresses:
         raise TransferError("%s has no addresses: say with --allowed-ips what shall be sent to it" % name)
-    if not transfer.own_addresses(peer):
+    if not convert.own_addresses(peer):
         _tell("allowed_ips of the peer are networks alone: the file has no Address for it")
     endpoint = _endpoint(interface, given.get("--endpoint", ""))
     dns = given.get("--dns", "").replace(",", " ").split()
-    text = transfer.export(interface, peer, private, endpoint, allowed_ips, dns)
+    text = convert.export(interface, peer, private, endpoint, allowed_ips, dns)
     if "--qr" in given:
         if not private:
             raise TransferError("the peer's private key is not here, and a picture without it is of no use")

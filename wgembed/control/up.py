@@ -5,11 +5,12 @@ The interface is served by a daemon of its own. Addresses, MTU and routes are pl
 taken away by that record.
 """
 
-from ..runtime import abi, address, durable, netconf, rtnetlink, system, tool
+from ..config import options, wg_quick
+from ..config.wg_quick import QuickError
+from ..runtime import abi, address, durable, log, netconf, rtnetlink, system, tool
 from ..runtime.link import number_of
 from ..runtime.loop import Loop
-from . import client, config, log, network, quick, wg_config, wg_show
-from .quick import QuickError
+from . import client, network, wg_config, wg_show
 from .server import is_served
 from .stamps import RUN_DIRECTORY
 from .status import AskError, look
@@ -70,7 +71,7 @@ def down(argument):
 
 def _read(argument):
     """Return path, interface name and QuickFile of what the command line says."""
-    path, name = quick.locate(argument)
+    path, name = wg_quick.locate(argument)
     if not system.files.exists(path):
         raise UpError("`%s' does not exist" % path)
     path = system.files.real_path(path)
@@ -78,7 +79,7 @@ def _read(argument):
     if system.files.status(path)[1] & system.files.status(directory)[1] & _OTHERS_MAY:
         system.process.write_line("Warning: `%s' is world accessible" % path)
     try:
-        parsed = quick.parse(quick.to_text(system.files.read_file(path)))
+        parsed = wg_quick.parse(wg_quick.to_text(system.files.read_file(path)))
     except UnicodeError:
         raise UpError("`%s' is not text" % path) from None
     return path, name, parsed
@@ -103,16 +104,16 @@ def _run_hooks(hooks, name):
 def _settings(name, parsed):
     """Return, as that of a router's interface, what the file says; and whether there shall be routes."""
     section = parsed.interface
-    settings = config.InterfaceConfig(name, name, name, 0)
+    settings = options.InterfaceConfig(name, name, name, 0)
     # As wg-quick does it: no host routes, but default routes in a table that marked packets do not look at.
     settings.nohostroute = True
     try:
-        settings.addresses = [config.network(word) for word in section.words("address")]
-        settings.mtu = config.mtu(section.last("mtu")) if section.last("mtu") else 0
-        settings.fwmark = config.mark(section.last("fwmark", "off").lower())
+        settings.addresses = [options.network(word) for word in section.words("address")]
+        settings.mtu = options.mtu(section.last("mtu")) if section.last("mtu") else 0
+        settings.fwmark = options.mark(section.last("fwmark", "off").lower())
         table = section.last("table", "auto")
         if table not in ("auto", "off"):
-            settings.table4 = settings.table6 = config.table(table)
+            settings.table4 = settings.table6 = options.table(table)
     except ValueError as e:
         raise UpError("[Interface]: %s" % e) from None
     return settings, table != "off"
@@ -127,7 +128,7 @@ def _make_network(settings, routed):
         if peer.endpoint:
             endpoints.append(system.udp.split_address(address.parse_endpoint(peer.endpoint))[0])
         for text in peer.allowed_ips if routed else ():
-            packed, length = config.network(text)
+            packed, length = options.network(text)
             prefixes.append((packed, length, True))
     # The most specific first, as wg-quick has them.
     prefixes.sort(key=lambda entry: -entry[1])
@@ -206,7 +207,7 @@ def _save(path, name, parsed):
     for packed, length in ip.addresses(number_of(name)):
         if packed[:2] != _LINK_LOCAL:
             lines.append("Address = %s/%d\n" % (address.format_ip(packed), length))
-    lines.append(quick.format_own(parsed))
+    lines.append(wg_quick.format_own(parsed))
     output = Output()
     wg_show.put_config(output, name)
     durable.replace(path, output.taken().replace(b"[Interface]\n", "".join(lines).encode(), 1))

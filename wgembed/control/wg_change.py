@@ -6,8 +6,9 @@ be a private or preshared key, which are not repeated.
 
 from binascii import hexlify
 
+from ..config import keys
 from ..runtime import address, system, tool
-from . import client, keys
+from . import client
 from .terminal import Failure, because, complain, hundredths, reason
 
 _NO_KEY = bytes(keys.KEY_SIZE)

@@ -1,8 +1,8 @@
 """`wg genkey`, `wg genpsk` and `wg pubkey`."""
 
 from .. import crypto
+from ..config import keys
 from ..runtime import system
-from . import keys
 from .terminal import Failure, complain
 
 _KIND = 0o170000

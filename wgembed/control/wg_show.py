@@ -1,7 +1,8 @@
 """`wg show` and `wg showconf`."""
 
+from ..config import keys
 from ..runtime import system, tool
-from . import client, keys
+from . import client
 from .terminal import Colours, Failure, Output, because, complain, hundredths, reason
 
 _USAGE = (

@@ -59,3 +59,21 @@ def format_endpoint(addr):
     if len(packed) == 4:
         return "%s:%d" % (format_ip(packed), port)
     return "[%s%s]:%d" % (format_ip(packed), "%%%d" % scope if scope else "", port)
+
+
+def covers(network, length, packed):
+    """Whether the address is one of the prefix."""
+    if len(network) != len(packed):
+        return False
+    whole, rest = length >> 3, length & 7
+    if network[:whole] != packed[:whole]:
+        return False
+    return not rest or (network[whole] ^ packed[whole]) >> (8 - rest) == 0
+
+
+def masked(packed, length):
+    """Return the address with the bits past the prefix cleared."""
+    kept = bytearray(packed)
+    for i in range(len(kept)):
+        kept[i] &= 0xFF00 >> min(max(length - 8 * i, 0), 8) & 0xFF
+    return bytes(kept)

@@ -1,7 +1,7 @@
 'use strict';
 'require baseclass';
 
-/* The values of the configuration: what wgembed/control/config.py takes, and refuses. Each check returns null, or a
+/* The values of the configuration: what wgembed/config/options.py takes, and refuses. Each check returns null, or a
    sentence on what is wanted, never with the text that was typed: that may be a secret, or markup.
    tests/luci/test_rules.py holds the two against each other. */
 

@@ -4,7 +4,7 @@ A package is a list of sections, a section a list of options, all in the order o
 are bytes: a value may hold any. What libuci does at each corner was taken from its behaviour; 3,000 files with its
 answers are in the tests.
 
-    python -m wgembed.control.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
+    python -m wgembed.config.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
 
 prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong and says so.
 """

@@ -1,7 +1,8 @@
 """From wg-quick's files to sections of UCI and back: `wgembed import` and `wgembed export`."""
 
 from ..runtime import address
-from . import config, keys, network, uci
+from . import keys, uci
+from . import options as config
 
 
 class TransferError(Exception):
@@ -197,4 +198,4 @@ def own_addresses(peer):
 
 
 def _own_networks(interface):
-    return ["%s/%d" % (address.format_ip(network.masked(packed, n)), n) for packed, n in interface.addresses]
+    return ["%s/%d" % (address.format_ip(address.masked(packed, n)), n) for packed, n in interface.addresses]

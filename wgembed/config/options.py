@@ -10,10 +10,10 @@ line, section and option. What is merely odd is a warning.
 from .. import crypto
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.arena import MAX_MTU
-from ..runtime import abi, system
+from ..runtime import abi, log, system
 from ..runtime.address import parse_ip
 from ..runtime.link import NAME_MAX, is_valid_name
-from . import keys, log, uci, uci_write
+from . import keys, uci, uci_write
 
 PACKAGE = "wgembed"
 DEFAULT_PORT = 51820

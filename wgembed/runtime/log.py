@@ -1,6 +1,6 @@
 """Log lines, with the levels of wireguard-go: silent, error, verbose (or debug)."""
 
-from ..runtime import system
+from . import system
 
 SILENT = 0
 ERROR = 1

@@ -1,0 +1,1 @@
+"""What files say: UCI, wg-quick's files, keys, and what their options mean. Nothing here knows a running daemon."""
