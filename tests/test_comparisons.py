@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 # What handles secrets in the daemon. Commands compare what their own user gave them.
 FILES = sorted([
     *ROOT.glob("wgembed/protocol/*.py"), *ROOT.glob("wgembed/crypto/*.py"),
-    *[ROOT / f"wgembed/control/{name}.py" for name in ("interface", "member", "peering", "router", "uapi")],
+    *[ROOT / f"wgembed/control/{name}.py" for name in ("interface", "member", "peering", "router")],
     ROOT / "wgembed/config/keys.py",
+    *[ROOT / f"wgembed/uapi/{name}.py" for name in ("server", "session", "status")],
 ])  # fmt: skip
 TELLING = re.compile(
     r"(^|_)(mac1|mac2|macs?|tag|cookie|secret|psk|preshared(_key)?|private(_key)?|shared|chain|hash|digest|stamp|keys?)$"

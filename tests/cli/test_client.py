@@ -99,7 +99,7 @@ def test_ten_thousand_peers(inside, serve, many, wgs, line):
 CLIENT = """
 import sys
 sys.path.insert(0, {root!r})
-from wgembed.control import client
+from wgembed.uapi import client
 
 parts = client.read("wg0")
 interface = next(parts)

@@ -107,7 +107,7 @@ def test_show_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-S", "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30)
     loaded = done.stdout.split()
-    assert "wgembed.control.client" in loaded
+    assert "wgembed.uapi.client" in loaded
     heavy = {"argparse", "socket", "re", "ipaddress", "typing", "logging", "subprocess", "hashlib", "enum", "base64"}
     assert heavy.isdisjoint(loaded) and not [name for name in loaded if name.startswith("wgembed.config.uci")]
 
@@ -119,6 +119,6 @@ def test_the_daemon_loads_none_of_it():
     )
     done = subprocess.run([sys.executable, "-S", "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30)
     loaded = done.stdout.split()
-    assert "wgembed.control.server" in loaded, done.stderr
-    ours = {f"wgembed.control.{name}" for name in ("client", "terminal", "wg", "wg_show", "wg_change")}
+    assert "wgembed.uapi.server" in loaded, done.stderr
+    ours = {f"wgembed.control.{name}" for name in ("terminal", "wg", "wg_show", "wg_change")}
     assert not (ours | {"wgembed.runtime.tool"}) & set(loaded)

@@ -3,8 +3,8 @@
 import pytest
 
 from wgembed.control.names import Endpoint
-from wgembed.control.uapi import Session
 from wgembed.runtime import system
+from wgembed.uapi.session import Session
 from world import A4, B4, PACKET, connected, ipv4, pair
 
 

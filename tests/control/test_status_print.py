@@ -10,8 +10,9 @@ import tempfile
 import pytest
 
 from lab.need import need, privileges
-from wgembed.control import client, diagnose, status, status_command, status_print
+from wgembed.control import diagnose, status, status_command, status_print
 from wgembed.control.terminal import UsageError
+from wgembed.uapi import client
 
 KEY = "bb" * 32
 NAMES = ['wg"0', "wg\\0", "wg\udcff", "wg\u00fc", "wg{}"]

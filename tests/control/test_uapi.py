@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import Log
-from wgembed.control.uapi import LINE_MAX, READ_SIZE, Session
 from wgembed.protocol import noise
 from wgembed.runtime import address as addresses
+from wgembed.uapi.session import LINE_MAX, READ_SIZE, Session
 from world import World, connected, key
 
 KEY = "aa" * 32

@@ -9,17 +9,15 @@ answers are in the tests.
 prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong and says so.
 """
 
-from ..runtime import system
+from ..runtime import abi, folders, system
 
-CONFIG_DIRECTORY = "/etc/config"
+CONFIG_DIRECTORY = folders.CONFIG
 OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
 REGULAR_FILE = 0o100000  # a file's mode, of the bits 0o170000
 
 # How often to begin again with a file that was replaced meanwhile: there are file systems where it always seems so.
 ATTEMPTS = 20
-
-_ENOENT = 2
 
 _SPACE = b" \t\n\v\f\r"
 _SEMICOLON, _HASH, _BACKSLASH, _DOUBLE_QUOTE = b';#\\"'
@@ -562,7 +560,7 @@ def is_being_written(name, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ove
 def _open_locked(path):
     """Open a regular file and lock it against writers, as libuci does."""
     if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
-        raise OSError(_ENOENT, "not a file")
+        raise OSError(abi.ENOENT, "not a file")
     fd = system.files.open_to_read(path)
     try:
         system.files.lock(fd, True)

@@ -1,5 +1,7 @@
 """The files of wg-quick(8): those of wg(8), and what wg-quick adds to [Interface]: addresses, MTU, hooks and more."""
 
+from ..runtime import folders
+
 INTERFACE = "interface"
 PEER = "peer"
 
@@ -8,7 +10,6 @@ OWN_KEYS = ("address", "dns", "mtu", "table", "preup", "postup", "predown", "pos
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-"
 _NAME_MAX = 15
 _SHORT = 20
-DIRECTORY = "/etc/wireguard"
 
 
 class QuickError(Exception):
@@ -103,7 +104,7 @@ def is_name(text):
 
 def locate(argument):
     """Return (path, interface name) for what the command line says, a path or a name; QuickError if it is neither."""
-    path = "%s/%s.conf" % (DIRECTORY, argument) if is_name(argument) else argument
+    path = "%s/%s.conf" % (folders.WG_QUICK, argument) if is_name(argument) else argument
     name = path.rpartition("/")[2]
     if name[-5:] != ".conf" or not is_name(name[:-5]):
         raise QuickError("The config file must be a valid interface name, followed by .conf")

@@ -6,12 +6,13 @@ its owner may want to know. Nothing is changed, and no running daemon is asked.
 
 from ..config import openwrt_network, uci
 from ..config import options as config_module
-from ..runtime import address, rtnetlink, system
+from ..protocol import tai64n
+from ..runtime import address, folders, rtnetlink, system
 from ..runtime.link import TUN_DEVICE, number_of
 from ..runtime.resolver import Lookup
+from ..uapi.server import is_served
 from . import network, peering, stamps
 from .interface import bind_pair, do_without_marks
-from .server import is_served
 
 _OTHERS_MAY = 0o077
 # How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
@@ -77,9 +78,9 @@ def _check_machine(report):
     now, _ = system.clock.realtime()
     if now < stamps.CLOCK_UNSET:
         report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
-    path = (system.files.getenv("WGEMBED_STATE_DIR") or stamps.DIRECTORY) + "/clock"
+    path = folders.state() + "/clock"
     mark = stamps.read(path)
-    if mark is not None and stamps.seconds(mark) - stamps.AHEAD > now + stamps.SPARE:
+    if mark is not None and tai64n.seconds(mark) - stamps.AHEAD > now + stamps.SPARE:
         report.notes.append("the clock was set back: timestamps go on from the mark in %s" % path)
 
 

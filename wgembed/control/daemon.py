@@ -14,8 +14,8 @@ from ..runtime import log as log_module
 from ..runtime.alarms import Alarms
 from ..runtime.link import LinkError, is_valid_name, knows_vnet_header
 from ..runtime.loop import Loop
+from ..uapi.server import ControlServer, Refusal, is_served
 from .interface import Interface
-from .server import ControlServer, Refusal, is_served
 
 # How long until what could not be had is tried again, in ms.
 RETRY = 5000

@@ -5,11 +5,11 @@ from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
 from ..runtime import log, system
+from ..uapi.server import ControlServer, Refusal
 from . import network, peering
 from .daemon import PREFIXES_PER_PEER
 from .interface import Interface
 from .names import Endpoint
-from .server import ControlServer, Refusal
 
 # Room for allowed IPs that come after the start.
 _SPARE_PREFIXES = 64

@@ -10,16 +10,16 @@ import gc
 from ..config import keys, uci
 from ..config import options as config_module
 from ..protocol.memory import TableFull
-from ..runtime import abi, confine, durable, netconf, rtnetlink, system
+from ..runtime import abi, confine, durable, folders, netconf, rtnetlink, system
 from ..runtime import log as log_module
 from ..runtime.link import LinkError
+from ..uapi.server import Refusal, is_served
 from . import network
 from .daemon import RETRY, Process, run_to_end
 from .interface import do_without_marks
 from .member import Member
 from .names import Names
-from .server import Refusal, is_served
-from .stamps import DIRECTORY, RUN_DIRECTORY, Stamps
+from .stamps import Stamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
 _SETTLE = 200
@@ -44,8 +44,8 @@ class Router(Process):
         process = system.process
         super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
         self.tell_of_fastpath(self.log)
-        self.run_directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
-        self._state_directory = system.files.getenv("WGEMBED_STATE_DIR") or DIRECTORY
+        self.run_directory = folders.run()
+        self._state_directory = folders.state()
         _make_directories(self.run_directory)
         try:
             _make_directories(self._state_directory)

@@ -16,13 +16,11 @@ from binascii import hexlify, unhexlify
 
 from .. import crypto
 from ..protocol.constants import TAI64_EPOCH, TIMESTAMP_SIZE
-from ..protocol.tai64n import Tai64n
+from ..protocol.tai64n import Tai64n, seconds
 from ..runtime import system
 
 # A clock before this (2025-01-01) was never set.
 CLOCK_UNSET = 1735689600
-DIRECTORY = "/etc/wgembed"
-RUN_DIRECTORY = "/var/run/wgembed"
 # How far ahead the mark is written, and what is left of that when it is written again: an hour apart. In seconds.
 AHEAD = 4200
 SPARE = 600
@@ -85,11 +83,6 @@ class Stamps(Tai64n):
         """The mark on flash is the old one still: a later timestamp tries again."""
         self._reserved = before
         self._again = seconds(self.latest) + AGAIN
-
-
-def seconds(stamp):
-    """Return the seconds since 1970 of 12 bytes of TAI64N."""
-    return int.from_bytes(bytes(stamp[:8]), "big") - TAI64_EPOCH
 
 
 def read(path):

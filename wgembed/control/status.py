@@ -1,4 +1,4 @@
-"""The state of an interface and its peers, as the daemon tells it (report.py), and in a word.
+"""The state of an interface and its peers, as the daemon tells it (uapi/status.py), and in a word.
 
 A program that does not know `status`, such as wireguard-go, is asked with `get`, and less is known then.
 """
@@ -7,7 +7,7 @@ from binascii import b2a_base64, hexlify, unhexlify
 
 from ..config import keys
 from ..runtime import abi
-from . import client
+from ..uapi import client
 from .terminal import reason
 
 # States of an interface

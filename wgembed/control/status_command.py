@@ -2,7 +2,8 @@
 
 from ..runtime import system, tool
 from ..runtime.link import TUN_DEVICE
-from . import client, diagnose, status, status_print
+from ..uapi import client
+from . import diagnose, status, status_print
 from .machine import Machine
 from .status import AskError, NotServed, key_text
 from .terminal import UsageError, complain, to_bytes

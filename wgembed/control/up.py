@@ -7,12 +7,12 @@ taken away by that record.
 
 from ..config import options, wg_quick
 from ..config.wg_quick import QuickError
-from ..runtime import abi, address, durable, log, netconf, rtnetlink, system, tool
+from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, system, tool
 from ..runtime.link import number_of
 from ..runtime.loop import Loop
-from . import client, network, wg_config, wg_show
-from .server import is_served
-from .stamps import RUN_DIRECTORY
+from ..uapi import client
+from ..uapi.server import is_served
+from . import network, wg_config, wg_show
 from .status import AskError, look
 from .terminal import Output
 
@@ -156,7 +156,7 @@ def _free_place(ip):
 
 def _directory():
     """Return the directory of the records, made."""
-    directory = system.files.getenv("WGEMBED_RUN_DIR") or RUN_DIRECTORY
+    directory = folders.run()
     system.files.make_directory(directory, 0o700)
     return directory
 

@@ -8,7 +8,7 @@ from binascii import hexlify
 
 from ..config import keys
 from ..runtime import address, system, tool
-from . import client
+from ..uapi import client
 from .terminal import Failure, because, complain, hundredths, reason
 
 _NO_KEY = bytes(keys.KEY_SIZE)

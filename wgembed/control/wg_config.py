@@ -1,13 +1,12 @@
 """`wg setconf`, `addconf` and `syncconf`: a change in a file."""
 
-from ..runtime import system, tool
-from . import client
+from ..runtime import abi, system, tool
+from ..uapi import client
 from . import wg_change as values
 from .terminal import Failure, because, complain
 
 _DIRECTORY = 0o040000
 _KIND = 0o170000
-_EISDIR = 21
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 # A value as long as this, of such letters alone, may be a key whose name has a typing error.
 _LIKE_A_KEY = 40
@@ -50,7 +49,7 @@ def _lines(path):
     fd = values.open_file(path)
     try:
         if system.files.status(fd)[1] & _KIND == _DIRECTORY:
-            raise Failure("fopen: " + tool.strerror(_EISDIR))
+            raise Failure("fopen: " + tool.strerror(abi.EISDIR))
         rest = b""
         while True:
             data = system.files.read(fd, 4096)

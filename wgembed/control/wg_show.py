@@ -2,7 +2,7 @@
 
 from ..config import keys
 from ..runtime import system, tool
-from . import client
+from ..uapi import client
 from .terminal import Colours, Failure, Output, because, complain, hundredths, reason
 
 _USAGE = (

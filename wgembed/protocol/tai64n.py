@@ -5,6 +5,11 @@ from struct import pack_into
 from .constants import TAI64_EPOCH, TAI64N_COARSENESS, TIMESTAMP_SIZE
 
 
+def seconds(stamp):
+    """Return the seconds since 1970 of 12 bytes of TAI64N."""
+    return int.from_bytes(bytes(stamp[:8]), "big") - TAI64_EPOCH
+
+
 class Tai64n:
     """Makes timestamps that grow, also when the clock is set back. `latest` is the last one made, 12 bytes."""
 

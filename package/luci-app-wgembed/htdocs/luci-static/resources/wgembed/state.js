@@ -83,7 +83,7 @@ function takePeerLine(peer, key, value) {
 		peer.allowed_ips.push(value);
 }
 
-/* The interface in the lines of a `status` answer (wgembed/control/report.py). */
+/* The interface in the lines of a `status` answer (wgembed/uapi/status.py). */
 function parse(name, text) {
 	const iface = newInterface(name);
 	let peer = null;

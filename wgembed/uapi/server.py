@@ -1,9 +1,8 @@
 """The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
 
 from .. import crypto
-from ..runtime import system
-from . import socket_path
-from .uapi import READ_SIZE, Session
+from ..runtime import folders, system
+from .session import READ_SIZE, Session
 
 MAX_CLIENTS = 16
 # What any client sends is received here, and overwritten as soon as its session has it.
@@ -18,7 +17,7 @@ class Refusal(Exception):
 
 def is_served(name):
     """Whether some program answers at the interface's control socket."""
-    path = socket_path(name)
+    path = folders.socket_of(name)
     return system.files.is_socket(path) and system.local.is_answered(path)
 
 
@@ -26,7 +25,7 @@ class ControlServer:
     """The control socket of a running interface."""
 
     def __init__(self, interface, loop, alarms, log):
-        self.path = socket_path(interface.name)
+        self.path = folders.socket_of(interface.name)
         self._interface = interface
         self._loop = loop
         self._alarms = alarms

@@ -28,8 +28,8 @@ now; what there is none of has no line.
 from binascii import hexlify
 
 from ..protocol import drops, events, noise
+from ..protocol.tai64n import seconds
 from ..runtime import address, system
-from .stamps import seconds
 
 _STRANGERS = {events.UNKNOWN_KEY: "unknown_key", events.WRONG_MAC1: "wrong_mac1"}
 

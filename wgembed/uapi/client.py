@@ -6,8 +6,7 @@ where its answer is none, what the program said, or what the socket gave. No tex
 
 from binascii import unhexlify
 
-from ..runtime import abi, address, system, tool
-from . import socket_directory, socket_path
+from ..runtime import abi, address, folders, system, tool
 
 _U16 = 0xFFFF
 _U32 = 0xFFFFFFFF
@@ -60,7 +59,7 @@ class Peer:
 def list_interfaces():
     """Return the names of the interfaces that some program serves, in the directory's order; OSError."""
     try:
-        names = tool.list_names(socket_directory())
+        names = tool.list_names(folders.sockets())
     except OSError as e:
         if e.errno == abi.ENOENT:
             return []
@@ -110,7 +109,7 @@ def send_set(name, lines):
 
 def connect(name):
     """Return a Connection to the program that serves the interface; OSError."""
-    path = socket_path(name)
+    path = folders.socket_of(name)
     try:
         if "/" in name or len(path) > _PATH_MAX or not system.files.is_socket(path):
             raise _error(abi.ENODEV)

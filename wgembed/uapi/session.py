@@ -13,13 +13,8 @@ from binascii import hexlify, unhexlify
 from .. import crypto
 from ..protocol import noise
 from ..protocol.memory import TableFull
-from ..runtime import address, system
-from . import report
-
-EIO = 5
-EINVAL = 22
-ENOSPC = 28
-EPROTO = 71
+from ..runtime import abi, address, system
+from . import status
 
 # A client's longest line by far is a key; more without a line feed is no client of ours.
 LINE_MAX = 1024
@@ -47,7 +42,7 @@ def _key(value):
         key = b""
     if len(key) != 32:
         # The value may be a secret in the wrong place: it is not repeated.
-        raise UapiError(EINVAL, "a key is 64 hexadecimal digits")
+        raise UapiError(abi.EINVAL, "a key is 64 hexadecimal digits")
     return key
 
 
@@ -71,7 +66,7 @@ def _read_secret(buf, start, end):
         else:
             is_right = False
     if not is_right:
-        raise UapiError(EINVAL, "a key is 64 hexadecimal digits")
+        raise UapiError(abi.EINVAL, "a key is 64 hexadecimal digits")
 
 
 def _write_secret(out, at, secret):
@@ -88,7 +83,7 @@ def _number(value, most, what):
     base = 16 if text[:2] == "0x" else 10
     allowed = b"0123456789abcdefABCDEF" if base == 16 else b"0123456789"
     if not digits or len(digits) > 10 or not all(c in allowed for c in digits.encode()) or int(digits, base) > most:
-        raise UapiError(EINVAL, "%s: a number from 0 to %d is wanted, not %s" % (what, most, _shown(value)))
+        raise UapiError(abi.EINVAL, "%s: a number from 0 to %d is wanted, not %s" % (what, most, _shown(value)))
     return int(digits, base)
 
 
@@ -99,7 +94,7 @@ def _shown(value):
 
 def _want_true(value, key):
     if value != b"true":
-        raise UapiError(EINVAL, "%s=true is the only value, not %s" % (key, _shown(value)))
+        raise UapiError(abi.EINVAL, "%s=true is the only value, not %s" % (key, _shown(value)))
 
 
 class _Reader:
@@ -114,7 +109,7 @@ class _Reader:
 class Session:
     """One connection to the interface's control socket.
 
-    Beyond the standard there is `status`, which tells no keys but public ones: see report.py.
+    Beyond the standard there is `status`, which tells no keys but public ones: see status.py.
 
     closed  set when the client broke the protocol and the connection must end, once the output is sent
     """
@@ -169,7 +164,7 @@ class Session:
         if self._in_get:
             self._in_get = False
             if line:
-                return b"errno=%d\n\n" % EINVAL
+                return b"errno=%d\n\n" % abi.EINVAL
             self._start_get(now)
         elif line == b"set=1":
             system.heap.keep_room()
@@ -228,7 +223,7 @@ class Session:
     def _take_setting(self, line, now):
         key, equals, value = line.partition(b"=")
         if not equals:
-            raise UapiError(EPROTO, "a line without '=': %s" % _shown(line[:16]))
+            raise UapiError(abi.EPROTO, "a line without '=': %s" % _shown(line[:16]))
         self._apply(key.decode(), value, now)
 
     def _take_secret(self, name, start, stop, now):
@@ -250,13 +245,13 @@ class Session:
         try:
             function(line, now)
         except UnicodeError:
-            self._fail(EINVAL, "a line that is not ASCII")
+            self._fail(abi.EINVAL, "a line that is not ASCII")
         except UapiError as e:
             self._fail(e.errno, e.text)
         except TableFull as e:
-            self._fail(ENOSPC, str(e))
+            self._fail(abi.ENOSPC, str(e))
         except OSError as e:
-            self._fail(e.errno or EIO, str(e))
+            self._fail(e.errno or abi.EIO, str(e))
         return b""
 
     def _fail(self, errno, text):
@@ -268,7 +263,7 @@ class Session:
             try:
                 self._finish_peer(now)
             except TableFull as e:
-                self._fail(ENOSPC, str(e))
+                self._fail(abi.ENOSPC, str(e))
         answer = b"errno=%d\n\n" % -self._failed if self._failed else b"errno=0\n\n"
         self._begin_set()
         system.heap.give_room()
@@ -282,7 +277,7 @@ class Session:
         table = _PEER_KEYS if self._in_peer else _DEVICE_KEYS
         action = table.get(key)
         if action is None:
-            raise UapiError(EINVAL, "unknown key %s" % _shown(key.encode()))
+            raise UapiError(abi.EINVAL, "unknown key %s" % _shown(key.encode()))
         action(self, value, now)
 
     def _set_private_key(self, value, now):
@@ -350,7 +345,7 @@ class Session:
         try:
             addr = address.parse_endpoint(value.decode())
         except ValueError as e:
-            raise UapiError(EINVAL, "endpoint %s: %s" % (_shown(value), e)) from None
+            raise UapiError(abi.EINVAL, "endpoint %s: %s" % (_shown(value), e)) from None
         peer = self._keep_peer()
         if peer is not None:
             self._device.set_endpoint(peer, addr, now)
@@ -374,7 +369,7 @@ class Session:
         try:
             packed = address.parse_ip(host)
         except ValueError as e:
-            raise UapiError(EINVAL, "allowed_ip %s: %s" % (_shown(value), e)) from None
+            raise UapiError(abi.EINVAL, "allowed_ip %s: %s" % (_shown(value), e)) from None
         bits = _number(cidr.encode(), len(packed) * 8, "prefix length") if slash else len(packed) * 8
         peer = self._keep_peer()
         if peer is None:
@@ -386,17 +381,17 @@ class Session:
 
     def _set_protocol_version(self, value, now):
         if value != b"1":
-            raise UapiError(EINVAL, "protocol_version is 1, not %s" % _shown(value))
+            raise UapiError(abi.EINVAL, "protocol_version is 1, not %s" % _shown(value))
 
-    # get, and status (see report.py)
+    # get, and status (see status.py)
 
     def _start_get(self, now):
         self._reader = _Reader(self._device.first)
         self._device.readers.append(self._reader)
         if self._wants_status:
             interface = self._interface
-            about_device = report.tell_device(interface, now).encode()
-            self._get = self._tell(about_device, lambda peer: (report.tell_peer(peer, interface.endpoint(peer), now), -1))
+            about_device = status.tell_device(interface, now).encode()
+            self._get = self._tell(about_device, lambda peer: (status.tell_peer(peer, interface.endpoint(peer), now), -1))
         else:
             self._get = self._tell(self._tell_device(), self._tell_peer)
 
