@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # What handles secrets in the daemon. Commands compare what their own user gave them.
 FILES = sorted([
     *ROOT.glob("wgembed/protocol/*.py"), *ROOT.glob("wgembed/crypto/*.py"),
-    *[ROOT / f"wgembed/control/{name}.py" for name in ("interface", "member", "peering", "router")],
+    *[ROOT / f"wgembed/daemon/{name}.py" for name in ("interface", "peer_diff", "router", "router_interface")],
     ROOT / "wgembed/config/keys.py",
     *[ROOT / f"wgembed/uapi/{name}.py" for name in ("server", "session", "status")],
 ])  # fmt: skip
@@ -77,7 +77,7 @@ def suspicious(text, public=()):
 def test_no_secret_is_compared_in_a_time_that_depends_on_it(path):
     where = path.relative_to(ROOT / "wgembed").as_posix()
     # Peers are known by their public key.
-    public = ("key",) if path.name in ("member.py", "peering.py") else ()
+    public = ("key",) if path.name in ("router_interface.py", "peer_diff.py") else ()
     assert [text for text in suspicious(path.read_text(), public) if (where, text) not in ALLOWED] == []
 
 
@@ -112,4 +112,4 @@ def test_macs_and_keys_are_compared_with_equal():
                 calls.setdefault(path.name, []).append(ast.unparse(node))
     assert [call.split("(")[1].split(",")[0] for call in calls["cookie.py"]] == ["mac1", "mac2"]
     assert len(calls["device.py"]) == 1 and "self.identity.private" in calls["device.py"][0]
-    assert "noise.PRESHARED" in calls["peering.py"][0]
+    assert "noise.PRESHARED" in calls["peer_diff.py"][0]

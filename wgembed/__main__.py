@@ -61,7 +61,7 @@ def _run_router(directory):
 
 
 def _route(directory, ready):
-    from .control.router import serve
+    from .daemon.router import serve
 
     return serve(directory, ready)
 
@@ -73,7 +73,7 @@ def _check(directory):
 
 
 def _serve(name, ready):
-    from .control.daemon import serve
+    from .daemon.single import serve
 
     return serve(name, ready)
 

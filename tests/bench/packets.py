@@ -117,7 +117,7 @@ class Joined:
 
 
 class End:
-    """A device with its host, as control/interface.py has it; `outside` is the other end of its tunnel device."""
+    """A device with its host, as daemon/interface.py has it; `outside` is the other end of its tunnel device."""
 
     def __init__(self, number, peers):
         fds = bytearray(8)

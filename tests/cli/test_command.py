@@ -115,7 +115,7 @@ def test_show_loads_nothing_heavy():
 def test_the_daemon_loads_none_of_it():
     script = (
         f"import sys; sys.path[:0] = {[str(ROOT), *sys.path]!r}\n"
-        "import wgembed.control.daemon, wgembed.control.router; print(*sys.modules)"
+        "import wgembed.daemon.single, wgembed.daemon.router; print(*sys.modules)"
     )
     done = subprocess.run([sys.executable, "-S", "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30)
     loaded = done.stdout.split()

@@ -2,8 +2,9 @@
 
 import pytest
 
-from wgembed.control import diagnose, network, status
+from wgembed.control import diagnose, status
 from wgembed.control.machine import Machine
+from wgembed.daemon import network
 from wgembed.runtime import ping, system
 
 OURS, THEIRS, OTHER = "aa" * 32, "bb" * 32, "cc" * 32

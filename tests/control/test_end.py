@@ -3,7 +3,7 @@
 import pytest
 
 from support import Log
-from wgembed.control.daemon import run_to_end
+from wgembed.daemon.process import run_to_end
 
 
 class Process:

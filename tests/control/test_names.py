@@ -2,8 +2,8 @@
 
 import pytest
 
-from wgembed.control import names as names_module
-from wgembed.control.names import Names
+from wgembed.daemon import endpoints as names_module
+from wgembed.daemon.endpoints import Names
 from wgembed.runtime import system
 from wgembed.runtime.alarms import Alarms
 

@@ -7,8 +7,8 @@ import pytest
 
 from support import Log
 from wgembed.config import options as config
-from wgembed.control import network
-from wgembed.control.network import MAIN_TABLE, Paths, plan
+from wgembed.daemon import network
+from wgembed.daemon.network import MAIN_TABLE, Paths, plan
 from wgembed.runtime import abi
 from wgembed.runtime.address import covers, masked
 from wgembed.runtime.rtnetlink import Route

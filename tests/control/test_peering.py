@@ -5,7 +5,7 @@ import random
 import pytest
 
 from wgembed.config import options
-from wgembed.control import peering
+from wgembed.daemon import peer_diff
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME
 from wgembed.runtime.address import masked
@@ -27,7 +27,7 @@ KEYS = [key()[1] for _ in range(8)]
 
 
 def apply(node, old, new):
-    return peering.apply(node.device, old, new, node.world.now)
+    return peer_diff.apply(node.device, old, new, node.world.now)
 
 
 def owner(node, text):
@@ -64,9 +64,9 @@ def node():
 def test_owners_are_the_last():
     first, second = peer(KEYS[0], "10.1.2.3/8", "fd00::/8"), peer(KEYS[1], "10.0.0.0/8")
     ten, fd = options.network("10.0.0.0/8"), options.network("fd00::/8")
-    assert peering.owners([first, second]) == {ten: KEYS[1], fd: KEYS[0]}
-    assert peering.owners([second, first]) == {ten: KEYS[0], fd: KEYS[0]}
-    assert peering.owners([]) == {}
+    assert peer_diff.owners([first, second]) == {ten: KEYS[1], fd: KEYS[0]}
+    assert peer_diff.owners([second, first]) == {ten: KEYS[0], fd: KEYS[0]}
+    assert peer_diff.owners([]) == {}
 
 
 def test_peers_come_and_go(node):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wgembed.control.names import Endpoint
+from wgembed.daemon.endpoints import Endpoint
 from wgembed.runtime import system
 from wgembed.uapi.session import Session
 from world import A4, B4, PACKET, connected, ipv4, pair

@@ -142,7 +142,7 @@ HEAP_SCRIPT = """
 from wgembed.runtime import system
 import gc
 import uctypes
-from wgembed.control import daemon
+from wgembed.daemon import single
 place = lambda: uctypes.addressof(bytearray(2000))
 kept = place()
 system.heap.give_room()

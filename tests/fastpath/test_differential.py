@@ -52,7 +52,7 @@ class Port:
         assert self.tun.write_batch(view, packets, lengths, count) == 0
 
     def transmit(self, given):
-        """Have the device send what comes of the frames, as control/interface.py does."""
+        """Have the device send what comes of the frames, as daemon/interface.py does."""
         for frame in given:
             self.kernel.send(frame)
         device, world = self.node.device, self.node.world

@@ -12,7 +12,7 @@ from lab import micropython, net, peers, traffic
 from lab.need import need
 from lab.net import poll
 from lab.router import Pair, Router
-from wgembed.control import stamps
+from wgembed.daemon import timestamps
 
 SEED = int(os.environ.get("WGEMBED_FAULTS_SEED", "1"))
 STEPS = int(os.environ.get("WGEMBED_FAULTS_STEPS", "8"))
@@ -45,7 +45,7 @@ def pair(request, tmp_path, faults):
 
 def mark(router):
     """What the file of the clock's mark says: it is whole, always."""
-    found = stamps.read(str(router.state / "clock"))
+    found = timestamps.read(str(router.state / "clock"))
     assert found, "the mark is lost"
     return found
 

@@ -219,10 +219,10 @@ def main(log, things, *command):
     change_cpython(kernel)
     sys.path[:1] = os.environ["WGEMBED_PATH"].split(":")
     change_library(kernel)
-    from wgembed import lean
+    from wgembed import daemon_entry
 
-    sys.argv = ["lean"] + list(command)
-    return lean.main()
+    sys.argv = ["daemon_entry"] + list(command)
+    return daemon_entry.main()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pytest
 from lab import debian, faketime, micropython, net
 from lab.need import need
 from lab.router import Keys, interface, peer
-from wgembed.control import stamps
+from wgembed.daemon import timestamps
 
 SANE = "nothing is wrong"
 SECRET = Keys()
@@ -403,8 +403,8 @@ def at(when):
 
 def mark(usual, seconds):
     """As the daemon writes it."""
-    stamp = bytearray((seconds + stamps.TAI64_EPOCH).to_bytes(8, "big") + bytes(4))
-    (usual.router.state / "clock").write_bytes(stamps._encode(stamp))
+    stamp = bytearray((seconds + timestamps.TAI64_EPOCH).to_bytes(8, "big") + bytes(4))
+    (usual.router.state / "clock").write_bytes(timestamps._encode(stamp))
 
 
 def test_a_clock_that_was_never_set(usual):
@@ -417,7 +417,7 @@ def test_a_clock_that_was_never_set(usual):
 def test_a_clock_that_was_set_back(usual):
     now = int(time.time())
     sentence = f"note: the clock was set back: timestamps go on from the mark in {usual.router.state}/clock"
-    mark(usual, now + stamps.AHEAD)
+    mark(usual, now + timestamps.AHEAD)
     usual.says(SANE)
     usual.says(SANE, **at("-300"))
     usual.says(sentence, **at("-1000"))

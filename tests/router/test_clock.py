@@ -8,7 +8,7 @@ import pytest
 
 from lab import faketime, net, traffic
 from lab.need import need
-from wgembed.control import stamps
+from wgembed.daemon import timestamps
 
 YEAR = 365 * 24 * 3600
 
@@ -41,7 +41,7 @@ def reboot(pair):
 
 
 def mark(pair):
-    return stamps.seconds(stamps.read(str(pair.router.state / "clock")))
+    return timestamps.seconds(timestamps.read(str(pair.router.state / "clock")))
 
 
 @pytest.fixture

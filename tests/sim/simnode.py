@@ -7,7 +7,7 @@ same that the device is made from.
 import simcheck
 from simmachine import Crash
 
-from wgembed.control.stamps import Stamps
+from wgembed.daemon.timestamps import Stamps
 from wgembed.protocol.constants import DEFAULT_MTU, RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
 

@@ -16,7 +16,7 @@ from simnode import Known, Node
 
 from support import Random
 from wgembed import crypto
-from wgembed.control import stamps
+from wgembed.daemon import timestamps
 from wgembed.protocol import timers
 from wgembed.protocol.arena import Arena, Inbox
 from wgembed.protocol.memory import alloc
@@ -106,9 +106,9 @@ class Simulation:
         self._sent = {}  # (from, to): {number: packet}
         self._last = {}  # (from, to): the last number
         self.on_delivery = None
-        self._saved = crypto.random_fill, stamps.system
+        self._saved = crypto.random_fill, timestamps.system
         crypto.random_fill = self._entropy.fill
-        stamps.system = self
+        timestamps.system = self
         timers._used = len(timers._drawn)
         self.machines = [Machine(self, i) for i in range((devices + together - 1) // together)]
         self.nodes = [
@@ -126,7 +126,7 @@ class Simulation:
 
     def close(self):
         """Give back what was replaced."""
-        crypto.random_fill, stamps.system = self._saved
+        crypto.random_fill, timestamps.system = self._saved
 
     def _introduce(self, a, b):
         self.pairs.append((a, b))

@@ -3,8 +3,8 @@
 import os
 
 from support import Log, raises
-from wgembed.control import stamps
-from wgembed.control.stamps import AGAIN, AHEAD, SPARE, Stamps
+from wgembed.daemon import timestamps
+from wgembed.daemon.timestamps import AGAIN, AHEAD, SPARE, Stamps
 from wgembed.protocol.constants import TAI64_EPOCH
 from wgembed.runtime import durable, system
 from wgembed.runtime.loop import Loop
@@ -60,10 +60,10 @@ def test_the_first_timestamp_waits_for_the_mark():
     save = fresh()
     stamp = made(opened(save).make(NOW, 5))
     assert save.urgent == 1 and save.later == 0
-    mark = stamps.read(FLASH)
+    mark = timestamps.read(FLASH)
     assert mark > stamp
-    assert stamps.seconds(mark) == NOW + AHEAD
-    assert stamps.read(RUN) == stamp
+    assert timestamps.seconds(mark) == NOW + AHEAD
+    assert timestamps.read(RUN) == stamp
 
 
 def test_flash_is_written_once_an_hour_at_most():
@@ -73,7 +73,7 @@ def test_flash_is_written_once_an_hour_at_most():
     for second in range(0, 5 * 3600, 5):
         before = save.urgent + save.later
         stamp = made(clock.make(NOW + second, 0))
-        assert stamp < stamps.read(FLASH)
+        assert stamp < timestamps.read(FLASH)
         if save.urgent + save.later > before:
             writes.append(second)
     assert save.urgent == 1
@@ -85,12 +85,12 @@ def test_flash_is_written_once_an_hour_at_most():
 def test_after_a_reboot_all_up_to_the_mark_counts_as_used():
     save = fresh()
     opened(save).make(NOW, 0)
-    mark = stamps.read(FLASH)
+    mark = timestamps.read(FLASH)
     reboot()
     for clock_says in (0, NOW - 3600, NOW, NOW + AHEAD - 1):
         clock = opened(save)
         assert made(clock.make(clock_says, 0)) > mark
-        mark = stamps.read(FLASH)
+        mark = timestamps.read(FLASH)
         reboot()
     assert made(opened(save).make(NOW + 10**8, 0))[:8] == (TAI64_EPOCH + NOW + 10**8).to_bytes(8, "big")
 
@@ -103,7 +103,7 @@ def test_a_restart_goes_on_from_the_last_timestamp_and_writes_nothing():
         assert stamp > last
         last = stamp
     assert save.urgent + save.later == 1
-    assert stamps.seconds(last) <= NOW + 2
+    assert timestamps.seconds(last) <= NOW + 2
 
 
 def test_a_clock_that_is_behind_moves_the_mark_by_what_it_uses():
@@ -114,7 +114,7 @@ def test_a_clock_that_is_behind_moves_the_mark_by_what_it_uses():
     for _ in range(10000):
         clock.make(100, 0)
     # 16.8 ms a timestamp: ten thousand are less than three minutes.
-    assert stamps.seconds(stamps.read(FLASH)) < NOW + 2 * AHEAD + 1
+    assert timestamps.seconds(timestamps.read(FLASH)) < NOW + 2 * AHEAD + 1
     assert save.urgent + save.later == 2
 
 
@@ -125,13 +125,13 @@ def test_a_mark_that_is_not_whole_is_none():
     assert len(whole) == 41
     for length in range(len(whole) - 1):  # the last is a line feed
         system.files.write_new(FLASH, whole[:length])
-        assert stamps.read(FLASH) is None
+        assert timestamps.read(FLASH) is None
     for place in range(len(whole) - 1):
         other = b"0" if whole[place : place + 1] != b"0" else b"1"
         system.files.write_new(FLASH, whole[:place] + other + whole[place + 1 :])
-        assert stamps.read(FLASH) is None
+        assert timestamps.read(FLASH) is None
     system.files.write_new(FLASH, b"\xff" * 41)
-    assert stamps.read(FLASH) is None
+    assert timestamps.read(FLASH) is None
 
 
 class PowerCut(Exception):
@@ -203,7 +203,7 @@ def test_what_cannot_be_kept_is_told_and_goes_on():
     assert len(log.lines) == 1, "not for each timestamp"
     save.broken = False
     clock.make(NOW + AHEAD, 0)
-    assert stamps.read(FLASH) is not None
+    assert timestamps.read(FLASH) is not None
     assert raises(OSError, durable.replace, FOLDER + "/none/flash", b"").errno
 
 
@@ -234,13 +234,13 @@ def test_a_mark_that_could_not_be_written_is_tried_again():
     save.broken = False
     clock.make(NOW + AGAIN, 0)
     begin = NOW + AGAIN + AHEAD - SPARE
-    assert stamps.seconds(stamps.read(FLASH)) == begin + SPARE
+    assert timestamps.seconds(timestamps.read(FLASH)) == begin + SPARE
     save.broken = True
     clock.make(begin, 0)
     assert save.later == 1
     save.broken = False
     stamp = made(clock.make(begin + AGAIN, 0))
-    assert save.later == 2 and stamps.read(FLASH) > stamp
+    assert save.later == 2 and timestamps.read(FLASH) > stamp
 
 
 def test_flash_that_cannot_be_written_is_tried_once_a_minute():

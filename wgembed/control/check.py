@@ -6,13 +6,13 @@ its owner may want to know. Nothing is changed, and no running daemon is asked.
 
 from ..config import openwrt_network, uci
 from ..config import options as config_module
+from ..daemon import network, peer_diff, timestamps
+from ..daemon.interface import bind_pair, do_without_marks
 from ..protocol import tai64n
 from ..runtime import address, folders, rtnetlink, system
 from ..runtime.link import TUN_DEVICE, number_of
 from ..runtime.resolver import Lookup
 from ..uapi.server import is_served
-from . import network, peering, stamps
-from .interface import bind_pair, do_without_marks
 
 _OTHERS_MAY = 0o077
 # How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
@@ -76,11 +76,11 @@ def _check_machine(report):
         if _setting(name) == "0":
             report.notes.append("%s is not forwarded here: only this machine itself can use the tunnels" % what)
     now, _ = system.clock.realtime()
-    if now < stamps.CLOCK_UNSET:
+    if now < timestamps.CLOCK_UNSET:
         report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
     path = folders.state() + "/clock"
-    mark = stamps.read(path)
-    if mark is not None and tai64n.seconds(mark) - stamps.AHEAD > now + stamps.SPARE:
+    mark = timestamps.read(path)
+    if mark is not None and tai64n.seconds(mark) - timestamps.AHEAD > now + timestamps.SPARE:
         report.notes.append("the clock was set back: timestamps go on from the mark in %s" % path)
 
 
@@ -150,7 +150,7 @@ def _check_interface(report, interface):
 
 
 def _check_overlaps(report, interface):
-    owners = peering.owners(interface.peers)
+    owners = peer_diff.owners(interface.peers)
     for peer in interface.peers:
         for packed, length in peer.allowed_ips:
             owner = owners[address.masked(packed, length), length]

@@ -4,7 +4,8 @@ Each rule looks at one cause and adds what it finds, with a weight: what explain
 comes first. Facts of the machine come from an object (machine.py): a rule asks only what it needs.
 """
 
-from . import stamps, status
+from ..daemon import timestamps
+from . import status
 from .status import key_text, span
 
 # Weights: it cannot work; it does not; it may not; good to know
@@ -209,7 +210,7 @@ def _no_answer(found, interface, peer, machine):
     if refusal:
         found.add(CERTAIN, "nobody is at its endpoint %s: %s" % (peer.endpoint, refusal))
         return
-    if machine.time() < stamps.CLOCK_UNSET:
+    if machine.time() < timestamps.CLOCK_UNSET:
         found.add(
             LIKELY,
             "this machine's clock was never set, and a peer does not answer handshakes older than the last one it took",

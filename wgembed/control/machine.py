@@ -1,8 +1,8 @@
 """What the machine looks like to a tunnel: routes, MTU, clock, and what the way to an endpoint answers."""
 
+from ..daemon import network
 from ..runtime import abi, address, ping, rtnetlink, system
 from ..runtime.link import number_of
-from . import network
 
 # How long an answer is waited for, in ms.
 _PATIENCE = 1000

@@ -7,12 +7,13 @@ taken away by that record.
 
 from ..config import options, wg_quick
 from ..config.wg_quick import QuickError
+from ..daemon import network
 from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, system, tool
 from ..runtime.link import number_of
 from ..runtime.loop import Loop
 from ..uapi import client
 from ..uapi.server import is_served
-from . import network, wg_config, wg_show
+from . import wg_config, wg_show
 from .status import AskError, look
 from .terminal import Output
 
@@ -170,7 +171,7 @@ def _conf(name):
 
 def _serve(name):
     def serve(name, ready):
-        from .daemon import serve
+        from ..daemon.single import serve
 
         return serve(name, ready)
 

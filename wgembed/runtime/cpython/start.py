@@ -1,4 +1,4 @@
-"""Becoming the daemon: a second interpreter that loads nothing which the daemon does not need (see lean.py)."""
+"""Becoming the daemon: a second interpreter that loads nothing which the daemon does not need (see daemon_entry.py)."""
 
 import sys
 
@@ -13,7 +13,7 @@ from . import files
 def daemon(name, foreground, serve):
     """Serve the interface in this process, or start one that does and return 0 once its control socket is there.
 
-    serve  what the daemon does: here lean.py calls it, in the other interpreter
+    serve  what the daemon does: here daemon_entry.py calls it, in the other interpreter
     """
     command, environment = command_for("serve", name)
     if foreground:
@@ -36,7 +36,7 @@ def daemon(name, foreground, serve):
 def router(directory, serve):
     """Serve all that the configuration in the directory has, in the foreground.
 
-    serve  what the daemon does: here lean.py calls it, in the other interpreter
+    serve  what the daemon does: here daemon_entry.py calls it, in the other interpreter
     """
     command, environment = command_for("route", directory)
     os.execve(command[0], command, environment)
@@ -58,12 +58,12 @@ def pyroute2_command():
 def command_for(verb, argument):
     """Return the argument vector and the environment of the daemon's lean interpreter."""
     folders = list(_module_folders())
-    lean = folders[0] + "/wgembed/lean.py"
+    entry = folders[0] + "/wgembed/daemon_entry.py"
     environment = files.environment()
     environment["WGEMBED_PATH"] = ":".join(dict.fromkeys(folders))
     pyroute2 = _folder_of("pyroute2")
     environment.setdefault("WGEMBED_PYROUTE2", ":".join(dict.fromkeys([*folders, pyroute2])) if pyroute2 else "0")
-    return [sys.executable, "-S", "-E", "-s", lean, verb, argument], environment
+    return [sys.executable, "-S", "-E", "-s", entry, verb, argument], environment
 
 
 def _module_folders():

@@ -29,10 +29,10 @@ def _serve():
     verb, argument = sys.argv[1:]
     _name_process()
     if verb == "route":
-        from wgembed.control.router import serve
+        from wgembed.daemon.router import serve
 
         return serve(argument, lambda peers: None)
-    from wgembed.control.daemon import serve
+    from wgembed.daemon.single import serve
 
     return serve(argument, lambda peers: _let_go(int(ready)) if ready else None)
 

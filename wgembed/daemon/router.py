@@ -15,11 +15,11 @@ from ..runtime import log as log_module
 from ..runtime.link import LinkError
 from ..uapi.server import Refusal, is_served
 from . import network
-from .daemon import RETRY, Process, run_to_end
+from .endpoints import Names
 from .interface import do_without_marks
-from .member import Member
-from .names import Names
-from .stamps import Stamps
+from .process import RETRY, Process, run_to_end
+from .router_interface import Member
+from .timestamps import Stamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
 _SETTLE = 200

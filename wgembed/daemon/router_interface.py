@@ -6,10 +6,10 @@ from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
 from ..runtime import log, system
 from ..uapi.server import ControlServer, Refusal
-from . import network, peering
-from .daemon import PREFIXES_PER_PEER
+from . import network, peer_diff
+from .endpoints import Endpoint
 from .interface import Interface
-from .names import Endpoint
+from .process import PREFIXES_PER_PEER
 
 # Room for allowed IPs that come after the start.
 _SPARE_PREFIXES = 64
@@ -45,7 +45,7 @@ class Member:
         allowed = self.interface.device.allowed
         for trie, size in ((allowed.trie4, 4), (allowed.trie6, 16)):
             had, wanted = [
-                len([packed for packed, _ in peering.owners(peers) if len(packed) == size])
+                len([packed for packed, _ in peer_diff.owners(peers) if len(packed) == size])
                 for peers in (self.config.peers, config.peers)
             ]
             if wanted + max(trie.used - had, 0) > trie.capacity:
@@ -57,7 +57,7 @@ class Member:
         """Apply the configuration; `old` is the one that held, None for none. Nothing here can fail."""
         config, device = self.config, self.interface.device
         device.set_private_key(config.private_key, now)
-        fresh = peering.apply(device, old.peers if old else [], config.peers, now)
+        fresh = peer_diff.apply(device, old.peers if old else [], config.peers, now)
         self._set_endpoints(fresh)
 
     def _set_endpoints(self, fresh):

@@ -1,0 +1,89 @@
+"""The daemon for one interface: `wgembed [-f] IFNAME`.
+
+It stands in for `wireguard-go [-f] IFNAME`: it ends on SIGINT or SIGTERM, when the tunnel device is lost, and when its
+control socket is deleted.
+"""
+
+from ..protocol.allowedips import MAX_PREFIXES
+from ..runtime import abi, confine, system
+from ..runtime import log as log_module
+from ..runtime.link import LinkError, is_valid_name
+from ..uapi.server import ControlServer, Refusal, is_served
+from .interface import Interface
+from .process import PREFIXES_PER_PEER, Process, run_to_end
+
+
+class Daemon(Process):
+    """Everything of a process that serves one interface."""
+
+    def __init__(self, name, level):
+        self.log = log_module.Log(name, level)
+        confine(self.log)
+        if not is_valid_name(name):
+            raise Refusal("'%s' is no name for an interface" % name)
+        if is_served(name):
+            raise Refusal("the interface %s is already served by another program" % name)
+        peers = _max_peers()
+        super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
+        self.tell_of_fastpath(self.log)
+        self._server = None
+        try:
+            interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self.log)
+            self.interfaces.append(interface)
+            self._server = ControlServer(interface, self.loop, self.alarms, self.log)
+            if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
+                self.log.error("the kernel cannot tell when the control socket is deleted")
+            interface.follow_link()
+        except (OSError, LinkError) as e:
+            self.close()
+            raise Refusal(str(e)) from None
+        except Refusal:
+            self.close()
+            raise
+
+    def run(self):
+        """Serve until it is time to end."""
+        self.log.verbose("ready")
+        self.loop.run()
+
+    def close(self):
+        if self._server is not None:
+            self._server.close()
+        for interface in self.interfaces:
+            interface.close()
+        self.log.verbose("ended")
+
+    def on_lost(self, interface):
+        self.loop.stop()
+
+    def on_signal(self, number):
+        self.log.verbose("signal %d" % number)
+        self.loop.stop()
+
+    def _on_names(self):
+        if not self._server.exists():
+            self.log.verbose("the control socket was deleted")
+            self.loop.stop()
+
+
+def _max_peers():
+    text = system.files.getenv("WGEMBED_MAX_PEERS")
+    if not text:
+        return system.files.USUAL_PEERS
+    if not text.isdigit() or not 0 < int(text) < 16384:
+        raise Refusal("WGEMBED_MAX_PEERS is a number from 1 to 16383, not '%s'" % text)
+    return int(text)
+
+
+def serve(name, ready):
+    """Serve the interface until it is time to end; returns the exit status.
+
+    ready  is called once the control socket is there, with the number of peers that may still come
+    """
+    level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
+    try:
+        daemon = Daemon(name, level)
+    except Refusal as e:
+        system.process.write_line("wgembed: %s" % e)
+        return 1
+    return run_to_end(daemon, daemon.tables.capacity, ready)
