@@ -13,7 +13,14 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
 SHIM = "crypto/_blake2/"
-LEFT_OUT = ("crypto/_cpython.py", "runtime/cpython/", "demo.py", "daemon_entry.py", SHIM + "test_", SHIM + "manifest.py")
+LEFT_OUT = (
+    "crypto/_cpython.py",
+    "runtime/cpython/",
+    "commands/demo.py",
+    "daemon_entry.py",
+    SHIM + "test_",
+    SHIM + "manifest.py",
+)
 
 
 def modules(native):

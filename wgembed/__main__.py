@@ -33,7 +33,7 @@ def _run(program, arguments):
     foreground = word in ("-f", "--foreground")
     names = arguments[1:] if foreground else arguments
     if program == "wg" or word in COMMANDS.split() or len(names) != 1 or names[0].startswith("-"):
-        from .commands import run
+        from .commands.main import run
 
         return run(program, arguments)
     # Not before here: what the machine lacks is told by main().
@@ -67,7 +67,7 @@ def _route(directory, ready):
 
 
 def _check(directory):
-    from .control.check import check
+    from .commands.check import check
 
     return check(directory)
 

@@ -120,5 +120,5 @@ def test_the_daemon_loads_none_of_it():
     done = subprocess.run([sys.executable, "-S", "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30)
     loaded = done.stdout.split()
     assert "wgembed.uapi.server" in loaded, done.stderr
-    ours = {f"wgembed.control.{name}" for name in ("terminal", "wg", "wg_show", "wg_change")}
+    ours = {f"wgembed.commands{name}" for name in ("", ".output", ".wg.main", ".wg.show", ".wg.change")}
     assert not (ours | {"wgembed.runtime.tool"}) & set(loaded)

@@ -8,8 +8,8 @@ import pytest
 from cli_world import ROOT
 from lab import debian
 from lab.need import need
-from wgembed.commands import USAGE
-from wgembed.control.wg import COMMANDS
+from wgembed.commands.main import USAGE
+from wgembed.commands.wg.main import COMMANDS
 
 PAGE = ROOT / "docs/wgembed.8"
 # What mandoc of a distribution knows of other pages and of the system's name is not ours to mend.

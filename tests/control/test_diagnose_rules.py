@@ -2,8 +2,8 @@
 
 import pytest
 
-from wgembed.control import diagnose, status
-from wgembed.control.machine import Machine
+from wgembed.commands import diagnose, status_model
+from wgembed.commands.host_facts import Machine
 from wgembed.daemon import network
 from wgembed.runtime import ping, system
 
@@ -55,11 +55,11 @@ def told(*peers, interface=()):
     lines = [("up", "1"), ("own_public_key", OURS), ("mtu", "1420"), *interface]
     for number, peer in enumerate(peers):
         lines += [("public_key", "%064x" % number if number else THEIRS), ALLOWED, *peer]
-    return status.parse("wg0", lines)
+    return status_model.parse("wg0", lines)
 
 
 def state(interface, number=0):
-    return status.state(interface, interface.peers[number], NOW)
+    return status_model.state(interface, interface.peers[number], NOW)
 
 
 def about(interface, machine=None, number=0):

@@ -10,8 +10,9 @@ import tempfile
 import pytest
 
 from lab.need import need, privileges
-from wgembed.control import diagnose, status, status_command, status_print
-from wgembed.control.terminal import UsageError
+from wgembed.commands import diagnose, status_format, status_model
+from wgembed.commands import status as status_command
+from wgembed.commands.output import UsageError
 from wgembed.uapi import client
 
 KEY = "bb" * 32
@@ -19,7 +20,7 @@ NAMES = ['wg"0', "wg\\0", "wg\udcff", "wg\u00fc", "wg{}"]
 
 
 def told(name, *lines):
-    return status.parse(name, [("up", "1"), ("own_public_key", KEY), *lines])
+    return status_model.parse(name, [("up", "1"), ("own_public_key", KEY), *lines])
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def served(monkeypatch):
         return served[name]
 
     monkeypatch.setattr(client, "list_interfaces", lambda: list(served))
-    monkeypatch.setattr(status, "look", look)
+    monkeypatch.setattr(status_model, "look", look)
     return served
 
 
@@ -69,13 +70,13 @@ def test_names_of_all_kinds(served, printed, name, form):
 
 def test_an_interface_that_may_not_be_asked(served, printed):
     served["wg0"] = told("wg0")
-    served["wg1"] = status.AskError("wg1 gives no answer: Permission denied")
-    served["wg2"] = status.NotServed("nobody serves the interface wg2")
+    served["wg1"] = status_model.AskError("wg1 gives no answer: Permission denied")
+    served["wg2"] = status_model.NotServed("nobody serves the interface wg2")
     assert status_command.show_status(["--interval=0"]) == 0
     assert printed[1].startswith(b"wg0: up") and printed[2] == b"wgembed: wg1 gives no answer: Permission denied\n"
     del served["wg0"]
     for command in (status_command.show_status, status_command.show_diagnosis):
-        with pytest.raises(status.AskError, match="wg1 gives no answer: Permission denied"):
+        with pytest.raises(status_model.AskError, match="wg1 gives no answer: Permission denied"):
             command([])
 
 
@@ -83,7 +84,7 @@ def test_who_may_not_ask_is_told_so(tmp_path):
     need(privileges)
     # What is needed is loaded first: the interpreter may be one that only root can read.
     code = (
-        "import os, socket, sys; from wgembed.__main__ import main; from wgembed.control import status_command;"
+        "import os, socket, sys; from wgembed.__main__ import main; from wgembed.commands import status as status_command;"
         "from wgembed.runtime import tool;"
         "os.umask(0o077); socket.socket(socket.AF_UNIX).bind(sys.argv[1]); os.setuid(65534); sys.exit(main(['diagnose']))"
     )
@@ -108,8 +109,8 @@ def test_lengths_of_time_that_are_none(served, text):
 
 def test_a_peer_of_an_interface_that_is_down(served, printed, monkeypatch):
     peer = [("public_key", KEY), ("allowed_ip", "10.7.0.2/32")]
-    served["wg0"] = status.parse("wg0", [("up", "0"), ("own_public_key", KEY), *peer])
-    for arguments in ([], ["wg0"], ["wg0", status.key_text(KEY)]):
+    served["wg0"] = status_model.parse("wg0", [("up", "0"), ("own_public_key", KEY), *peer])
+    for arguments in ([], ["wg0"], ["wg0", status_model.key_text(KEY)]):
         printed[1] = b""
         assert status_command.show_diagnosis(arguments) == 1
         assert printed[1] == b"wg0: down\n  the interface is down: take it up with `ip link set wg0 up`\n"
@@ -132,5 +133,5 @@ def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
 def test_counters_go_on(served):
     lines = [("public_key", KEY), ("tx_bytes", "7")]
     before, after = (told("wg0", *lines, ("rx_bytes", str(count))) for count in (1 << 62, 1 << 63))
-    assert status_print.Rates([before], 1).of(after, after.peers[0]) == (1 << 62, 0)
-    assert status_print.Rates([after], 1).of(before, before.peers[0]) is None
+    assert status_format.Rates([before], 1).of(after, after.peers[0]) == (1 << 62, 0)
+    assert status_format.Rates([after], 1).of(before, before.peers[0]) is None

@@ -77,7 +77,7 @@ def test_interrupted(running, tmp_path, after):
 def test_interrupt_ends_what_waits_in_a_namespace():
     """By itself: an exception that comes while a module loads can be lost, and the interpreter tells of it."""
     code = (
-        "import signal; from wgembed import demo; end = demo.End('left', 1)\n"
+        "import signal; from wgembed.commands import demo; end = demo.End('left', 1)\n"
         "print(demo._inside(end, lambda: signal.getsignal(signal.SIGINT) == signal.SIG_DFL))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
@@ -85,6 +85,6 @@ def test_interrupt_ends_what_waits_in_a_namespace():
 
 
 def test_not_root():
-    code = "import os; os.geteuid = lambda: 1000\nfrom wgembed.demo import demo\nraise SystemExit(demo())"
+    code = "import os; os.geteuid = lambda: 1000\nfrom wgembed.commands.demo import demo\nraise SystemExit(demo())"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert result.returncode == 1 and "needs root" in result.stderr and "Traceback" not in result.stderr

@@ -89,7 +89,7 @@ def test_without_ffi(namespace, interpreter, name):
 
 
 def test_what_only_cpython_can(namespace):
-    assert "wgembed.demo" in sentence(namespace, *need(micropython.command), "demo")
+    assert "wgembed.commands.demo" in sentence(namespace, *need(micropython.command), "demo")
 
 
 def resident(pid, field):

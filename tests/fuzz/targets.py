@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from test_datagrams import Scene, perform  # noqa: E402
 from test_uapi import Client  # noqa: E402
 
+from wgembed.commands.output import Failure  # noqa: E402
+from wgembed.commands.wg import setconf  # noqa: E402
 from wgembed.config import convert, options, uci, uci_write, wg_quick  # noqa: E402
-from wgembed.control import wg_config  # noqa: E402
-from wgembed.control.terminal import Failure  # noqa: E402
 from wgembed.runtime import address, link  # noqa: E402
 from world import A4, A6, B4, B6, connected  # noqa: E402
 
@@ -211,7 +211,7 @@ def wg_file(data):
     """
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.suppress(Failure):
-        wg_config._read(data.split(b"\n"), False)
+        setconf._read(data.split(b"\n"), False)
 
 
 def netlink(data):

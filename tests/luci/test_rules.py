@@ -12,9 +12,9 @@ from config_cases import CASES
 import pages
 from lab import luci
 from lab.need import need, programs
+from wgembed.commands import diagnose, status_model
 from wgembed.config import convert, uci, wg_quick
 from wgembed.config import options as config
-from wgembed.control import diagnose, status
 
 KEYS = ["%064x" % (n << 200 | n) for n in range(1, 8)]
 NOW = 1_790_000_000
@@ -98,7 +98,7 @@ class NoMachine(SimpleNamespace):
     time = staticmethod(lambda: NOW)
 
     def __getattr__(self, name):
-        from wgembed.control.machine import Machine
+        from wgembed.commands.host_facts import Machine
 
         return getattr(Machine.__new__(Machine), name)
 
@@ -108,21 +108,21 @@ def test_states_and_sentences(folder):
     parsed = [one["value"] for one in pages.run([["wgembed.state", "parse", "wg0", text] for text in texts], folder)]
     calls, expected = [], []
     for text, iface in zip(texts, parsed, strict=True):
-        ours = status.parse("wg0", [line.split("=", 1) for line in text.splitlines()])
+        ours = status_model.parse("wg0", [line.split("=", 1) for line in text.splitlines()])
         calls.append(["wgembed.state", "ofInterface", iface])
         expected.append(ours.state)
         calls.append(["wgembed.diagnosis", "ofInterface", iface])
         expected.append(_sentences(diagnose.about_interface(ours, NoMachine())))
         for peer, mine in zip(iface["peers"], ours.peers, strict=True):
             calls.append(["wgembed.state", "ofPeer", iface, peer])
-            expected.append(status.state(ours, mine, NOW))
+            expected.append(status_model.state(ours, mine, NOW))
             calls.append(["wgembed.diagnosis", "ofPeer", iface, peer, NOW])
-            is_up = ours.state == status.UP
+            is_up = ours.state == status_model.UP
             expected.append(_sentences(diagnose.about_peer(ours, mine, NoMachine())) if is_up else [])
     for call, found, wanted in zip(calls, pages.run(calls, folder), expected, strict=True):
         assert found.get("value") == wanted, (call, found)
     words = {wanted for wanted in expected if isinstance(wanted, str)}
-    assert words == {value for name, value in vars(status).items() if name.isupper() and isinstance(value, str)}
+    assert words == {value for name, value in vars(status_model).items() if name.isupper() and isinstance(value, str)}
     assert len({one["sentence"] for wanted in expected if isinstance(wanted, list) for one in wanted}) > 30
 
 

@@ -73,7 +73,7 @@ class Interface:
         return self._link.index
 
     def endpoint(self, peer):
-        """Return what the configuration says of where the peer is (names.Endpoint), or None."""
+        """Return what the configuration says of where the peer is (endpoints.Endpoint), or None."""
         return self._owner.endpoint(peer)
 
     def send_errors(self):

@@ -112,7 +112,7 @@ class Process:
         """An initiation to the peer got no answer, or what was sent to it none for 15 s."""
 
     def endpoint(self, peer):
-        """Return what is configured of where the peer is (names.Endpoint); here nothing is."""
+        """Return what is configured of where the peer is (endpoints.Endpoint); here nothing is."""
 
     def watch_directory(self, path, mask, function):
         """Call function() when what `mask` names happens in the directory; returns False if the kernel cannot tell."""

@@ -70,7 +70,7 @@ def tell_device(interface, now):
 def tell_peer(peer, endpoint, now):
     """Return the lines about the peer, without its allowed IPs.
 
-    endpoint  what the configuration says of where it is (names.Endpoint), or None
+    endpoint  what the configuration says of where it is (endpoints.Endpoint), or None
     """
     lines = [("public_key", _hex(peer.public_key))]
     lines.append(("has_preshared_key", int(any(peer.secret(noise.PRESHARED, 32)))))

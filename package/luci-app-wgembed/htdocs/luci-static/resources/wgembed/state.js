@@ -2,7 +2,7 @@
 'require baseclass';
 
 /* What the daemon tells of an interface, and its peers' state in a word: as `wgembed status` has it.
-   tests/luci/test_rules.py holds this and wgembed/control/status.py against each other. */
+   tests/luci/test_rules.py holds this and wgembed/commands/status_model.py against each other. */
 
 /* Events older than this, in s, are history. */
 const RECENT = 180;

@@ -4,7 +4,7 @@ from ..config import convert, keys, uci, uci_write, wg_quick
 from ..config import options as config
 from ..config.convert import TransferError
 from ..runtime import address, rtnetlink, system
-from .terminal import UsageError
+from .output import UsageError
 
 IMPORT_USAGE = (
     "wgembed import FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR]"

@@ -3,10 +3,10 @@
 from ..runtime import system, tool
 from ..runtime.link import TUN_DEVICE
 from ..uapi import client
-from . import diagnose, status, status_print
-from .machine import Machine
-from .status import AskError, NotServed, key_text
-from .terminal import UsageError, complain, to_bytes
+from . import diagnose, status_format, status_model
+from .host_facts import Machine
+from .output import UsageError, complain, to_bytes
+from .status_model import AskError, NotServed, key_text
 
 STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
 DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
@@ -66,16 +66,16 @@ def show_status(arguments):
     look = _looker(options.names)
     before = look()
     if options.form == "prometheus":
-        _print(status_print.as_prometheus(before, _now()))
+        _print(status_format.as_prometheus(before, _now()))
         return 0
     if options.watches:
         return _watch(options, look, before)
-    rates = status_print.Rates((), 0)
+    rates = status_format.Rates((), 0)
     if options.interval:
         start = system.clock.now()
         tool.rest(options.interval * 1000)
         after = look()
-        rates = status_print.Rates(before, (system.clock.now() - start) / 1000)
+        rates = status_format.Rates(before, (system.clock.now() - start) / 1000)
         before = after
     _print(_formed(options, before, rates))
     return 0
@@ -85,17 +85,17 @@ def _watch(options, look, before):
     """Print again and again, until a signal ends it."""
     interval = max(options.interval, 100)
     clear = _CLEAR if options.form == "text" else ""
-    rates, start = status_print.Rates((), 0), system.clock.now()
+    rates, start = status_format.Rates((), 0), system.clock.now()
     while True:
         _print(clear + _formed(options, before, rates))
         tool.rest(interval * 1000)
         after, end = look(), system.clock.now()
-        rates = status_print.Rates(before, (end - start) / 1000)
+        rates = status_format.Rates(before, (end - start) / 1000)
         before, start = after, end
 
 
 def _formed(options, interfaces, rates):
-    form = status_print.as_json if options.form == "json" else status_print.as_text
+    form = status_format.as_json if options.form == "json" else status_format.as_text
     return form(interfaces, rates, _now())
 
 
@@ -112,11 +112,11 @@ def _looker(names):
 
     def look():
         if names:
-            return [status.look(name) for name in names]
+            return [status_model.look(name) for name in names]
         found, refusals = [], []
         for name in sorted(client.list_interfaces()):
             try:
-                found.append(status.look(name))
+                found.append(status_model.look(name))
             except NotServed:
                 continue  # it ended just now
             except AskError as e:
@@ -150,14 +150,14 @@ def show_diagnosis(arguments):
     machine = Machine()
     reports = []
     for interface in interfaces:
-        is_up = interface.state == status.UP
+        is_up = interface.state == status_model.UP
         if wanted is None or not is_up:
             reports.append(("%s: %s" % (interface.name, interface.state), diagnose.about_interface(interface, machine)))
         peers = [peer for peer in interface.peers if wanted is None or _is_called(peer, wanted)]
         if wanted is not None and not peers:
             raise UsageError("%s has no peer %s" % (interface.name, wanted))
         for peer in peers if is_up else ():
-            about = "%s: %s: %s" % (interface.name, key_text(peer.public_key), status.state(interface, peer, _now()))
+            about = "%s: %s: %s" % (interface.name, key_text(peer.public_key), status_model.state(interface, peer, _now()))
             reports.append((about, diagnose.about_peer(interface, peer, machine)))
     _print("".join([_report(about, found) for about, found in reports]))
     if machine.is_out_of_time:

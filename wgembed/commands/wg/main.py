@@ -1,8 +1,8 @@
 """The commands of wg(8): what they are called, and what calls them."""
 
-from .. import __version__
-from ..runtime import system, tool
-from .terminal import Failure, complain, to_bytes
+from ... import __version__
+from ...runtime import system, tool
+from ..output import Failure, complain, to_bytes
 
 # Of wireguard-tools, whose wg this is like
 LIKE = "1.0.20260223"
@@ -52,17 +52,17 @@ def _guard(program, function, arguments):
 
 def _function(verb):
     if verb == "show":
-        from .wg_show import show as function
+        from .show import show as function
     elif verb == "showconf":
-        from .wg_show import showconf as function
+        from .show import showconf as function
     elif verb == "set":
-        from .wg_set import set_ as function
+        from .set import set_ as function
     elif verb in ("genkey", "genpsk"):
-        from .wg_keys import make as function
+        from .keys import make as function
     elif verb == "pubkey":
-        from .wg_keys import pubkey as function
+        from .keys import pubkey as function
     else:
-        from .wg_config import setconf as function
+        from .setconf import setconf as function
     return function
 
 

@@ -1,9 +1,9 @@
 """`wg show` and `wg showconf`."""
 
-from ..config import keys
-from ..runtime import system, tool
-from ..uapi import client
-from .terminal import Colours, Failure, Output, because, complain, hundredths, reason
+from ...config import keys
+from ...runtime import system, tool
+from ...uapi import client
+from ..output import Colours, Failure, Output, because, complain, hundredths, reason
 
 _USAGE = (
     "Usage: %s show { <interface> | all | interfaces } [public-key | private-key | listen-port | fwmark | peers | "

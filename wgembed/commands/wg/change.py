@@ -6,10 +6,10 @@ be a private or preshared key, which are not repeated.
 
 from binascii import hexlify
 
-from ..config import keys
-from ..runtime import address, system, tool
-from ..uapi import client
-from .terminal import Failure, because, complain, hundredths, reason
+from ...config import keys
+from ...runtime import address, system, tool
+from ...uapi import client
+from ..output import Failure, because, complain, hundredths, reason
 
 _NO_KEY = bytes(keys.KEY_SIZE)
 _U32 = 0xFFFFFFFF

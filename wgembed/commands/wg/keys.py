@@ -1,9 +1,9 @@
 """`wg genkey`, `wg genpsk` and `wg pubkey`."""
 
-from .. import crypto
-from ..config import keys
-from ..runtime import system
-from .terminal import Failure, complain
+from ... import crypto
+from ...config import keys
+from ...runtime import system
+from ..output import Failure, complain
 
 _KIND = 0o170000
 _REGULAR_FILE = 0o100000

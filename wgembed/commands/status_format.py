@@ -4,8 +4,8 @@ The JSON is stable: fields are added, never renamed or removed, and `version` gr
 object, {"version": 1, "interfaces": [...]}; see docs/status.md.
 """
 
-from . import status
-from .status import key_text, span
+from . import status_model
+from .status_model import key_text, span
 
 VERSION = 1
 
@@ -61,7 +61,7 @@ def _interface_line(interface):
 
 
 def _peer_lines(interface, peer, rate, now):
-    first = "  %s: %s" % (key_text(peer.public_key), status.state(interface, peer, now))
+    first = "  %s: %s" % (key_text(peer.public_key), status_model.state(interface, peer, now))
     if peer.handshake:
         first += ", handshake %s ago" % span(max(now - peer.handshake, 0))
     if peer.attempt > 1:
@@ -106,7 +106,7 @@ def _interface_object(interface, rates, now):
 def _peer_object(interface, peer, rate, now):
     return {
         "public_key": key_text(peer.public_key),
-        "state": status.state(interface, peer, now),
+        "state": status_model.state(interface, peer, now),
         "has_preshared_key": peer.has_preshared_key,
         "endpoint": peer.endpoint or None,
         "endpoint_host": peer.endpoint_host or None,
@@ -131,7 +131,12 @@ _OF_PEERS = (
     ("wireguard_sent_bytes_total", "counter", "Bytes sent to the peer", lambda i, p, now: p.tx_bytes),
     ("wireguard_received_bytes_total", "counter", "Bytes received from the peer", lambda i, p, now: p.rx_bytes),
     ("wireguard_latest_handshake_seconds", "gauge", "Time of the latest handshake", lambda i, p, now: p.handshake),
-    ("wireguard_peer_up", "gauge", "Whether there is a session", lambda i, p, now: status.state(i, p, now) == status.UP),
+    (
+        "wireguard_peer_up",
+        "gauge",
+        "Whether there is a session",
+        lambda i, p, now: status_model.state(i, p, now) == status_model.UP,
+    ),
 )
 
 
@@ -151,7 +156,7 @@ def as_prometheus(interfaces, now):
                 lines.append("%s{%s} %d" % (name, labels, value(interface, peer, now)))
     lines += _head("wireguard_interface_up", "gauge", "Whether the interface is up and has a private key")
     for interface in interfaces:
-        up = interface.state == status.UP
+        up = interface.state == status_model.UP
         lines.append('wireguard_interface_up{interface="%s"} %d' % (_label(interface.name), up))
     lines += _head("wireguard_dropped_packets_total", "counter", "Packets and messages dropped, by reason")
     for interface in interfaces:

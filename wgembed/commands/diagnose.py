@@ -1,12 +1,12 @@
-"""Why a tunnel is down, in sentences: from what the daemon tells (status.py) and what the machine looks like.
+"""Why a tunnel is down, in sentences: from what the daemon tells (status_model.py) and what the machine looks like.
 
 Each rule looks at one cause and adds what it finds, with a weight: what explains the most, and is the least doubtful,
-comes first. Facts of the machine come from an object (machine.py): a rule asks only what it needs.
+comes first. Facts of the machine come from an object (host_facts.py): a rule asks only what it needs.
 """
 
 from ..daemon import timestamps
-from . import status
-from .status import key_text, span
+from . import status_model
+from .status_model import key_text, span
 
 # Weights: it cannot work; it does not; it may not; good to know
 CERTAIN, LIKELY, POSSIBLE, NOTE = 4, 3, 2, 1
@@ -36,19 +36,19 @@ class Findings:
 def about_interface(interface, machine):
     """Return what is wrong with the interface, whoever the peer: a list of (weight, sentence)."""
     found = Findings()
-    if interface.state == status.DOWN:
+    if interface.state == status_model.DOWN:
         found.add(CERTAIN, "the interface is down: take it up with `ip link set %s up`" % interface.name)
         return found.sorted()
-    if interface.state == status.NO_PRIVATE_KEY:
+    if interface.state == status_model.NO_PRIVATE_KEY:
         found.add(CERTAIN, "the interface has no private key: no handshake can begin or be answered")
     if not interface.peers:
         found.add(CERTAIN, "the interface has no peers")
     if interface.clock_behind > 60:
         found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind))
     for stranger in interface.strangers:
-        if stranger.age <= status.RECENT and _suspect(interface, stranger) is None:
+        if stranger.age <= status_model.RECENT and _suspect(interface, stranger) is None:
             found.add(*_about_stranger(interface, stranger))
-    if interface.nobodys is not None and interface.nobodys[1] <= status.RECENT:
+    if interface.nobodys is not None and interface.nobodys[1] <= status_model.RECENT:
         _about_nobodys(found, interface, machine)
     return found.sorted()
 
@@ -102,7 +102,7 @@ def _suspect(interface, stranger):
 def _unanswered(peer):
     """Return how many initiations had no answer."""
     if peer.is_given_up:
-        return peer.since("initiation_sent", "response_taken", "confirmed", within=status.FOREVER)
+        return peer.since("initiation_sent", "response_taken", "confirmed", within=status_model.FOREVER)
     return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken")
 
 
@@ -122,7 +122,7 @@ def about_peer(interface, peer, machine):
 
 def _allowed_ips(found, interface, peer, machine):
     lost = [event for event in peer.events if event.name == "allowed_ip_lost"]
-    if lost and peer.allowed_ips and lost[-1].age > status.RECENT:
+    if lost and peer.allowed_ips and lost[-1].age > status_model.RECENT:
         found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age))
     elif lost:
         found.add(
@@ -198,7 +198,7 @@ def _under_load(found, interface, peer, machine):
 def _no_answer(found, interface, peer, machine):
     for stranger in interface.strangers:
         is_here = peer.endpoint and _host(stranger.endpoint) == _host(peer.endpoint)
-        if is_here and stranger.age <= status.RECENT and _suspect(interface, stranger) is peer:
+        if is_here and stranger.age <= status_model.RECENT and _suspect(interface, stranger) is peer:
             _stranger_at_endpoint(found, interface, peer, stranger)
             return
     sent = _unanswered(peer)
@@ -245,7 +245,7 @@ def _silence(found, interface, peer, machine):
     """Something was sent in this session, and what came back?"""
     if peer.session is None or peer.data_sent is None or peer.data_sent > _FRESH:
         return
-    silences = [event for event in peer.events if event.name == "silence" and event.age <= status.RECENT]
+    silences = [event for event in peer.events if event.name == "silence" and event.age <= status_model.RECENT]
     since = sum([event.count for event in silences if _is_later(event.age, peer.data_heard)])
     # One answer may be lost, and the handshake that follows be the end of it.
     if (since > 1 or since and peer.data_heard is None) and _is_all_silent(peer):
@@ -297,14 +297,14 @@ def _no_reply_of_ours(found, interface, peer, machine):
 
 def _refused_source(found, interface, peer, machine):
     refused = interface.refused_source
-    if refused is None or refused[2] != peer.public_key or refused[1] > status.RECENT:
+    if refused is None or refused[2] != peer.public_key or refused[1] > status_model.RECENT:
         return
     if not _is_allowed(refused[0], peer, machine):
         found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % refused[0])
 
 
 def _two_places(found, interface, peer, machine):
-    moves = sum([event.count for event in peer.events if event.name == "roamed" and event.age <= status.RECENT])
+    moves = sum([event.count for event in peer.events if event.name == "roamed" and event.age <= status_model.RECENT])
     if moves >= _RESTLESS:
         found.add(
             LIKELY,

@@ -1,7 +1,7 @@
 """`wg set`: a change on the command line."""
 
-from . import wg_change as values
-from .terminal import Failure, to_bytes
+from ..output import Failure, to_bytes
+from . import change as values
 
 _USAGE = (
     "Usage: %s set <interface> [listen-port <port>] [fwmark <mark>] [private-key <file path>] [peer <base64 public key> "

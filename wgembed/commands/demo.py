@@ -15,9 +15,9 @@ import sys
 import tempfile
 import time
 
-from . import crypto
-from .protocol.icmp import checksum
-from .runtime.cpython import start
+from .. import crypto
+from ..protocol.icmp import checksum
+from ..runtime.cpython import start
 
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1

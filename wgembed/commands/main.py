@@ -2,7 +2,7 @@
 
 import sys
 
-from . import __version__
+from .. import __version__
 
 USAGE = """\
 usage: wgembed [-f|--foreground] INTERFACE
@@ -30,12 +30,12 @@ _TRANSFER = ("import", "export")
 
 def run(program, arguments):
     """Do what the command line asks for, called by the name `program`; returns the exit status."""
-    from .control import wg
+    from .wg import main
 
     if program == "wg":
-        return wg.main("wg", arguments)
-    if arguments and arguments[0] in wg.COMMANDS:
-        return wg.run("wgembed", arguments)
+        return main.main("wg", arguments)
+    if arguments and arguments[0] in main.COMMANDS:
+        return main.run("wgembed", arguments)
     if arguments in (["-h"], ["--help"], ["help"]):
         sys.stdout.write(USAGE)
         return 0
@@ -43,7 +43,7 @@ def run(program, arguments):
         print("wgembed", __version__)
         return 0
     if arguments == ["demo"]:
-        from .runtime import tool
+        from ..runtime import tool
 
         # As long as it loads there is nothing to undo.
         tool.prepare()
@@ -58,8 +58,8 @@ def run(program, arguments):
 
 
 def _ask(verb, *arguments):
-    from .control import status_command as command
-    from .runtime import tool
+    from ..runtime import tool
+    from . import status as command
 
     tool.prepare()
     if verb == "status":
@@ -68,7 +68,7 @@ def _ask(verb, *arguments):
 
 
 def _transfer(verb, *arguments):
-    from .control import transfer_command as command
+    from . import convert as command
 
     if verb == "import":
         return _act(command.import_file, command.IMPORT_USAGE, arguments, command.TransferError)
@@ -77,7 +77,7 @@ def _transfer(verb, *arguments):
 
 def _act(function, usage, arguments, refusal):
     """Call the function with the arguments; returns the exit status. What it refuses is told."""
-    from .control.terminal import UsageError
+    from .output import UsageError
 
     try:
         return function(arguments)
@@ -89,17 +89,17 @@ def _act(function, usage, arguments, refusal):
 
 
 def _quick(verb, *arguments):
-    from .control import up
-    from .control.terminal import Failure, complain, reason
-    from .runtime import tool
+    from ..runtime import tool
+    from . import quick
+    from .output import Failure, complain, reason
 
     if len(arguments) != 1 or arguments[0][:1] == "-":
         sys.stderr.write("usage: wgembed %s FILE|INTERFACE\n" % verb)
         return 1
     tool.heed_interrupts()
     try:
-        return up.up(arguments[0]) if verb == "up" else up.down(arguments[0])
-    except (up.UpError, up.QuickError, up.AskError) as e:
+        return quick.up(arguments[0]) if verb == "up" else quick.down(arguments[0])
+    except (quick.UpError, quick.QuickError, quick.AskError) as e:
         complain("wgembed: %s" % e)
     except Failure as e:
         complain(e.text)

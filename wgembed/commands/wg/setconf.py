@@ -1,9 +1,9 @@
 """`wg setconf`, `addconf` and `syncconf`: a change in a file."""
 
-from ..runtime import abi, system, tool
-from ..uapi import client
-from . import wg_change as values
-from .terminal import Failure, because, complain
+from ...runtime import abi, system, tool
+from ...uapi import client
+from ..output import Failure, because, complain
+from . import change as values
 
 _DIRECTORY = 0o040000
 _KIND = 0o170000

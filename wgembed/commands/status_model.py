@@ -8,7 +8,7 @@ from binascii import b2a_base64, hexlify, unhexlify
 from ..config import keys
 from ..runtime import abi
 from ..uapi import client
-from .terminal import reason
+from .output import reason
 
 # States of an interface
 DOWN = "down"

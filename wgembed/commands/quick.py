@@ -13,9 +13,9 @@ from ..runtime.link import number_of
 from ..runtime.loop import Loop
 from ..uapi import client
 from ..uapi.server import is_served
-from . import wg_config, wg_show
-from .status import AskError, look
-from .terminal import Output
+from .output import Output
+from .status_model import AskError, look
+from .wg import setconf, show
 
 _OTHERS_MAY = 0o007
 # Until a daemon that was told to end has done so, in ms.
@@ -43,7 +43,7 @@ def up(argument):
     _run_hooks(parsed.interface.all("preup"), name)
     _serve(name)
     try:
-        wg_config.set_text(name, parsed.stripped.encode())
+        setconf.set_text(name, parsed.stripped.encode())
         _make_network(settings, routed)
         if parsed.interface.words("dns"):
             _tell("DNS is left to the system: %s" % ", ".join(parsed.interface.words("dns")))
@@ -210,5 +210,5 @@ def _save(path, name, parsed):
             lines.append("Address = %s/%d\n" % (address.format_ip(packed), length))
     lines.append(wg_quick.format_own(parsed))
     output = Output()
-    wg_show.put_config(output, name)
+    show.put_config(output, name)
     durable.replace(path, output.taken().replace(b"[Interface]\n", "".join(lines).encode(), 1))

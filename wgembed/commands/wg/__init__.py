@@ -1,0 +1,1 @@
+"""wg(8): the same arguments, output and exit statuses as those of wireguard-tools."""
