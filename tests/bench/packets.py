@@ -126,7 +126,7 @@ class End:
         fd, self.outside = unpack_from("ii", fds)
         self._prepare(fd, system.files.alloc)
         self.udp = system.udp.UdpSocket(False, 0, 0)
-        self.addr = system.udp.make_address(LOOPBACK, self.udp.port, 0)
+        self.addr = system.inet.make_address(LOOPBACK, self.udp.port, 0)
         tables = Tables(peers, alloc=system.files.alloc)
         prefixes = min(16 * peers, 1 << 15)
         self.device = Device(tables, self.arena, self.inbox, self, prefixes, prefixes)

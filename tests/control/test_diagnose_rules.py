@@ -4,7 +4,7 @@ import pytest
 
 from wgembed.commands import diagnose, status_model
 from wgembed.commands.host_facts import Machine
-from wgembed.daemon import network
+from wgembed.daemon import network_plan
 from wgembed.runtime import ping, system
 
 OURS, THEIRS, OTHER = "aa" * 32, "bb" * 32, "cc" * 32
@@ -257,15 +257,9 @@ class Route:
 
 @pytest.fixture
 def machine(monkeypatch):
-    def link_index(name):
-        try:
-            return {"wg0": 9, "eth0": 2}[name]
-        except KeyError:
-            raise OSError from None
-
     machine = Machine()
-    monkeypatch.setattr(system.udp, "link_index", link_index)
-    monkeypatch.setattr(machine._ip, "route_to", lambda packed, mark=0: Route(9))
+    monkeypatch.setattr(system.inet, "ifindex", {"wg0": 9, "eth0": 2}.get)
+    monkeypatch.setattr(machine._ip, "route_to", lambda packed, fwmark=0: Route(9))
     return machine
 
 
@@ -275,7 +269,7 @@ def test_a_link_local_endpoint_is_where_its_scope_says(machine, monkeypatch):
     assert machine.leads_into_tunnel(interface, "192.0.2.1:7") and machine.leads_into_tunnel(interface, "[fe80::1%9]:7")
     assert not machine.leads_into_tunnel(interface, "[fe80::1%2]:7")
     links = []
-    monkeypatch.setattr(network.Paths, "find", lambda paths, packed, index=0: links.append(index))
+    monkeypatch.setattr(network_plan.Paths, "find", lambda paths, packed, index=0: links.append(index))
     machine.best_mtu(interface, "[fe80::1%2]:7")
     machine.best_mtu(interface, "192.0.2.1:7")
     assert links == [2, 0]
@@ -285,7 +279,7 @@ def test_sockets_that_are_bound_to_a_link(machine, monkeypatch):
     interface = told([], interface=[("link", "eth0")])
     assert not machine.leads_into_tunnel(interface, "192.0.2.1:7")
     links = []
-    monkeypatch.setattr(network.Paths, "find", lambda paths, packed, index=0: links.append(index))
+    monkeypatch.setattr(network_plan.Paths, "find", lambda paths, packed, index=0: links.append(index))
     monkeypatch.setattr(ping, "port_error", lambda addr, mark, link, patience: links.append(link) or 0)
     assert machine.best_mtu(interface, "192.0.2.1:7") == 0 and machine.refusal(interface, "192.0.2.1:7") == ""
     assert links == [2, "eth0"]

@@ -23,7 +23,7 @@ class Loop:
 def by_us(monkeypatch):
     """What was left to our own rtnetlink, which has EIO for all of it."""
     asked = []
-    monkeypatch.setattr(netconf, "carry_out", lambda requests: asked.extend(requests) or [5] * len(requests))
+    monkeypatch.setattr(netconf, "apply", lambda requests: asked.extend(requests) or [5] * len(requests))
     return asked
 
 
@@ -73,4 +73,4 @@ def test_no_socket_can_be_had(monkeypatch):
         raise OSError(24, "too many")
 
     monkeypatch.setattr(rtnetlink, "RtNetlink", refuse)
-    assert netconf.carry_out(REQUESTS) == [24, 24, 24]
+    assert netconf.apply(REQUESTS) == [24, 24, 24]

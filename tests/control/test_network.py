@@ -7,11 +7,12 @@ import pytest
 
 from support import Log
 from wgembed.config import options as config
-from wgembed.daemon import network
-from wgembed.daemon.network import MAIN_TABLE, Paths, plan
+from wgembed.daemon import network, network_plan
+from wgembed.daemon.network_plan import Paths, plan
 from wgembed.runtime import abi
 from wgembed.runtime.address import covers, masked
 from wgembed.runtime.rtnetlink import Route
+from wgembed.runtime.rtnl import RT_TABLE_MAIN
 
 TUNNEL, OTHER, LAN, WAN, WAN2, LO = 9, 8, 2, 3, 4, 1
 
@@ -25,7 +26,7 @@ def prefix(text):
     return ip(host), int(length) if length else 8 * len(ip(host))
 
 
-def route(where, index, gateway=None, metric=0, table=MAIN_TABLE, mtu=0):
+def route(where, index, gateway=None, metric=0, table=RT_TABLE_MAIN, mtu=0):
     found = Route(*prefix(where), index, gateway and ip(gateway), None, metric, table)
     found.mtu = mtu
     return found
@@ -129,13 +130,14 @@ def test_the_way_to_an_address(routes, index, expected):
 
 def test_a_host_route_of_ours_is_not_what_it_goes_by():
     own = route("203.0.113.9/32", WAN, "192.0.2.1")
-    ours = [network.host_route(ip("203.0.113.9"), own)]
-    assert ours == [("route", "203.0.113.9", 32, WAN, "192.0.2.1", 0, MAIN_TABLE)]
+    ours = [network_plan.host_route(ip("203.0.113.9"), own)]
+    assert ours == [("route", "203.0.113.9", 32, WAN, "192.0.2.1", 0, RT_TABLE_MAIN)]
     assert paths(own, BACKUP, ours=ours).find(ip("203.0.113.9")) is BACKUP
     assert paths(own, BACKUP).find(ip("203.0.113.9")) is own
     # Of IPv6 the kernel makes the metric 1024.
     own6 = route("2001:db8::9/128", WAN, "fe80::1", metric=1024)
-    assert paths(own6, PROVIDER6, ours=[network.host_route(ip("2001:db8::9"), own6)]).find(ip("2001:db8::9")) is PROVIDER6
+    ours = [network_plan.host_route(ip("2001:db8::9"), own6)]
+    assert paths(own6, PROVIDER6, ours=ours).find(ip("2001:db8::9")) is PROVIDER6
 
 
 def test_routes_are_asked_for_once_a_family():
@@ -154,7 +156,7 @@ def test_a_kernel_that_tells_no_routes():
             raise OSError(97)
 
     assert Paths(Broken(), (), ()).find(ip("::1")) is None
-    assert network.way_out(Broken(), []) == [None, None]
+    assert network_plan.way_out(Broken(), []) == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_a_kernel_that_tells_no_routes():
     ],
 )
 def test_the_way_out(routes, expected):
-    assert network.way_out(Table(*routes), [TUNNEL]) == expected
+    assert network_plan.way_out(Table(*routes), [TUNNEL]) == expected
 
 
 def interface(**options):
@@ -188,12 +190,12 @@ def planned(options=None, endpoints=(), own=(), others=(), routes=(PROVIDER, PRO
 
 
 END, END6 = "203.0.113.9", "2001:db8::9"
-HOST = ("route", END, 32, WAN, "192.0.2.1", 0, MAIN_TABLE)
-NOWHERE = ("route", END, 32, 0, "-", 0, MAIN_TABLE, "unreachable")
-HOST6 = ("route", END6, 128, WAN, "fe80::1", 0, MAIN_TABLE)
+HOST = ("route", END, 32, WAN, "192.0.2.1", 0, RT_TABLE_MAIN)
+NOWHERE = ("route", END, 32, 0, "-", 0, RT_TABLE_MAIN, "unreachable")
+HOST6 = ("route", END6, 128, WAN, "fe80::1", 0, RT_TABLE_MAIN)
 
 
-def into(where, length, metric=0, table=MAIN_TABLE):
+def into(where, length, metric=0, table=RT_TABLE_MAIN):
     return ("route", where, length, TUNNEL, "-", metric, table)
 
 
@@ -203,7 +205,7 @@ SETTING = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 
 
 def rules(family, mark):
-    return [("rule", family, mark, mark, 1, -1, 32765), ("rule", family, MAIN_TABLE, 0, 0, 0, 32764)]
+    return [("rule", family, mark, mark, 1, -1, 32765), ("rule", family, RT_TABLE_MAIN, 0, 0, 0, 32764)]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def rules(family, mark):
         ({"endpoints": [END, END6], "own": ["0.0.0.0/0", "::/0"]}, [HOST, HOST6, *HALVES, *HALVES6], 0),
         (
             {"endpoints": ["10.0.0.7"], "own": ["10.0.0.0/8"]},
-            [("route", "10.0.0.7", 32, LAN, "-", 0, MAIN_TABLE), into("10.0.0.0", 8)],
+            [("route", "10.0.0.7", 32, LAN, "-", 0, RT_TABLE_MAIN), into("10.0.0.0", 8)],
             0,
         ),
         # Without a way outside it must not come back into its own tunnel.
@@ -240,11 +242,11 @@ def rules(family, mark):
         # tunlink: always a route, over that link; none where the link is not there.
         (
             {"endpoints": [END], "tunnel_link": WAN2, "routes": [PROVIDER, BACKUP]},
-            [("route", END, 32, WAN2, "198.51.100.1", 0, MAIN_TABLE)],
+            [("route", END, 32, WAN2, "198.51.100.1", 0, RT_TABLE_MAIN)],
             0,
         ),
-        ({"endpoints": [END], "tunnel_link": -1, "own": ["0.0.0.0/0"]}, [NOWHERE, *HALVES], 0),
-        ({"endpoints": [END], "tunnel_link": -1}, [], 0),
+        ({"endpoints": [END], "tunnel_link": None, "own": ["0.0.0.0/0"]}, [NOWHERE, *HALVES], 0),
+        ({"endpoints": [END], "tunnel_link": None}, [], 0),
         ({"endpoints": [END], "tunnel_link": WAN2}, [], 0),
         # Marks and rules
         ({"options": {"fwmark": 7}, "own": ["10.5.0.0/16"]}, [into("10.5.0.0", 16)], 7),
@@ -280,8 +282,8 @@ def rules(family, mark):
 )
 def test_what_is_wanted(how, things, mark):
     wanted = planned(**how)
-    assert wanted.things == things
-    assert wanted.mark == mark
+    assert wanted.objects == things
+    assert wanted.fwmark == mark
 
 
 @pytest.mark.parametrize(
@@ -309,7 +311,7 @@ def test_what_is_wanted(how, things, mark):
         ({"endpoints": [END], "routes": [route(END, 77)]}, 1420),
         ({"endpoints": [END], "options": {"mtu": 1300}}, 1300),
         ({"endpoints": [END], "tunnel_link": WAN2, "routes": [PROVIDER, BACKUP]}, 1340),
-        ({"endpoints": [END], "tunnel_link": -1}, 1432),
+        ({"endpoints": [END], "tunnel_link": None}, 1432),
         ({"routes": [route("0.0.0.0/1", LAN)]}, 1420),
     ],
 )
@@ -324,7 +326,7 @@ class Kernel:
         self._routes = {}
         for one in outside:
             self._add(one.table, one.destination, one.length, one.metric, one.index)
-        self._rules = {4: [(32766, MAIN_TABLE, 0, 0, -1)], 16: [(32766, MAIN_TABLE, 0, 0, -1)]}
+        self._rules = {4: [(32766, RT_TABLE_MAIN, 0, 0, -1)], 16: [(32766, RT_TABLE_MAIN, 0, 0, -1)]}
         for kind, *words in things:
             if kind == "route":
                 where, length, index, _, metric, table, *_ = words
@@ -383,13 +385,13 @@ def test_packets_go_where_they_should(seed):
     )
     routed = [(where, length, True) for where, length in own]
     wanted = plan(options, TUNNEL, 0, endpoints, routed, Paths(Table(*outside), [TUNNEL], ()), 0)
-    before, after = Kernel(outside, []), Kernel(outside, wanted.things)
-    swallowed = network.swallows
+    before, after = Kernel(outside, []), Kernel(outside, wanted.objects)
+    swallowed = network_plan.swallows
     for packed in endpoints:
         if not swallowed(options, packed, routed):
-            assert after.lookup(packed, wanted.mark) == before.lookup(packed, 0), "an endpoint stays outside"
+            assert after.lookup(packed, wanted.fwmark) == before.lookup(packed, 0), "an endpoint stays outside"
         else:
-            assert options.nohostroute and after.lookup(packed, wanted.mark) == TUNNEL
+            assert options.nohostroute and after.lookup(packed, wanted.fwmark) == TUNNEL
     for where, length in own:
         inside = where[:-1] + b"\5"
         if length == 8 * len(where) or inside in endpoints:
@@ -426,8 +428,8 @@ def test_what_a_link_that_has_gone_was_to_have_is_no_error(tmp_path, ends):
     conf, log = Later(), Log()
     one = network.Network(conf, str(tmp_path / "wg0.added"), log)
     one.begin(TUNNEL)
-    wanted = network.Plan()
-    wanted.mtu, wanted.things = 1380, [("address", TUNNEL, "10.0.0.2", 24)]
+    wanted = network_plan.Plan()
+    wanted.mtu, wanted.objects = 1380, [("address", TUNNEL, "10.0.0.2", 24)]
     one.follow(wanted, True)
     if ends:
         one.end()

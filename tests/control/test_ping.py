@@ -4,7 +4,7 @@ import pytest
 
 from lab.need import need, privileges
 from wgembed.runtime import ping
-from wgembed.runtime.cpython import udp
+from wgembed.runtime.cpython import inet
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
@@ -12,7 +12,7 @@ from wgembed.runtime.cpython import udp
 def test_echoes_of_all_sizes(ip, size):
     """Tunnels may have large MTUs, and an answer that is cut off looks like none."""
     need(privileges)
-    assert ping.echo(udp.parse_ip(ip), size, 1000)
+    assert ping.echo(inet.parse_ip(ip), size, 1000)
 
 
 def test_the_largest_echo():

@@ -12,16 +12,13 @@ class Interface:
     def __init__(self, device, endpoints=()):
         self.device = device
         self.listen_port = 51820
-        self.mark = 7
+        self.fwmark = 7
         self.errors = []
         self.bound_to = ""
         self.endpoints = dict(endpoints)
 
     def send_errors(self):
         return self.errors
-
-    def endpoint(self, peer):
-        return self.endpoints.get(peer.public_key)
 
 
 class Reader:
@@ -47,7 +44,7 @@ class Reader:
 @pytest.fixture(autouse=True)
 def addresses(monkeypatch):
     """The world's addresses are letters, in place of what the kernel has."""
-    monkeypatch.setattr(system.udp, "split_address", lambda addr: (bytes((192, 0, 2, ord(addr[0]))), addr[1], 0))
+    monkeypatch.setattr(system.inet, "split_address", lambda addr: (bytes((192, 0, 2, ord(addr[0]))), addr[1], 0))
     monkeypatch.setattr("wgembed.runtime.address.source_ip", lambda src: bytes((198, 51, 100, ord(src[-1]))))
 
 
@@ -111,13 +108,13 @@ def test_what_belongs_to_nobody():
 
 def test_what_is_configured_of_endpoints():
     world, a, b, peer_b, peer_a = connected()
-    endpoint = Endpoint("vpn.example.org", 51821, None, None)
+    endpoint = Endpoint(b.public, "vpn.example.org", 51821, None, None)
     endpoint.found = [b"\xc0\0\2\1", b"\xfd" + bytes(15)]
     [peer] = Reader(world, Interface(a.device, {b.public: endpoint})).peers
     assert [line for line in peer if line[0].startswith("endpoint_")] == [
         ("endpoint_host", "vpn.example.org:51821"), ("endpoint_found", "192.0.2.1"), ("endpoint_found", "fd00::"),
     ]  # fmt: skip
-    [peer] = Reader(world, Interface(a.device, {b.public: Endpoint("fe80::1%eth0", 7, None, None)})).peers
+    [peer] = Reader(world, Interface(a.device, {b.public: Endpoint(b.public, "fe80::1%eth0", 7, None, None)})).peers
     assert ("endpoint_host", "[fe80::1%eth0]:7") in peer
 
 

@@ -20,23 +20,21 @@ class Interface:
     def __init__(self, device):
         self.device = device
         self.listen_port = 0
-        self.mark = 0
+        self.fwmark = 0
         self.busy_port = None
         self.bound_to = ""
+        self.endpoints = {}
 
     def send_errors(self):
         return []
-
-    def endpoint(self, peer):
-        """No name stands for it in a configuration."""
 
     def set_listen_port(self, port):
         if port == self.busy_port:
             raise OSError(98, "Address already in use")
         self.listen_port = port
 
-    def set_mark(self, mark):
-        self.mark = mark
+    def set_fwmark(self, fwmark):
+        self.fwmark = fwmark
 
 
 class Client:

@@ -12,11 +12,11 @@ SCRIPT = """
 import gc, sys
 sys.path.insert(0, {root!r})
 from wgembed.protocol.arena import Arena, Inbox
-from wgembed.runtime.micropython import libc, tun, udp
+from wgembed.runtime.micropython import inet, libc, tun, udp
 
 arena, inbox = Arena(1420), Inbox()
 near, far = udp.UdpSocket(False, 0, 0), udp.UdpSocket(False, 0, 0)
-to = udp.make_address(bytes((127, 0, 0, 1)), far.port, 0)
+to = inet.make_address(bytes((127, 0, 0, 1)), far.port, 0)
 ends = bytearray(8)
 libc.func("i", "pipe2", "Pi")(ends, 0x800)
 reader, writer = tun.TunPort(ends[0]), tun.TunPort(ends[4])

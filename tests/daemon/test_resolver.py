@@ -85,7 +85,7 @@ def test_a_look_up_loads_no_codecs():
     """An installation of Python for a router may have no module for international names."""
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['encodings.idna'] = None\n"
-        "from wgembed.runtime.cpython import udp; print(udp.look_up('127.0.0.1'))"
+        "from wgembed.runtime.cpython import inet; print(inet.look_up('127.0.0.1'))"
     )
     done = subprocess.run([sys.executable, "-S", "-E", "-s", "-c", script], capture_output=True, text=True, timeout=30)
     assert done.stdout == f"{[bytes((127, 0, 0, 1))]}\n", done.stderr

@@ -18,7 +18,7 @@ from wgembed.runtime.address import parse_ip
 from wgembed.runtime.rtnetlink import Route, RtNetlink
 
 ip = RtNetlink()
-index = system.udp.link_index("eth")
+index = system.inet.ifindex("eth")
 {body}
 print("done")
 """
@@ -109,7 +109,7 @@ def test_routes(script, namespace):
 def test_rules(script, namespace):
     script(
         "for family in (abi.AF_INET, abi.AF_INET6):\n"
-        "    ip.add_rule(family, 51820, mark=0xca6c, inverted=True)\n"
+        "    ip.add_rule(family, 51820, fwmark=0xca6c, inverted=True)\n"
         "    ip.add_rule(family, 254, suppress_length=0)\n"
     )
     for family in ("-4", "-6"):
@@ -117,7 +117,7 @@ def test_rules(script, namespace):
         assert "not from all fwmark 0xca6c lookup 51820" in told and "lookup main suppress_prefixlength 0" in told
     script(
         "for family in (abi.AF_INET, abi.AF_INET6):\n"
-        "    ip.remove_rule(family, 51820, mark=0xca6c, inverted=True)\n"
+        "    ip.remove_rule(family, 51820, fwmark=0xca6c, inverted=True)\n"
         "    ip.remove_rule(family, 254, suppress_length=0)\n"
     )
     for family in ("-4", "-6"):

@@ -7,7 +7,7 @@ same that the device is made from.
 import simcheck
 from simmachine import Crash
 
-from wgembed.daemon.timestamps import Stamps
+from wgembed.daemon.timestamps import Timestamps
 from wgembed.protocol.constants import DEFAULT_MTU, RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
 
@@ -85,7 +85,7 @@ class Node:
         machine = self.machine
         self.works = False
         self.limits.forget()
-        self.stamps = Stamps("flash%d" % self.number, self.fleeting, self._save, self.sim)
+        self.stamps = Timestamps("flash%d" % self.number, self.fleeting, self._save, self.sim)
         self.device = Device(machine.tables, machine.arena, machine.inbox, self, PREFIXES, PREFIXES, self)
         self.device.mtu = self.mtu
         self.device.set_private_key(self.private, self.now)

@@ -151,7 +151,7 @@ class Simulation:
         fastpath = Fastpath(self._library, alloc)
         return fastpath.arena, fastpath.inbox, fastpath
 
-    # As the log that Stamps has
+    # As the log that Timestamps has
 
     def verbose(self, text):
         raise simcheck.Violation(text)

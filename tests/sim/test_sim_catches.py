@@ -216,7 +216,7 @@ def no_mark_on_flash(patch):
         def __init__(self, flash, run, save, log):
             super().__init__()
 
-    patch.setattr(simnode, "Stamps", Forgetful)
+    patch.setattr(simnode, "Timestamps", Forgetful)
 
 
 @fault("a table is not what it was")

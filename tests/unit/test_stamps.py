@@ -4,7 +4,7 @@ import os
 
 from support import Log, raises
 from wgembed.daemon import timestamps
-from wgembed.daemon.timestamps import AGAIN, AHEAD, SPARE, Stamps
+from wgembed.daemon.timestamps import AGAIN, AHEAD, SPARE, Timestamps
 from wgembed.protocol.constants import TAI64_EPOCH
 from wgembed.runtime import durable, system
 from wgembed.runtime.loop import Loop
@@ -45,7 +45,7 @@ def fresh():
 
 
 def opened(save, log=None):
-    return Stamps(FLASH, RUN, save, log or Log())
+    return Timestamps(FLASH, RUN, save, log or Log())
 
 
 def reboot():

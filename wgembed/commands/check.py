@@ -6,11 +6,11 @@ its owner may want to know. Nothing is changed, and no running daemon is asked.
 
 from ..config import openwrt_network, uci
 from ..config import options as config_module
-from ..daemon import network, peer_diff, timestamps
+from ..daemon import network_plan, peer_diff, timestamps
 from ..daemon.interface import bind_pair, do_without_marks
 from ..protocol import tai64n
 from ..runtime import address, folders, rtnetlink, system
-from ..runtime.link import TUN_DEVICE, number_of
+from ..runtime.link import TUN_DEVICE
 from ..runtime.resolver import Lookup
 from ..uapi.server import is_served
 
@@ -129,7 +129,7 @@ def _check_key_file(report, interface):
 def _check_interface(report, interface):
     name, where = interface.name, interface.where
     served = is_served(name)
-    if not served and number_of(name):
+    if not served and system.inet.ifindex(name):
         report.errors.append("%s: there is a network interface of that name already" % where)
     if not served and interface.listen_port:
         try:
@@ -140,7 +140,7 @@ def _check_interface(report, interface):
     # Where the kernel has no IPv6 there is no such setting.
     if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
         report.errors.append("%s, option addresses: IPv6 is switched off on this machine" % where)
-    if interface.tunlink and openwrt_network.index_of(interface.tunlink) < 0:
+    if interface.tunlink and openwrt_network.ifindex(interface.tunlink) is None:
         report.errors.append(
             "%s, option tunlink: there is no link %s" % (where, openwrt_network.device_of(interface.tunlink))
         )
@@ -220,23 +220,23 @@ def _check_paths(report, config, interface, found, ip):
         if peer.route
         for packed, length in peer.allowed_ips
     ]
-    chosen = openwrt_network.index_of(interface.tunlink) if interface.tunlink else 0
-    tunnels = [index for index in [number_of(other.name) for other in config.interfaces] if index]
-    paths = network.Paths(ip, tunnels, ())
+    chosen = openwrt_network.ifindex(interface.tunlink) if interface.tunlink else 0
+    tunnels = [index for index in [system.inet.ifindex(other.name) for other in config.interfaces] if index]
+    paths = network_plan.Paths(ip, tunnels, ())
     for peer in interface.peers:
         for packed in found.get(peer.host, ())[:1]:
             here = "%s, option endpoint_host" % peer.where
             text = address.format_ip(packed)
-            route = paths.find(packed, max(chosen, 0))
+            route = paths.find(packed, chosen or 0)
             if route is None:
                 if not _is_here(ip, packed):
                     report.errors.append("%s: no route leads to %s" % (here, text))
                 continue
-            if network.swallows(interface, packed, routed):
+            if network_plan.swallows(interface, packed, routed):
                 report.errors.append(
                     "%s: %s lies in what is routed into a tunnel, and nohostroute leaves it there" % (here, text)
                 )
-            best = network.best_mtu(packed, route, paths)
+            best = network_plan.best_mtu(packed, route, paths)
             if interface.mtu and best and interface.mtu > best:
                 report.errors.append(
                     "%s, option mtu: %d is too much for the way to %s, which takes %d"
@@ -247,6 +247,6 @@ def _check_paths(report, config, interface, found, ip):
 def _is_here(ip, packed):
     """Whether the address is this machine's own: another program may take the datagrams on from there."""
     try:
-        return ip.route_to(packed).index == number_of("lo")
+        return ip.route_to(packed).index == system.inet.ifindex("lo")
     except OSError:
         return False

@@ -1,15 +1,15 @@
 """What the machine looks like to a tunnel: routes, MTU, clock, and what the way to an endpoint answers."""
 
-from ..daemon import network
+from ..daemon import network_plan
+from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU
 from ..runtime import abi, address, ping, rtnetlink, system
-from ..runtime.link import number_of
 
 # How long an answer is waited for, in ms.
 _PATIENCE = 1000
 # The neighbour of an address is asked for three times, a second apart, before the kernel says that there is none.
 _REFUSAL_PATIENCE = 3500
-# A tunnel that does not take this is not to be helped by another MTU. (IPv6 wants 1280.)
-_LEAST = {4: 576, 16: 1280}
+# A tunnel that does not take this is not to be helped by another MTU.
+_LEAST = {4: IPV4_MIN_MTU, 16: IPV6_MIN_MTU}
 # So many addresses of a peer are tried.
 _CANDIDATES = 3
 # No question is begun so long after the first one, in ms: there may be hundreds of silent peers.
@@ -69,9 +69,9 @@ class Machine:
             return False
         try:
             index = scope or self._ip.route_to(packed, interface.fwmark).index
-            return index == system.udp.link_index(interface.name)
         except OSError:
             return False
+        return index == system.inet.ifindex(interface.name)
 
     def refusal(self, interface, endpoint):
         """Return what the way answers to a datagram to the endpoint, in words; "" for nothing."""
@@ -87,9 +87,9 @@ class Machine:
         packed, scope = _split(endpoint)
         if not packed:
             return 0
-        paths = network.Paths(self._ip, [number_of(interface.name)], ())
-        route = paths.find(packed, scope or number_of(interface.link))
-        return 0 if route is None else network.best_mtu(packed, route, paths)
+        paths = network_plan.Paths(self._ip, [system.inet.ifindex(interface.name)], ())
+        route = paths.find(packed, scope or system.inet.ifindex(interface.link) or 0)
+        return 0 if route is None else network_plan.best_mtu(packed, route, paths)
 
     def is_within(self, ip, prefix):
         """Whether the address is one of the prefix, both as text."""
@@ -130,7 +130,7 @@ class Machine:
 
     def _is_by(self, interface, packed):
         try:
-            return self._ip.route_to(packed).index == system.udp.link_index(interface.name)
+            return self._ip.route_to(packed).index == system.inet.ifindex(interface.name)
         except OSError:
             return False
 
@@ -138,7 +138,7 @@ class Machine:
 def _split(endpoint):
     """Return the packed address of the endpoint, b"" if it has none, and the number of the link that it is on, or 0."""
     try:
-        packed, _, scope = system.udp.split_address(address.parse_endpoint(endpoint))
+        packed, _, scope = system.inet.split_address(address.parse_endpoint(endpoint))
     except ValueError:
         return b"", 0
     return packed, scope

@@ -7,9 +7,8 @@ taken away by that record.
 
 from ..config import options, wg_quick
 from ..config.wg_quick import QuickError
-from ..daemon import network
+from ..daemon import network, network_plan
 from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, system, tool
-from ..runtime.link import number_of
 from ..runtime.loop import Loop
 from ..uapi import client
 from ..uapi.server import is_served
@@ -37,7 +36,7 @@ def up(argument):
     """Bring up the interface of a wg-quick file, by its path or name; returns the exit status."""
     _, name, parsed = _read(argument)
     settings, routed = _settings(name, parsed)
-    if number_of(name) or is_served(name):
+    if system.inet.ifindex(name) or is_served(name):
         raise UpError("`%s' already exists" % name)
     _clear_up(name)
     _run_hooks(parsed.interface.all("preup"), name)
@@ -60,7 +59,7 @@ def down(argument):
     if not is_served(name):
         _clear_up(name)
         raise UpError("`%s' is not a WireGuard interface" % name)
-    if not number_of(name):
+    if not system.inet.ifindex(name):
         raise UpError("`%s' is served, but not in this network namespace" % name)
     _run_hooks(parsed.interface.all("predown"), name)
     if parsed.saves:
@@ -122,21 +121,21 @@ def _settings(name, parsed):
 
 def _make_network(settings, routed):
     interface = look(settings.name)
-    index = number_of(settings.name)
+    index = system.inet.ifindex(settings.name)
     ip = rtnetlink.RtNetlink()
     endpoints, prefixes = [], []
     for peer in interface.peers:
         if peer.endpoint:
-            endpoints.append(system.udp.split_address(address.parse_endpoint(peer.endpoint))[0])
+            endpoints.append(system.inet.split_address(address.parse_endpoint(peer.endpoint))[0])
         for text in peer.allowed_ips if routed else ():
             packed, length = options.network(text)
             prefixes.append((packed, length, True))
     # The most specific first, as wg-quick has them.
     prefixes.sort(key=lambda entry: -entry[1])
-    paths = network.Paths(ip, [index], ())
-    wanted = network.plan(settings, index, _free_place(ip), endpoints, prefixes, paths, 0)
-    if wanted.mark:
-        client.send_set(settings.name, b"fwmark=%d\n" % wanted.mark)
+    paths = network_plan.Paths(ip, [index], ())
+    wanted = network_plan.plan(settings, index, _free_slot(ip), endpoints, prefixes, paths, 0)
+    if wanted.fwmark:
+        client.send_set(settings.name, b"fwmark=%d\n" % wanted.fwmark)
     conf = _conf(settings.name)
     net = network.Network(conf, network.record_of(_directory(), settings.name), log.Log(settings.name, log.ERROR))
     net.begin(index)
@@ -146,13 +145,13 @@ def _make_network(settings, routed):
         raise UpError("the network cannot be set up")
 
 
-def _free_place(ip):
+def _free_slot(ip):
     """Return the number of a table for default routes that nobody uses yet, from 0."""
     used = [route.table for family in (abi.AF_INET, abi.AF_INET6) for route in ip.routes(family)]
-    place = 0
-    while network.AUTO_MARK + place in used:
-        place += 1
-    return place
+    slot = 0
+    while network_plan.AUTO_FWMARK + slot in used:
+        slot += 1
+    return slot
 
 
 def _directory():
@@ -181,7 +180,7 @@ def _serve(name):
 
 def _end(name):
     """End the daemon, and take away what outlives its link."""
-    index = number_of(name)
+    index = system.inet.ifindex(name)
     if index:
         # Without its link a daemon ends.
         rtnetlink.RtNetlink().remove_link(index)
@@ -205,7 +204,7 @@ def _save(path, name, parsed):
     """Write the state of the interface to the file, in place of what it said."""
     ip = rtnetlink.RtNetlink()
     lines = ["[Interface]\n"]
-    for packed, length in ip.addresses(number_of(name)):
+    for packed, length in ip.addresses(system.inet.ifindex(name)):
         if packed[:2] != _LINK_LOCAL:
             lines.append("Address = %s/%d\n" % (address.format_ip(packed), length))
     lines.append(wg_quick.format_own(parsed))

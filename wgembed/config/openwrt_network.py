@@ -13,11 +13,8 @@ _OWN_DEVICE = (b"pppoe", b"pppoa", b"pptp", b"l2tp", b"3g", b"6in4", b"6to4", b"
 
 def device_of(name):
     """Return the name of the link."""
-    try:
-        system.udp.link_index(name)
+    if system.inet.ifindex(name) is not None:
         return name
-    except OSError:
-        pass
     try:
         section = uci.load("network", False).find(name.encode())
     except (OSError, uci.ParseError):
@@ -38,14 +35,6 @@ def device_of(name):
     return name
 
 
-def index_of(name):
-    """Return the number of the link that is meant, -1 if there is none."""
-    return number_of(device_of(name))
-
-
-def number_of(device):
-    """Return the number of the link of this name, -1 if there is none."""
-    try:
-        return system.udp.link_index(device)
-    except OSError:
-        return -1
+def ifindex(name):
+    """Return the ifindex of the link that is meant, or None if there is none."""
+    return system.inet.ifindex(device_of(name))

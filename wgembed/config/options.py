@@ -9,7 +9,7 @@ line, section and option. What is merely odd is a warning.
 
 from .. import crypto
 from ..protocol.allowedips import MAX_PREFIXES
-from ..protocol.arena import MAX_MTU
+from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
 from ..runtime import abi, log, system
 from ..runtime.address import parse_ip
 from ..runtime.link import NAME_MAX, is_valid_name
@@ -17,9 +17,6 @@ from . import keys, uci, uci_write
 
 PACKAGE = "wgembed"
 DEFAULT_PORT = 51820
-MAX_PEERS = 16383
-LEAST_MTU = 576
-LEAST_MTU_IPV6 = 1280
 ROUTE_TABLES = "/etc/iproute2/rt_tables"
 PEER_TYPE = "wireguard_"
 
@@ -160,7 +157,7 @@ def keepalive(text):
 
 
 def mtu(text):
-    return _number(text, LEAST_MTU, MAX_MTU)
+    return _number(text, IPV4_MIN_MTU, MAX_MTU)
 
 
 def metric(text):
@@ -478,8 +475,8 @@ class _Reader:
             self._read_key_file(interface)
         if interface.private_key is not None and not any(interface.private_key):
             self._refuse_option(where, "private_key_file" if interface.key_file else "private_key", "a key of zeros is none")
-        if interface.mtu and interface.mtu < LEAST_MTU_IPV6 and any(len(a) == 16 for a, _ in interface.addresses):
-            self._refuse_option(where, "mtu", "IPv6 needs %d at least" % LEAST_MTU_IPV6)
+        if interface.mtu and interface.mtu < IPV6_MIN_MTU and any(len(a) == 16 for a, _ in interface.addresses):
+            self._refuse_option(where, "mtu", "IPv6 needs %d at least" % IPV6_MIN_MTU)
         for other in self.config.interfaces:
             if other is interface:
                 break

@@ -13,8 +13,25 @@ from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "address", "aead", "alike", "end_of_equal", "equal", "forget", "memzero", "number", "open", "open_run", "place",
-    "random_fill", "same", "seal", "seal_run", "x25519", "x25519_base", "xopen", "xseal",
+    "address",
+    "aead",
+    "alike",
+    "end_of_equal",
+    "equal",
+    "forget",
+    "memzero",
+    "number",
+    "open",
+    "open_run",
+    "place",
+    "random_fill",
+    "same",
+    "seal",
+    "seal_run",
+    "x25519",
+    "x25519_base",
+    "xopen",
+    "xseal",
 )
 
 if _lib.sodium_init() < 0:

@@ -156,11 +156,13 @@ def in_turn(found):
 class Endpoint:
     """Where a peer is to be found by its configuration: a name, or an address.
 
-    owner  is told with on_endpoint(self) when `address`, packed, or `scope` became known or another
-    found  all packed addresses that are known, in the order to try them
+    public_key  of the peer; by it alone the peer is known here, for it may go and come back
+    owner       is told with on_endpoint(self) when `address`, packed, or `scope` became known or another
+    found       all packed addresses that are known, in the order to try them
     """
 
-    def __init__(self, host, port, owner, names):
+    def __init__(self, public_key, host, port, owner, names):
+        self.public_key = public_key
         self.host = host
         self.port = port
         self.address = None
@@ -173,16 +175,14 @@ class Endpoint:
     def start(self):
         literal, _, scope = self.host.partition("%")
         try:
-            self.found = [system.udp.parse_ip(literal)]
+            self.found = [system.inet.parse_ip(literal)]
         except ValueError:
             self._is_name = True
             self._names.want(self.host, self)
             return
         if scope:
-            try:
-                self.scope = int(scope) if scope.isdigit() else system.udp.link_index(scope)
-            except OSError:
-                self.scope = 0  # the kernel will refuse to send, and that is counted
+            # Without one, the kernel will refuse to send, and that is counted.
+            self.scope = int(scope) if scope.isdigit() else system.inet.ifindex(scope) or 0
         self._use(self.found[0])
 
     def close(self):

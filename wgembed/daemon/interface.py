@@ -4,13 +4,12 @@ This is the `host` of its device: see protocol/device.py for what that asks.
 """
 
 from ..protocol import drops
-from ..protocol.arena import MAX_MTU
-from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, SEND_LOST
+from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, MAX_MTU, SEND_LOST
 from ..protocol.device import Device
 from ..runtime import abi, address, system
 from ..runtime import link as link_module
 
-_udp = system.udp
+_inet = system.inet
 _now = system.clock.now
 
 # So many receives, or datagrams, before the loop looks at the tunnel device again. A flood of single messages must be
@@ -26,22 +25,31 @@ _DATA_SHARE = 12
 class Interface:
     """The interface `name`; OSError or LinkError if it cannot be made.
 
-    owner     the process: tables, arena, inbox, fastpath, loop and fit_arena(), and what it is told:
-              on_lost(interface), on_up(interface), on_down(interface), on_no_port(interface), on_routes(),
-              on_unanswered(peer); and endpoint(peer)
-    prefixes  how many allowed IPs of each family there can be
-    log       a runtime.log.Log
-    stamps    where the timestamps of initiations come from, if not from a Tai64n of the device's own
+    process     what all interfaces share: tables, arena, inbox, fastpath, loop, and fit_arena()
+    owner       who is called back:
+                on_lost()           the link was deleted
+                on_up()             the link came up, and its sockets are open
+                on_down()           the link went down, and the sockets are closed
+                on_no_port()        the link came up, but the port cannot be had now
+                on_routes()         an address or a route of the machine has changed
+                on_unanswered(peer) an initiation to the peer got no answer, or what was sent to it none for 15 s
+    prefixes    how many allowed IPs of each family there can be
+    log         a runtime.log.Log
+    timestamps  where those of initiations come from, if not from a Tai64n of the device's own
+
+    endpoints   what is configured of where peers are, an endpoints.Endpoint by public key; its owner fills it
     """
 
-    def __init__(self, name, owner, prefixes, log, stamps=None):
+    def __init__(self, name, process, owner, prefixes, log, timestamps=None):
         self.name = name
-        self.arena = owner.arena
-        self.inbox = owner.inbox
-        self.mark = 0
+        self.arena = process.arena
+        self.inbox = process.inbox
+        self.fwmark = 0
+        self.endpoints = {}
+        self._process = process
         self._owner = owner
         self._log = log
-        self._loop = owner.loop
+        self._loop = process.loop
         self._port = 0
         self._refused_port = None
         self.bound_to = ""
@@ -49,12 +57,12 @@ class Interface:
         self._carries = False  # whether there was data since it was
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
-        self._tun = _open_port(name, owner.fastpath)
+        self._tun = _open_port(name, process.fastpath)
         self._link = None
         try:
             self._link = link_module.Link(name)
             self._link.prepare(DEFAULT_MTU)
-            self.device = Device(owner.tables, owner.arena, owner.inbox, self, prefixes, prefixes, stamps)
+            self.device = Device(process.tables, process.arena, process.inbox, self, prefixes, prefixes, timestamps)
         except (OSError, MemoryError):
             if self._link is not None:
                 self._link.close()
@@ -71,10 +79,6 @@ class Interface:
     def index(self):
         """The number of the link."""
         return self._link.index
-
-    def endpoint(self, peer):
-        """Return what the configuration says of where the peer is (endpoints.Endpoint), or None."""
-        return self._owner.endpoint(peer)
 
     def send_errors(self):
         """Return (errno, 4 or 6) for what the kernel last refused to send of a family, or for one that it has not."""
@@ -98,15 +102,15 @@ class Interface:
     # Host of the device
 
     def send(self, addr, src, buf, size, tos):
-        socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
+        socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.send(addr, src, buf, size, tos)
 
     def reply(self, addr, src, buf, size):
-        socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
+        socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.reply(addr, src, buf, size)
 
     def send_run(self, addr, src, arena, first, end, ecn):
-        socket = self._ipv6 if _udp.is_ipv6(addr) else self._ipv4
+        socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.send_run(addr, src, arena, first, end, ecn)
 
     def deliver(self, view, packets, lengths, count):
@@ -125,7 +129,7 @@ class Interface:
             count = tun.read_batch(arena)
         except OSError as e:
             self._log.error("the tunnel device is gone: %s" % e)
-            self._owner.on_lost(self)
+            self._owner.on_lost()
             return
         self._carries = True
         now = _now()
@@ -160,7 +164,7 @@ class Interface:
         news = self._link.news()
         if news & link_module.LINK_GONE:
             self._log.error("the interface was deleted")
-            self._owner.on_lost(self)
+            self._owner.on_lost()
             return
         if news & link_module.ROUTES_CHANGED:
             self.device.forget_sources()
@@ -178,14 +182,14 @@ class Interface:
         if mtu != self.device.mtu:
             self._log.verbose("MTU is now %d" % mtu)
             self.device.mtu = mtu
-            self._owner.fit_arena()
+            self._process.fit_arena()
         if self._link.is_up and not self.device.is_up:
             self._up()
         elif self.device.is_up and not self._link.is_up:
             self._log.verbose("interface down")
             self.device.down()
             self._close_sockets()
-            self._owner.on_down(self)
+            self._owner.on_down()
 
     def _up(self):
         try:
@@ -194,13 +198,13 @@ class Interface:
             if self._refused_port != self._port:
                 self._log.error("cannot listen on port %d: %s" % (self._port, e))
             self._refused_port = self._port
-            self._owner.on_no_port(self)
+            self._owner.on_no_port()
             return
         self._refused_port = None
         self._port = self.listen_port  # one that the kernel has chosen stays ours
         self._log.verbose("interface up, listening on port %d" % self._port)
         self.device.up(_now())
-        self._owner.on_up(self)
+        self._owner.on_up()
 
     # Sockets
 
@@ -226,11 +230,11 @@ class Interface:
         self._close_sockets()
         self._port = 0
 
-    def set_mark(self, mark):
+    def set_fwmark(self, fwmark):
         """Set the firewall mark of outgoing packets; 0 is none."""
         for socket in self._sockets:
-            socket.set_mark(mark)
-        self.mark = mark
+            socket.set_fwmark(fwmark)
+        self.fwmark = fwmark
         self.device.forget_sources()
 
     def bind_to(self, link):
@@ -242,7 +246,7 @@ class Interface:
 
     def _open_sockets(self, port):
         """Bind both families to one port, then let go of the old sockets."""
-        sockets = bind_pair(port, self.mark)
+        sockets = bind_pair(port, self.fwmark)
         try:
             for socket in sockets if self.bound_to else ():
                 socket.bind_to(self.bound_to)
@@ -305,14 +309,14 @@ def _can_mark():
     return True
 
 
-def bind_pair(port, mark):
+def bind_pair(port, fwmark):
     """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
     for _ in range(100):
         sockets = []
         try:
             for ipv6 in (False, True):
                 try:
-                    sockets.append(_udp.UdpSocket(ipv6, sockets[0].port if sockets else port, mark))
+                    sockets.append(system.udp.UdpSocket(ipv6, sockets[0].port if sockets else port, fwmark))
                 except OSError as e:
                     if e.errno not in abi.NO_FAMILY or (ipv6 and not sockets):
                         raise

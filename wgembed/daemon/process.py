@@ -79,7 +79,6 @@ class Process:
             self.alarms.run(now)
 
     def _open_ports(self):
-        """Try again for the ports that could not be had."""
         for interface in self.interfaces:
             interface.follow_link()
 
@@ -87,32 +86,12 @@ class Process:
         for number in self._signals.take():
             self.on_signal(number)
 
-    # What signals and interfaces tell
-
     def on_signal(self, number):
         """The signal of this number came."""
 
-    def on_lost(self, interface):
-        """The link of the interface was deleted."""
-
-    def on_up(self, interface):
-        """The link came up, and its sockets are open."""
-
-    def on_down(self, interface):
-        """The link went down, and the sockets are closed."""
-
-    def on_no_port(self, interface):
-        """The link came up, but the port of the interface cannot be had now."""
+    def retry_ports(self):
+        """Try again, after a while, for the ports that could not be had."""
         self.alarms.hasten("ports", system.clock.now() + RETRY, self._open_ports)
-
-    def on_routes(self):
-        """An address or a route of the machine has changed."""
-
-    def on_unanswered(self, peer):
-        """An initiation to the peer got no answer, or what was sent to it none for 15 s."""
-
-    def endpoint(self, peer):
-        """Return what is configured of where the peer is (endpoints.Endpoint); here nothing is."""
 
     def watch_directory(self, path, mask, function):
         """Call function() when what `mask` names happens in the directory; returns False if the kernel cannot tell."""

@@ -9,17 +9,18 @@ import gc
 
 from ..config import keys, uci
 from ..config import options as config_module
+from ..protocol.constants import MAX_PEERS
 from ..protocol.memory import TableFull
 from ..runtime import abi, confine, durable, folders, netconf, rtnetlink, system
 from ..runtime import log as log_module
 from ..runtime.link import LinkError
 from ..uapi.server import Refusal, is_served
-from . import network
+from . import network, network_plan
 from .endpoints import Names
 from .interface import do_without_marks
 from .process import RETRY, Process, run_to_end
-from .router_interface import Member
-from .timestamps import Stamps
+from .router_interface import RouterInterface
+from .timestamps import Timestamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
 _SETTLE = 200
@@ -39,7 +40,7 @@ class Router(Process):
         self.log = log_module.Log("run", self._usual_level)
         confine(self.log)
         self._warned = []
-        self.members = []
+        self.router_interfaces = []
         config = self._load()
         process = system.process
         super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
@@ -53,7 +54,7 @@ class Router(Process):
             self.log.error("cannot make %s: %s" % (self._state_directory, e))
         self.netconf = netconf.NetConf(self.loop, self.log)
         self.names = Names(self.loop, self.alarms, self.log)
-        self.stamps = Stamps(
+        self.timestamps = Timestamps(
             self._state_directory + "/clock", self.run_directory + "/clock", durable.Saver(self.loop, self.log), self.log
         )
         self._ip = rtnetlink.RtNetlink()
@@ -79,9 +80,9 @@ class Router(Process):
         self.loop.run()
 
     def close(self):
-        for member in self.members:
-            member.close()
-        self.members.clear()
+        for router_interface in self.router_interfaces:
+            router_interface.close()
+        self.router_interfaces.clear()
         self.names.close()
         self.netconf.finish()
         self.log.verbose("ended")
@@ -149,44 +150,44 @@ class Router(Process):
                 interface.forget_secrets()
 
     def _go_over(self, config):
-        old = {member.name: member for member in self.members}
+        old = {router_interface.name: router_interface for router_interface in self.router_interfaces}
         new = [interface for interface in config.interfaces if interface.name not in old]
         stay = [interface for interface in config.interfaces if interface.name in old]
         for interface in new:
             if is_served(interface.name):
                 raise Refusal("the interface %s is served by another program" % interface.name)
-        before = [(member, member.interface.listen_port) for member in self.members]
+        before = [(router_interface, router_interface.interface.listen_port) for router_interface in self.router_interfaces]
         self._take_ports(config, stay, before)
         made = []
         try:
             for interface in new:
                 made.append(self._make(interface))
         except (Refusal, OSError, LinkError, MemoryError):
-            for member in made:
-                self._drop(member)
+            for router_interface in made:
+                self._drop(router_interface)
             self._give_ports_back(before)
             raise
         now = system.clock.now()
-        for name, member in old.items():
+        for name, router_interface in old.items():
             if not any(interface.name == name for interface in stay):
-                self._drop(member)
+                self._drop(router_interface)
         for interface in stay:
-            member = old[interface.name]
-            before, member.config = member.config, interface
-            member.log.level = self.level_for(interface)
-            member.set_up(before, now)
-        for member in made:
-            member.set_up(None, now)
+            router_interface = old[interface.name]
+            before, router_interface.config = router_interface.config, interface
+            router_interface.log.level = self.level_for(interface)
+            router_interface.set_up(before, now)
+        for router_interface in made:
+            router_interface.set_up(None, now)
         self._follow(True)
 
     def _check_room(self, config):
-        others = self.tables.used - sum([member.peers_present() for member in self.members])
+        others = self.tables.used - sum([router_interface.peers_present() for router_interface in self.router_interfaces])
         if sum([len(interface.peers) for interface in config.interfaces]) + others > self.tables.capacity:
             raise Refusal("there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity)
-        for member in self.members:
+        for router_interface in self.router_interfaces:
             for interface in config.interfaces:
-                if interface.name == member.name:
-                    member.check_room(interface)
+                if interface.name == router_interface.name:
+                    router_interface.check_room(interface)
 
     def _prepare_keys(self, config):
         """Have a private key for each interface: one that is nowhere yet is made and kept."""
@@ -211,44 +212,44 @@ class Router(Process):
     def _take_ports(self, config, stay, before):
         """Listen on the new ports, all of them or none."""
         wanted = {interface.listen_port: interface.name for interface in config.interfaces if interface.listen_port}
-        for member, port in before:
-            if wanted.get(port, member.name) != member.name:
-                member.interface.release_port()
-        members = {member.name: member for member, _ in before}
+        for router_interface, port in before:
+            if wanted.get(port, router_interface.name) != router_interface.name:
+                router_interface.interface.release_port()
+        by_name = {router_interface.name: router_interface for router_interface, _ in before}
         try:
             # 0 leaves the port to us, after all others: the one that we have is as good as any.
             for interface in sorted(stay, key=lambda one: not one.listen_port):
-                listener = members[interface.name].interface
+                listener = by_name[interface.name].interface
                 listener.set_listen_port(interface.listen_port or listener.listen_port)
         except OSError as e:
             self._give_ports_back(before)
             raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
     def _give_ports_back(self, before):
-        for member, port in before:
-            if member.interface.listen_port != port:
-                member.interface.release_port()
-        for member, port in before:
+        for router_interface, port in before:
+            if router_interface.interface.listen_port != port:
+                router_interface.interface.release_port()
+        for router_interface, port in before:
             try:
-                member.interface.set_listen_port(port)
+                router_interface.interface.set_listen_port(port)
             except OSError as e:
                 self.log.error("cannot go back to port %d: %s" % (port, e))
 
     def _make(self, config):
-        places = [member.place for member in self.members]
-        place = 0
-        while place in places:
-            place += 1
-        member = Member(self, config, place)
-        self.members.append(member)
-        self.interfaces.append(member.interface)
-        member.interface.set_listen_port(config.listen_port)
-        return member
+        slots = [router_interface.slot for router_interface in self.router_interfaces]
+        slot = 0
+        while slot in slots:
+            slot += 1
+        router_interface = RouterInterface(self, config, slot)
+        self.router_interfaces.append(router_interface)
+        self.interfaces.append(router_interface.interface)
+        router_interface.interface.set_listen_port(config.listen_port)
+        return router_interface
 
-    def _drop(self, member):
-        self.members.remove(member)
-        self.interfaces.remove(member.interface)
-        member.close()
+    def _drop(self, router_interface):
+        self.router_interfaces.remove(router_interface)
+        self.interfaces.remove(router_interface.interface)
+        router_interface.close()
         self.fit_arena()
 
     # What happens to us
@@ -265,10 +266,12 @@ class Router(Process):
             self.follow_soon(RETRY)
 
     def _follow_network(self, raise_links):
-        for member in self.members:
-            member.bind()
-            member.follow_network(self._ip, raise_links)
-        way_out = network.way_out(self._ip, [member.interface.index for member in self.members])
+        for router_interface in self.router_interfaces:
+            router_interface.bind()
+            router_interface.follow_network(self._ip, raise_links)
+        way_out = network_plan.way_out(
+            self._ip, [router_interface.interface.index for router_interface in self.router_interfaces]
+        )
         if way_out != self._way_out:
             self._way_out = way_out
             self.names.all_again()
@@ -290,40 +293,15 @@ class Router(Process):
             self.log.verbose("the configuration has changed")
             self.reload()
 
-    def on_routes(self):
-        self.follow_soon()
-
-    def on_up(self, interface):
-        self.follow_soon(0)
-
-    def on_down(self, interface):
-        for member in self.members:
-            if member.interface is interface:
-                member.network.went_down()
-
-    def on_lost(self, interface):
+    def on_lost(self, router_interface):
         """Somebody deleted a link that the configuration wants: it is made again."""
-        for member in list(self.members):
-            if member.interface is interface:
-                self._drop(member)
+        self._drop(router_interface)
         self.alarms.set("lost", system.clock.now() + RETRY // 5, self._restore)
 
     def _restore(self):
         wanted = self.reload()
-        if len(self.members) < wanted:
+        if len(self.router_interfaces) < wanted:
             self.alarms.set("lost", system.clock.now() + RETRY, self._restore)
-
-    def on_unanswered(self, peer):
-        endpoint = self.endpoint(peer)
-        if endpoint is not None:
-            endpoint.unanswered(peer.attempts)
-
-    def endpoint(self, peer):
-        """Return what the configuration says of where the peer is, or None."""
-        for member in self.members:
-            if member.interface.device is peer.device:
-                return member.endpoints.get(peer.public_key)
-        return None
 
 
 def _peers(config):
@@ -331,7 +309,7 @@ def _peers(config):
     total = 0
     for interface in config.interfaces:
         total += interface.max_peers or len(interface.peers) + _SPARE_PEERS
-    return min(max(total, system.files.USUAL_PEERS), 16383)
+    return min(max(total, system.files.USUAL_PEERS), MAX_PEERS)
 
 
 def _make_directories(path):

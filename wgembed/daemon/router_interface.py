@@ -1,4 +1,8 @@
-"""One interface of a router: what the configuration says of it, and what has come of that."""
+"""One interface of a router: what the configuration says of it, and what has come of that.
+
+It owns the Interface that carries its packets and is called back by it (interface.py); what concerns all interfaces of
+the router it passes on.
+"""
 
 from ..config import openwrt_network
 from ..protocol import noise
@@ -6,7 +10,7 @@ from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
 from ..runtime import log, system
 from ..uapi.server import ControlServer, Refusal
-from . import network, peer_diff
+from . import network, network_plan, peer_diff
 from .endpoints import Endpoint
 from .interface import Interface
 from .process import PREFIXES_PER_PEER
@@ -15,18 +19,21 @@ from .process import PREFIXES_PER_PEER
 _SPARE_PREFIXES = 64
 
 
-class Member:
-    """An interface of the router: its configuration, and what has come of it."""
+class RouterInterface:
+    """An interface of the router: its configuration, and what has come of it.
 
-    def __init__(self, router, config, place):
+    slot  which of the router's interfaces it is, from 0: a number that no other has as long as this one is there
+    """
+
+    def __init__(self, router, config, slot):
         self._router = router
         self.name = config.name
         self.config = config
-        self.place = place
+        self.slot = slot
         self.log = log.Log(config.name, router.level_for(config))
-        self.endpoints = {}  # by public key
-        self._bound = "", -1
-        self.interface = Interface(config.name, router, _prefixes(config), self.log, router.stamps)
+        self._bound = "", None
+        self.interface = Interface(config.name, router, self, _prefixes(config), self.log, router.timestamps)
+        self.endpoints = self.interface.endpoints
         try:
             self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
         except (Refusal, MemoryError):
@@ -69,17 +76,17 @@ class Member:
                 del self.endpoints[key]
         for key, peer in wanted.items():
             if key not in self.endpoints:
-                self.endpoints[key] = Endpoint(peer.host, peer.port, _Target(self, key), self._router.names)
+                self.endpoints[key] = Endpoint(key, peer.host, peer.port, self, self._router.names)
                 self.endpoints[key].start()
 
-    def on_endpoint(self, key, endpoint):
-        """The endpoint of this peer became known, or is another: what waits for an answer need not wait on."""
+    def on_endpoint(self, endpoint):
+        """The endpoint of a peer became known, or is another: what waits for an answer need not wait on."""
         device = self.interface.device
-        peer = device.find(key)
+        peer = device.find(endpoint.public_key)
         if peer is None:
             return
         now = system.clock.now()
-        addr = system.udp.make_address(endpoint.address, endpoint.port, endpoint.scope)
+        addr = system.inet.make_address(endpoint.address, endpoint.port, endpoint.scope)
         if addr == peer.addr:
             return
         begun = peer.handshake != noise.ZEROED or self._router.tables.staged.count(peer.number)
@@ -94,14 +101,14 @@ class Member:
         """Make addresses, routes and MTU fit what the configuration and the machine's routes are now."""
         paths = self._paths(ip)
         wanted = self.plan(paths)
-        if wanted.mark != self.interface.mark:
-            self.interface.set_mark(wanted.mark)
+        if wanted.fwmark != self.interface.fwmark:
+            self.interface.set_fwmark(wanted.fwmark)
         self.network.follow(wanted, raise_link, paths)
 
     def _paths(self, ip):
-        members = self._router.members
-        outside = [thing for member in members for thing in member.network.outside]
-        return network.Paths(ip, [member.interface.index for member in members], outside)
+        interfaces = self._router.router_interfaces
+        outside = [thing for one in interfaces for thing in one.network.outside]
+        return network_plan.Paths(ip, [one.interface.index for one in interfaces], outside)
 
     def plan(self, paths):
         router = self._router
@@ -110,20 +117,20 @@ class Member:
             if endpoint.address is not None and endpoint.address not in endpoints:
                 endpoints.append(endpoint.address)
         routed = [
-            (packed, length, member is self)
-            for member in router.members
-            for peer in member.config.peers
-            if peer.route and member.is_found(peer)
+            (packed, length, one is self)
+            for one in router.router_interfaces
+            for peer in one.config.peers
+            if peer.route and one.is_found(peer)
             for packed, length in peer.allowed_ips
         ]
-        chosen = openwrt_network.index_of(self.config.tunlink) if self.config.tunlink else 0
+        chosen = openwrt_network.ifindex(self.config.tunlink) if self.config.tunlink else 0
         index, learnt = self.interface.index, self._learnt()
-        return network.plan(self.config, index, self.place, endpoints, routed, paths, chosen, learnt)
+        return network_plan.plan(self.config, index, self.slot, endpoints, routed, paths, chosen, learnt)
 
     def _learnt(self):
         """Return the packed addresses where the peers are now: those may have moved."""
         peers = [self.interface.device.find(peer.public_key) for peer in self.config.peers]
-        return [system.udp.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
+        return [system.inet.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
 
     def is_found(self, peer):
         """Whether the peer's routes may stand: not while its name is looked up, for they may lead to the name server."""
@@ -134,7 +141,7 @@ class Member:
         """With `nohostroute`, `tunlink` is what the sockets are bound to."""
         device = openwrt_network.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
         # By its number as well: a link that is made anew has another one, and sockets stay bound to the old one.
-        bound = device, openwrt_network.number_of(device)
+        bound = device, system.inet.ifindex(device)
         if bound == self._bound:
             return
         self._bound = bound
@@ -143,25 +150,34 @@ class Member:
         except OSError as e:
             self.log.error("cannot bind to %s: %s" % (device, e))
 
+    # Owner of the interface
+
+    def on_lost(self):
+        self._router.on_lost(self)
+
+    def on_up(self):
+        self._router.follow_soon(0)
+
+    def on_down(self):
+        self.network.went_down()
+
+    def on_no_port(self):
+        self._router.retry_ports()
+
+    def on_routes(self):
+        self._router.follow_soon()
+
+    def on_unanswered(self, peer):
+        endpoint = self.endpoints.get(peer.public_key)
+        if endpoint is not None:
+            endpoint.unanswered(peer.attempts)
+
     def close(self):
         for endpoint in self.endpoints.values():
             endpoint.close()
         self.network.end()
         self.server.close()
         self.interface.close()
-
-
-class _Target:
-    """The peer that an endpoint is for; the key alone stands for it, for the peer may go and come back."""
-
-    __slots__ = ("_key", "_member")
-
-    def __init__(self, member, key):
-        self._member = member
-        self._key = key
-
-    def on_endpoint(self, endpoint):
-        self._member.on_endpoint(self._key, endpoint)
 
 
 def _prefixes(config):

@@ -5,6 +5,7 @@ control socket is deleted.
 """
 
 from ..protocol.allowedips import MAX_PREFIXES
+from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, confine, system
 from ..runtime import log as log_module
 from ..runtime.link import LinkError, is_valid_name
@@ -28,7 +29,8 @@ class Daemon(Process):
         self.tell_of_fastpath(self.log)
         self._server = None
         try:
-            interface = Interface(name, self, min(PREFIXES_PER_PEER * peers, MAX_PREFIXES), self.log)
+            prefixes = min(PREFIXES_PER_PEER * peers, MAX_PREFIXES)
+            interface = Interface(name, self, self, prefixes, self.log)
             self.interfaces.append(interface)
             self._server = ControlServer(interface, self.loop, self.alarms, self.log)
             if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
@@ -53,12 +55,25 @@ class Daemon(Process):
             interface.close()
         self.log.verbose("ended")
 
-    def on_lost(self, interface):
-        self.loop.stop()
-
     def on_signal(self, number):
         self.log.verbose("signal %d" % number)
         self.loop.stop()
+
+    # Owner of the interface
+
+    def on_lost(self):
+        self.loop.stop()
+
+    def on_no_port(self):
+        self.retry_ports()
+
+    def on_up(self):
+        """Addresses and routes are for others to set."""
+
+    on_down = on_routes = on_up
+
+    def on_unanswered(self, peer):
+        """Endpoints are set by `wg` alone, and stay."""
 
     def _on_names(self):
         if not self._server.exists():
@@ -70,8 +85,8 @@ def _max_peers():
     text = system.files.getenv("WGEMBED_MAX_PEERS")
     if not text:
         return system.files.USUAL_PEERS
-    if not text.isdigit() or not 0 < int(text) < 16384:
-        raise Refusal("WGEMBED_MAX_PEERS is a number from 1 to 16383, not '%s'" % text)
+    if not text.isdigit() or not 0 < int(text) <= MAX_PEERS:
+        raise Refusal("WGEMBED_MAX_PEERS is a number from 1 to %d, not '%s'" % (MAX_PEERS, text))
     return int(text)
 
 

@@ -28,7 +28,7 @@ SPARE = 600
 AGAIN = 60
 
 
-class Stamps(Tai64n):
+class Timestamps(Tai64n):
     """Where all initiations of the process get their timestamps from.
 
     flash, run  the files with the two marks

@@ -14,8 +14,6 @@ ARENA_SIZE = 64 * 1536
 MAX_SLOTS = 64
 INBOX_SIZE = 65536
 MAX_DATAGRAMS = 128
-# The largest MTU whose messages still fit a UDP datagram over IPv4, headers and tag included.
-MAX_MTU = 65535 - 80
 
 _ALIGN = 4
 

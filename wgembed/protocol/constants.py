@@ -67,8 +67,16 @@ SEND_OK = 0
 SEND_LOST = 1
 SEND_BAD_SOURCE = 2  # the machine no longer has the source address; nothing was sent
 
-# Inner and outer IP
+# The largest MTU of a tunnel device whose messages still fit a UDP datagram over IPv4, headers and tag included.
+MAX_MTU = 65535 - 80
 DEFAULT_MTU = 1420
+# The least that a link must carry for IPv4 (RFC 791: what every host takes) and for IPv6 (RFC 8200, 5).
+IPV4_MIN_MTU = 576
+IPV6_MIN_MTU = 1280
+# What the index table has numbers for.
+MAX_PEERS = 16383
+
+# Inner and outer IP
 HANDSHAKE_DSCP = 0x88  # AF41, the whole TOS byte with ECN left empty
 ECN_MASK = 3
 ECN_NOT_ECT = 0

@@ -314,9 +314,7 @@ class Device:
             self.initiate(peer, now)
 
     def _keep_fresh_sending(self, peer, keypair, now):
-        if keypair.counter > REKEY_AFTER_MESSAGES or (
-            keypair.initiator and now - keypair.birth >= REKEY_AFTER_TIME
-        ):
+        if keypair.counter > REKEY_AFTER_MESSAGES or (keypair.initiator and now - keypair.birth >= REKEY_AFTER_TIME):
             self.initiate(peer, now)
 
     def _keep_fresh_receiving(self, peer, now):

@@ -7,7 +7,9 @@ lie behind this interface.
 
 from struct import pack_into
 
-UNREACHABLE_MAX = 40 + 8 + 1232  # the IPv6 message may fill the minimum MTU of 1280
+from .constants import IPV6_MIN_MTU
+
+UNREACHABLE_MAX = IPV6_MIN_MTU  # the IPv6 message may fill the minimum MTU
 _QUOTED4 = 8  # RFC 792: the header and 8 bytes
 
 

@@ -30,7 +30,16 @@ class Keypair:
     """
 
     __slots__ = (
-        "birth", "counter", "header", "index", "initiator", "number", "receiving", "sending", "top", "usable",
+        "birth",
+        "counter",
+        "header",
+        "index",
+        "initiator",
+        "number",
+        "receiving",
+        "sending",
+        "top",
+        "usable",
         "window",
     )
 

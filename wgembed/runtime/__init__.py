@@ -9,7 +9,8 @@ written once, in the modules beside this one, on top of it.
     system.poll      Poller: which descriptors are ready
     system.tun       read_batch, write_batch
     system.clib      Library: functions of a C library
-    system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses; the parts of an address
+    system.inet      addresses and their parts, ifindex, host names
+    system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses
     system.local     UNIX stream sockets
     system.notify    DirectoryWatch: names that come and go in a directory
     system.process   signals, children, log lines

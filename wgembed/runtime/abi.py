@@ -132,3 +132,43 @@ IN_MOVED_TO = 0x80
 IN_DELETE = 0x200
 NAMES_GONE = IN_DELETE | IN_MOVED_FROM
 FILES_CHANGED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM
+
+# News by rtnetlink (Linux rtnetlink.h, if_link.h). Structs by their C names, as `struct` has them; the numbers of requests
+# are in rtnl.py.
+NLMSGHDR = "IHHII"  # length, type, flags, sequence, port
+NLMSGHDR_SIZE = 16
+RTATTR = "HH"  # length, type
+RTATTR_SIZE = 4
+IFINFOMSG = "BxHiII"  # family, type, index, flags, change
+IFINFOMSG_SIZE = 16
+RTM_NEWLINK = 16
+RTM_DELLINK = 17
+RTM_NEWADDR = 20
+RTM_DELROUTE = 25
+RTM_NEWRULE = 32
+RTM_DELRULE = 33
+RTMGRP_LINK = 1
+RTMGRP_IPV4_IFADDR = 0x10
+RTMGRP_IPV4_ROUTE = 0x40
+RTMGRP_IPV4_RULE = 0x80
+RTMGRP_IPV6_IFADDR = 0x100
+RTMGRP_IPV6_ROUTE = 0x400
+RTMGRP_IPV6_RULE = 0x40000
+IFF_UP = 1
+IFLA_MTU = 4
+
+# A link by its name: struct ifreq, and the ioctls that take it
+IFREQ_SIZE = 40
+IFNAMSIZ = 16  # with the NUL that ends it
+SIOCGIFFLAGS = 0x8913
+SIOCGIFMTU = 0x8921
+SIOCSIFMTU = 0x8922
+SIOCGIFINDEX = 0x8933
+SIOCSIFTXQLEN = 0x8943
+
+# The kind of a file, of its mode
+S_IFMT = 0o170000
+S_IFSOCK = 0o140000
+S_IFREG = 0o100000
+S_IFDIR = 0o040000
+S_IFIFO = 0o010000

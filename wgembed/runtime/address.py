@@ -2,14 +2,14 @@
 
 from . import system
 
-_udp = system.udp
-parse_ip = _udp.parse_ip
-format_ip = _udp.format_ip
+_inet = system.inet
+parse_ip = _inet.parse_ip
+format_ip = _inet.format_ip
 
 
 def address_bytes(addr):
     """Return the IP address of a socket address, then its port, in network order."""
-    packed, port, _ = _udp.split_address(addr)
+    packed, port, _ = _inet.split_address(addr)
     return packed + bytes((port >> 8, port & 255))
 
 
@@ -33,7 +33,7 @@ def parse_endpoint(text):
         packed = b""
     if len(packed) != (16 if bracketed else 4):
         raise ValueError("no IP address in the endpoint")
-    return _udp.make_address(packed, int(port), _scope(scope))
+    return _inet.make_address(packed, int(port), _scope(scope))
 
 
 def _decimal(text):
@@ -47,15 +47,15 @@ def _scope(text):
     number = _decimal(text)
     if number >= 0:
         return number
-    try:
-        return _udp.link_index(text)
-    except OSError:
-        raise ValueError("no such interface in the endpoint") from None
+    index = _inet.ifindex(text)
+    if index is None:
+        raise ValueError("no such interface in the endpoint")
+    return index
 
 
 def format_endpoint(addr):
     """Undo `parse_endpoint`."""
-    packed, port, scope = _udp.split_address(addr)
+    packed, port, scope = _inet.split_address(addr)
     if len(packed) == 4:
         return "%s:%d" % (format_ip(packed), port)
     return "[%s%s]:%d" % (format_ip(packed), "%%%d" % scope if scope else "", port)

@@ -5,7 +5,7 @@ from struct import pack, pack_into, unpack_from
 from . import abi, system
 
 TUN_DEVICE = "/dev/net/tun"
-NAME_MAX = 15
+NAME_MAX = abi.IFNAMSIZ - 1
 _IFF_TUN = 1
 _IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
@@ -13,27 +13,6 @@ _VNET_HEADER_SIZE = 10
 # What the kernel may leave to us: checksums; TCP, over IPv4 and IPv6; UDP likewise, since Linux 6.2
 _OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
 
-_SIOCGIFFLAGS = 0x8913
-_SIOCGIFMTU = 0x8921
-_SIOCSIFMTU = 0x8922
-_SIOCGIFINDEX = 0x8933
-_SIOCSIFTXQLEN = 0x8943
-_IFREQ_SIZE = 40
-
-_RTMGRP_LINK = 1
-_RTMGRP_IPV4_IFADDR = 0x10
-_RTMGRP_IPV4_ROUTE = 0x40
-_RTMGRP_IPV6_IFADDR = 0x100
-_RTMGRP_IPV6_ROUTE = 0x400
-_RTMGRP_RULES = 0x80 | 0x40000  # of IPv4, of IPv6
-_RTM_NEWLINK = 16
-_RTM_DELLINK = 17
-_RTM_NEWADDR = 20
-_RTM_DELROUTE = 25
-_RTM_NEWRULE = 32
-_RTM_DELRULE = 33
-_IFLA_MTU = 4
-_IFF_UP = 1
 
 # What the news were
 LINK_CHANGED = 1
@@ -53,16 +32,8 @@ def is_valid_name(name):
     return 0 < len(name.encode()) <= NAME_MAX and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
 
 
-def number_of(name):
-    """Return the number of the link of this name, 0 if there is none."""
-    try:
-        return system.udp.link_index(name)
-    except OSError:
-        return 0
-
-
 def _request(name):
-    request = bytearray(_IFREQ_SIZE)
+    request = bytearray(abi.IFREQ_SIZE)
     encoded = name.encode()
     request[: len(encoded)] = encoded
     return request
@@ -145,11 +116,11 @@ class Link:
 
     def __init__(self, name):
         self._name = name
-        addresses = _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV6_IFADDR
-        routes = _RTMGRP_IPV4_ROUTE | _RTMGRP_IPV6_ROUTE | _RTMGRP_RULES
-        self._netlink = system.netlink.Netlink(_RTMGRP_LINK | addresses | routes)
+        addresses = abi.RTMGRP_IPV4_IFADDR | abi.RTMGRP_IPV6_IFADDR
+        routes = abi.RTMGRP_IPV4_ROUTE | abi.RTMGRP_IPV6_ROUTE | abi.RTMGRP_IPV4_RULE | abi.RTMGRP_IPV6_RULE
+        self._netlink = system.netlink.Netlink(abi.RTMGRP_LINK | addresses | routes)
         self.fd = self._netlink.fd
-        self.index = self._ask(_SIOCGIFINDEX)
+        self.index = self._ask(abi.SIOCGIFINDEX)
         self.refresh()
 
     def _ask(self, request_code):
@@ -164,14 +135,14 @@ class Link:
 
     def prepare(self, mtu):
         """Set the MTU and a queue that outlasts a busy moment."""
-        self._tell(_SIOCSIFMTU, mtu)
-        self._tell(_SIOCSIFTXQLEN, _QUEUE_LENGTH)
+        self._tell(abi.SIOCSIFMTU, mtu)
+        self._tell(abi.SIOCSIFTXQLEN, _QUEUE_LENGTH)
         self.mtu = mtu
 
     def refresh(self):
         """Ask for the present state; OSError when the interface is gone."""
-        self.mtu = self._ask(_SIOCGIFMTU)
-        self.is_up = bool(self._ask(_SIOCGIFFLAGS) & _IFF_UP)
+        self.mtu = self._ask(abi.SIOCGIFMTU)
+        self.is_up = bool(self._ask(abi.SIOCGIFFLAGS) & abi.IFF_UP)
 
     def news(self):
         """Take in what was heard; returns LINK_CHANGED, LINK_GONE and ROUTES_CHANGED or-ed together."""
@@ -194,36 +165,36 @@ class Link:
 
     def _parse(self, message):
         found = start = 0
-        while start + 16 <= len(message):
-            length, kind = unpack_from("IH", message, start)
-            if length < 16 or start + length > len(message):
+        while start + abi.NLMSGHDR_SIZE <= len(message):
+            length, kind, _, _, _ = unpack_from(abi.NLMSGHDR, message, start)
+            if length < abi.NLMSGHDR_SIZE or start + length > len(message):
                 break
-            if kind in (_RTM_NEWLINK, _RTM_DELLINK):
+            if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK):
                 found |= self._parse_link(message, start, start + length, kind)
-            elif _RTM_NEWADDR <= kind <= _RTM_DELROUTE or kind in (_RTM_NEWRULE, _RTM_DELRULE):
+            elif abi.RTM_NEWADDR <= kind <= abi.RTM_DELROUTE or kind in (abi.RTM_NEWRULE, abi.RTM_DELRULE):
                 found |= ROUTES_CHANGED
             start += length + 3 & ~3
         return found
 
     def _parse_link(self, message, start, end, kind):
-        if end < start + 32:
+        body = start + abi.NLMSGHDR_SIZE
+        at = body + abi.IFINFOMSG_SIZE
+        if end < at:
             return 0
-        index, flags = unpack_from("iI", message, start + 20)
+        _, _, index, flags, _ = unpack_from(abi.IFINFOMSG, message, body)
         if index != self.index:
             return 0
-        if kind == _RTM_DELLINK:
+        if kind == abi.RTM_DELLINK:
             return LINK_GONE
-        self.is_up = bool(flags & _IFF_UP)
-        at = start + 32
-        while at + 4 <= end:
-            length, attribute = unpack_from("HH", message, at)
-            if length < 4 or at + length > end:
+        self.is_up = bool(flags & abi.IFF_UP)
+        while at + abi.RTATTR_SIZE <= end:
+            length, attribute = unpack_from(abi.RTATTR, message, at)
+            if length < abi.RTATTR_SIZE or at + length > end:
                 break
-            if attribute == _IFLA_MTU and length >= 8:
-                self.mtu = unpack_from("I", message, at + 4)[0]
+            if attribute == abi.IFLA_MTU and length >= abi.RTATTR_SIZE + 4:
+                self.mtu = unpack_from("I", message, at + abi.RTATTR_SIZE)[0]
             at += length + 3 & ~3
         return LINK_CHANGED
 
     def close(self):
         self._netlink.close()
-

@@ -1,13 +1,13 @@
 """Changes to addresses, links, routes and rules: one language of requests, and who carries them out.
 
 Where the machine has pyroute2, a short-lived child process does it with that (importing it takes more than twice the
-daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb, "add", "del" or "set", and a thing:
+daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb, "add", "del" or "set", and an object:
 
     ("link", index, up, mtu)                                        set; up is 1, or 0: left as it is; mtu 0 likewise
     ("address", index, ip, length)                                  add, del
     ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" may follow,
                                                                     or "unreachable", with the index 0
-    ("rule", family 4 or 6, table, mark, inverted, suppress, priority)  add, del; mark 0: none; suppress -1: none
+    ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0: none; suppress -1: none
     ("setting", name below /proc/sys, wanted, before)               add: write what is wanted, del: what was before
 
 Each is answered with an errno, 0 for done. To add what is there already is EEXIST, but for addresses.
@@ -21,32 +21,32 @@ from .child import Child
 _PATIENCE = 5000
 
 
-def carry_out(requests):
+def apply(requests):
     """Do it with rtnetlink, now; returns the list of answers."""
     try:
         ip = rtnetlink.RtNetlink()
     except OSError as e:
         return [e.errno or abi.EIO] * len(requests)
     try:
-        return [answer(_by_rtnetlink, ip, verb, thing) for verb, thing in requests]
+        return [answer(_by_rtnetlink, ip, verb, obj) for verb, obj in requests]
     finally:
         ip.close()
 
 
-def answer(change, ip, verb, thing):
-    """Return what came of one request: change(ip, verb, thing) does it unless it is a setting."""
+def answer(change, ip, verb, obj):
+    """Return what came of one request: change(ip, verb, obj) does it unless it is a setting."""
     try:
-        if thing[0] == "setting":
-            _set(verb, thing)
+        if obj[0] == "setting":
+            _set(verb, obj)
         else:
-            change(ip, verb, thing)
+            change(ip, verb, obj)
     except OSError as e:
         return e.errno or abi.EIO
     return 0
 
 
-def _set(verb, thing):
-    _, name, wanted, before = thing
+def _set(verb, obj):
+    _, name, wanted, before = obj
     path = "/proc/sys/" + name
     if verb == "del":
         system.files.write_file(path, before)
@@ -56,28 +56,28 @@ def _set(verb, thing):
         system.files.write_file(path, wanted)
 
 
-def _by_rtnetlink(ip, verb, thing):
-    kind = thing[0]
+def _by_rtnetlink(ip, verb, obj):
+    kind = obj[0]
     if kind == "link":
-        ip.set_link(thing[1], True if thing[2] else None, thing[3] or None)
+        ip.set_link(obj[1], True if obj[2] else None, obj[3] or None)
     elif kind == "address":
-        (ip.add_address if verb == "add" else ip.remove_address)(thing[1], parse_ip(thing[2]), thing[3])
+        (ip.add_address if verb == "add" else ip.remove_address)(obj[1], parse_ip(obj[2]), obj[3])
     elif kind == "route":
-        route = as_route(thing)
+        route = as_route(obj)
         if verb == "add":
             ip.add_route(route, True)
         else:
             ip.remove_route(route)
     else:
-        _, family, table, mark, inverted, suppress, priority = thing
+        _, family, table, fwmark, inverted, suppress, priority = obj
         change = ip.add_rule if verb == "add" else ip.remove_rule
         family = abi.AF_INET if family == 4 else abi.AF_INET6
-        change(family, table, mark, bool(inverted), None if suppress < 0 else suppress, priority)
+        change(family, table, fwmark, bool(inverted), None if suppress < 0 else suppress, priority)
 
 
-def as_route(thing):
-    """Return the rtnetlink.Route that the thing is."""
-    _, where, length, index, gateway, metric, table, *flags = thing
+def as_route(obj):
+    """Return the rtnetlink.Route that the object is."""
+    _, where, length, index, gateway, metric, table, *flags = obj
     gateway = None if gateway == "-" else parse_ip(gateway)
     route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
     route.onlink = "onlink" in flags
@@ -88,8 +88,8 @@ def as_route(thing):
 # As text, a line each: for the child process, and for the file that outlives us.
 
 
-def format_request(verb, thing):
-    return "%s %s" % (verb, " ".join([str(word) for word in thing]))
+def format_request(verb, obj):
+    return "%s %s" % (verb, " ".join([str(word) for word in obj]))
 
 
 def parse_request(line):
@@ -107,7 +107,7 @@ class Job(Child):
 
     def __init__(self, command, environment, requests):
         self.requests = requests
-        text = "".join([format_request(verb, thing) + "\n" for verb, thing in requests])
+        text = "".join([format_request(verb, obj) + "\n" for verb, obj in requests])
         super().__init__(*system.process.spawn_command(command, environment, text.encode()))
 
     def finish(self):
@@ -128,7 +128,7 @@ class NetConf:
 
     def submit(self, requests, done):
         if self._helper is None:
-            done(carry_out(requests))
+            done(apply(requests))
             return
         self._waiting.append((requests, done))
         if self._job is None:
@@ -148,7 +148,7 @@ class NetConf:
             self._job = Job(*self._helper, requests)
         except OSError as e:
             self._log.error("cannot start pyroute2: %s" % e)
-            self._done(carry_out(requests))
+            self._done(apply(requests))
             self._go_on()
             return
         self._loop.watch(self._job.fd, self._on_job)
@@ -165,7 +165,7 @@ class NetConf:
         if len(answers) != len(job.requests):
             self._log.error("pyroute2 cannot be used here: going on without it")
             self._helper = None
-            answers += carry_out(job.requests[len(answers) :])
+            answers += apply(job.requests[len(answers) :])
         done(answers)
         self._go_on()
 
@@ -177,7 +177,7 @@ class NetConf:
             return
         while self._waiting:
             requests, done = self._waiting.pop(0)
-            done(carry_out(requests))
+            done(apply(requests))
 
     def finish(self):
         """Wait until everything is carried out: at the start, and before the end."""

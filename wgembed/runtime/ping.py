@@ -38,7 +38,7 @@ def echo(packed, size, patience, tries=1):
     width = len(packed)
     probe = None
     try:
-        probe = tool.Probe(system.udp.make_address(packed, 0, 0), echo=True)
+        probe = tool.Probe(system.inet.make_address(packed, 0, 0), echo=True)
         for sequence in range(tries):
             message = _request(width, sequence, size)
             probe.send(message)

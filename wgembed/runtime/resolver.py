@@ -14,7 +14,7 @@ class Lookup(Child):
     """
 
     def __init__(self, name):
-        super().__init__(*system.process.spawn(lambda: _encode(system.udp.look_up(name))))
+        super().__init__(*system.process.spawn(lambda: _encode(system.inet.look_up(name))))
 
     def finish(self):
         """End it, whether it is done or not; returns the packed addresses that were found, MOST at most."""

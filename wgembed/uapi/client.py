@@ -253,7 +253,7 @@ def _endpoint(value):
 
 def format_endpoint(addr):
     """Return a socket address as `wg` writes it; OSError."""
-    return _joined(tool.name_address(addr), system.udp.split_address(addr)[1])
+    return _joined(tool.name_address(addr), system.inet.split_address(addr)[1])
 
 
 def _joined(host, port):

@@ -287,7 +287,7 @@ class Session:
         self._interface.set_listen_port(_number(value, 65535, "listen_port"))
 
     def _set_fwmark(self, value, now):
-        self._interface.set_mark(_number(value, 0xFFFFFFFF, "fwmark"))
+        self._interface.set_fwmark(_number(value, 0xFFFFFFFF, "fwmark"))
 
     def _set_replace_peers(self, value, now):
         _want_true(value, "replace_peers")
@@ -391,7 +391,9 @@ class Session:
         if self._wants_status:
             interface = self._interface
             about_device = status.tell_device(interface, now).encode()
-            self._get = self._tell(about_device, lambda peer: (status.tell_peer(peer, interface.endpoint(peer), now), -1))
+            self._get = self._tell(
+                about_device, lambda peer: (status.tell_peer(peer, interface.endpoints.get(peer.public_key), now), -1)
+            )
         else:
             self._get = self._tell(self._tell_device(), self._tell_peer)
 
@@ -426,8 +428,8 @@ class Session:
     def _tell_device(self):
         device = self._device
         text = "listen_port=%d\n" % self._interface.listen_port
-        if self._interface.mark:
-            text += "fwmark=%d\n" % self._interface.mark
+        if self._interface.fwmark:
+            text += "fwmark=%d\n" % self._interface.fwmark
         if not device.identity.present:
             return text.encode()
         told = bytearray(_SECRET_LINES[0] + _NO_DIGITS + b"\n" + text.encode())

@@ -39,7 +39,7 @@ def tell_device(interface, now):
     device = interface.device
     lines = [
         ("listen_port", interface.listen_port),
-        ("fwmark", interface.mark),
+        ("fwmark", interface.fwmark),
         ("mtu", device.mtu),
         ("up", int(device.is_up)),
     ]

@@ -134,7 +134,7 @@ def port(value):
     if not value:
         raise Failure("Unable to parse empty port")
     try:
-        return system.udp.split_address(tool.resolve(None, value))[1]
+        return system.inet.split_address(tool.resolve(None, value))[1]
     except OSError as e:
         raise Failure(b"%s: `%s'" % (reason(e).encode(), value)) from None
 

@@ -11,26 +11,21 @@ sys.path[:1] = os.environ.get("WGEMBED_PATH", "").split(":")
 from pyroute2 import IPRoute  # noqa: E402
 from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
-from wgembed.runtime import abi, netconf  # noqa: E402
-
-_RTNH_F_ONLINK = 4
-_RTN_UNREACHABLE = 7
-_FIB_RULE_INVERT = 2
-_IFA_F_NODAD = 2
+from wgembed.runtime import abi, netconf, rtnl  # noqa: E402
 
 
 def main():
     with IPRoute() as ip:
         for line in sys.stdin:
-            verb, thing = netconf.parse_request(line)
-            print(netconf.answer(_change, ip, verb, thing), flush=True)
+            verb, obj = netconf.parse_request(line)
+            print(netconf.answer(_change, ip, verb, obj), flush=True)
 
 
-def _change(ip, verb, thing):
+def _change(ip, verb, obj):
     """Do what the request asks for; OSError if the kernel refuses."""
-    kind = thing[0]
+    kind = obj[0]
     try:
-        {"link": _link, "address": _address, "route": _route, "rule": _rule}[kind](ip, verb, *thing[1:])
+        {"link": _link, "address": _address, "route": _route, "rule": _rule}[kind](ip, verb, *obj[1:])
     except NetlinkError as e:
         raise OSError(e.code, str(e)) from None
 
@@ -44,7 +39,7 @@ def _link(ip, verb, index, up, mtu):
 
 def _address(ip, verb, index, address, length):
     # "replace" leaves one alone that is there already. No duplicates are looked for on a tunnel.
-    flags = {"flags": _IFA_F_NODAD} if ":" in address else {}
+    flags = {"flags": rtnl.IFA_F_NODAD} if ":" in address else {}
     ip.addr("replace" if verb == "add" else "del", index=index, address=address, prefixlen=length, **flags)
 
 
@@ -53,24 +48,24 @@ def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
     if index:
         wanted["oif"] = index
     if "unreachable" in flags:
-        wanted["type"] = _RTN_UNREACHABLE
+        wanted["type"] = rtnl.RTN_UNREACHABLE
     elif gateway != "-":
         wanted["gateway"] = gateway
     elif ":" not in where:
-        wanted["scope"] = 253
+        wanted["scope"] = rtnl.RT_SCOPE_LINK
     if metric:
         wanted["priority"] = metric
     if "onlink" in flags:
-        wanted["flags"] = _RTNH_F_ONLINK
+        wanted["flags"] = rtnl.RTNH_F_ONLINK
     ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
 
 
-def _rule(ip, verb, family, table, mark, inverted, suppress, priority):
+def _rule(ip, verb, family, table, fwmark, inverted, suppress, priority):
     wanted = {"table": table, "action": "FR_ACT_TO_TBL"}
-    if mark:
-        wanted["fwmark"] = mark
+    if fwmark:
+        wanted["fwmark"] = fwmark
     if inverted:
-        wanted["flags"] = _FIB_RULE_INVERT
+        wanted["flags"] = rtnl.FIB_RULE_INVERT
     if suppress >= 0:
         wanted["FRA_SUPPRESS_PREFIXLEN"] = suppress
     if priority:

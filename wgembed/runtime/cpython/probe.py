@@ -6,7 +6,7 @@ except ImportError:
     import socket
 
 from .. import abi
-from .udp import is_ipv6
+from .inet import is_ipv6
 
 _LEAST_SIZE = 4096
 _HEADER_MAX = 60

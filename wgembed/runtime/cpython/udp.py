@@ -26,14 +26,14 @@ class UdpSocket:
     that makes an answer leave from where the packet came to. `errno` is the kernel's for what was last lost.
     """
 
-    def __init__(self, ipv6, port, mark):
+    def __init__(self, ipv6, port, fwmark):
         """Bind to the port, 0 for any. OSError if that cannot be."""
         self.ipv6 = ipv6
         self._socket = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.setblocking(False)
             self._set_options()
-            self.set_mark(mark)
+            self.set_fwmark(fwmark)
             self._socket.bind(("::" if ipv6 else "0.0.0.0", port))
         except OSError:
             self._socket.close()
@@ -71,10 +71,10 @@ class UdpSocket:
             return False
         return True
 
-    def set_mark(self, mark):
+    def set_fwmark(self, fwmark):
         """Mark what leaves with the firewall mark; 0 is none."""
-        if mark or hasattr(self, "_marked"):
-            self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, mark)
+        if fwmark or hasattr(self, "_marked"):
+            self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, fwmark)
             self._marked = True
 
     def bind_to(self, link):
@@ -194,50 +194,3 @@ class UdpSocket:
             else:
                 self.tos = data[0] if len(data) == 1 else unpack("i", data)[0]
         return True
-
-
-def is_ipv6(addr):
-    """Whether the socket address is one of IPv6."""
-    return len(addr) != 2
-
-
-def make_address(packed, port, scope):
-    """Return the socket address for 4 or 16 bytes of IP address, a port, and an interface's number or 0."""
-    if len(packed) == 4:
-        return (format_ip(packed), port)
-    return (format_ip(packed), port, 0, scope)
-
-
-def split_address(addr):
-    """Undo `make_address`: (packed, port, scope)."""
-    if len(addr) == 2:
-        return socket.inet_pton(socket.AF_INET, addr[0]), addr[1], 0
-    return socket.inet_pton(socket.AF_INET6, addr[0].partition("%")[0]), addr[1], addr[3]
-
-
-def parse_ip(text):
-    """Return the 4 or 16 bytes of an IP address in its usual form; ValueError if it is none."""
-    try:
-        return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-    except OSError:
-        raise ValueError("not an IP address") from None
-
-
-def format_ip(packed):
-    """Return the usual form of an IP address of 4 or 16 bytes."""
-    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
-
-
-def link_index(name):
-    """Return the number of the interface; OSError if there is none of that name."""
-    return socket.if_nametoindex(name)
-
-
-def look_up(name):
-    """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
-    try:
-        # As text it would load the codec for international names, which small installations of Python lack.
-        found = socket.getaddrinfo(name.encode(), None, 0, socket.SOCK_DGRAM)
-    except OSError:
-        return []
-    return [parse_ip(addr[0].partition("%")[0]) for _, _, _, _, addr in found]

@@ -2,6 +2,6 @@
 
 # The heap's beginning is taken before anything else is loaded.
 from . import heap  # isort: skip
-from . import clib, clock, files, local, netlink, notify, poll, process, start, tun, udp
+from . import clib, clock, files, inet, local, netlink, notify, poll, process, start, tun, udp
 
-__all__ = ("clib", "clock", "files", "heap", "local", "netlink", "notify", "poll", "process", "start", "tun", "udp")
+__all__ = ("clib", "clock", "files", "heap", "inet", "local", "netlink", "notify", "poll", "process", "start", "tun", "udp")

@@ -15,9 +15,7 @@ class Netlink:
     """A routing socket that hears the multicast `groups`, a bit mask."""
 
     def __init__(self, groups):
-        self.fd = libc.check(
-            libc.socket(abi.AF_NETLINK, abi.SOCK_RAW | abi.O_CLOEXEC | abi.O_NONBLOCK, _NETLINK_ROUTE)
-        )
+        self.fd = libc.check(libc.socket(abi.AF_NETLINK, abi.SOCK_RAW | abi.O_CLOEXEC | abi.O_NONBLOCK, _NETLINK_ROUTE))
         libc.check(libc.bind(self.fd, pack("HHII", abi.AF_NETLINK, 0, 0, groups), 12))
 
     def send(self, message):

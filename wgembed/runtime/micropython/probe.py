@@ -4,7 +4,7 @@ from struct import pack
 
 from .. import abi
 from . import libc
-from .udp import is_ipv6
+from .inet import is_ipv6
 
 _LEAST_SIZE = 4096
 _HEADER_MAX = 60

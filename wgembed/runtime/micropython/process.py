@@ -67,7 +67,6 @@ def name_process():
         return
 
 
-
 def pipe():
     """Return the two ends of a new pipe: to read from, to write to."""
     ends = bytearray(8)

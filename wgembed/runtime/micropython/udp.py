@@ -11,6 +11,7 @@ import uctypes
 from ...protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from .. import abi
 from . import libc
+from .inet import make_address
 
 _WORD = calcsize("P")
 _MSGHDR = "PIPLPLi"
@@ -20,18 +21,9 @@ _CONTROLLEN = 5 * _WORD
 _CMSG_HEADER = (_WORD + 8 + _WORD - 1) // _WORD * _WORD
 _CONTROL_SIZE = 128
 _NAME_SIZE = 28
-_ADDRINFO_ADDR = (5 * 4 + _WORD - 1) // _WORD * _WORD
-_ADDRINFO_NEXT = _ADDRINFO_ADDR + 2 * _WORD
-_ADDRINFO_SIZE = _ADDRINFO_NEXT + _WORD
 _BIG_ENDIAN = pack("H", 1) == b"\0\1"
 _NAMELEN_BYTE = _NAMELEN + 3 if _BIG_ENDIAN else _NAMELEN
 _CONTROLLEN_BYTE = _CONTROLLEN + _WORD - 1 if _BIG_ENDIAN else _CONTROLLEN
-
-_inet_pton = libc.func("i", "inet_pton", "isP")
-_inet_ntop = libc.func("P", "inet_ntop", "iPPI")
-_if_nametoindex = libc.func("I", "if_nametoindex", "s")
-
-_getaddrinfo = libc.func("i", "getaddrinfo", "sPPP")
 
 _errno = libc.errno
 _sendmsg = libc.sendmsg
@@ -55,7 +47,7 @@ class UdpSocket:
     After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe what came.
     """
 
-    def __init__(self, ipv6, port, mark):
+    def __init__(self, ipv6, port, fwmark):
         """Bind to the port, 0 for any. OSError if that cannot be."""
         self.ipv6 = ipv6
         kind = abi.SOCK_DGRAM | abi.O_CLOEXEC | abi.O_NONBLOCK
@@ -64,7 +56,7 @@ class UdpSocket:
         self._name = bytearray(_NAME_SIZE)
         try:
             self._set_options()
-            self.set_mark(mark)
+            self.set_fwmark(fwmark)
             name = make_address(bytes(16 if ipv6 else 4), port, 0)
             libc.check(libc.bind(self.fd, name, len(name)))
             pack_into("I", self._int, 0, len(self._name))
@@ -124,9 +116,9 @@ class UdpSocket:
         pack_into("I", self._int, 0, value)
         return libc.setsockopt(self.fd, level, name, self._int, 4) == 0
 
-    def set_mark(self, mark):
+    def set_fwmark(self, fwmark):
         """Mark what leaves with the firewall mark; 0 is none."""
-        if not self._try_option(abi.SOL_SOCKET, abi.SO_MARK, mark) and mark:
+        if not self._try_option(abi.SOL_SOCKET, abi.SO_MARK, fwmark) and fwmark:
             raise OSError(_errno())
 
     def bind_to(self, link):
@@ -297,66 +289,3 @@ def _small(buf, at, size):
     if _BIG_ENDIAN:
         return buf[at + size - 2] << 8 | buf[at + size - 1]
     return buf[at + 1] << 8 | buf[at]
-
-
-def is_ipv6(addr):
-    """Whether the socket address is one of IPv6."""
-    return len(addr) != 16
-
-
-def make_address(packed, port, scope):
-    """Return the socket address for 4 or 16 bytes of IP address, a port, and an interface's number or 0."""
-    where = bytes((port >> 8, port & 255))
-    if len(packed) == 4:
-        return pack("H", abi.AF_INET) + where + packed + bytes(8)
-    return pack("H", abi.AF_INET6) + where + bytes(4) + packed + pack("I", scope)
-
-
-def split_address(addr):
-    """Undo `make_address`: (packed, port, scope)."""
-    port = addr[2] << 8 | addr[3]
-    if len(addr) == 16:
-        return addr[4:8], port, 0
-    return addr[8:24], port, unpack_from("I", addr, 24)[0]
-
-
-def parse_ip(text):
-    """Return the 4 or 16 bytes of an IP address in its usual form; ValueError if it is none."""
-    ipv6 = ":" in text
-    packed = bytearray(16 if ipv6 else 4)
-    if "\0" in text or _inet_pton(abi.AF_INET6 if ipv6 else abi.AF_INET, text, packed) != 1:
-        raise ValueError("not an IP address")
-    return bytes(packed)
-
-
-def format_ip(packed):
-    """Return the usual form of an IP address of 4 or 16 bytes."""
-    text = bytearray(48)
-    _inet_ntop(abi.AF_INET if len(packed) == 4 else abi.AF_INET6, packed, text, len(text))
-    return bytes(text).split(b"\0")[0].decode()
-
-
-def link_index(name):
-    """Return the number of the interface; OSError if there is none of that name."""
-    index = _if_nametoindex(name)
-    if not index:
-        raise OSError(_errno())
-    return index
-
-
-def look_up(name):
-    """Return the packed addresses of a host name, in the resolver's order; none if it cannot be resolved. Blocks."""
-    hints = bytearray(48)
-    pack_into("iii", hints, 0, 0, 0, abi.SOCK_DGRAM)
-    result = bytearray(_WORD)
-    if "\0" in name or _getaddrinfo(name, 0, hints, result):
-        return []
-    found = []
-    entry = unpack_from("P", result)[0]
-    while entry:
-        # struct addrinfo: four ints, the length of the address, pointers to it, to a name and to the next entry
-        info = uctypes.bytes_at(entry, _ADDRINFO_SIZE)
-        addr, entry = unpack_from("P", info, _ADDRINFO_ADDR)[0], unpack_from("P", info, _ADDRINFO_NEXT)[0]
-        family = unpack_from("H", uctypes.bytes_at(addr, 2))[0]
-        found.append(uctypes.bytes_at(addr + 4, 4) if family == abi.AF_INET else uctypes.bytes_at(addr + 8, 16))
-    return found

@@ -1,0 +1,296 @@
+"""What the machine's network must look like for an interface, worked out from the configuration and the routes there are.
+
+A default route into the tunnel would take the tunnel's own datagrams along. Two ways keep them out, as OpenWrt and
+wg-quick have them: a host route to the endpoint over the gateway that leads there now (where a routed prefix covers
+the endpoint, or `tunlink` chooses the way), or, with `nohostroute` or `fwmark`, the default route in a table of its
+own with a rule that exempts what carries our mark. With an ip4table or ip6table of the owner's choice, rules are the
+owner's business.
+
+In the main table a default route stands as two halves: one of the same metric is there already, the provider's, and
+must outlast us.
+
+Objects of the network are tuples, as in netconf.py; putting them in place and taking them away is network.py's.
+"""
+
+from ..protocol.constants import DEFAULT_MTU, IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU
+from ..runtime import abi, netconf
+from ..runtime.address import covers, format_ip, masked, parse_ip
+from ..runtime.rtnl import RT_TABLE_MAIN
+
+# IPv6 has no metric 0: the kernel makes it this.
+_METRIC_IPV6 = 1024
+# The mark and table of default routes where the configuration names none, as in wg-quick.
+AUTO_FWMARK = 51820
+# Rules stand right before those of the kernel, as with wg-quick.
+_SUPPRESS_PRIORITY = 32764
+_MARK_PRIORITY = 32765
+_SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
+
+# What a tunnelled packet costs on the way, by the size of the outer address: outer IP, UDP, and WireGuard's 32.
+_OVERHEAD = {4: 60, 16: 80}
+_SIZES = (4, 16)  # of addresses, in bytes: IPv4, IPv6
+_UNREACHABLE = "unreachable"
+
+
+class Paths:
+    """How the machine reaches the outside without our tunnels: the main table as it is now.
+
+    ip        a RtNetlink
+    tunnels   the numbers of our own links
+    ours      host routes that we have added, objects of netconf.py
+    """
+
+    def __init__(self, ip, tunnels, ours):
+        self._ip = ip
+        self._tunnels = tunnels
+        self._ours = ours
+        self._routes = {}
+        self._all = {}
+        self._addresses = {}
+        self._rules = {}
+
+    def find(self, packed, index=0):
+        """Return the route to the address (by the link `index` alone, if given), or None."""
+        best = None
+        for route in self._family(len(packed)):
+            if index and route.index != index or not covers(route.destination, route.length, packed):
+                continue
+            if best is None or (-route.length, route.metric) < (-best.length, best.metric):
+                best = route
+        return best
+
+    def has(self, wanted):
+        """Whether the address, route or rule, an object of netconf.py, stands. What we are not told of does."""
+        if wanted[0] == "address":
+            _, index, ip, length = wanted
+            found = self._addresses_of(index)
+            return found is None or (parse_ip(ip), length) in found
+        if wanted[0] == "route" and wanted[-1] != _UNREACHABLE:
+            route = netconf.as_route(wanted)
+            size = len(route.destination)
+            if size == 16 and not route.metric:
+                route.metric = _METRIC_IPV6
+            self._family(size)
+            return self._all[size] is None or route in self._all[size]
+        if wanted[0] == "rule":
+            found = self._rules_of(abi.AF_INET if wanted[1] == 4 else abi.AF_INET6)
+            return found is None or wanted[2:] in found
+        return True
+
+    def _rules_of(self, family):
+        if family not in self._rules:
+            try:
+                self._rules[family] = self._ip.rules(family)
+            except OSError:
+                self._rules[family] = None
+        return self._rules[family]
+
+    def _addresses_of(self, index):
+        if index not in self._addresses:
+            try:
+                self._addresses[index] = self._ip.addresses(index)
+            except OSError:
+                self._addresses[index] = None
+        return self._addresses[index]
+
+    def _family(self, size):
+        if size not in self._routes:
+            try:
+                found = self._ip.routes(abi.AF_INET if size == 4 else abi.AF_INET6)
+                self._all[size] = set(found)
+            except OSError:
+                found = []
+                self._all[size] = None
+            self._routes[size] = [route for route in found if self._is_outside(route)]
+        return self._routes[size]
+
+    def _is_outside(self, route):
+        return (
+            route.table == RT_TABLE_MAIN
+            and route.index
+            and route.index not in self._tunnels
+            and not (route.length == 8 * len(route.destination) and host_route(route.destination, route) in self._ours)
+        )
+
+    def mtu(self, route):
+        """Return the MTU of what takes the route; 0 if it leads nowhere outside."""
+        try:
+            name, mtu, _ = self._ip.link(route.index)
+        except OSError:
+            return 0
+        return 0 if name == "lo" else route.mtu or mtu
+
+
+def way_out(ip, tunnels):
+    """Return where the default routes lead now: what changes when the machine is connected otherwise."""
+    paths = Paths(ip, tunnels, ())
+    routes = [paths.find(bytes(size)) for size in (4, 16)]
+    return [(route.index, route.gateway) if route is not None and not route.length else None for route in routes]
+
+
+def host_route(packed, route):
+    """Return the object that is a route to this address alone, the way that `route` goes."""
+    gateway = format_ip(route.gateway) if route.gateway else "-"
+    way = "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, RT_TABLE_MAIN
+    return way + ("onlink",) if route.onlink else way
+
+
+class Plan:
+    """What is wanted: `mtu`, `fwmark`, and `objects`, in the order to add them."""
+
+    def __init__(self):
+        self.mtu = 0
+        self.fwmark = 0
+        self.objects = []
+
+    def add(self, wanted):
+        """Want the object, once."""
+        if wanted is not None and wanted not in self.objects:
+            self.objects.append(wanted)
+
+
+def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
+    """Return the Plan for an interface.
+
+    config       its InterfaceConfig
+    index        the ifindex of its link
+    slot         which of our interfaces it is, from 0
+    endpoints    packed addresses of the endpoints that are known by the configuration
+    routed       (packed, length) of the prefixes that shall lead into one of our tunnels, and whether it is by this
+                 interface: triples
+    paths        the Paths of the machine
+    tunnel_link  the ifindex of the link that `tunlink` names, 0 where it names none, None if that is not there
+    learnt       packed addresses of the endpoints where the peers are now
+    """
+    own = [(packed, length) for packed, length, is_own in routed if is_own]
+    apart = _families_apart(config, own)
+    wanted = Plan()
+    wanted.fwmark = config.fwmark or (AUTO_FWMARK + slot if apart else 0)
+    wanted.mtu = config.mtu or _mtu(endpoints, paths, tunnel_link or 0, _least_mtu(config, own))
+    _plan_addresses(wanted, config, index)
+    if not config.nohostroute:
+        ways = endpoints + [packed for packed in learnt if packed not in endpoints]
+        _plan_host_routes(wanted, config, ways, routed, apart, paths, tunnel_link)
+    _plan_rules(wanted, apart)
+    _plan_routes(wanted, config, index, own, apart)
+    return wanted
+
+
+def _families_apart(config, own):
+    """Return the families, as sizes of addresses, whose default route goes into a table of its own."""
+    return [size for size in _SIZES if _is_apart(config, size, own, _table(config, size))]
+
+
+def _table(config, size):
+    """Return the table that the owner has chosen for routes of this family, 0 for none."""
+    return config.table4 if size == 4 else config.table6
+
+
+def _least_mtu(config, own):
+    """Return what the MTU must not fall below: IPv6 in the tunnel wants more."""
+    inside = [packed for packed, _ in config.addresses + own]
+    return IPV6_MIN_MTU if any(len(packed) == 16 for packed in inside) else IPV4_MIN_MTU
+
+
+def _plan_addresses(wanted, config, index):
+    for packed, length in config.addresses:
+        wanted.objects.append(("address", index, format_ip(packed), length))
+
+
+def _plan_host_routes(wanted, config, ways, routed, apart, paths, tunnel_link):
+    """Keep each endpoint outside, by a route of its own where that is needed."""
+    for packed in ways:
+        is_main = not _table(config, len(packed))
+        wanted.add(_host_route_for(packed, routed, apart, paths, tunnel_link, is_main))
+
+
+def _plan_rules(wanted, apart):
+    """Have all but our own datagrams look up the table with the default route, where it is apart."""
+    for size in apart:
+        family = 4 if size == 4 else 6
+        if size == 4:
+            wanted.objects.append(_SRC_VALID_MARK)
+        wanted.objects.append(("rule", family, wanted.fwmark, wanted.fwmark, 1, -1, _MARK_PRIORITY))
+        wanted.objects.append(("rule", family, RT_TABLE_MAIN, 0, 0, 0, _SUPPRESS_PRIORITY))
+
+
+def _plan_routes(wanted, config, index, own, apart):
+    """Route the prefixes into the tunnel."""
+    for packed, length in own:
+        table = _table(config, len(packed)) or RT_TABLE_MAIN
+        parts = [(masked(packed, length), length)]
+        if not length and len(packed) in apart:
+            table = wanted.fwmark
+        elif not length and table == RT_TABLE_MAIN and not config.metric:
+            parts = [(bytes((first,)) + packed[1:], 1) for first in (0, 128)]
+        for part, bits in parts:
+            wanted.add(("route", format_ip(masked(part, bits)), bits, index, "-", config.metric, table))
+
+
+def _is_apart(config, size, own, table):
+    """Whether the default route of this family goes into a table of its own."""
+    return not table and (config.nohostroute or config.fwmark) and (bytes(size), 0) in [(masked(p, n), n) for p, n in own]
+
+
+def _host_route_for(packed, routed, apart, paths, tunnel_link, is_main):
+    """Return what keeps the endpoint outside, if that is needed; `is_main`: our own routes stand in the main table."""
+    route = None
+    if tunnel_link or tunnel_link == 0 and _is_swallowed(packed, routed, apart):
+        route = paths.find(packed, tunnel_link)
+    if route is not None:
+        return host_route(packed, route)
+    if is_main and _comes_back(packed, routed, apart):
+        # With no way outside a datagram would be a packet for the tunnel, and so would what comes of that.
+        return "route", format_ip(packed), len(packed) * 8, 0, "-", 0, RT_TABLE_MAIN, _UNREACHABLE
+    return None
+
+
+def _comes_back(packed, routed, apart):
+    """Whether of our routes that take the endpoint along, the longest is one into the endpoint's own tunnel."""
+    best = -1, False
+    for prefix, length, is_own in routed:
+        if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
+            best = max(best, (length, is_own))
+    return best[1]
+
+
+def _is_swallowed(packed, routed, apart):
+    """Whether the routes into our tunnels would take the endpoint along."""
+    for prefix, length, is_own in routed:
+        if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
+            return True
+    return False
+
+
+def swallows(config, packed, routed):
+    """Whether the endpoint would lead into a tunnel, and nothing in the configuration prevents it."""
+    if not config.nohostroute or config.tunlink:
+        return False
+    if _table(config, len(packed)):
+        return False
+    own = [(prefix, length) for prefix, length, is_own in routed if is_own]
+    return _is_swallowed(packed, routed, _families_apart(config, own))
+
+
+def best_mtu(packed, route, paths):
+    """Return the largest MTU of a tunnel to the address over the route; 0 if it leads nowhere outside."""
+    size = paths.mtu(route)
+    return size and size - _OVERHEAD[len(packed)]
+
+
+def _mtu(endpoints, paths, tunnel_link, least):
+    """Return the largest MTU with which no datagram to an endpoint has to be cut up, but `least` at least."""
+    found = []
+    for packed in endpoints:
+        route = paths.find(packed, tunnel_link)
+        size = best_mtu(packed, route, paths) if route is not None else 0
+        if size:
+            found.append(size)
+    if not found and not endpoints:
+        # Whoever calls will come by the default route, over IPv6 perhaps.
+        for size in (4, 16):
+            route = paths.find(bytes(size), tunnel_link)
+            outside = paths.mtu(route) if route is not None and not route.length else 0
+            if outside:
+                found.append(outside - _OVERHEAD[16])
+    return min(max(min(found), least), MAX_MTU) if found else DEFAULT_MTU
