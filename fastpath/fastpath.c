@@ -1,12 +1,12 @@
 /* The batch steps of the packet path, in C: what the Python code does with each packet, done for a run of them.
  *
- *   wgembed_read        packets from the tunnel device into the arena's slots, super-packets split
- *   wgembed_end_of_run  how many of them go the same way
- *   wgembed_seal        pad and seal a run of slots
- *   wgembed_group       how many of them one segmented send takes
- *   wgembed_open        open a run of received datagrams
- *   wgembed_take        check their inner packets, in the usual case
- *   wgembed_write       packets to the tunnel device, runs of one flow joined
+ *   wgembed_read           packets from the tunnel device into the arena's slots, super-packets split
+ *   wgembed_end_of_run     how many of them go the same way
+ *   wgembed_seal           pad and seal a run of slots
+ *   wgembed_gso_group_end  how many of them one segmented send takes
+ *   wgembed_open           open a run of received datagrams
+ *   wgembed_append         check their inner packets, in the usual case
+ *   wgembed_write          packets to the tunnel device, runs of one flow joined
  *
  * Replay, routing, the life of keys, timers and counters are not here. The library keeps nothing: all state is in one
  * struct that the caller makes, keys are read where they stand, and the AEAD is the caller's libsodium, by address.
@@ -42,14 +42,14 @@ struct fastpath {
     uint32_t buffer_size;
     uint32_t slots;
     uint32_t stride;
-    uint32_t room; /* of a slot, for the padded packet; the tag comes behind it */
+    uint32_t slot_size; /* of a slot, for the padded packet; the tag comes behind it */
     uint32_t inbox_size;
     uint32_t datagrams;
     uint32_t offload; /* what the tunnel device was told with TUNSETOFFLOAD */
     uint32_t pending; /* wgembed_read: the inbox still holds part of a super-packet */
     /* Results */
-    uint32_t taken_bytes; /* wgembed_take: bytes of the messages that were good */
-    uint32_t taken_good;  /* wgembed_take: the good packets, with those that were there before */
+    uint32_t appended_bytes; /* wgembed_append: bytes of the messages that were good */
+    uint32_t appended_good;  /* wgembed_append: the good packets, with those that were there before */
     uint32_t in_order;    /* wgembed_open: so many from the first on are authentic, each counter one more */
     uint32_t dropped;     /* wgembed_read: packets that were no packets, ever */
     /* The super-packet that is being split */
@@ -64,7 +64,7 @@ struct fastpath {
 };
 
 _Static_assert(offsetof(struct fastpath, buffer_size) == 96, "layout");
-_Static_assert(offsetof(struct fastpath, taken_bytes) == 128, "layout");
+_Static_assert(offsetof(struct fastpath, appended_bytes) == 128, "layout");
 _Static_assert(offsetof(struct fastpath, abi) == 168, "layout");
 _Static_assert(sizeof(struct fastpath) == 176, "layout");
 
@@ -92,7 +92,7 @@ typedef int onetimeauth(unsigned char *, const unsigned char *, unsigned long lo
 typedef int verify_16(const unsigned char *, const unsigned char *);
 
 enum {
-    ABI_VERSION = 2,
+    ABI_VERSION = 3,
 
     /* linux/virtio_net.h */
     NEEDS_CSUM = 1,
@@ -513,7 +513,7 @@ static void make_segment(struct fastpath *f, uint32_t slot)
 static uint32_t split_super(struct fastpath *f, uint32_t slot)
 {
     /* The slots may have shrunk since it was read. */
-    if (f->pending && f->super_header + super_payload(f) > f->room) {
+    if (f->pending && f->super_header + super_payload(f) > f->slot_size) {
         f->pending = 0;
         f->dropped++;
     }
@@ -525,7 +525,7 @@ static uint32_t split_super(struct fastpath *f, uint32_t slot)
 /* Finish the packet that was read into the slot; false if it is none. */
 static bool finish_single(struct fastpath *f, const struct vnet_header *vnet, uint32_t slot, uint32_t size)
 {
-    if (!size || size > f->room)
+    if (!size || size > f->slot_size)
         return false;
     if (vnet->flags & NEEDS_CSUM) {
         if ((uint32_t)vnet->csum_start + vnet->csum_offset + 2 > size)
@@ -542,7 +542,7 @@ static int32_t read_one(struct fastpath *f, int fd, uint32_t slot)
 {
     struct vnet_header vnet;
     uint8_t *packet = packet_of(f, slot), *inbox = bytes_at(f->inbox);
-    uint32_t room = f->room < f->inbox_size ? f->room : f->inbox_size;
+    uint32_t room = f->slot_size < f->inbox_size ? f->slot_size : f->inbox_size;
     struct iovec parts[3] = {{&vnet, sizeof vnet}, {packet, room}, {inbox + room, f->inbox_size - room}};
     ssize_t got = readv(fd, parts, 3);
     if (got < 0)
@@ -868,9 +868,9 @@ int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most);
 uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint8_t *key, const uint8_t *header,
                       uint64_t counter, uint32_t mtu);
 int32_t wgembed_end_of_run(const struct fastpath *f, int32_t first, int32_t count, const uint8_t *own, uint32_t own_size);
-int32_t wgembed_group(const struct fastpath *f, int32_t first, int32_t end);
+int32_t wgembed_gso_group_end(const struct fastpath *f, int32_t first, int32_t end);
 int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t stride, const uint8_t *key);
-int32_t wgembed_take(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
+int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
                      int32_t width, int32_t good);
 int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count);
 
@@ -882,7 +882,7 @@ uint32_t wgembed_abi(void)
 
 static bool are_sizes_right(const struct fastpath *f)
 {
-    return f->slots && f->room && f->stride >= (uint64_t)f->room + OVERHEAD &&
+    return f->slots && f->slot_size && f->stride >= (uint64_t)f->slot_size + OVERHEAD &&
            (uint64_t)f->slots * f->stride <= f->buffer_size && f->datagrams && f->inbox_size;
 }
 
@@ -998,8 +998,8 @@ uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint
     uint8_t nonce[NONCE] = {0};
     struct work work;
     uint32_t total = 0;
-    if (mtu > f->room)
-        mtu = f->room;
+    if (mtu > f->slot_size)
+        mtu = f->slot_size;
     begin_work(&work);
     for (int32_t slot = first; slot < end; slot++, counter++) {
         uint8_t *message = message_of(f, (uint32_t)slot), *packet = message + MESSAGE_HEADER;
@@ -1059,7 +1059,7 @@ int32_t wgembed_end_of_run(const struct fastpath *f, int32_t first, int32_t coun
 
 /* Return the end of the slots from `first` on whose messages one segmented send can take: of one length, but the last
  * may be shorter; `end` at most. */
-int32_t wgembed_group(const struct fastpath *f, int32_t first, int32_t end)
+int32_t wgembed_gso_group_end(const struct fastpath *f, int32_t first, int32_t end)
 {
     const int32_t *lengths = ints_at(f->lengths);
     int32_t size = lengths[first], stop = first + 1;
@@ -1130,8 +1130,8 @@ static uint32_t length_if_from(const uint8_t *packet, uint32_t size, const uint8
  *   where, width  its source address, of 4 or 16 bytes, is at this offset of the inbox
  *   good          packets that stand in `packets` and `packet_lengths`, behind which others are put
  *
- * Fills in `taken_good` and `taken_bytes`. Returns the first datagram that was not taken. */
-int32_t wgembed_take(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
+ * Fills in `appended_good` and `appended_bytes`. Returns the first datagram that was not taken. */
+int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
                      int32_t width, int32_t good)
 {
     const int32_t *opened = ints_at(f->opened);
@@ -1149,8 +1149,8 @@ int32_t wgembed_take(struct fastpath *f, int32_t packet, int32_t stride, int32_t
         if (opened[first] >= 0)
             bytes += (uint32_t)opened[first] + OVERHEAD;
     }
-    f->taken_good = (uint32_t)good;
-    f->taken_bytes = bytes;
+    f->appended_good = (uint32_t)good;
+    f->appended_bytes = bytes;
     return first;
 }
 

@@ -131,7 +131,7 @@ static inline struct fastpath *make_state(uint32_t slots, uint32_t room, uint32_
     struct fastpath *f = memory(sizeof *f);
     f->abi = wgembed_abi();
     f->slots = slots;
-    f->room = room;
+    f->slot_size = room;
     f->stride = room + OVERHEAD;
     f->buffer_size = f->slots * f->stride;
     f->inbox_size = inbox_size;

@@ -9,7 +9,7 @@ static void check_taken(const struct fastpath *f, int32_t start, int32_t stride,
                         uint32_t width)
 {
     const int32_t *packets = ints_at(f->packets), *lengths = ints_at(f->packet_lengths);
-    for (uint32_t i = 0; i < f->taken_good; i++) {
+    for (uint32_t i = 0; i < f->appended_good; i++) {
         int32_t offset = packets[i] - start - MESSAGE_HEADER, which = offset / stride;
         CHECK(offset >= 0 && offset % stride == 0 && which < next);
         CHECK(i == 0 || packets[i] > packets[i - 1]);
@@ -40,11 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool ipv4 = is_ipv4(bytes_at(f->inbox) + packet);
         uint32_t width = ipv4 ? 4 : 16, where = (uint32_t)packet + (ipv4 ? IPV4_SOURCE : IPV6_SOURCE);
         if (where + width <= inbox_size) {
-            int32_t next = wgembed_take(f, packet, stride, first, count, (int32_t)where, (int32_t)width, 0);
-            CHECK(next >= first && next <= count && f->taken_good <= (uint32_t)(next - first));
+            int32_t next = wgembed_append(f, packet, stride, first, count, (int32_t)where, (int32_t)width, 0);
+            CHECK(next >= first && next <= count && f->appended_good <= (uint32_t)(next - first));
             check_taken(f, start, stride, next, bytes_at(f->inbox) + where, width);
         }
-        CHECK(wgembed_take(f, 0, stride, count, count, 0, 4, 3) == count && f->taken_good == 3 && !f->taken_bytes);
+        CHECK(wgembed_append(f, 0, stride, count, count, 0, 4, 3) == count && f->appended_good == 3 && !f->appended_bytes);
     }
     free_state(f);
     return 0;

@@ -19,9 +19,9 @@ static void check_slots(struct fastpath *f, int32_t count)
     for (uint32_t slot = 0; slot < f->slots; slot++) {
         const uint8_t *message = message_of(f, slot);
         if (slot < (uint32_t)count)
-            CHECK(ints_at(f->lengths)[slot] > 0 && (uint32_t)ints_at(f->lengths)[slot] <= f->room);
+            CHECK(ints_at(f->lengths)[slot] > 0 && (uint32_t)ints_at(f->lengths)[slot] <= f->slot_size);
         for (uint32_t i = 0; i < f->stride; i++)
-            CHECK((i >= MESSAGE_HEADER && i < MESSAGE_HEADER + f->room) || message[i] == GUARD);
+            CHECK((i >= MESSAGE_HEADER && i < MESSAGE_HEADER + f->slot_size) || message[i] == GUARD);
     }
 }
 

@@ -16,7 +16,7 @@ static void check_seal(struct fastpath *f, int32_t count, uint32_t mtu)
     uint32_t said = wgembed_seal(f, 0, count, key, header, UINT64_MAX - 3, mtu);
     for (int32_t slot = 0; slot < count; slot++) {
         int32_t size = ints_at(f->lengths)[slot];
-        CHECK(size >= sizes[slot] + OVERHEAD && (uint32_t)size <= f->room + OVERHEAD);
+        CHECK(size >= sizes[slot] + OVERHEAD && (uint32_t)size <= f->slot_size + OVERHEAD);
         CHECK(size < sizes[slot] + OVERHEAD + PADDING && (size == sizes[slot] + OVERHEAD || (uint32_t)size <= mtu + OVERHEAD));
         CHECK(get_counter(message_of(f, (uint32_t)slot) + MESSAGE_COUNTER) == UINT64_MAX - 3 + (uint64_t)slot);
         total += (uint32_t)size;
@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     for (int32_t first = 0; first < count; first++) {
         const uint8_t *packet = packet_of(f, (uint32_t)first);
-        int32_t length = ints_at(f->lengths)[first], end = wgembed_group(f, first, count);
+        int32_t length = ints_at(f->lengths)[first], end = wgembed_gso_group_end(f, first, count);
         CHECK(end > first && end <= count);
         for (int32_t slot = first; slot < end - 1; slot++)
             CHECK(ints_at(f->lengths)[slot] == length);

@@ -15,7 +15,7 @@ import sys
 from struct import calcsize, pack, pack_into, unpack_from
 
 from wgembed.runtime import fastpath_library, system  # isort: skip (the daemon loads it first, too)
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol.constants import DEFAULT_MTU
 from wgembed.protocol.device import Device
 from wgembed.protocol.icmp import checksum
@@ -142,9 +142,9 @@ class End:
             self.arena, self.inbox = Arena(DEFAULT_MTU, alloc=alloc), Inbox(alloc=alloc)
             self.tun = system.tun.TunPort(fd)
             return
-        from wgembed.runtime import fastpath
+        from wgembed.packets import fastpath
 
-        self.fastpath = fastpath.Fastpath(path, alloc)
+        self.fastpath = fastpath.Fastpath(path, system.clib.Library, alloc)
         self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
         self.tun = self.fastpath.port(fd, OFFLOAD)
 

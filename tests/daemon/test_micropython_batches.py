@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = """
 import gc, sys
 sys.path.insert(0, {root!r})
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets.arena import Arena, Inbox
 from wgembed.runtime.micropython import inet, libc, tun, udp
 
 arena, inbox = Arena(1420), Inbox()

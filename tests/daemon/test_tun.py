@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets.arena import Arena, Inbox
 from wgembed.runtime.cpython.tun import TunPort
 
 SMALL, LARGE = 100, 60_000

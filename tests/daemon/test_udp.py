@@ -9,7 +9,7 @@ import pytest
 
 from lab import net
 from lab.need import need, privileges
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.runtime.address import address_bytes
 from wgembed.runtime.cpython import udp

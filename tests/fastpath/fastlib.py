@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 from wgembed import crypto
-from wgembed.protocol.arena import INBOX_SIZE, MAX_DATAGRAMS, Arena
+from wgembed.packets.arena import INBOX_SIZE, MAX_DATAGRAMS, Arena
 
 ROOT = Path(__file__).parents[2]
 # A library to test in place of one made here: the tests run a second time over one that checks itself.
@@ -15,8 +15,8 @@ _U32, _I32, _U64, _P = ctypes.c_uint32, ctypes.c_int32, ctypes.c_uint64, ctypes.
 
 MEMORY = ("buffer", "lengths", "inbox", "opened", "counters", "packets", "packet_lengths")
 SODIUM = ("encrypt", "decrypt", "stream", "authenticate", "verify")
-SIZES = ("buffer_size", "slots", "stride", "room", "inbox_size", "datagrams", "offload", "pending")
-RESULTS = ("taken_bytes", "taken_good", "in_order", "dropped")
+SIZES = ("buffer_size", "slots", "stride", "slot_size", "inbox_size", "datagrams", "offload", "pending")
+RESULTS = ("appended_bytes", "appended_good", "in_order", "dropped")
 SUPER = ("super_size", "super_transport", "super_header", "super_segment", "super_next", "super_count")
 
 
@@ -34,9 +34,9 @@ FUNCTIONS = {
     "read": (_I32, [_P, _I32, _I32]),
     "seal": (_U32, [_P, _I32, _I32, _P, _P, _U64, _U32]),
     "end_of_run": (_I32, [_P, _I32, _I32, _P, _U32]),
-    "group": (_I32, [_P, _I32, _I32]),
+    "gso_group_end": (_I32, [_P, _I32, _I32]),
     "open": (_I32, [_P, _I32, _I32, _I32, _P]),
-    "take": (_I32, [_P, _I32, _I32, _I32, _I32, _I32, _I32, _I32]),
+    "append": (_I32, [_P, _I32, _I32, _I32, _I32, _I32, _I32, _I32]),
     "write": (_I32, [_P, _I32, _P, _I32]),
 }
 
@@ -64,9 +64,9 @@ class Fastpath:
         self.packets, self.packet_lengths = (_I32 * datagrams)(), (_I32 * datagrams)()
         self.state = State(
             buffer=ctypes.addressof(self._held[0]), inbox=ctypes.addressof(self._held[1]),
-            **dict(zip(SODIUM, crypto.aead(), strict=True)),
+            **dict(zip(SODIUM, crypto.aead_addresses(), strict=True)),
             buffer_size=len(self.arena.buffer), slots=slots, stride=self.arena.stride,
-            room=self.arena.room, inbox_size=inbox_size, datagrams=datagrams, abi=self._abi(),
+            slot_size=self.arena.slot_size, inbox_size=inbox_size, datagrams=datagrams, abi=self._abi(),
         )  # fmt: skip
         for name in ("lengths", "opened", "counters", "packets", "packet_lengths"):
             setattr(self.state, name, ctypes.addressof(getattr(self, name)))
@@ -124,14 +124,14 @@ class Fastpath:
     def end_of_run(self, first, count, own=b""):
         return self._end_of_run(self._at, first, count, own, len(own))
 
-    def group(self, first, end):
-        return self._group(self._at, first, end)
+    def gso_group_end(self, first, end):
+        return self._gso_group_end(self._at, first, end)
 
     def open(self, start, end, stride, key):
         return self._open(self._at, start, end, stride, key)
 
-    def take(self, packet, stride, first, count, where, width, good):
-        return self._take(self._at, packet, stride, first, count, where, width, good)
+    def append(self, packet, stride, first, count, where, width, good):
+        return self._append(self._at, packet, stride, first, count, where, width, good)
 
     def write(self, count, base=None):
         """Write the packets that stand in the inbox, or in another buffer."""

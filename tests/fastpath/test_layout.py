@@ -8,7 +8,7 @@ from nacl._sodium import ffi, lib
 
 import fastlib
 from lab.fastpath import SOURCE
-from wgembed.runtime import fastpath
+from wgembed.packets import fastpath
 
 LETTERS = {"int32_t": "i", "uint32_t": "I", "uint64_t": "Q"}
 
@@ -55,8 +55,8 @@ def test_self_test(fast):
 
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
-    [("abi", 0, 1), ("slots", 100_000, 2), ("room", 1424, 2), ("stride", 1451, 2), ("counters", 4, 3), ("lengths", 0, 3),
-     ("inbox", 0, 3), ("encrypt", 0, 5), ("authenticate", 0, 5), ("verify", 0, 5)],
+    [("abi", 0, 1), ("slots", 100_000, 2), ("slot_size", 1424, 2), ("stride", 1451, 2), ("counters", 4, 3),
+     ("lengths", 0, 3), ("inbox", 0, 3), ("encrypt", 0, 5), ("authenticate", 0, 5), ("verify", 0, 5)],
 )  # fmt: skip
 def test_disagreement(fast, field, value, expected):
     setattr(fast.state, field, value)

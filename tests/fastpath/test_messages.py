@@ -6,7 +6,8 @@ import pytest
 
 from frames import TCP, UDP
 from wgembed import crypto
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets import runs
+from wgembed.packets.arena import Arena, Inbox
 from world import A4, A6, B4, B6, connected, ipv4, ipv6
 
 KEY = bytearray(range(32))
@@ -22,10 +23,10 @@ class LibraryInbox(Inbox):
         self.buffer, self.view, self.lengths = fast.inbox, memoryview(fast.inbox), fast.opened
         self.packets, self.packet_lengths = fast.packets, fast.packet_lengths
 
-    def take(self, packet, stride, first, count, where, width):
-        end = self.fast.take(packet, stride, first, count, where, width, self.good)
-        self.good = self.fast.state.taken_good
-        self.received += self.fast.state.taken_bytes
+    def append(self, packet, stride, first, count, where, width):
+        end = self.fast.append(packet, stride, first, count, where, width, self.good)
+        self.good = self.fast.state.appended_good
+        self.received += self.fast.state.appended_bytes
         return end
 HEADER = b"\x04\0\0\0abcd"
 
@@ -43,7 +44,7 @@ class TestSeal:
             arena.buffer[arena.packets[slot] : arena.packets[slot] + size] = packet
             arena.lengths[slot] = size
         for first, end, counter in ((0, 10, 0), (10, 11, (1 << 64) - 1 - (1 << 13)), (11, arena.slots, 0x0102030405060708)):
-            expected = crypto.seal_run(arena, first, end, crypto.address(KEY), HEADER, counter, mtu)
+            expected = runs.seal_run(arena, first, end, crypto.pointer_to(KEY), HEADER, counter, mtu)
             assert fast.seal(first, end, bytes(KEY), HEADER, counter, mtu) == expected
         assert list(fast.lengths) == arena.lengths and fast.arena.buffer == arena.buffer
 
@@ -53,7 +54,7 @@ class TestSeal:
             packet = random.Random(mtu).randbytes(mtu)
             fast.put(0, packet)
             arena.buffer[16 : 16 + mtu], arena.lengths[0] = packet, mtu
-            expected = crypto.seal_run(arena, 0, 1, crypto.address(KEY), HEADER, 5, mtu)
+            expected = runs.seal_run(arena, 0, 1, crypto.pointer_to(KEY), HEADER, 5, mtu)
             assert fast.seal(0, 1, bytes(KEY), HEADER, 5, mtu) == expected
             assert fast.arena.buffer == arena.buffer
 
@@ -103,14 +104,14 @@ class TestOpen:
         for i in range(count):
             fast.lengths[0] = size if i < count - 1 else rng.randrange(size + 1)
             fast.buffer[16 : 16 + size] = rng.randbytes(size)
-            crypto.seal_run(fast, 0, 1, crypto.address(KEY), HEADER, 1000 + i, size)
+            runs.seal_run(fast, 0, 1, crypto.pointer_to(KEY), HEADER, 1000 + i, size)
             made.append(bytes(fast.buffer[: fast.lengths[0]]))
         return made
 
     def check(self, fast, messages, stride, start=0):
         inbox = Inbox()
         end = self.put(fast, inbox, messages, stride)
-        expected = crypto.open_run(inbox, start, end, stride, crypto.address(KEY))
+        expected = runs.open_run(inbox, start, end, stride, crypto.pointer_to(KEY))
         assert fast.open(start, end, stride, bytes(KEY)) == expected
         assert list(fast.opened)[:expected] == inbox.lengths[:expected]
         assert list(fast.counters)[:expected] == inbox.counters[:expected]
@@ -153,18 +154,18 @@ class TestOpen:
 
 class TestGroup:
     def test_lengths(self, fast):
-        def group(lengths, first, end):
+        def gso_group_end(lengths, first, end):
             fast.lengths[: len(lengths)] = lengths
-            return fast.group(first, end)
+            return fast.gso_group_end(first, end)
 
-        assert group([5, 5, 5, 5], 0, 4) == 4
-        assert group([5, 5, 3, 5], 0, 4) == 3
-        assert group([5, 5, 6, 5], 0, 4) == 2
-        assert group([5, 3, 3, 3], 0, 4) == 2
-        assert group([9, 5, 5, 5], 1, 4) == 4
-        assert group([5, 5, 5, 3], 0, 3) == 3
-        assert group([5, 5, 5, 3], 0, 1) == 1
-        assert group([5], 0, 1) == 1
+        assert gso_group_end([5, 5, 5, 5], 0, 4) == 4
+        assert gso_group_end([5, 5, 3, 5], 0, 4) == 3
+        assert gso_group_end([5, 5, 6, 5], 0, 4) == 2
+        assert gso_group_end([5, 3, 3, 3], 0, 4) == 2
+        assert gso_group_end([9, 5, 5, 5], 1, 4) == 4
+        assert gso_group_end([5, 5, 5, 3], 0, 3) == 3
+        assert gso_group_end([5, 5, 5, 3], 0, 1) == 1
+        assert gso_group_end([5], 0, 1) == 1
 
 
 class Still:
@@ -313,7 +314,7 @@ class TestTake:
             packet = ipv4(A4, B4, bytes(30))
             fast.inbox[at : at + len(packet)] = packet
             fast.opened[i] = len(packet)
-        assert fast.take(16, self.STRIDE, 0, 20, 16 + 12, 4, 0) == 20
-        assert fast.state.taken_good == 20 and fast.state.taken_bytes == 20 * (50 + 32)
-        assert fast.take(16 + 5 * self.STRIDE, self.STRIDE, 5, 20, 16 + 12, 4, 3) == 20
-        assert fast.state.taken_good == 18 and fast.packets[3] == 16 + 5 * self.STRIDE
+        assert fast.append(16, self.STRIDE, 0, 20, 16 + 12, 4, 0) == 20
+        assert fast.state.appended_good == 20 and fast.state.appended_bytes == 20 * (50 + 32)
+        assert fast.append(16 + 5 * self.STRIDE, self.STRIDE, 5, 20, 16 + 12, 4, 3) == 20
+        assert fast.state.appended_good == 18 and fast.packets[3] == 16 + 5 * self.STRIDE

@@ -32,8 +32,8 @@ def test_super_packets(fast):
     rng = random.Random(1)
     for _ in range(400):
         header = random_header(rng)
-        size = rng.choice([1, 7, 536, 1000, fast.state.room - header.size])
-        size = min(size, fast.state.room - header.size)
+        size = rng.choice([1, 7, 536, 1000, fast.state.slot_size - header.size])
+        size = min(size, fast.state.slot_size - header.size)
         most = min(65535 - header.size, size * rng.choice([1, 2, 3, 70]))
         payload = rng.randbytes(rng.randrange(1, most + 1))
         assert fast.read_all(super_frame(header, payload, size)) == split(header, payload, size)
@@ -66,13 +66,13 @@ def test_slots_that_shrink_meanwhile(fast):
     fast.kernel.send(super_frame(V4, payload, 1300))
     fast.state.slots = 10
     assert fast.read() == 10 and fast.state.pending
-    fast.state.room = 1280
+    fast.state.slot_size = 1280
     assert fast.read() == 0 and not fast.state.pending and fast.state.dropped == 1
 
 
 def test_plain_packets(fast):
     rng = random.Random(4)
-    packets = [rng.randbytes(rng.randrange(1, fast.state.room + 1)) for _ in range(200)]
+    packets = [rng.randbytes(rng.randrange(1, fast.state.slot_size + 1)) for _ in range(200)]
     assert fast.read_all(*(vnet() + packet for packet in packets)) == packets
 
 
@@ -80,7 +80,7 @@ def test_checksums_left_to_us(fast):
     rng = random.Random(5)
     for _ in range(300):
         header = random_header(rng)
-        payload = rng.randbytes(rng.randrange(0, fast.state.room - header.size + 1))
+        payload = rng.randbytes(rng.randrange(0, fast.state.slot_size - header.size + 1))
         assert fast.read_all(partial_frame(header, payload)) == [build(header, payload)]
 
 

@@ -11,10 +11,9 @@ import sys
 HERE = __file__.rpartition("/")[0]
 sys.path[:0] = [HERE + "/../..", HERE + "/../unit"]
 
-from wgembed.protocol.arena import Arena, Inbox  # noqa: E402
-from wgembed.protocol.device import Device  # noqa: E402
+from wgembed.packets.arena import Arena, Inbox  # noqa: E402
+from wgembed.protocol.device import Device, expire_timers  # noqa: E402
 from wgembed.protocol.peers import Tables  # noqa: E402
-from wgembed.protocol.timers import handle_timers  # noqa: E402
 from wgembed.runtime import address, system  # noqa: E402
 from world import A4, B4, ipv4  # noqa: E402
 
@@ -73,7 +72,7 @@ class End:
         while socket.receive(self.device.inbox):
             self.device.receive(now(), socket.length, socket.stride, socket.addr, socket.src, socket.tos)
         self.device.handshakes(now(), 1000)
-        handle_timers(self.tables, now())
+        expire_timers(self.tables, now())
 
 
 def echo(end):

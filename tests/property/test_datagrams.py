@@ -14,7 +14,7 @@ from wgembed.crypto import blake2s
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
-from wgembed.protocol.timers import handle_timers
+from wgembed.protocol.device import expire_timers
 from world import A4, B4, connected, ipv4, pair
 
 TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
@@ -41,16 +41,16 @@ def consistent(node):
         assert (peer.handshake == noise.CREATED_INITIATION) == (peer.handshake_index is not None)
         used += len(named) + (peer.handshake_index is not None)
         armed = [at for at in (getattr(peer, name) for name in TIMERS) if at]
-        assert (peer.place >= 0) or not armed
-        if peer.place >= 0:
+        assert (peer.heap_index >= 0) or not armed
+        if peer.heap_index >= 0:
             waiting.append(peer)
             assert not armed or peer.wake <= min(armed)
         peer = peer.after
     assert tables.indices.used == used
     heap = tables.timers._heap
     assert sorted(map(id, heap)) == sorted(map(id, waiting))
-    for place, peer in enumerate(heap):
-        assert peer.place == place and heap[(place - 1) // 2 if place else 0].wake <= peer.wake
+    for index, peer in enumerate(heap):
+        assert peer.heap_index == index and heap[(index - 1) // 2 if index else 0].wake <= peer.wake
 
 
 class Scene:
@@ -102,7 +102,7 @@ class Scene:
 
     def wait(self, ms):
         self.world.now += ms
-        handle_timers(self.b.tables, self.world.now)
+        expire_timers(self.b.tables, self.world.now)
 
     def load(self):
         for n in range(20):

@@ -203,7 +203,7 @@ def _check_timers(peer, next_at):
             wake = at
     if not wake:
         return 0
-    want(peer.place >= 0 and peer.wake <= wake, "the heap does not know of a timer")
+    want(peer.heap_index >= 0 and peer.wake <= wake, "the heap does not know of a timer")
     want(next_at is not None and next_at <= wake, "the device would sleep through a timer")
     return 1
 

@@ -171,7 +171,7 @@ class Node:
             return result
         wire, net = self.sim.wire, self.sim.net
         while first < end:
-            stop = arena.group(first, end)
+            stop = arena.gso_group_end(first, end)
             run = b""
             for slot in range(first, stop):
                 start = arena.offsets[slot]

@@ -17,8 +17,9 @@ from simnode import Known, Node
 from support import Random
 from wgembed import crypto
 from wgembed.daemon import timestamps
+from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol import timers
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.protocol.device import expire_timers
 from wgembed.protocol.memory import alloc
 from world import ipv4, ipv6
 
@@ -146,9 +147,10 @@ class Simulation:
         """Return (arena, inbox, what must live as long as they do) of a process."""
         if self._library is None:
             return Arena(1420), Inbox(), None
-        from wgembed.runtime.fastpath import Fastpath
+        from wgembed.packets.fastpath import Fastpath
+        from wgembed.runtime import system
 
-        fastpath = Fastpath(self._library, alloc)
+        fastpath = Fastpath(self._library, system.clib.Library, alloc)
         return fastpath.arena, fastpath.inbox, fastpath
 
     # As the log that Timestamps has
@@ -201,7 +203,7 @@ class Simulation:
         machine.guarded(self._fire, machine)
 
     def _fire(self, machine):
-        timers.handle_timers(machine.tables, machine.now)
+        expire_timers(machine.tables, machine.now)
         simcheck.check_fired(machine)
         wake = machine.tables.timers.next()
         simcheck.want(wake is None or wake > machine.now, "woken, the device wants to be woken at once")

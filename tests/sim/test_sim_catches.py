@@ -5,7 +5,8 @@ import simcheck
 import simnode
 from simstory import Story
 
-from wgembed.protocol import arena, constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
+from wgembed.packets import arena
+from wgembed.protocol import constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
 
 
 def found(topology="hub", devices=2, together=1, days=3, seeds=(31, 32, 33)):
@@ -132,7 +133,7 @@ def limiter_of_each_port(patch):
 @fault("the heap does not know of a timer", "would sleep through a timer")
 def timers_heap_not_told_of_an_earlier_one(patch):
     def lazy(self, peer, at):
-        if peer.place < 0:
+        if peer.heap_index < 0:
             self._append(peer, at)
             self._up(peer)
 
@@ -151,7 +152,7 @@ def keys_never_zeroed(patch):
 
 @fault("do not talk again")
 def no_retransmission(patch):
-    patch.setattr(timers, "_retransmit", lambda device, peer, now: None)
+    patch.setattr(device.Device, "_retransmit", lambda self, peer, now: None)
     initiate = device.Device.initiate
     patch.setattr(device.Device, "initiate", lambda self, peer, now, retry=False: None if peer.attempts else initiate(
         self, peer, now, retry) or setattr(peer, "attempts", 1))
@@ -243,15 +244,15 @@ def keepalive_answers_keepalive(patch):
 
 @fault("delivered another packet")
 def a_run_is_delivered_in_the_wrong_place(patch):
-    take = arena.Inbox.take
+    append = arena.Inbox.append
 
     def shifted(self, packet, stride, first, count, where, width):
-        end = take(self, packet, stride, first, count, where, width)
+        end = append(self, packet, stride, first, count, where, width)
         if self.good > 1:
             self.packet_lengths[self.good - 1] -= 1
         return end
 
-    patch.setattr(arena.Inbox, "take", shifted)
+    patch.setattr(arena.Inbox, "append", shifted)
 
 
 @fault("a session of another device", devices=3, together=2)

@@ -2,7 +2,8 @@
 
 from support import Random, allocated, raises
 from wgembed import crypto
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets import runs
+from wgembed.packets.arena import Arena, Inbox
 
 
 def h(text):
@@ -229,25 +230,25 @@ def test_equal():
 
 def test_same():
     buf = bytearray(b"..abcd.abce")
-    assert crypto.same(buf, 2, 7, 3)
-    assert not crypto.same(buf, 2, 7, 4)
-    assert not crypto.same(buf, 2, 8, 3)
-    assert crypto.same(buf, 2, 7, 0)
+    assert runs.bytes_equal(buf, 2, 7, 3)
+    assert not runs.bytes_equal(buf, 2, 7, 4)
+    assert not runs.bytes_equal(buf, 2, 8, 3)
+    assert runs.bytes_equal(buf, 2, 7, 0)
 
     def compare(count):
         for _ in range(count):
-            crypto.same(buf, 2, 7, 3)
+            runs.bytes_equal(buf, 2, 7, 3)
 
     assert allocated(compare) == 0
 
 
 def test_a_pointer_is_to_a_whole_buffer():
     buf = bytearray(100)
-    crypto.address(buf)
-    crypto.address(memoryview(buf))
+    crypto.pointer_to(buf)
+    crypto.pointer_to(memoryview(buf))
     if hasattr(memoryview(buf), "obj"):  # MicroPython does not know what a view is a part of
-        raises(ValueError, crypto.address, memoryview(buf)[:50])
-        raises(ValueError, crypto.address, memoryview(buf)[50:])
+        raises(ValueError, crypto.pointer_to, memoryview(buf)[:50])
+        raises(ValueError, crypto.pointer_to, memoryview(buf)[50:])
 
 
 def test_alike():
@@ -259,17 +260,17 @@ def test_alike():
                 at = random.below(32)
                 for i in range(1, count):
                     view[at + i * stride : at + i * stride + size] = bytes(view[at : at + size])
-                assert crypto.alike(view, at, size, stride, count) == count
+                assert runs.common_run(view, at, size, stride, count) == count
                 for number in range(1, count):
                     for byte in range(size):
                         view[at + number * stride + byte] ^= 1
-                        assert crypto.alike(view, at, size, stride, count) == number
+                        assert runs.common_run(view, at, size, stride, count) == number
                         view[at + number * stride + byte] ^= 1
     view = memoryview(bytearray(64 * 96))
 
     def compare(times):
         for _ in range(times):
-            crypto.alike(view, 16, 16, 96, 60)
+            runs.common_run(view, 16, 16, 96, 60)
 
     assert allocated(compare) == 0
 
@@ -294,7 +295,7 @@ class Bench:
         self.arena = Arena(1420, 16384)
         self.inbox = Inbox(16384)
         self._key = bytearray(KEY)
-        self.key = crypto.address(self._key)
+        self.key = crypto.pointer_to(self._key)
 
     def put(self, slot, packet):
         offset = self.arena.packets[slot]
@@ -329,7 +330,7 @@ def test_seal_run():
     packets = [bytes([i]) * (16 * i) for i in range(5)]
     for slot, packet in enumerate(packets):
         bench.put(slot, packet)
-    crypto.seal_run(bench.arena, 1, 4, bench.key, HEADER, 0x1234567890, 0)
+    runs.seal_run(bench.arena, 1, 4, bench.key, HEADER, 0x1234567890, 0)
     for slot in (1, 2, 3):
         assert bench.message(slot) == sealed(packets[slot], 0x1234567890 + slot - 1)
     # Its neighbours are left alone.
@@ -343,7 +344,7 @@ def test_seal_run_with_the_largest_counters():
     for counter in ((1 << 30) - 1, (1 << 32) - 1, (1 << 62) - 1, (1 << 64) - 2):
         bench.put(0, b"abc")
         bench.put(1, b"defg")
-        crypto.seal_run(bench.arena, 0, 2, bench.key, HEADER, counter, 0)
+        runs.seal_run(bench.arena, 0, 2, bench.key, HEADER, counter, 0)
         assert bench.message(0) == sealed(b"abc", counter)
         assert bench.message(1) == sealed(b"defg", counter + 1)
 
@@ -360,7 +361,7 @@ def test_seal_run_of_any_sizes():
         packets = packets[:slots]
         for slot in range(slots):
             bench.put(slot, packets[slot])
-        total = crypto.seal_run(bench.arena, 0, slots, bench.key, HEADER, counter, 1420)
+        total = runs.seal_run(bench.arena, 0, slots, bench.key, HEADER, counter, 1420)
         expected = []
         for number in range(slots):
             size = len(packets[number])
@@ -380,13 +381,13 @@ def test_seal_run_pads_with_zeros_up_to_the_mtu():
         offset = bench.arena.packets[0]
         bench.arena.buffer[offset : offset + 1500] = b"\xee" * 1500
         bench.put(0, packet)
-        assert crypto.seal_run(bench.arena, 0, 1, bench.key, HEADER, 5, mtu) == padded + 32
+        assert runs.seal_run(bench.arena, 0, 1, bench.key, HEADER, 5, mtu) == padded + 32
         assert bench.message(0) == sealed(packet + bytes(padded - size), 5)
 
 
 def test_seal_run_of_nothing():
     bench = Bench()
-    crypto.seal_run(bench.arena, 2, 2, bench.key, HEADER, 0, 0)
+    runs.seal_run(bench.arena, 2, 2, bench.key, HEADER, 0, 0)
     assert not any(bench.arena.buffer)
 
 
@@ -395,7 +396,7 @@ def test_open_run():
     packets = [b"a" * 48, b"b" * 48, b"c" * 16]
     counters = [0, 1 << 33, (1 << 64) - 1]
     end = bench.receive(64, [sealed(packet, counter) for packet, counter in zip(packets, counters)])  # noqa: B905
-    assert crypto.open_run(bench.inbox, 64, end, 80, bench.key) == 3
+    assert runs.open_run(bench.inbox, 64, end, 80, bench.key) == 3
     assert bench.inbox.lengths[:3] == [48, 48, 16]
     assert bench.inbox.counters[:3] == counters
     assert [bench.opened(64, 80, i) for i in range(3)] == packets
@@ -406,9 +407,9 @@ def test_open_run_undoes_seal_run():
     packets = [bytes([i]) * 1408 for i in range(6)]
     for slot, packet in enumerate(packets):
         bench.put(slot, packet)
-    crypto.seal_run(bench.arena, 0, 6, bench.key, HEADER, 77, 0)
+    runs.seal_run(bench.arena, 0, 6, bench.key, HEADER, 77, 0)
     end = bench.receive(0, [bench.message(slot) for slot in range(6)])
-    assert crypto.open_run(bench.inbox, 0, end, 1440, bench.key) == 6
+    assert runs.open_run(bench.inbox, 0, end, 1440, bench.key) == 6
     assert [bench.opened(0, 1440, i) for i in range(6)] == packets
     assert bench.inbox.counters[:6] == list(range(77, 83))
 
@@ -421,21 +422,21 @@ def test_open_run_tells_whether_all_came_in_order():
         ):  # fmt: skip
             bench = Bench()
             end = bench.receive(0, [sealed(b"p" * size, counter) for counter in counters])
-            assert crypto.open_run(bench.inbox, 0, end, size + 32, bench.key) == len(counters)
+            assert runs.open_run(bench.inbox, 0, end, size + 32, bench.key) == len(counters)
             assert tuple(bench.inbox.counters[: len(counters)]) == counters
             assert bench.inbox.in_order is in_order
     messages = [bytearray(sealed(b"p" * 16, counter)) for counter in (7, 8)]
     messages[1][20] ^= 1
     bench = Bench()
     end = bench.receive(0, messages)
-    crypto.open_run(bench.inbox, 0, end, 48, bench.key)
+    runs.open_run(bench.inbox, 0, end, 48, bench.key)
     assert not bench.inbox.in_order
 
 
 def test_open_run_of_one_keepalive():
     bench = Bench()
     end = bench.receive(0, [sealed(b"", 9)])
-    assert crypto.open_run(bench.inbox, 0, end, 65535, bench.key) == 1
+    assert runs.open_run(bench.inbox, 0, end, 65535, bench.key) == 1
     assert bench.inbox.lengths[0] == 0 and bench.inbox.counters[0] == 9
 
 
@@ -447,7 +448,7 @@ def test_open_run_marks_what_was_tampered_with_and_goes_on():
         message[place] ^= 1
         messages[i] = bytes(message)
     end = bench.receive(0, messages)
-    assert crypto.open_run(bench.inbox, 0, end, 64, bench.key) == 4
+    assert runs.open_run(bench.inbox, 0, end, 64, bench.key) == 4
     assert bench.inbox.lengths[:4] == [32, -1, -1, 32]
     assert bench.opened(0, 64, 3) == b"\3" * 32
 
@@ -460,7 +461,7 @@ def test_open_run_stops_at_another_header():
         messages = [sealed(b"x" * 16, 0), sealed(b"y" * 16, 1), sealed(b"z" * 16, 2, bytes(other)), sealed(b"w" * 16, 3)]
         end = bench.receive(0, messages)
         bench.inbox.lengths[2] = 12345
-        assert crypto.open_run(bench.inbox, 0, end, 48, bench.key) == 2
+        assert runs.open_run(bench.inbox, 0, end, 48, bench.key) == 2
         assert bench.inbox.lengths[2] == 12345
         assert bytes(bench.inbox.buffer[96:144]) == messages[2]
 
@@ -469,19 +470,19 @@ def test_open_run_leaves_short_datagrams():
     bench = Bench()
     for size in range(32):
         end = bench.receive(0, [sealed(b"", 0)[:size]])
-        assert crypto.open_run(bench.inbox, 0, end, 65535, bench.key) == 0
+        assert runs.open_run(bench.inbox, 0, end, 65535, bench.key) == 0
     messages = [sealed(b"x" * 16, 0), sealed(b"y" * 16, 1), sealed(b"", 2)[:31]]
     end = bench.receive(0, messages)
-    assert crypto.open_run(bench.inbox, 0, end, 48, bench.key) == 2
+    assert runs.open_run(bench.inbox, 0, end, 48, bench.key) == 2
 
 
 def test_open_run_keeps_to_the_room_for_results():
     bench = Bench()
     most = len(bench.inbox.counters)
     end = bench.receive(0, [sealed(b"", i) for i in range(most + 3)])
-    assert crypto.open_run(bench.inbox, 0, end, 32, bench.key) == most
+    assert runs.open_run(bench.inbox, 0, end, 32, bench.key) == most
     assert bench.inbox.counters == list(range(most))
-    assert crypto.open_run(bench.inbox, most * 32, end, 32, bench.key) == 3
+    assert runs.open_run(bench.inbox, most * 32, end, 32, bench.key) == 3
 
 
 def test_runs_do_not_allocate():
@@ -496,11 +497,11 @@ def test_runs_do_not_allocate():
             slots = min(count, 10)
             for slot in range(slots):
                 bench.arena.lengths[slot] = 1408
-            crypto.seal_run(bench.arena, 0, slots, bench.key, HEADER, 5, 0)
+            runs.seal_run(bench.arena, 0, slots, bench.key, HEADER, 5, 0)
 
     def open_run(count):
         for _ in range(count // 10 or 1):
-            crypto.open_run(bench.inbox, 0, min(count, 10) * 1440, 1440, bench.key)
+            runs.open_run(bench.inbox, 0, min(count, 10) * 1440, 1440, bench.key)
 
     assert allocated(run) == 0
     bench.receive(0, [sealed(bytes(1408), i) for i in range(10)])

@@ -24,7 +24,7 @@ class Peer:
     def __init__(self, number=0):
         self.number = number
         self.wake = 0
-        self.place = -1
+        self.heap_index = -1
         self.attempts = self.persistent_keepalive = 0
         self.another_keepalive = self.sent_lastminute = False
         for name in NAMES:
@@ -38,14 +38,14 @@ def armed(peer):
 def check_heap(timers, peers):
     """Parents are due before children, everybody knows its place, and who has a timer is in there in time."""
     heap = timers._heap
-    for place in range(len(heap)):
-        assert heap[place].place == place
-        assert heap[(place - 1) // 2 if place else 0].wake <= heap[place].wake
-    assert len([peer for peer in peers if peer.place >= 0]) == len(heap)
+    for index in range(len(heap)):
+        assert heap[index].heap_index == index
+        assert heap[(index - 1) // 2 if index else 0].wake <= heap[index].wake
+    assert len([peer for peer in peers if peer.heap_index >= 0]) == len(heap)
     for peer in peers:
         times = list(armed(peer).values())
         if times:
-            assert peer.place >= 0 and peer.wake <= min(times)
+            assert peer.heap_index >= 0 and peer.wake <= min(times)
 
 
 # The heap
@@ -116,7 +116,7 @@ def test_heap_like_a_list():
         times = [at for peer in peers for at in armed(peer).values()]
         assert timers.next() == (min(times) if times else None)
         fire(timers, peers, now + 10 * REJECT_AFTER_TIME)
-        assert timers.next() is None and [peer.place for peer in peers] == [-1] * len(peers)
+        assert timers.next() is None and [peer.heap_index for peer in peers] == [-1] * len(peers)
 
 
 def test_an_empty_heap_is_never_due():
@@ -125,7 +125,7 @@ def test_an_empty_heap_is_never_due():
     peer = Peer()
     timers.settle(peer)
     timers.stop(peer)
-    assert timers.next() is None and peer.place == -1
+    assert timers.next() is None and peer.heap_index == -1
 
 
 def test_due_to_the_millisecond():
@@ -160,7 +160,7 @@ def test_stop_all():
     timers.authenticated_received(peer, NOW)
     peer.attempts = 5
     timers.stop(peer)
-    assert armed(peer) == {} and peer.place == -1 and timers.next() is None
+    assert armed(peer) == {} and peer.heap_index == -1 and timers.next() is None
     assert peer.attempts == 0 and not peer.another_keepalive
 
 

@@ -1,12 +1,11 @@
 """Two or more devices on a wire that does what the test says. No socket, no clock: `world.now` is the time."""
 
 from wgembed.crypto import random_fill, x25519_base
-from wgembed.protocol.arena import Arena, Inbox
+from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
-from wgembed.protocol.device import Device
+from wgembed.protocol.device import Device, expire_timers
 from wgembed.protocol.memory import alloc
 from wgembed.protocol.peers import Tables
-from wgembed.protocol.timers import handle_timers
 from wgembed.runtime import fastpath_library
 
 START = 1_000_000
@@ -64,9 +63,10 @@ class Node:
         arena, inbox = Arena(1420), Inbox()
         library = fastpath_library()
         if library:
-            from wgembed.runtime.fastpath import Fastpath
+            from wgembed.packets.fastpath import Fastpath
+            from wgembed.runtime import system
 
-            self.fastpath = Fastpath(library, alloc)
+            self.fastpath = Fastpath(library, system.clib.Library, alloc)
             arena, inbox = self.fastpath.arena, self.fastpath.inbox
         self.device = Device(self.tables, arena, inbox, self, 64, 64)
         self.private, self.public = key()
@@ -200,7 +200,7 @@ class World:
             target = min(due) if due else end
             self.now = max(self.now, min(target, end))
             for node in self.nodes.values():
-                handle_timers(node.tables, self.now)
+                expire_timers(node.tables, self.now)
             self.settle()
             if not due:
                 break

@@ -1,9 +1,9 @@
 """What every daemon process is made of: single.py serves one interface with it, router.py those of a whole router."""
 
-from ..protocol.arena import Arena, Inbox
+from ..packets.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
+from ..protocol.device import expire_timers
 from ..protocol.peers import Tables
-from ..protocol.timers import handle_timers
 from ..runtime import fastpath_library, system
 from ..runtime.alarms import Alarms
 from ..runtime.link import knows_vnet_header
@@ -42,10 +42,10 @@ class Process:
         path = fastpath_library()
         if path is None or not knows_vnet_header():
             return None
-        from ..runtime import fastpath  # where there is no library it would be memory for nothing
+        from ..packets import fastpath  # where there is no library it would be memory for nothing
 
         try:
-            return fastpath.Fastpath(path, alloc)
+            return fastpath.Fastpath(path, system.clib.Library, alloc)
         except fastpath.Unfit as e:
             self.fastpath_refused = str(e)
             return None
@@ -74,7 +74,7 @@ class Process:
             return
         now = system.clock.now()
         if due is not None and due <= now:
-            handle_timers(self.tables, now)
+            expire_timers(self.tables, now)
         if alarm is not None and alarm <= now:
             self.alarms.run(now)
 
@@ -110,7 +110,7 @@ class Process:
     def fit_arena(self):
         """Carve the arena for the largest MTU there is."""
         mtu = DEFAULT_MTU if not self.interfaces else max([interface.device.mtu for interface in self.interfaces])
-        if mtu > self.arena.room or mtu + 16 <= self.arena.room:
+        if mtu > self.arena.slot_size or mtu + 16 <= self.arena.slot_size:
             self.arena.carve(mtu)
 
 

@@ -32,6 +32,7 @@ from .constants import (
     HANDSHAKE_WORK,
     INITIATION_INTERVAL,
     INITIATION_SIZE,
+    MAX_TIMER_HANDSHAKES,
     MESSAGE_COOKIE_REPLY,
     MESSAGE_INITIATION,
     MESSAGE_TRANSPORT,
@@ -44,6 +45,16 @@ from .constants import (
     SEND_BAD_SOURCE,
     SEND_OK,
     TRANSPORT_OVERHEAD,
+)
+from .ip import (
+    IPV4_DESTINATION,
+    IPV4_HEADER,
+    IPV4_LENGTH,
+    IPV4_SOURCE,
+    IPV6_DESTINATION,
+    IPV6_HEADER,
+    IPV6_LENGTH,
+    IPV6_SOURCE,
 )
 from .tai64n import Tai64n
 
@@ -74,7 +85,7 @@ class Device:
         self._response = bytearray(RESPONSE_SIZE)
         self._reply = bytearray(COOKIE_REPLY_SIZE)
         self._icmp = bytearray(icmp.UNREACHABLE_MAX)
-        self._icmp_place = [0]
+        self._icmp_packet = [0]
         self._icmp_length = [0]
 
     # Configuration. What is refused raises before anything has changed.
@@ -221,11 +232,11 @@ class Device:
         arena = self.arena
         buf, packet, size = arena.buffer, arena.packets[slot], arena.lengths[slot]
         version = buf[packet] >> 4
-        if version == 4 and size >= 20:
-            where, width = packet + 16, 4
+        if version == 4 and size >= IPV4_HEADER:
+            where, width = packet + IPV4_DESTINATION, 4
             number = self.allowed.lookup4(buf, where)
-        elif version == 6 and size >= 40:
-            where, width = packet + 24, 16
+        elif version == 6 and size >= IPV6_HEADER:
+            where, width = packet + IPV6_DESTINATION, 16
             number = self.allowed.lookup6(buf, where)
         else:
             self.drops[drops.TX_NOT_IP] += 1
@@ -250,7 +261,7 @@ class Device:
         length = icmp.unreachable(self._icmp, self.arena.buffer, packet, size)
         if length:
             self._icmp_length[0] = length
-            self.host.deliver(self._icmp, self._icmp_place, self._icmp_length, 1)
+            self.host.deliver(self._icmp, self._icmp_packet, self._icmp_length, 1)
 
     def _send_run(self, now, peer, first, end):
         """Send the slots `first` to `end`, all to this peer and with the same ECN bits, or stage them."""
@@ -296,7 +307,7 @@ class Device:
             if not noise.may_send(peer.current, 1, now):
                 self.initiate(peer, now)
                 return
-            if staged.peek(number) > arena.room:
+            if staged.peek(number) > arena.slot_size:
                 self.drops[drops.TX_STAGED] += 1  # the link's MTU has shrunk in the meantime
                 staged.discard(number)
                 continue
@@ -436,7 +447,7 @@ class Device:
         """Check the inner packets of an opened run and hand the good ones to the host."""
         inbox = self.inbox
         buf, lengths = inbox.buffer, inbox.lengths
-        same = crypto.same
+        same = inbox.bytes_equal
         mark = tos & ECN_MASK
         inbox.begin()
         trusted = trusted_width = i = 0
@@ -448,12 +459,12 @@ class Device:
                 data = True
                 packet = start + i * stride + messages.TRANSPORT_PACKET
                 kind = buf[packet] & 0xF0
-                if kind == 0x40 and size >= 20:
-                    length = buf[packet + 2] << 8 | buf[packet + 3]
-                    least, where, width = 20, packet + 12, 4
-                elif kind == 0x60 and size >= 40:
-                    length = (buf[packet + 4] << 8 | buf[packet + 5]) + 40
-                    least, where, width = 40, packet + 8, 16
+                if kind == 0x40 and size >= IPV4_HEADER:
+                    length = buf[packet + IPV4_LENGTH] << 8 | buf[packet + IPV4_LENGTH + 1]
+                    least, where, width = IPV4_HEADER, packet + IPV4_SOURCE, 4
+                elif kind == 0x60 and size >= IPV6_HEADER:
+                    length = (buf[packet + IPV6_LENGTH] << 8 | buf[packet + IPV6_LENGTH + 1]) + IPV6_HEADER
+                    least, where, width = IPV6_HEADER, packet + IPV6_SOURCE, 16
                 else:
                     least, length, width = 1, 0, 0
                 if not least <= length <= size:
@@ -468,7 +479,7 @@ class Device:
                 else:
                     trusted, trusted_width = where, width
                     # What says that there was congestion changes packets one by one.
-                    end = inbox.take(packet, stride, i, end if mark == ECN_CE else count, where, width)
+                    end = inbox.append(packet, stride, i, end if mark == ECN_CE else count, where, width)
             elif size == 0:
                 inbox.received += TRANSPORT_OVERHEAD
             i = end
@@ -609,3 +620,57 @@ class Device:
         """Both ends have the key."""
         self.tables.timers.handshake_complete(peer)
         peer.handshake_sec, peer.handshake_nsec = self.host.realtime()
+
+    # Timers that are due: what happens stands in the table of timers.py
+
+    def expire(self, peer, now):
+        """Do what the peer's timers that are due by now are for."""
+        if peer.retransmit_at and peer.retransmit_at <= now:
+            peer.retransmit_at = 0
+            self._retransmit(peer, now)
+        if peer.keepalive_at and peer.keepalive_at <= now:
+            peer.keepalive_at = 0
+            self.send_keepalive(peer, now)
+            if peer.another_keepalive:
+                peer.another_keepalive = False
+                self.tables.timers.start_keepalive(peer, now)
+        if peer.new_handshake_at and peer.new_handshake_at <= now:
+            peer.new_handshake_at = 0
+            peer.src = None
+            peer.attempts = 0
+            self._note(peer, events.SILENCE, now)
+            self.host.unanswered(peer)
+            self.initiate(peer, now)
+        if peer.zero_at and peer.zero_at <= now:
+            peer.zero_at = 0
+            peer.drop_handshake()
+            peer.drop_keypairs()
+        if peer.persistent_at and peer.persistent_at <= now:
+            peer.persistent_at = 0
+            self.send_keepalive(peer, now)
+
+    def _retransmit(self, peer, now):
+        timers = self.tables.timers
+        if peer.attempts > MAX_TIMER_HANDSHAKES:
+            self.purge(peer)
+            self._note(peer, events.GIVEN_UP, now)
+            timers.given_up(peer, now)
+            return
+        peer.attempts += 1
+        peer.src = None
+        self.host.unanswered(peer)
+        self.initiate(peer, now, retry=True)
+        if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
+            # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
+            timers.handshake_initiated(peer, peer.last_sent_handshake + 1)
+
+
+def expire_timers(tables, now):
+    """Do what is due by now, for the peers of all devices."""
+    timers = tables.timers
+    while True:
+        peer = timers.due(now)
+        if peer is None:
+            return
+        peer.device.expire(peer, now)
+        timers.settle(peer)

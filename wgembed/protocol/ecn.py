@@ -1,12 +1,13 @@
 """Explicit congestion notification across the tunnel, as IP tunnels do it (RFC 6040; Linux inet_ecn.h)."""
 
 from .constants import ECN_CE, ECN_ECT0, ECN_MASK
+from .ip import IPV4_CHECKSUM, IPV4_TOS
 
 
 def inner(buf, packet):
     """Return the ECN bits of the IP packet at offset `packet`."""
     if buf[packet] >> 4 == 4:
-        return buf[packet + 1] & ECN_MASK
+        return buf[packet + IPV4_TOS] & ECN_MASK
     return buf[packet + 1] >> 4 & ECN_MASK
 
 
@@ -36,9 +37,9 @@ def _set_ce(buf, packet, bits):
         buf[packet + 1] |= ECN_CE << 4
         return
     # The header checksum covers the byte: RFC 1624, equation 3, for one changed 16-bit word.
-    buf[packet + 1] |= ECN_CE
-    total = (buf[packet + 10] << 8 | buf[packet + 11]) - (ECN_CE - bits)
+    buf[packet + IPV4_TOS] |= ECN_CE
+    total = (buf[packet + IPV4_CHECKSUM] << 8 | buf[packet + IPV4_CHECKSUM + 1]) - (ECN_CE - bits)
     if total <= 0:
         total += 0xFFFF
-    buf[packet + 10] = total >> 8
-    buf[packet + 11] = total & 0xFF
+    buf[packet + IPV4_CHECKSUM] = total >> 8
+    buf[packet + IPV4_CHECKSUM + 1] = total & 0xFF

@@ -8,6 +8,20 @@ lie behind this interface.
 from struct import pack_into
 
 from .constants import IPV6_MIN_MTU
+from .ip import (
+    ICMP,
+    ICMPV6,
+    IPV4_CHECKSUM,
+    IPV4_DESTINATION,
+    IPV4_FRAGMENT,
+    IPV4_HEADER,
+    IPV4_PROTOCOL,
+    IPV4_SOURCE,
+    IPV6_DESTINATION,
+    IPV6_HEADER,
+    IPV6_NEXT,
+    IPV6_SOURCE,
+)
 
 UNREACHABLE_MAX = IPV6_MIN_MTU  # the IPv6 message may fill the minimum MTU
 _QUOTED4 = 8  # RFC 792: the header and 8 bytes
@@ -37,13 +51,13 @@ def unreachable(out, buf, packet, size):
 
 def _unreachable4(out, buf, packet, size):
     header = (buf[packet] & 15) * 4
-    if header < 20 or size < header or not _answerable4(buf, packet, header, size):
+    if header < IPV4_HEADER or size < header or not _answerable4(buf, packet, header, size):
         return 0
     quoted = min(size, header + _QUOTED4)
     pack_into(">BBHHHBBH", out, 0, 0x45, 0xC0, 28 + quoted, 0, 0, 64, 1, 0)
-    out[12:16] = buf[packet + 16 : packet + 20]
-    out[16:20] = buf[packet + 12 : packet + 16]
-    pack_into(">H", out, 10, checksum(out, 0, 20))
+    out[IPV4_SOURCE : IPV4_SOURCE + 4] = buf[packet + IPV4_DESTINATION : packet + IPV4_DESTINATION + 4]
+    out[IPV4_DESTINATION : IPV4_DESTINATION + 4] = buf[packet + IPV4_SOURCE : packet + IPV4_SOURCE + 4]
+    pack_into(">H", out, IPV4_CHECKSUM, checksum(out, 0, IPV4_HEADER))
     pack_into(">BBHI", out, 20, 3, 1, 0, 0)
     out[28 : 28 + quoted] = buf[packet : packet + quoted]
     pack_into(">H", out, 22, checksum(out, 20, 28 + quoted))
@@ -51,24 +65,27 @@ def _unreachable4(out, buf, packet, size):
 
 
 def _answerable4(buf, packet, header, size):
-    if buf[packet + 12] == 0 or buf[packet + 12] >= 224 or buf[packet + 16] >= 224:
+    if buf[packet + IPV4_SOURCE] == 0 or buf[packet + IPV4_SOURCE] >= 224 or buf[packet + IPV4_DESTINATION] >= 224:
         return False
-    if (buf[packet + 6] & 0x1F) | buf[packet + 7]:
+    if (buf[packet + IPV4_FRAGMENT] & 0x1F) | buf[packet + IPV4_FRAGMENT + 1]:
         return False
-    is_icmp = buf[packet + 9] == 1
+    is_icmp = buf[packet + IPV4_PROTOCOL] == ICMP
     return not (is_icmp and (size <= header or buf[packet + header] not in (0, 8, 13, 14)))
 
 
 def _unreachable6(out, buf, packet, size):
-    if size < 40 or buf[packet + 8] == 0xFF or buf[packet + 24] == 0xFF or not any(buf[packet + 8 : packet + 24]):
+    if size < IPV6_HEADER:
         return 0
-    if buf[packet + 6] == 58 and (size <= 40 or buf[packet + 40] < 128):
+    source = buf[packet + IPV6_SOURCE : packet + IPV6_DESTINATION]
+    if source[0] == 0xFF or buf[packet + IPV6_DESTINATION] == 0xFF or not any(source):
+        return 0
+    if buf[packet + IPV6_NEXT] == ICMPV6 and (size <= IPV6_HEADER or buf[packet + IPV6_HEADER] < 128):
         return 0
     quoted = min(size, UNREACHABLE_MAX - 48)
-    pack_into(">IHBB", out, 0, 6 << 28, 8 + quoted, 58, 64)
-    out[8:24] = buf[packet + 24 : packet + 40]
-    out[24:40] = buf[packet + 8 : packet + 24]
+    pack_into(">IHBB", out, 0, 6 << 28, 8 + quoted, ICMPV6, 64)
+    out[IPV6_SOURCE:IPV6_DESTINATION] = buf[packet + IPV6_DESTINATION : packet + IPV6_HEADER]
+    out[IPV6_DESTINATION:IPV6_HEADER] = source
     pack_into(">BBHI", out, 40, 1, 3, 0, 0)
     out[48 : 48 + quoted] = buf[packet : packet + quoted]
-    pack_into(">H", out, 42, checksum(out, 8, 48 + quoted, 8 + quoted + 58))
+    pack_into(">H", out, 42, checksum(out, IPV6_SOURCE, 48 + quoted, 8 + quoted + ICMPV6))
     return 48 + quoted

@@ -5,20 +5,19 @@ be seen, but the message in the datagram tells: it is ours if it carries the ind
 """
 
 from .constants import MESSAGE_INITIATION, MESSAGE_TRANSPORT
+from .ip import IPV4_PROTOCOL, IPV6_HEADER, IPV6_NEXT, UDP, UDP_HEADER
 from .messages import SENDER
 
-UDP = 17
-_UDP_HEADER = 8
 _START = 8  # of a message: its type and an index
 
 
 def is_own(buf, packet, size, peer):
     """Whether the IP packet of `size` bytes at offset `packet`, which leads to the peer, is a datagram of ours to it."""
     if buf[packet] >> 4 == 4:
-        at, protocol = packet + (buf[packet] & 15) * 4, buf[packet + 9]
+        at, protocol = packet + (buf[packet] & 15) * 4, buf[packet + IPV4_PROTOCOL]
     else:
-        at, protocol = packet + 40, buf[packet + 6]
-    at += _UDP_HEADER
+        at, protocol = packet + IPV6_HEADER, buf[packet + IPV6_NEXT]
+    at += UDP_HEADER
     if protocol != UDP or at + _START > packet + size:
         return False
     if buf[at] == MESSAGE_TRANSPORT:

@@ -65,7 +65,7 @@ class Peer:
         # cookies (cookie.py)
         "cookie_birth", "has_sent_mac1",
         # timers (timers.py)
-        "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "wake", "place",
+        "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "wake", "heap_index",
         "attempts", "another_keepalive", "sent_lastminute", "persistent_keepalive",
         # what the owner is told
         "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "heard", "data_heard", "data_sent",
@@ -92,7 +92,7 @@ class Peer:
         self.has_sent_mac1 = False
         self.retransmit_at = self.keepalive_at = self.new_handshake_at = self.zero_at = self.persistent_at = 0
         self.wake = 0
-        self.place = -1
+        self.heap_index = -1
         self.attempts = self.persistent_keepalive = 0
         self.another_keepalive = self.sent_lastminute = False
         self.handshake_sec = self.handshake_nsec = self.tx_bytes = self.rx_bytes = 0
@@ -164,7 +164,7 @@ class Tables:
 
     def __init__(self, peers=64, staged=256 * 512, limiter=512, alloc=alloc):
         self.records = memoryview(alloc("B", peers * noise.RECORD_SIZE))
-        self.pointer = crypto.address(self.records)
+        self.pointer = crypto.pointer_to(self.records)
         self.windows = alloc("B", peers * 3 * WINDOW_BYTES)
         self.indices = IndexTable(peers * 4, alloc)
         self.staged = StagedPool(staged // 512, 512, peers, alloc)

@@ -1,4 +1,4 @@
-"""All timers of a peer, and the heap that knows which peer is due next.
+"""All timers of a peer: what starts and stops them, and the heap that knows which peer is due next.
 
     event                       stops             starts (if not running: +, anew: !)
     handshake initiated                           ! retransmit        5 s + jitter
@@ -10,7 +10,7 @@
     any authenticated received  new handshake
     any authenticated either                      ! persistent        its interval, if there is one
 
-    timer due                   what happens
+    timer due                   what happens (Device.expire)
     retransmit                  source address forgotten, initiation again; after the twentieth: keepalive stopped,
                                 staged packets purged, zero started if not running
     keepalive                   an empty packet
@@ -29,12 +29,10 @@ a packet costs a comparison. A timer stopped in the meantime costs one wake-up a
 from .. import crypto
 from .constants import (
     KEEPALIVE_TIMEOUT,
-    MAX_TIMER_HANDSHAKES,
     REJECT_AFTER_TIME,
     REKEY_TIMEOUT,
     REKEY_TIMEOUT_JITTER_MAX,
 )
-from .events import GIVEN_UP, SILENCE
 
 # Drawn for a hundred timers at once: one of them starts with nearly every batch of packets.
 _drawn = bytearray(200)
@@ -52,7 +50,7 @@ def jitter():
 
 
 class Timers:
-    """A binary heap of peers by `peer.wake`; `peer.place` is where a peer stands in it, or -1."""
+    """A binary heap of peers by `peer.wake`; `peer.heap_index` is where a peer stands in it, or -1."""
 
     __slots__ = ("_heap",)
 
@@ -137,14 +135,14 @@ class Timers:
         if not wake:
             self._remove(peer)
             return
-        if peer.place < 0:
+        if peer.heap_index < 0:
             self._append(peer, wake)
         peer.wake = wake
         self._up(peer)
         self._down(peer)
 
     def _hasten(self, peer, at):
-        if peer.place < 0:
+        if peer.heap_index < 0:
             self._append(peer, at)
         elif at >= peer.wake:
             return
@@ -153,101 +151,45 @@ class Timers:
 
     def _append(self, peer, wake):
         peer.wake = wake
-        peer.place = len(self._heap)
+        peer.heap_index = len(self._heap)
         self._heap.append(peer)
 
     def _remove(self, peer):
-        place = peer.place
-        if place < 0:
+        index = peer.heap_index
+        if index < 0:
             return
         last = self._heap.pop()
-        peer.place = -1
+        peer.heap_index = -1
         if last is not peer:
-            self._heap[place] = last
-            last.place = place
+            self._heap[index] = last
+            last.heap_index = index
             self._up(last)
             self._down(last)
 
     def _up(self, peer):
         heap = self._heap
-        place = peer.place
-        while place > 0:
-            parent = heap[(place - 1) >> 1]
+        index = peer.heap_index
+        while index > 0:
+            parent = heap[(index - 1) >> 1]
             if parent.wake <= peer.wake:
                 break
-            heap[place] = parent
-            place, parent.place = parent.place, place
-        heap[place] = peer
-        peer.place = place
+            heap[index] = parent
+            index, parent.heap_index = parent.heap_index, index
+        heap[index] = peer
+        peer.heap_index = index
 
     def _down(self, peer):
         heap = self._heap
-        place = peer.place
-        while 2 * place + 1 < len(heap):
-            child = 2 * place + 1
+        index = peer.heap_index
+        while 2 * index + 1 < len(heap):
+            child = 2 * index + 1
             if child + 1 < len(heap) and heap[child + 1].wake < heap[child].wake:
                 child += 1
             if heap[child].wake >= peer.wake:
                 break
             other = heap[child]
-            heap[place] = other
-            other.place = place
-            place = child
-        heap[place] = peer
-        peer.place = place
-
-
-# What is due
-
-
-def handle_timers(tables, now):
-    """Do what is due by now, for the peers of all devices."""
-    timers = tables.timers
-    while True:
-        peer = timers.due(now)
-        if peer is None:
-            return
-        _expire(peer.device, peer, now)
-        timers.settle(peer)
-
-
-def _expire(device, peer, now):
-    if peer.retransmit_at and peer.retransmit_at <= now:
-        peer.retransmit_at = 0
-        _retransmit(device, peer, now)
-    if peer.keepalive_at and peer.keepalive_at <= now:
-        peer.keepalive_at = 0
-        device.send_keepalive(peer, now)
-        if peer.another_keepalive:
-            peer.another_keepalive = False
-            device.tables.timers.start_keepalive(peer, now)
-    if peer.new_handshake_at and peer.new_handshake_at <= now:
-        peer.new_handshake_at = 0
-        peer.src = None
-        peer.attempts = 0
-        device.tables.events.note(peer.number, SILENCE, now)
-        device.host.unanswered(peer)
-        device.initiate(peer, now)
-    if peer.zero_at and peer.zero_at <= now:
-        peer.zero_at = 0
-        peer.drop_handshake()
-        peer.drop_keypairs()
-    if peer.persistent_at and peer.persistent_at <= now:
-        peer.persistent_at = 0
-        device.send_keepalive(peer, now)
-
-
-def _retransmit(device, peer, now):
-    timers = device.tables.timers
-    if peer.attempts > MAX_TIMER_HANDSHAKES:
-        device.purge(peer)
-        device.tables.events.note(peer.number, GIVEN_UP, now)
-        timers.given_up(peer, now)
-        return
-    peer.attempts += 1
-    peer.src = None
-    device.host.unanswered(peer)
-    device.initiate(peer, now, retry=True)
-    if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
-        # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
-        timers.handshake_initiated(peer, peer.last_sent_handshake + 1)
+            heap[index] = other
+            other.heap_index = index
+            index = child
+        heap[index] = peer
+        peer.heap_index = index

@@ -16,8 +16,8 @@ written once, in the modules beside this one, on top of it.
     system.process   signals, children, log lines
     system.start     becoming the daemon, in the foreground or behind the user's back
 
-fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells. confining.py is loaded for
-as long as it takes to give up privileges.
+packets/fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells. confining.py is
+loaded for as long as it takes to give up privileges.
 
 What only commands need is in tool.py, which chooses likewise.
 """

@@ -87,11 +87,11 @@ def _few_capabilities(libc):
     """Take from all other sets what is not needed. The ambient set holds nothing that the inheritable one does not."""
     header = bytearray(pack("Ii", _CAPABILITY_VERSION, 0))
     sets = bytearray(24)
-    if libc.capget(crypto.address(header), crypto.address(sets)) < 0:
+    if libc.capget(crypto.pointer_to(header), crypto.pointer_to(sets)) < 0:
         return False
     effective, permitted, inheritable = unpack("3I", sets[:12])
     sets[:] = pack("6I", effective & NEEDED, permitted & NEEDED, inheritable & NEEDED, 0, 0, 0)
-    return libc.capset(crypto.address(header), crypto.address(sets)) == 0
+    return libc.capset(crypto.pointer_to(header), crypto.pointer_to(sets)) == 0
 
 
 # In this order: dropping from the bounding set takes a capability that is given up last.

@@ -135,7 +135,7 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self._gso_limit:
-                stop = arena.group(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
+                stop = arena.gso_group_end(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
             if size == arena.stride:
                 run = (view[offsets[first] : offsets[stop - 1] + lengths[stop - 1]],)
             else:

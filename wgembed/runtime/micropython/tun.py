@@ -18,11 +18,11 @@ class TunPort:
     def read_batch(self, arena):
         """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes."""
         fd = self.fd
-        places = arena.places
+        pointers = arena.pointers
         lengths = arena.lengths
-        room = arena.room
+        slot_size = arena.slot_size
         for slot in range(arena.slots):
-            size = _read(fd, places[slot], room)
+            size = _read(fd, pointers[slot], slot_size)
             if size < 0:
                 if libc.errno() not in abi.NOTHING_NOW:
                     raise OSError(libc.errno())

@@ -192,7 +192,7 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self._gso_limit:
-                stop = arena.group(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
+                stop = arena.gso_group_end(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
             if not self._send_slots(addr, arena, first, stop, size):
                 errno = _errno()
                 if src is not None and errno in abi.BAD_SOURCE:
@@ -213,18 +213,18 @@ class UdpSocket:
 
     def _send_slots(self, addr, arena, first, stop, size):
         """Send the messages of the slots in one call, each but the last of `size` bytes."""
-        places = arena.places
+        pointers = arena.pointers
         lengths = arena.lengths
         vectors = self._vectors
         count = stop - first
         if size == arena.stride:
             # They stand without a gap.
-            pack_into("PL", vectors, 0, places[first] - 16, size * (count - 1) + lengths[stop - 1])
+            pack_into("PL", vectors, 0, pointers[first] - 16, size * (count - 1) + lengths[stop - 1])
             used = 1
         else:
             at = 0
             for slot in range(first, stop):
-                pack_into("PL", vectors, at, places[slot] - 16, lengths[slot])
+                pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
                 at += 2 * _WORD
             used = count
         end = self._control_end

@@ -6,11 +6,10 @@ It has no state: all that it knows of is in one struct, which is laid out here, 
 from struct import calcsize, pack_into
 
 from .. import crypto
-from ..protocol import arena as arena_module
 from ..protocol.constants import DEFAULT_MTU
-from . import system
+from . import arena as arena_module
 
-_ABI = 2 << 16 | 176  # the version, and the size of struct fastpath
+_ABI = 3 << 16 | 176  # the version, and the size of struct fastpath
 
 # struct fastpath: twelve pointers of 64 bits, then numbers of 32; where the latter stand, counted in their own size
 _POINTERS = "12Q"
@@ -18,13 +17,13 @@ _SIZE = 44
 _BUFFER_SIZE = 24
 _SLOTS = 25
 _STRIDE = 26
-_ROOM = 27
+_SLOT_SIZE = 27
 _INBOX_SIZE = 28
 _DATAGRAMS = 29
 _OFFLOAD = 30
 _PENDING = 31
-_TAKEN_BYTES = 32
-_TAKEN_GOOD = 33
+_APPENDED_BYTES = 32
+_APPENDED_GOOD = 33
 _IN_ORDER = 34
 _ABI_FIELD = 42
 
@@ -37,9 +36,9 @@ _FUNCTIONS = {
     "read": ("i", "Pii"),
     "end_of_run": ("i", "PiiPI"),
     "seal": ("I", "PiiPPQI"),
-    "group": ("i", "Pii"),
+    "gso_group_end": ("i", "Pii"),
     "open": ("i", "PiiiP"),
-    "take": ("i", "Piiiiiii"),
+    "append": ("i", "Piiiiiii"),
     "write": ("i", "PiPi"),
 }
 
@@ -60,13 +59,13 @@ class Unfit(Exception):
 class Fastpath:
     """The library at `path` with arena and inbox, of the memory that `alloc` gives; Unfit if it does not work.
 
-    offload  what the tunnel devices are told to leave to us (TUNSETOFFLOAD); all are of one kernel
+    library  the class that loads it, clib.Library of the runtime
     """
 
-    def __init__(self, path, alloc):
+    def __init__(self, path, library, alloc):
         self.path = path
         try:
-            self._library = system.clib.Library(path)
+            self._library = library(path)
             self.functions = {name: self._function(name) for name in _FUNCTIONS}
         except OSError as e:
             raise Unfit("%s: %s" % (path, e)) from None
@@ -74,7 +73,7 @@ class Fastpath:
         if abi != _ABI:
             raise Unfit("%s is of another version: %#x, where %#x is wanted" % (path, abi, _ABI))
         self.state = alloc("I", _SIZE)
-        self.at = crypto.address(self.state)
+        self.at = crypto.pointer_to(self.state)
         self.state[_ABI_FIELD] = _ABI
         self.inbox = FastInbox(self, alloc)
         self.arena = FastArena(self, alloc)
@@ -90,13 +89,16 @@ class Fastpath:
     def _fill_in(self):
         held = self.arena.buffer, self.arena.lengths, self.inbox.buffer, self.inbox.lengths, self.inbox.counters
         held += self.inbox.packets, self.inbox.packet_lengths
-        pointers = [crypto.number(crypto.address(memory)) for memory in held]
-        pack_into(_POINTERS, self.state, 0, *pointers, *crypto.aead())
+        pointers = [crypto.address_of(crypto.pointer_to(memory)) for memory in held]
+        pack_into(_POINTERS, self.state, 0, *pointers, *crypto.aead_addresses())
         self.state[_INBOX_SIZE] = len(self.inbox.buffer)
         self.state[_DATAGRAMS] = arena_module.MAX_DATAGRAMS
 
     def port(self, fd, offload):
-        """Return the port of the open tunnel device, whose packets have a virtio header."""
+        """Return the port of the open tunnel device, whose packets have a virtio header.
+
+        offload  what it was told to leave to us (TUNSETOFFLOAD); all devices are of one kernel
+        """
         self.state[_OFFLOAD] = offload
         return FastTunPort(self, fd)
 
@@ -104,12 +106,12 @@ class Fastpath:
 class FastArena(arena_module.Arena):
     """The arena, whose runs the library seals."""
 
-    __slots__ = ("_at", "_end_of_run", "_fixed_lengths", "_group", "_own", "_own_addr", "_seal", "_state")
+    __slots__ = ("_at", "_end_of_run", "_fixed_lengths", "_gso_group_end", "_own", "_own_addr", "_seal", "_state")
 
     def __init__(self, fastpath, alloc):
         self._at, self._state = fastpath.at, fastpath.state
         self._seal = fastpath.functions["seal"]
-        self._group = fastpath.functions["group"]
+        self._gso_group_end = fastpath.functions["gso_group_end"]
         self._end_of_run = fastpath.functions["end_of_run"]
         self._own, self._own_addr = b"", None
         self._fixed_lengths = alloc("i", _MOST_SLOTS)
@@ -122,7 +124,7 @@ class FastArena(arena_module.Arena):
         state[_BUFFER_SIZE] = len(self.buffer)
         state[_SLOTS] = self.slots
         state[_STRIDE] = self.stride
-        state[_ROOM] = self.room
+        state[_SLOT_SIZE] = self.slot_size
 
     def end_of_run(self, first, count, peer, host):
         # A datagram of our own is told by where it goes: the caller looks closer at what begins a run.
@@ -134,8 +136,8 @@ class FastArena(arena_module.Arena):
     def seal(self, first, end, key, header, counter, mtu):
         return self._seal(self._at, first, end, key, header, counter, mtu)
 
-    def group(self, first, end):
-        return self._group(self._at, first, end)
+    def gso_group_end(self, first, end):
+        return self._gso_group_end(self._at, first, end)
 
 
 class FastInbox(arena_module.Inbox):
@@ -145,14 +147,14 @@ class FastInbox(arena_module.Inbox):
     is written together. A super-packet of 64 KB does not fit one datagram any more, and comes by two.
     """
 
-    __slots__ = ("_at", "_end", "_open", "_state", "_take")
+    __slots__ = ("_at", "_end", "_open", "_state", "_append")
 
     def __init__(self, fastpath, alloc):
         super().__init__(_KEPT * arena_module.INBOX_SIZE, alloc)
         self._end = 0
         self._at, self._state = fastpath.at, fastpath.state
         self._open = fastpath.functions["open"]
-        self._take = fastpath.functions["take"]
+        self._append = fastpath.functions["append"]
         self.lengths = alloc("i", arena_module.MAX_DATAGRAMS)
         self.counters = alloc(_UINT64, arena_module.MAX_DATAGRAMS)
         self.packets = alloc("i", _KEPT * arena_module.MAX_DATAGRAMS)
@@ -180,10 +182,10 @@ class FastInbox(arena_module.Inbox):
         self.in_order = self._state[_IN_ORDER] == count
         return count
 
-    def take(self, packet, stride, first, count, where, width):
-        end = self._take(self._at, packet, stride, first, count, where, width, self.good)
-        self.good = self._state[_TAKEN_GOOD]
-        self.received += self._state[_TAKEN_BYTES]
+    def append(self, packet, stride, first, count, where, width):
+        end = self._append(self._at, packet, stride, first, count, where, width, self.good)
+        self.good = self._state[_APPENDED_GOOD]
+        self.received += self._state[_APPENDED_BYTES]
         return end
 
 
@@ -195,7 +197,7 @@ class FastTunPort:
         self._at, self._state, self._inbox = fastpath.at, fastpath.state, fastpath.inbox
         self._read = fastpath.functions["read"]
         self._write = fastpath.functions["write"]
-        self._inbox_at = crypto.address(self._inbox.buffer)
+        self._inbox_at = crypto.pointer_to(self._inbox.buffer)
 
     def read_batch(self, arena):
         """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes.
@@ -221,7 +223,7 @@ class FastTunPort:
             return 0 if inbox.keep() else self.flush()
         for i in range(count):
             inbox.packets[i], inbox.packet_lengths[i] = packets[i], lengths[i]
-        return self._write(self._at, self.fd, crypto.address(view), count)
+        return self._write(self._at, self.fd, crypto.pointer_to(view), count)
 
     def flush(self):
         """Write what was kept; returns how many packets the kernel would not have."""

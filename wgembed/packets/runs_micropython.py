@@ -1,0 +1,143 @@
+"""What is done to runs of packets, on MicroPython: see runs.py.
+
+On 64-bit machines nothing here allocates; where pointers do not fit a small int some garbage is left, but nothing kept.
+"""
+
+# A star import takes every name without an underscore here, whatever __all__ says.
+from struct import pack_into as _pack_into
+
+import ffi as _ffi
+import uctypes as _uctypes
+
+from ..crypto import aead_decrypt as _decrypt
+from ..crypto import aead_encrypt as _encrypt
+
+_libc = _ffi.open(None)
+_memcmp = _libc.func("i", "memcmp", "PPL")
+_memcpy = _libc.func("v", "memcpy", "PPL")
+_memset = _libc.func("v", "memset", "PiL")
+
+# The nonce of the IETF construction: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
+_nonce = bytearray(12)
+_nonce_pointer = _uctypes.addressof(_nonce)
+_counter_pointer = _nonce_pointer + 4
+_nonce_fields = _uctypes.struct(_nonce_pointer, {"counter": _uctypes.UINT64 | 4}, _uctypes.LITTLE_ENDIAN)
+
+
+def bytes_equal(buf, a, b, size):
+    """Whether `size` bytes at `a` and at `b` are the same. Not for secrets: it stops at the first difference."""
+    while size:
+        # From the end, where addresses differ first.
+        size -= 1
+        if buf[a + size] != buf[b + size]:
+            return False
+    return True
+
+
+def common_run(view, at, size, stride, count):
+    """Return how many of `count` strings, from the first on, equal the first. Not for secrets.
+
+    One stands every `stride` bytes of `view` from offset `at` on, `size` bytes.
+    """
+    first = other = _uctypes.addressof(view) + at
+    for number in range(1, count):
+        other += stride
+        if _memcmp(first, other, size):
+            return number
+    return count
+
+
+def run_end(numbers, first, end):
+    """Return where the run of equal numbers ends that begins at `first` of the list, `end` at most."""
+    number = numbers[first]
+    while first < end and numbers[first] == number:
+        first += 1
+    return first
+
+
+def message_pointers(pointer, message):
+    """Return what the run functions need to know of the message at offset `message` from `pointer`: where its packet is."""
+    return pointer + message + 16
+
+
+def seal_run(arena, first, end, key, header, counter, mtu):
+    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
+
+    arena    has `buffer`, `offsets` (of each slot's message), `pointers` (`message_pointers` of each) and `lengths`: of
+             the packets; afterwards of the messages
+    key      pointer to the sending key
+    header   the message's first 8 bytes: type and receiver index
+    counter  of the first packet; each next one has one more
+    mtu      packets are padded with zeros to a multiple of 16, but not beyond this
+
+    Returns the bytes of all messages.
+    """
+    # One by one: a tuple of four would be an allocation.
+    buffer = arena.buffer
+    offsets = arena.offsets
+    pointers = arena.pointers
+    lengths = arena.lengths
+    kind = header[0] | header[1] << 8 | header[2] << 16 | header[3] << 24
+    receiver = header[4] | header[5] << 8 | header[6] << 16 | header[7] << 24
+    total = 0
+    for slot in range(first, end):
+        size = lengths[slot]
+        packet = pointers[slot]
+        padding = -size & 15
+        if padding and size < mtu:
+            if size + padding > mtu:
+                padding = mtu - size
+            _memset(packet + size, 0, padding)
+            size += padding
+        _pack_into("<IIQ", buffer, offsets[slot], kind, receiver, counter)
+        _pack_into("<Q", _nonce, 4, counter)
+        _encrypt(packet, 0, packet, size, 0, 0, 0, _nonce_pointer, key)
+        size += 32
+        lengths[slot] = size
+        total += size
+        counter += 1
+    return total
+
+
+def open_run(inbox, start, end, stride, key):
+    """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
+
+    inbox    has `buffer`, `pointer`, and for the results the lists `counters` and `lengths`: the message's
+             counter, and the length of the opened packet, which stands 16 bytes into its datagram, or -1
+             where the tag does not match; and `in_order`: whether all tags match and each counter is one more than the
+             one before
+    end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
+    key      pointer to the receiving key
+
+    Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
+    more than `counters` has room for.
+    """
+    counters = inbox.counters
+    lengths = inbox.lengths
+    first = message = inbox.pointer + start
+    left = end - start
+    most = len(counters)
+    taken = expected = 0
+    in_order = True
+    while left >= 32 and taken < most:
+        if _memcmp(message, first, 8):
+            break
+        size = left
+        if size > stride:
+            size = stride
+        _memcpy(_counter_pointer, message + 8, 8)
+        counters[taken] = counter = _nonce_fields.counter
+        if taken and counter != expected:
+            in_order = False
+        expected = counter + 1
+        packet = message + 16
+        if _decrypt(packet, 0, 0, packet, size - 16, 0, 0, _nonce_pointer, key):
+            lengths[taken] = -1
+            in_order = False
+        else:
+            lengths[taken] = size - 32
+        message += stride
+        left -= stride
+        taken += 1
+    inbox.in_order = in_order
+    return taken
