@@ -77,20 +77,20 @@ def starts(sentences, *beginnings):
 def test_a_datagram_that_was_lost_before_others_arrived():
     """The way out was gone for a moment, or a queue was full."""
     lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "900"), ("data_heard", "900"), ("data_sent", "900"),
-             ("event", "response_taken,1,60"), ("event", "send_failed,3,30")]  # fmt: skip
+             ("event", "response_received,1,60"), ("event", "send_failed,3,30")]  # fmt: skip
     assert about(told(lines, interface=[("send_error", "101,4")])) == []
 
 
 @pytest.mark.parametrize("errno", [11, 105])
 def test_a_queue_that_is_full_is_no_refusal(errno):
     lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
-             ("event", "response_taken,1,60"), ("event", "send_failed,255,0")]  # fmt: skip
+             ("event", "response_received,1,60"), ("event", "send_failed,255,0")]  # fmt: skip
     assert about(told(lines, interface=[("send_error", "%d,4" % errno)])) == []
 
 
 def test_what_the_kernel_refuses_although_something_comes():
     lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "900"),
-             ("event", "response_taken,1,60"), ("event", "send_failed,8,1")]  # fmt: skip
+             ("event", "response_received,1,60"), ("event", "send_failed,8,1")]  # fmt: skip
     starts(about(told(lines, interface=[("send_error", "1,4")])), "datagrams to 192.0.2.2:7 cannot be sent: error 1")
 
 
@@ -104,23 +104,23 @@ def test_a_destination_and_a_source_that_are_allowed_by_now():
 
 
 def test_twenty_attempts_are_not_forgotten():
-    lines = [ENDPOINT, ("event", "initiation_sent,20,400"), ("event", "given_up,1,395")]
+    lines = [ENDPOINT, ("event", "initiation_sent,20,400"), ("event", "handshake_timeout,1,395")]
     assert state(told(lines)) == "no answer"
     starts(about(told(lines)), "192.0.2.2:7 does not answer, 20 handshakes so far")
-    lines += [("event", "response_taken,1,390"), ("last_handshake_time_sec", "1")]
+    lines += [("event", "response_received,1,390"), ("last_handshake_time_sec", "1")]
     assert state(told(lines)) == "idle" and about(told(lines)) == []
 
 
 def test_another_preshared_key_is_not_forgotten_either():
-    refused = [("event", "initiation_sent,1,410"), ("event", "response_refused,1,410")] * 3
-    interface = told([ENDPOINT, *refused, ("event", "given_up,1,400")])
+    refused = [("event", "initiation_sent,1,410"), ("event", "response_invalid,1,410")] * 3
+    interface = told([ENDPOINT, *refused, ("event", "handshake_timeout,1,400")])
     assert state(interface) == "key mismatch"
     starts(about(interface), "it answers, but its answer does not open")
 
 
 def test_twenty_cookies():
-    cookies = [("event", "initiation_sent,1,410"), ("event", "cookie_taken,1,410")] * 2
-    interface = told([ENDPOINT, *cookies, ("event", "given_up,1,400")])
+    cookies = [("event", "initiation_sent,1,410"), ("event", "cookie_received,1,410")] * 2
+    interface = told([ENDPOINT, *cookies, ("event", "handshake_timeout,1,400")])
     assert state(interface) == "no answer"
     starts(about(interface), "192.0.2.2:7 does not answer, 2 handshakes so far")
 
@@ -128,7 +128,7 @@ def test_twenty_cookies():
 def test_a_prefix_that_was_lost_long_ago():
     """It may have been meant: it is told, and no more."""
     lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
-             ("event", "allowed_ip_lost,1,7200")]  # fmt: skip
+             ("event", "allowed_ip_moved,1,7200")]  # fmt: skip
     interface, machine = told(lines), Quiet()
     [(weight, sentence)] = diagnose.about_peer(interface, interface.peers[0], machine)
     assert weight == diagnose.NOTE and sentence == "another peer got some of the same allowed_ips, 2 h ago"
@@ -139,10 +139,11 @@ def test_a_prefix_that_was_lost_long_ago():
 
 
 def test_an_initiation_that_came_twice():
-    for events in (("initiation_old,1,1", "confirmed,1,1"), ("confirmed,1,1", "initiation_old,1,1")):
-        lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "900"), ("event", "initiation_taken,1,1")]
+    replayed, confirmed = "initiation_replayed,1,1", "keypair_confirmed,1,1"
+    for events in ((replayed, confirmed), (confirmed, replayed)):
+        lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "900"), ("event", "initiation_received,1,1")]
         assert about(told(lines + [("event", event) for event in events])) == []
-    starts(about(told([ENDPOINT, ("event", "initiation_old,2,1")])), "its handshakes are older")
+    starts(about(told([ENDPOINT, ("event", "initiation_replayed,2,1")])), "its handshakes are older")
 
 
 # Which family
@@ -177,9 +178,9 @@ def test_a_tunnel_that_falls_asleep():
 
 def test_one_answer_that_was_lost():
     """It has led to a new handshake, and whether that helps is not known yet."""
-    silent = ("event", "silence,1,3"), ("event", "initiation_sent,1,3"), ("event", "response_taken,1,3")
+    silent = ("event", "no_reply,1,3"), ("event", "initiation_sent,1,3"), ("event", "response_received,1,3")
     assert about(traffic(3000, 3000, 20_000, 9, *silent)) == []
-    before = ("event", "silence,1,19"), ("event", "initiation_sent,1,19"), ("event", "response_taken,1,19")
+    before = ("event", "no_reply,1,19"), ("event", "initiation_sent,1,19"), ("event", "response_received,1,19")
     assert about(traffic(3000, 3000, 18_000, 9, *before, *silent)) == [], "there was data in between"
     starts(about(traffic(3000, 3000, 40_000, 9, *before, *silent)), "handshakes succeed, and nothing comes back")
     starts(about(traffic(3000, 3000, None, 9, *silent)), "handshakes succeed, and nothing comes back")

@@ -62,7 +62,7 @@ def test_a_tunnel_at_work():
         ("source", "198.51.100.98"), ("last_handshake_time_sec", str(peer_b.handshake_sec)),
         ("tx_bytes", str(peer_b.tx_bytes)), ("rx_bytes", str(peer_b.rx_bytes)), ("persistent_keepalive_interval", "0"),
         ("heard", "3000"), ("data_heard", "3000"), ("data_sent", "0"), ("session", "3000,initiator"),
-        ("event", "initiation_sent,1,3"), ("event", "response_taken,1,3"),
+        ("event", "initiation_sent,1,3"), ("event", "response_received,1,3"),
         ("allowed_ip", "10.0.0.2/32"), ("allowed_ip", "fd00::2/128"),
     ]  # fmt: skip
 
@@ -139,7 +139,7 @@ def test_a_client_that_takes_its_time():
     world.advance(5000)
     a.transmit(PACKET)
     lines = session.piece().decode().split("\n")
-    assert {"heard=0", "data_heard=0", "session=0,initiator", "event=response_taken,1,0"} - set(lines) == {"data_heard=0"}
+    assert {"heard=0", "data_heard=0", "session=0,initiator", "event=response_received,1,0"} - set(lines) == {"data_heard=0"}
 
 
 def test_it_alternates_with_get():

@@ -57,7 +57,7 @@ def test_json(tunnel, command):
     }  # fmt: skip
     seen = near.show(far)
     assert peer.pop("handshake_age") == pytest.approx(time.time() - seen.latest_handshake, abs=2)
-    assert [event["event"] for event in peer.pop("events")] == ["initiation_sent", "response_taken"]
+    assert [event["event"] for event in peer.pop("events")] == ["initiation_sent", "response_received"]
     assert peer == {
         "public_key": far.key, "state": "up", "has_preshared_key": False, "endpoint": seen.endpoint, "endpoint_host": None,
         "source": "192.0.2.1", "allowed_ips": seen.allowed_ips.split(","), "persistent_keepalive": 0,

@@ -54,15 +54,16 @@ DEVICES = [
     f"refused_source=10.1.1.1,2000,{KEYS[2]}\n", "drop=tx_no_peer,3\ndrop=hs_mac1,1\n",
 ]  # fmt: skip
 EVENTS = [
-    "", "initiation_sent,3,1", "initiation_sent,3,200", "initiation_sent,1,1", "response_taken,1,9;initiation_sent,2,1",
-    "response_refused,1,3", "response_refused,2,3;response_taken,1,1", "initiation_taken,2,4",
-    "initiation_taken,4,4;confirmed,1,2",
-    "initiation_old,1,5", "cookie_taken,1,5", "send_failed,2,3", "send_failed,2,3;confirmed,1,1", "given_up,1,3",
-    "silence,1,20", "allowed_ip_lost,1,900", "allowed_ip_lost,1,9", "roamed,3,9;roamed,2,3", "roamed,3,9;roamed,2,300",
-    "initiation_sent,20,9;given_up,1,2;send_failed,1,1", "initiation_old,3,5", "initiation_sent,20,900;given_up,1,800",
-    "silence,1,20;silence,2,3", "response_refused,3,300;initiation_sent,20,250;given_up,1,240",
-    "cookie_taken,1,9;confirmed,1,2",
-    "send_failed,2,90", "initiation_sent,1,9;cookie_taken,1,8;initiation_sent,1,4",
+    "", "initiation_sent,3,1", "initiation_sent,3,200", "initiation_sent,1,1",
+    "response_received,1,9;initiation_sent,2,1", "response_invalid,1,3", "response_invalid,2,3;response_received,1,1",
+    "initiation_received,2,4", "initiation_received,4,4;keypair_confirmed,1,2", "initiation_replayed,1,5",
+    "cookie_received,1,5", "send_failed,2,3", "send_failed,2,3;keypair_confirmed,1,1", "handshake_timeout,1,3",
+    "no_reply,1,20", "allowed_ip_moved,1,900", "allowed_ip_moved,1,9", "roamed,3,9;roamed,2,3",
+    "roamed,3,9;roamed,2,300", "initiation_sent,20,9;handshake_timeout,1,2;send_failed,1,1",
+    "initiation_replayed,3,5", "initiation_sent,20,900;handshake_timeout,1,800", "no_reply,1,20;no_reply,2,3",
+    "response_invalid,3,300;initiation_sent,20,250;handshake_timeout,1,240",
+    "cookie_received,1,9;keypair_confirmed,1,2", "send_failed,2,90",
+    "initiation_sent,1,9;cookie_received,1,8;initiation_sent,1,4",
 ]  # fmt: skip
 PEERS = [
     "", "endpoint_host=a.example:51820\n", "endpoint_host=a.example:51820\nendpoint_found=192.0.2.9\n",

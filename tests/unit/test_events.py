@@ -4,18 +4,18 @@ from support import Storage
 from wgembed.protocol import events
 from wgembed.protocol.constants import REKEY_TIMEOUT
 from wgembed.protocol.events import (
-    ALLOWED_IP_LOST,
-    CONFIRMED,
-    COOKIE_TAKEN,
-    GIVEN_UP,
-    INITIATION_OLD,
+    ALLOWED_IP_MOVED,
+    COOKIE_RECEIVED,
+    HANDSHAKE_TIMEOUT,
+    INITIATION_RECEIVED,
+    INITIATION_REPLAYED,
     INITIATION_SENT,
-    INITIATION_TAKEN,
-    RESPONSE_REFUSED,
-    RESPONSE_TAKEN,
+    KEYPAIR_CONFIRMED,
+    NO_REPLY,
+    RESPONSE_INVALID,
+    RESPONSE_RECEIVED,
     ROAMED,
-    SILENCE,
-    SOURCE_REFUSED,
+    SOURCE_NOT_ALLOWED,
     UNKNOWN_KEY,
     WRONG_MAC1,
     Rings,
@@ -49,9 +49,9 @@ def test_repetition_only_counts_up():
         if i == 3:
             assert rings.read(0) == [(INITIATION_SENT, 4, 15)]
     assert rings.read(0) == [(INITIATION_SENT, 255, 1495)]
-    rings.note(0, GIVEN_UP, 2_000_000)
+    rings.note(0, HANDSHAKE_TIMEOUT, 2_000_000)
     rings.note(0, INITIATION_SENT, 2_000_000)
-    assert rings.read(0) == [(INITIATION_SENT, 255, 1495), (GIVEN_UP, 1, 2000), (INITIATION_SENT, 1, 2000)]
+    assert rings.read(0) == [(INITIATION_SENT, 255, 1495), (HANDSHAKE_TIMEOUT, 1, 2000), (INITIATION_SENT, 1, 2000)]
 
 
 def test_a_cleared_ring_begins_anew():
@@ -92,8 +92,8 @@ def test_strangers_are_few_and_the_latest():
 
 
 def test_there_is_a_name_for_each():
-    assert len(events.NAMES) == len(set(events.NAMES)) == ALLOWED_IP_LOST + 1
-    assert events.NAMES[ALLOWED_IP_LOST] == "allowed_ip_lost" and events.NAMES[SILENCE] == "silence"
+    assert len(events.NAMES) == len(set(events.NAMES)) == ALLOWED_IP_MOVED + 1
+    assert events.NAMES[ALLOWED_IP_MOVED] == "allowed_ip_moved" and events.NAMES[NO_REPLY] == "no_reply"
 
 
 # What a device notes
@@ -101,8 +101,8 @@ def test_there_is_a_name_for_each():
 
 def test_a_handshake():
     world, a, b, peer_b, peer_a = connected()
-    assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_TAKEN, 1)]
-    assert told(b, peer_a) == [(INITIATION_TAKEN, 1), (CONFIRMED, 1)]
+    assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_RECEIVED, 1)]
+    assert told(b, peer_a) == [(INITIATION_RECEIVED, 1), (KEYPAIR_CONFIRMED, 1)]
     assert peer_b.heard == peer_b.data_heard == peer_b.data_sent == world.now
     started = world.now
     world.advance(9_000)
@@ -116,15 +116,15 @@ def test_nobody_answers():
     world.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     world.advance(120_000)
-    assert told(a, peer_b) == [(INITIATION_SENT, 20), (GIVEN_UP, 1)]
+    assert told(a, peer_b) == [(INITIATION_SENT, 20), (HANDSHAKE_TIMEOUT, 1)]
 
 
 def test_another_preshared_key():
     world, a, b, peer_b, peer_a = pair()
     a.device.set_preshared_key(peer_b, b"\1" * 32)
     a.transmit(PACKET)
-    assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_REFUSED, 1)]
-    assert told(b, peer_a) == [(INITIATION_TAKEN, 1)]
+    assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_INVALID, 1)]
+    assert told(b, peer_a) == [(INITIATION_RECEIVED, 1)]
 
 
 def test_an_old_timestamp():
@@ -135,22 +135,22 @@ def test_an_old_timestamp():
     a.device.up(world.now)
     world.advance(1000)
     a.transmit(PACKET)
-    assert told(b, peer_a)[-1] == (INITIATION_OLD, 1)
+    assert told(b, peer_a)[-1] == (INITIATION_REPLAYED, 1)
 
 
-def test_silence():
+def test_no_reply():
     world, a, b, peer_b, peer_a = connected()
     world.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     world.advance(16_000)
-    assert told(a, peer_b)[-2:] == [(SILENCE, 1), (INITIATION_SENT, 1)]
+    assert told(a, peer_b)[-2:] == [(NO_REPLY, 1), (INITIATION_SENT, 1)]
 
 
 def test_a_cookie():
     world, a, b, peer_b, peer_a = pair()
     b.device.backlog._last_load = world.now
     a.transmit(PACKET)
-    assert told(a, peer_b) == [(INITIATION_SENT, 1), (COOKIE_TAKEN, 1)]
+    assert told(a, peer_b) == [(INITIATION_SENT, 1), (COOKIE_RECEIVED, 1)]
 
 
 def test_a_source_that_is_not_the_peers():
@@ -161,7 +161,7 @@ def test_a_source_that_is_not_the_peers():
         world, a, b, peer_b, peer_a = connected()
         a.device.allow(peer_b, bytes(len(source)), 0, world.now)
         a.transmit(packet)
-        assert b.got == [] and told(b, peer_a)[-1] == (SOURCE_REFUSED, 1)
+        assert b.got == [] and told(b, peer_a)[-1] == (SOURCE_NOT_ALLOWED, 1)
         refused = b.device.refused_source
         assert refused.packed == source and refused.number == peer_a.number and refused.time == world.now
 
@@ -216,11 +216,11 @@ def test_a_prefix_that_another_peer_gets():
     world, a, b, peer_b, peer_a = connected()
     other = a.device.add_peer(key()[1])
     a.device.allow(other, B4, 24, world.now)
-    assert told(a, other) == [] and ALLOWED_IP_LOST not in [event for event, _ in told(a, peer_b)]
+    assert told(a, other) == [] and ALLOWED_IP_MOVED not in [event for event, _ in told(a, peer_b)]
     a.device.allow(other, B4, 32, world.now)
-    assert told(a, peer_b)[-1] == (ALLOWED_IP_LOST, 1)
+    assert told(a, peer_b)[-1] == (ALLOWED_IP_MOVED, 1)
     a.device.allow(other, B4, 32, world.now)
-    assert told(a, peer_b)[-1] == (ALLOWED_IP_LOST, 1)
+    assert told(a, peer_b)[-1] == (ALLOWED_IP_MOVED, 1)
 
 
 def test_a_key_that_no_peer_has():
@@ -260,4 +260,4 @@ def test_what_was_received_is_noted_after_a_rekey():
     b.transmit(BACK)
     world.advance(121_000)
     a.transmit(PACKET)
-    assert told(a, peer_b)[-1] == (RESPONSE_TAKEN, 1) and told(b, peer_a)[-1] == (CONFIRMED, 1)
+    assert told(a, peer_b)[-1] == (RESPONSE_RECEIVED, 1) and told(b, peer_a)[-1] == (KEYPAIR_CONFIRMED, 1)

@@ -69,7 +69,7 @@ def happen(timers, random, peer, now):
     elif event == 6:
         timers.authenticated_received(peer, now)
     elif event == 7:
-        timers.given_up(peer, now)
+        timers.handshake_timed_out(peer, now)
     elif event == 8:
         timers.settle(peer)
     else:

@@ -101,9 +101,9 @@ def _suspect(interface, stranger):
 
 def _unanswered(peer):
     """Return how many initiations had no answer."""
-    if peer.is_given_up:
-        return peer.since("initiation_sent", "response_taken", "confirmed", within=status_model.FOREVER)
-    return peer.since("initiation_sent", "response_taken", "confirmed", "response_refused", "cookie_taken")
+    if peer.has_timed_out:
+        return peer.since("initiation_sent", "response_received", "keypair_confirmed", within=status_model.FOREVER)
+    return peer.since("initiation_sent", "response_received", "keypair_confirmed", "response_invalid", "cookie_received")
 
 
 def about_peer(interface, peer, machine):
@@ -121,7 +121,7 @@ def about_peer(interface, peer, machine):
 
 
 def _allowed_ips(found, interface, peer, machine):
-    lost = [event for event in peer.events if event.name == "allowed_ip_lost"]
+    lost = [event for event in peer.events if event.name == "allowed_ip_moved"]
     if lost and peer.allowed_ips and lost[-1].age > status_model.RECENT:
         found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age))
     elif lost:
@@ -165,8 +165,8 @@ def _way(found, interface, peer, machine):
 # Handshakes
 
 
-def _refused_answer(found, interface, peer, machine):
-    if peer.is_refused:
+def _invalid_response(found, interface, peer, machine):
+    if peer.has_invalid_response:
         found.add(CERTAIN, "it answers, but its answer does not open: the preshared_key of the two ends differs")
 
 
@@ -176,13 +176,14 @@ def _unconfirmed(found, interface, peer, machine):
     found.add(
         LIKELY,
         "it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the "
-        "two ends differs, or our answers do not reach it" % peer.since("initiation_taken", "confirmed", "response_taken"),
+        "two ends differs, or our answers do not reach it"
+        % peer.since("initiation_received", "keypair_confirmed", "response_received"),
     )
 
 
-def _old_timestamp(found, interface, peer, machine):
+def _replayed_initiation(found, interface, peer, machine):
     # One alone may be a datagram that the network has doubled.
-    if peer.since("initiation_old", "initiation_taken", "confirmed", "response_taken") > 1:
+    if peer.since("initiation_replayed", "initiation_received", "keypair_confirmed", "response_received") > 1:
         found.add(
             CERTAIN,
             "its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; "
@@ -191,7 +192,7 @@ def _old_timestamp(found, interface, peer, machine):
 
 
 def _under_load(found, interface, peer, machine):
-    if peer.since("cookie_taken", "response_taken", "confirmed"):
+    if peer.since("cookie_received", "response_received", "keypair_confirmed"):
         found.add(LIKELY, "it is under load and answers with cookies: the handshake takes longer, and goes on by itself")
 
 
@@ -202,7 +203,7 @@ def _no_answer(found, interface, peer, machine):
             _stranger_at_endpoint(found, interface, peer, stranger)
             return
     sent = _unanswered(peer)
-    if sent < 2 or peer.is_refused or not peer.endpoint or interface.send_error(peer):
+    if sent < 2 or peer.has_invalid_response or not peer.endpoint or interface.send_error(peer):
         return
     if machine.leads_into_tunnel(interface, peer.endpoint):
         return
@@ -241,12 +242,12 @@ def _stranger_at_endpoint(found, interface, peer, stranger):
 # Sessions
 
 
-def _silence(found, interface, peer, machine):
+def _no_reply(found, interface, peer, machine):
     """Something was sent in this session, and what came back?"""
     if peer.session is None or peer.data_sent is None or peer.data_sent > _FRESH:
         return
-    silences = [event for event in peer.events if event.name == "silence" and event.age <= status_model.RECENT]
-    since = sum([event.count for event in silences if _is_later(event.age, peer.data_heard)])
+    unanswered = [event for event in peer.events if event.name == "no_reply" and event.age <= status_model.RECENT]
+    since = sum([event.count for event in unanswered if _is_later(event.age, peer.data_heard)])
     # One answer may be lost, and the handshake that follows be the end of it.
     if (since > 1 or since and peer.data_heard is None) and _is_all_silent(peer):
         found.add(
@@ -255,7 +256,7 @@ def _silence(found, interface, peer, machine):
             "try persistent_keepalive '25', or another port",
         )
     elif (
-        not silences
+        not unanswered
         and peer.session >= _PATIENCE
         and _is_long_before(peer.data_heard, peer.data_sent)
         and not _is_all_silent(peer)
@@ -322,7 +323,7 @@ def _mtu(found, interface, peer, machine):
         )
         return
     # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
-    if peer.session is None or peer.is_refused or not _is_fresh(peer.data_heard):
+    if peer.session is None or peer.has_invalid_response or not _is_fresh(peer.data_heard):
         return
     size = machine.largest_packet(interface, peer)
     if size and size < interface.mtu:
@@ -334,6 +335,6 @@ def _mtu(found, interface, peer, machine):
 
 
 _RULES = (
-    _allowed_ips, _endpoint, _way, _refused_answer, _old_timestamp, _unconfirmed, _under_load, _no_answer,
-    _silence, _no_reply_of_ours, _refused_source, _two_places,
+    _allowed_ips, _endpoint, _way, _invalid_response, _replayed_initiation, _unconfirmed, _under_load, _no_answer,
+    _no_reply, _no_reply_of_ours, _refused_source, _two_places,
 )  # fmt: skip

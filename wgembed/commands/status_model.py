@@ -106,27 +106,27 @@ class Peer:
         return count
 
     @property
-    def is_refused(self):
+    def has_invalid_response(self):
         """Whether its last answer to us did not open."""
-        within = FOREVER if self.is_given_up else RECENT
-        return self.since("response_refused", "response_taken", "confirmed", within=within) > 0
+        within = FOREVER if self.has_timed_out else RECENT
+        return self.since("response_invalid", "response_received", "keypair_confirmed", within=within) > 0
 
     @property
-    def is_given_up(self):
+    def has_timed_out(self):
         """Whether twenty initiations had no answer, however long ago."""
-        return self.since("given_up", "response_taken", "confirmed", within=FOREVER) > 0
+        return self.since("handshake_timeout", "response_received", "keypair_confirmed", within=FOREVER) > 0
 
     @property
     def is_failing(self):
         """Whether datagrams to it were not sent, and it was not heard since."""
-        if not self.since("send_failed", "response_taken", "confirmed"):
+        if not self.since("send_failed", "response_received", "keypair_confirmed"):
             return False
         return self.heard is None or self.heard >= (self.last("send_failed").age - _SAME_TIME) * 1000
 
     @property
     def is_unconfirmed(self):
         """Whether it calls again and again, and never uses what we answer."""
-        return self.since("initiation_taken", "confirmed", "response_taken") > 1
+        return self.since("initiation_received", "keypair_confirmed", "response_received") > 1
 
 
 class Interface:
@@ -265,18 +265,18 @@ def state(interface, peer, now):
     if not peer.allowed_ips:
         return NO_ALLOWED_IPS
     # A handshake may fail while the session before it still carries: then it is up.
-    if peer.session is not None and not peer.is_refused:
+    if peer.session is not None and not peer.has_invalid_response:
         return UP
     if not peer.endpoint:
         return NAME_UNKNOWN if peer.endpoint_host and not peer.endpoint_found else WAITING
     errno = interface.send_error(peer)
     if errno:
         return NO_ROUTE if errno in _NO_ROUTE else SEND_FAILED
-    if peer.is_refused or peer.is_unconfirmed:
+    if peer.has_invalid_response or peer.is_unconfirmed:
         return KEY_MISMATCH
     if peer.attempt:
-        return UNDER_LOAD if peer.since("cookie_taken", "response_taken", "confirmed") else HANDSHAKING
-    return NO_ANSWER if peer.is_given_up else IDLE
+        return UNDER_LOAD if peer.since("cookie_received", "response_received", "keypair_confirmed") else HANDSHAKING
+    return NO_ANSWER if peer.has_timed_out else IDLE
 
 
 def _plain_state(peer, now):

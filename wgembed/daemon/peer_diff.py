@@ -45,7 +45,7 @@ def apply(device, old, new, now):
         for packed, length in config.allowed_ips:
             prefix = masked(packed, length), length
             if has[prefix] != config.public_key:
-                device.tables.events.note(peer.number, events.ALLOWED_IP_LOST, now)
+                device.tables.events.note(peer.number, events.ALLOWED_IP_MOVED, now)
             elif had.get(prefix) != config.public_key or config.public_key in fresh:
                 device.allow(peer, packed, length, now)
         was = before.get(config.public_key)

@@ -162,7 +162,7 @@ class Device:
         """Give the prefix to the peer, taking it from whoever had it; TableFull if there is no room."""
         had = self.allowed.insert(packed, cidr, peer.number)
         if had >= 0 and had != peer.number:
-            self.tables.events.note(had, events.ALLOWED_IP_LOST, now)
+            self.tables.events.note(had, events.ALLOWED_IP_MOVED, now)
 
     def set_preshared_key(self, peer, psk):
         """Use this preshared key from the next handshake on; all zero is none."""
@@ -414,7 +414,7 @@ class Device:
         if src != peer.src:
             peer.src = src
         if noise.received_on(peer, keypair):
-            self._note(peer, events.CONFIRMED, now)
+            self._note(peer, events.KEYPAIR_CONFIRMED, now)
             self._complete(peer)
             self.send_staged(peer, now)
         self._keep_fresh_receiving(peer, now)
@@ -496,7 +496,7 @@ class Device:
     def _refuse_source(self, peer, where, width, now):
         self.drops[drops.RX_INNER_SOURCE] += 1
         self.refused_source.note(self.inbox.buffer, where, width, peer.number, now)
-        self._note(peer, events.SOURCE_REFUSED, now)
+        self._note(peer, events.SOURCE_NOT_ALLOWED, now)
 
     def _is_from(self, peer, where, width):
         """Whether the source address of `width` bytes is one of the peer's."""
@@ -558,7 +558,7 @@ class Device:
         peer, _ = self.tables.owner(message, messages.COOKIE_RECEIVER)
         if peer is None or peer.device is not self or not cookie.consume_reply(peer, message, now):
             return drops.HS_COOKIE
-        self._note(peer, events.COOKIE_TAKEN, now)
+        self._note(peer, events.COOKIE_RECEIVED, now)
         return 0
 
     def _take_initiation(self, message, addr, src, now):
@@ -573,13 +573,13 @@ class Device:
         if stamp is None:
             return drops.HS_INITIATION
         if bytes(stamp) <= bytes(peer.secret(noise.TIMESTAMP, 12)):
-            self._note(peer, events.INITIATION_OLD, now)
+            self._note(peer, events.INITIATION_REPLAYED, now)
             return drops.HS_REPLAY
         if now - peer.last_initiation < INITIATION_INTERVAL:
             return drops.HS_FLOOD
         peer.last_initiation = now
         noise.consume_initiation(peer, message)
-        self._note(peer, events.INITIATION_TAKEN, now)
+        self._note(peer, events.INITIATION_RECEIVED, now)
         self._hear_from(peer, addr, src, now)
         peer.rx_bytes += len(message)
         if not noise.create_response(peer, self._response):
@@ -596,9 +596,9 @@ class Device:
         if peer is None or keypair is not None or peer.device is not self:
             return drops.HS_RESPONSE
         if not noise.consume_response(self.identity, peer, message):
-            self._note(peer, events.RESPONSE_REFUSED, now)
+            self._note(peer, events.RESPONSE_INVALID, now)
             return drops.HS_RESPONSE
-        self._note(peer, events.RESPONSE_TAKEN, now)
+        self._note(peer, events.RESPONSE_RECEIVED, now)
         self._hear_from(peer, addr, src, now)
         peer.rx_bytes += len(message)
         noise.begin_session(peer, now)
@@ -638,7 +638,7 @@ class Device:
             peer.new_handshake_at = 0
             peer.src = None
             peer.attempts = 0
-            self._note(peer, events.SILENCE, now)
+            self._note(peer, events.NO_REPLY, now)
             self.host.unanswered(peer)
             self.initiate(peer, now)
         if peer.zero_at and peer.zero_at <= now:
@@ -653,8 +653,8 @@ class Device:
         timers = self.tables.timers
         if peer.attempts > MAX_TIMER_HANDSHAKES:
             self.purge(peer)
-            self._note(peer, events.GIVEN_UP, now)
-            timers.given_up(peer, now)
+            self._note(peer, events.HANDSHAKE_TIMEOUT, now)
+            timers.handshake_timed_out(peer, now)
             return
         peer.attempts += 1
         peer.src = None

@@ -12,35 +12,35 @@ from .memory import alloc
 NAMES = (
     "none",
     "initiation_sent",
-    "initiation_taken",
-    "initiation_old",  # its timestamp was not newer than the last one's
-    "response_taken",
-    "response_refused",  # it did not open: another preshared key, or not the peer's
-    "confirmed",  # the first packet under a key that we answered with
-    "given_up",
-    "silence",  # nothing came for 15 s after something was sent
-    "cookie_taken",  # the peer is under load
+    "initiation_received",
+    "initiation_replayed",  # its timestamp was not newer than the last one's
+    "response_received",
+    "response_invalid",  # it did not open: another preshared key, or not the peer's
+    "keypair_confirmed",  # the first packet under a key that we answered with
+    "handshake_timeout",  # twenty initiations had no answer
+    "no_reply",  # nothing came for 15 s after something was sent
+    "cookie_received",  # the peer is under load
     "send_failed",
-    "source_refused",  # the inner source address is not the peer's
+    "source_not_allowed",  # the inner source address is not the peer's
     "roamed",
-    "allowed_ip_lost",  # to another peer
+    "allowed_ip_moved",  # to another peer
 )
 
 (
     NONE,
     INITIATION_SENT,
-    INITIATION_TAKEN,
-    INITIATION_OLD,
-    RESPONSE_TAKEN,
-    RESPONSE_REFUSED,
-    CONFIRMED,
-    GIVEN_UP,
-    SILENCE,
-    COOKIE_TAKEN,
+    INITIATION_RECEIVED,
+    INITIATION_REPLAYED,
+    RESPONSE_RECEIVED,
+    RESPONSE_INVALID,
+    KEYPAIR_CONFIRMED,
+    HANDSHAKE_TIMEOUT,
+    NO_REPLY,
+    COOKIE_RECEIVED,
     SEND_FAILED,
-    SOURCE_REFUSED,
+    SOURCE_NOT_ALLOWED,
     ROAMED,
-    ALLOWED_IP_LOST,
+    ALLOWED_IP_MOVED,
 ) = range(len(NAMES))
 
 RING = 12

@@ -106,7 +106,7 @@ class Timers:
         peer.new_handshake_at = 0
         self._traversal(peer, now)
 
-    def given_up(self, peer, now):
+    def handshake_timed_out(self, peer, now):
         """The last initiation got no answer either."""
         peer.keepalive_at = 0
         if not peer.zero_at:

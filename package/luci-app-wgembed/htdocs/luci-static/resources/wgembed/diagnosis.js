@@ -69,7 +69,7 @@ function stranger(iface, one) {
 }
 
 function allowedIps(iface, peer) {
-	const lost = peer.events.filter((event) => event.name === 'allowed_ip_lost').pop();
+	const lost = peer.events.filter((event) => event.name === 'allowed_ip_moved').pop();
 
 	if (lost && peer.allowed_ips.length && lost.age > state.RECENT)
 		return [ NOTE, _('another peer got some of the same allowed_ips, %s ago').format(state.span(lost.age)) ];
@@ -96,25 +96,25 @@ function sending(iface, peer) {
 		return [ CERTAIN, _('datagrams to %s cannot be sent: %s').format(peer.endpoint, explain(errno)) ];
 }
 
-function refusedAnswer(iface, peer) {
-	if (state.isRefused(peer))
+function invalidResponse(iface, peer) {
+	if (state.hasInvalidResponse(peer))
 		return [ CERTAIN, _('it answers, but its answer does not open: the preshared_key of the two ends differs') ];
 }
 
-function oldTimestamp(iface, peer) {
+function replayedInitiation(iface, peer) {
 	/* One alone may be a datagram that the network has doubled. */
-	if (state.since(peer, 'initiation_old', [ 'initiation_taken', 'confirmed', 'response_taken' ]) > 1)
+	if (state.since(peer, 'initiation_replayed', [ 'initiation_received', 'keypair_confirmed', 'response_received' ]) > 1)
 		return [ CERTAIN, _('its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; set its clock, or restart the tunnel here') ];
 }
 
 function unconfirmed(iface, peer) {
 	if (state.isUnconfirmed(peer))
 		return [ LIKELY, _('it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the two ends differs, or our answers do not reach it')
-			.format(state.since(peer, 'initiation_taken', [ 'confirmed', 'response_taken' ])) ];
+			.format(state.since(peer, 'initiation_received', [ 'keypair_confirmed', 'response_received' ])) ];
 }
 
 function underLoad(iface, peer) {
-	if (state.since(peer, 'cookie_taken', [ 'response_taken', 'confirmed' ]))
+	if (state.since(peer, 'cookie_received', [ 'response_received', 'keypair_confirmed' ]))
 		return [ LIKELY,
 			_('it is under load and answers with cookies: the handshake takes longer, and goes on by itself') ];
 }
@@ -133,7 +133,7 @@ function callerAt(iface, peer) {
 }
 
 function isUnanswered(iface, peer) {
-	return state.unanswered(peer) > 1 && !state.isRefused(peer) && peer.endpoint && !state.sendError(iface, peer);
+	return state.unanswered(peer) > 1 && !state.hasInvalidResponse(peer) && peer.endpoint && !state.sendError(iface, peer);
 }
 
 function noAnswer(iface, peer) {
@@ -160,12 +160,12 @@ function isAllSilent(peer) {
 	return peer.heard === null || peer.heard >= peer.session - 1000;
 }
 
-function silence(iface, peer) {
+function noReply(iface, peer) {
 	if (peer.session === null || !isFresh(peer.data_sent))
 		return;
 	/* One answer may be lost, and the handshake that follows be the end of it. */
 	const count = peer.events
-		.filter((event) => event.name === 'silence' && event.age <= state.RECENT &&
+		.filter((event) => event.name === 'no_reply' && event.age <= state.RECENT &&
 			(peer.data_heard === null || event.age * 1000 <= peer.data_heard))
 		.reduce((sum, event) => sum + event.count, 0);
 
@@ -196,8 +196,8 @@ function twoPlaces(iface, peer) {
 }
 
 const RULES = [
-	allowedIps, endpoint, sending, refusedAnswer, oldTimestamp, unconfirmed, underLoad, clockUnset, noAnswer,
-	silence, noReplyOfOurs, refusedSource, twoPlaces
+	allowedIps, endpoint, sending, invalidResponse, replayedInitiation, unconfirmed, underLoad, clockUnset, noAnswer,
+	noReply, noReplyOfOurs, refusedSource, twoPlaces
 ];
 
 /* What is wrong with the interface, whoever the peer: { weight, sentence }, the heaviest first. */

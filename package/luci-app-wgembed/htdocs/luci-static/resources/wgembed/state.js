@@ -124,23 +124,23 @@ function since(peer, name, ends, within = RECENT) {
 }
 
 /* Whether its last answer to us did not open. */
-function isRefused(peer) {
-	return since(peer, 'response_refused', [ 'response_taken', 'confirmed' ], isGivenUp(peer) ? FOREVER : RECENT) > 0;
+function hasInvalidResponse(peer) {
+	return since(peer, 'response_invalid', [ 'response_received', 'keypair_confirmed' ], hasTimedOut(peer) ? FOREVER : RECENT) > 0;
 }
 
 /* Whether it calls again and again, and never uses what we answer. */
 function isUnconfirmed(peer) {
-	return since(peer, 'initiation_taken', [ 'confirmed', 'response_taken' ]) > 1;
+	return since(peer, 'initiation_received', [ 'keypair_confirmed', 'response_received' ]) > 1;
 }
 
 /* Whether twenty initiations had no answer, however long ago. */
-function isGivenUp(peer) {
-	return since(peer, 'given_up', [ 'response_taken', 'confirmed' ], FOREVER) > 0;
+function hasTimedOut(peer) {
+	return since(peer, 'handshake_timeout', [ 'response_received', 'keypair_confirmed' ], FOREVER) > 0;
 }
 
 /* Whether datagrams to it were not sent, and it was not heard since. */
 function isFailing(peer) {
-	if (!since(peer, 'send_failed', [ 'response_taken', 'confirmed' ]))
+	if (!since(peer, 'send_failed', [ 'response_received', 'keypair_confirmed' ]))
 		return false;
 	return peer.heard === null || peer.heard >= (last(peer, 'send_failed').age - SAME_TIME) * 1000;
 }
@@ -154,9 +154,9 @@ function sendError(iface, peer) {
 
 /* How many initiations had no answer. */
 function unanswered(peer) {
-	if (isGivenUp(peer))
-		return since(peer, 'initiation_sent', [ 'response_taken', 'confirmed' ], FOREVER);
-	return since(peer, 'initiation_sent', [ 'response_taken', 'confirmed', 'response_refused', 'cookie_taken' ]);
+	if (hasTimedOut(peer))
+		return since(peer, 'initiation_sent', [ 'response_received', 'keypair_confirmed' ], FOREVER);
+	return since(peer, 'initiation_sent', [ 'response_received', 'keypair_confirmed', 'response_invalid', 'cookie_received' ]);
 }
 
 function ofInterface(iface) {
@@ -173,17 +173,17 @@ function ofPeer(iface, peer) {
 	if (!peer.allowed_ips.length)
 		return 'no allowed ips';
 	/* A handshake may fail while the session before it still carries: then it is up. */
-	if (peer.session !== null && !isRefused(peer))
+	if (peer.session !== null && !hasInvalidResponse(peer))
 		return 'up';
 	if (!peer.endpoint)
 		return peer.endpoint_host && !peer.endpoint_found.length ? 'name not resolved' : 'waiting for peer';
 	if (sendError(iface, peer))
 		return NO_ROUTE.includes(sendError(iface, peer)) ? 'no route' : 'sending fails';
-	if (isRefused(peer) || isUnconfirmed(peer))
+	if (hasInvalidResponse(peer) || isUnconfirmed(peer))
 		return 'key mismatch';
 	if (peer.attempt)
-		return since(peer, 'cookie_taken', [ 'response_taken', 'confirmed' ]) ? 'peer under load' : 'handshaking';
-	return isGivenUp(peer) ? 'no answer' : 'idle';
+		return since(peer, 'cookie_received', [ 'response_received', 'keypair_confirmed' ]) ? 'peer under load' : 'handshaking';
+	return hasTimedOut(peer) ? 'no answer' : 'idle';
 }
 
 /* The states for people, in their language. */
@@ -255,5 +255,5 @@ function span(s) {
 }
 
 return baseclass.extend({
-	RECENT, parse, last, since, isRefused, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords, keyText, span
+	RECENT, parse, last, since, hasInvalidResponse, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords, keyText, span
 });
