@@ -206,11 +206,11 @@ def test_who_sleeps_is_not_woken():
     assert about(traffic(60_000, 9, 400, 400), machine) == [] and machine.asked == ["largest_packet"]
 
 
-# Strangers
+# Unmatched handshakes
 
 
-def stranger(what, endpoint, key=""):
-    return "stranger", "%s,1,1000,%s,%s" % (what, endpoint, key)
+def unmatched(reason, endpoint, key=""):
+    return "unmatched_handshake", "%s,1,1000,%s,%s" % (reason, endpoint, key)
 
 
 def sentences(interface):
@@ -219,23 +219,23 @@ def sentences(interface):
     return [first, *[about(interface, number=number) for number in range(len(interface.peers))]]
 
 
-def test_a_stranger_at_the_endpoint_is_told_of_though_we_are_silent():
-    own, peers = sentences(told([ENDPOINT], interface=[stranger("unknown_key", "192.0.2.2:9", OTHER)]))
+def test_an_unmatched_handshake_from_the_endpoint_is_told_of_though_we_are_silent():
+    own, peers = sentences(told([ENDPOINT], interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
     assert own == []
     starts(peers, "who calls from its endpoint has the public key zMzM")
 
 
-def test_a_stranger_beside_a_peer_that_is_well():
+def test_an_unmatched_handshake_beside_a_peer_that_is_well():
     """Two machines behind one NAT."""
     well = [ENDPOINT, ("session", "1000,responder"), ("heard", "900")]
-    own, peers = sentences(told(well, interface=[stranger("unknown_key", "192.0.2.2:9", OTHER)]))
+    own, peers = sentences(told(well, interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
     starts(own, "192.0.2.2:9 calls with the public key zMzM")
     assert peers == []
 
 
-def test_a_stranger_who_may_be_one_of_two():
+def test_an_unmatched_handshake_that_may_be_one_of_two():
     idle = [ENDPOINT, ("last_handshake_time_sec", "0")]
-    own, first, second = sentences(told(idle, idle, interface=[stranger("wrong_mac1", "192.0.2.2:9")]))
+    own, first, second = sentences(told(idle, idle, interface=[unmatched("invalid_mac1", "192.0.2.2:9")]))
     starts(own, "192.0.2.2:9 sends handshakes for another public key than ours")
     assert first == second == []
 
@@ -243,7 +243,7 @@ def test_a_stranger_who_may_be_one_of_two():
 def test_a_peer_with_a_new_key():
     """It was well with the old one, and does not answer any more."""
     lines = [ENDPOINT, ("last_handshake_time_sec", "1"), ("event", "initiation_sent,2,1"), ("attempt", "2")]
-    own, peers = sentences(told(lines, interface=[stranger("unknown_key", "192.0.2.2:9", OTHER)]))
+    own, peers = sentences(told(lines, interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
     assert own == []
     starts(peers, "who calls from its endpoint has the public key zMzM")
 

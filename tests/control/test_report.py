@@ -95,9 +95,9 @@ def test_what_belongs_to_nobody():
     b.transmit(ipv4(B4, b"\x0a\x63\0\1"))
     world.advance(2000)
     report = Reader(world, Interface(b.device))
-    assert sorted([value for name, value in report.device if name == "stranger"]) == [
-        "unknown_key,1,2000,192.0.2.99:51820," + stranger.public.hex(),
-        "wrong_mac1,1,2000,192.0.2.100:4,",
+    assert sorted([value for name, value in report.device if name == "unmatched_handshake"]) == [
+        "invalid_mac1,1,2000,192.0.2.100:4,",
+        "unknown_peer,1,2000,192.0.2.99:51820," + stranger.public.hex(),
     ]
     told = dict(report.device)
     assert told["nobodys"] == "10.99.0.1,2000"

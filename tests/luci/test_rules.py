@@ -46,8 +46,10 @@ def folder(request, tmp_path_factory):
 DEVICES = [
     "", "up=0\n", "own_public_key=\n", "send_error=101,4\n", "send_error=1,6\n", "send_error=999,4\n",
     "send_error=105,4\nsend_error=97,6\n", "clock_behind=4000\n",
-    f"stranger=unknown_key,2,5000,192.0.2.9:4,{KEYS[5]}\n", f"stranger=wrong_mac1,1,9000,192.0.2.9:4,{KEYS[5]}\n",
-    f"stranger=unknown_key,2,5000,203.0.113.1:4,{KEYS[5]}\n", "stranger=wrong_mac1,2,900000,203.0.113.1:4,\n",
+    f"unmatched_handshake=unknown_peer,2,5000,192.0.2.9:4,{KEYS[5]}\n",
+    f"unmatched_handshake=invalid_mac1,1,9000,192.0.2.9:4,{KEYS[5]}\n",
+    f"unmatched_handshake=unknown_peer,2,5000,203.0.113.1:4,{KEYS[5]}\n",
+    "unmatched_handshake=invalid_mac1,2,900000,203.0.113.1:4,\n",
     "nobodys=10.9.9.9,61000\n", "nobodys=10.9.9.9,181000\n", "nobodys=10.0.0.2,1000\n",
     f"refused_source=10.0.0.2,2000,{KEYS[1]}\n", f"refused_source=::2,2000,{KEYS[1]}\n",
     f"refused_source=10.1.1.1,2000,{KEYS[1]}\n",
@@ -135,7 +137,7 @@ def test_a_clock_that_was_never_set(folder):
     peer = {"endpoint": ENDPOINT, "events": [{"name": "initiation_sent", "count": 4, "age": 1}], "allowed_ips": ["::/0"],
             "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session": None, "heard": None,
             "data_heard": None, "data_sent": None}  # fmt: skip
-    iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "strangers": [], "send_errors": {},
+    iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "unmatched_handshakes": [], "send_errors": {},
              "refused_source": None, "peers": []}  # fmt: skip
     (found,) = pages.run([["wgembed.diagnosis", "ofPeer", iface, peer, 1000]], folder)
     assert "clock was never set" in found["value"][0]["sentence"] and "does not answer" in found["value"][1]["sentence"]

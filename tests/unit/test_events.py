@@ -10,16 +10,16 @@ from wgembed.protocol.events import (
     INITIATION_RECEIVED,
     INITIATION_REPLAYED,
     INITIATION_SENT,
+    INVALID_MAC1,
     KEYPAIR_CONFIRMED,
     NO_REPLY,
     RESPONSE_INVALID,
     RESPONSE_RECEIVED,
     ROAMED,
     SOURCE_NOT_ALLOWED,
-    UNKNOWN_KEY,
-    WRONG_MAC1,
+    UNKNOWN_PEER,
     Rings,
-    Strangers,
+    UnmatchedHandshakes,
 )
 from wgembed.protocol.messages import TYPE_INITIATION
 from wgembed.protocol.tai64n import Tai64n
@@ -77,17 +77,17 @@ def test_time_goes_on_for_a_century():
     assert rings.read(0) == [(ROAMED, 1, 100 * 365 * 86400)]
 
 
-def test_strangers_are_few_and_the_latest():
-    strangers = Strangers()
+def test_unmatched_handshakes_are_few_and_the_latest():
+    unmatched = UnmatchedHandshakes()
     for i in range(9):
-        strangers.note(UNKNOWN_KEY, bytes((i,)) * 32, ("a", i), 1000 + i)
-    strangers.note(UNKNOWN_KEY, b"\5" * 32, ("a", 5), 2000)
-    found = strangers.read()
+        unmatched.note(UNKNOWN_PEER, bytes((i,)) * 32, ("a", i), 1000 + i)
+    unmatched.note(UNKNOWN_PEER, b"\5" * 32, ("a", 5), 2000)
+    found = unmatched.read()
     assert sorted(found, key=lambda entry: entry[4]) == [
-        (UNKNOWN_KEY, b"\6" * 32, ("a", 6), 1, 1006),
-        (UNKNOWN_KEY, b"\7" * 32, ("a", 7), 1, 1007),
-        (UNKNOWN_KEY, b"\x08" * 32, ("a", 8), 1, 1008),
-        (UNKNOWN_KEY, b"\5" * 32, ("a", 5), 2, 2000),
+        (UNKNOWN_PEER, b"\6" * 32, ("a", 6), 1, 1006),
+        (UNKNOWN_PEER, b"\7" * 32, ("a", 7), 1, 1007),
+        (UNKNOWN_PEER, b"\x08" * 32, ("a", 8), 1, 1008),
+        (UNKNOWN_PEER, b"\5" * 32, ("a", 5), 2, 2000),
     ]
 
 
@@ -227,9 +227,9 @@ def test_a_key_that_no_peer_has():
     world, a, b, peer_b, peer_a = pair()
     b.device.remove_peer(peer_a)
     a.transmit(PACKET)
-    assert b.device.strangers.read() == [(UNKNOWN_KEY, a.public, a.addr, 1, world.now)]
+    assert b.device.unmatched_handshakes.read() == [(UNKNOWN_PEER, a.public, a.addr, 1, world.now)]
     world.advance(6000)
-    [(_, found, _, count, when)] = b.device.strangers.read()
+    [(_, found, _, count, when)] = b.device.unmatched_handshakes.read()
     assert found == a.public and count == 2 and world.now - 1000 < when <= world.now
 
 
@@ -240,11 +240,11 @@ def test_a_message_for_another_key():
     a.device.allow(wrong, B4, 32, world.now)
     a.device.set_endpoint(wrong, b.addr, world.now)
     a.transmit(PACKET)
-    assert b.device.strangers.read() == [(WRONG_MAC1, b"", a.addr, 1, world.now)]
+    assert b.device.unmatched_handshakes.read() == [(INVALID_MAC1, b"", a.addr, 1, world.now)]
     b.receive(TYPE_INITIATION + bytes(144), ("z", 3))
-    assert sorted(b.device.strangers.read()) == [
-        (WRONG_MAC1, b"", a.addr, 1, world.now),
-        (WRONG_MAC1, b"", ("z", 3), 1, world.now),
+    assert sorted(b.device.unmatched_handshakes.read()) == [
+        (INVALID_MAC1, b"", a.addr, 1, world.now),
+        (INVALID_MAC1, b"", ("z", 3), 1, world.now),
     ]
 
 

@@ -45,9 +45,9 @@ def about_interface(interface, machine):
         found.add(CERTAIN, "the interface has no peers")
     if interface.clock_behind > 60:
         found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind))
-    for stranger in interface.strangers:
-        if stranger.age <= status_model.RECENT and _suspect(interface, stranger) is None:
-            found.add(*_about_stranger(interface, stranger))
+    for unmatched in interface.unmatched_handshakes:
+        if unmatched.age <= status_model.RECENT and _suspect(interface, unmatched) is None:
+            found.add(*_about_unmatched(interface, unmatched))
     if interface.nobodys is not None and interface.nobodys[1] <= status_model.RECENT:
         _about_nobodys(found, interface, machine)
     return found.sorted()
@@ -67,14 +67,14 @@ def _is_allowed(ip, peer, machine):
     return any(machine.is_within(ip, prefix) for prefix in peer.allowed_ips)
 
 
-def _about_stranger(interface, stranger):
-    if stranger.what == "unknown_key":
+def _about_unmatched(interface, unmatched):
+    if unmatched.reason == "unknown_peer":
         return LIKELY, "%s calls with the public key %s, which no peer has: if that is a peer, give it this public_key" % (
-            stranger.endpoint,
-            key_text(stranger.key),
+            unmatched.endpoint,
+            key_text(unmatched.key),
         )
     return LIKELY, "%s sends handshakes for another public key than ours: over there, this end's public key must be %s" % (
-        stranger.endpoint,
+        unmatched.endpoint,
         key_text(interface.public_key),
     )
 
@@ -83,17 +83,17 @@ def _host(endpoint):
     return endpoint.rpartition(":")[0]
 
 
-def _suspect(interface, stranger):
-    """Return the one peer without a session whose endpoint is where the stranger calls from; None if there is not one.
+def _suspect(interface, unmatched):
+    """Return the one peer without a session whose endpoint is where the handshake came from; None if there is not one.
 
-    Behind a NAT there may be others: who has been here with the right key is no stranger, unless he does not answer now.
+    Behind a NAT there may be others: a peer that was here with the right key is not meant, unless it does not answer now.
     """
     found = [
         peer
         for peer in interface.peers
         if peer.session is None
         and peer.endpoint
-        and _host(peer.endpoint) == _host(stranger.endpoint)
+        and _host(peer.endpoint) == _host(unmatched.endpoint)
         and (not peer.handshake or _unanswered(peer) > 1)
     ]
     return found[0] if len(found) == 1 else None
@@ -197,10 +197,10 @@ def _under_load(found, interface, peer, machine):
 
 
 def _no_answer(found, interface, peer, machine):
-    for stranger in interface.strangers:
-        is_here = peer.endpoint and _host(stranger.endpoint) == _host(peer.endpoint)
-        if is_here and stranger.age <= status_model.RECENT and _suspect(interface, stranger) is peer:
-            _stranger_at_endpoint(found, interface, peer, stranger)
+    for unmatched in interface.unmatched_handshakes:
+        is_here = peer.endpoint and _host(unmatched.endpoint) == _host(peer.endpoint)
+        if is_here and unmatched.age <= status_model.RECENT and _suspect(interface, unmatched) is peer:
+            _unmatched_at_endpoint(found, interface, peer, unmatched)
             return
     sent = _unanswered(peer)
     if sent < 2 or peer.has_invalid_response or not peer.endpoint or interface.send_error(peer):
@@ -224,12 +224,12 @@ def _no_answer(found, interface, peer, machine):
     )
 
 
-def _stranger_at_endpoint(found, interface, peer, stranger):
-    if stranger.what == "unknown_key":
+def _unmatched_at_endpoint(found, interface, peer, unmatched):
+    if unmatched.reason == "unknown_peer":
         found.add(
             CERTAIN,
             "who calls from its endpoint has the public key %s, and here it is %s: correct the one that is wrong"
-            % (key_text(stranger.key), key_text(peer.public_key)),
+            % (key_text(unmatched.key), key_text(peer.public_key)),
         )
     else:
         found.add(

@@ -58,13 +58,18 @@ class Event:
         self.age = age
 
 
-class Stranger:
-    """Handshakes that no peer sent: `what` is unknown_key or wrong_mac1, `age` in s, `key` hexadecimal or ""."""
+class UnmatchedHandshake:
+    """Handshakes that no peer sent, `count` from one endpoint.
 
-    __slots__ = ("age", "count", "endpoint", "key", "what")
+    reason  unknown_peer or invalid_mac1
+    age     of the last one, in s
+    key     the public key that it came with, hexadecimal, or ""
+    """
 
-    def __init__(self, what, count, age, endpoint, key):
-        self.what = what
+    __slots__ = ("age", "count", "endpoint", "key", "reason")
+
+    def __init__(self, reason, count, age, endpoint, key):
+        self.reason = reason
         self.count = count
         self.age = age
         self.endpoint = endpoint
@@ -147,7 +152,7 @@ class Interface:
         self.send_errors = {}
         self.link = ""
         self.clock_behind = 0
-        self.strangers = []
+        self.unmatched_handshakes = []
         self.nobodys = None  # (address, age in s)
         self.refused_source = None  # (address, age in s, public key of the peer)
         self.peers = []
@@ -219,8 +224,9 @@ def _take_device_line(interface, key, value):
         interface.send_errors[words[1]] = int(words[0])
     elif key == "link":
         interface.link = value
-    elif key == "stranger":
-        interface.strangers.append(Stranger(words[0], int(words[1]), int(words[2]) // 1000, words[3], words[4]))
+    elif key == "unmatched_handshake":
+        found = UnmatchedHandshake(words[0], int(words[1]), int(words[2]) // 1000, words[3], words[4])
+        interface.unmatched_handshakes.append(found)
     elif key == "nobodys":
         interface.nobodys = words[0], int(words[1]) // 1000
     elif key == "refused_source":

@@ -72,7 +72,7 @@ class Device:
         self.allowed = AllowedIPs(prefixes4, prefixes6, tables.capacity, tables.alloc)
         self.backlog = Backlog()
         self.drops = [0] * len(drops.NAMES)
-        self.strangers = events.Strangers()
+        self.unmatched_handshakes = events.UnmatchedHandshakes()
         self.nobodys = events.Address()  # where a packet was to go that is in no peer's allowed IPs
         self.refused_source = events.Address()
         self.stamps = stamps or Tai64n()
@@ -538,7 +538,7 @@ class Device:
         address = self.host.address_bytes(addr) if under_load else None
         state = self.checker.check(message, address, now)
         if state == cookie.INVALID_MAC:
-            self.strangers.note(events.WRONG_MAC1, b"", addr, now)
+            self.unmatched_handshakes.note(events.INVALID_MAC1, b"", addr, now)
             return drops.HS_MAC1
         if under_load:
             if state == cookie.VALID_MAC:
@@ -567,7 +567,7 @@ class Device:
             return drops.HS_INITIATION
         peer = self._by_key.get(public_key)
         if peer is None:
-            self.strangers.note(events.UNKNOWN_KEY, public_key, addr, now)
+            self.unmatched_handshakes.note(events.UNKNOWN_PEER, public_key, addr, now)
             return drops.HS_UNKNOWN_PEER
         stamp = noise.read_timestamp(peer, message)
         if stamp is None:

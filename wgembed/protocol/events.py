@@ -92,35 +92,35 @@ class Rings:
         return found
 
 
-# What strangers did
-UNKNOWN_KEY = 1  # an initiation from a public key that no peer has
-WRONG_MAC1 = 2  # a handshake message for another public key than ours
+# Why a handshake message is unmatched
+UNKNOWN_PEER = 1  # an initiation from a public key that no peer has
+INVALID_MAC1 = 2  # a handshake message for another public key than ours
 
-STRANGERS = 4
+UNMATCHED_HANDSHAKES = 4
 
 
-class Strangers:
-    """Who sent handshake messages that belong to no peer: the last few, the one longest not heard of is replaced."""
+class UnmatchedHandshakes:
+    """Handshake messages that belong to no peer: the last few, the one longest not repeated is replaced."""
 
     __slots__ = ("_seen",)
 
     def __init__(self):
-        self._seen = [None] * STRANGERS
+        self._seen = [None] * UNMATCHED_HANDSHAKES
 
-    def note(self, event, key, addr, now):
-        """Note the event; `key` is its public key or b"", `addr` where it came from, `now` in ms."""
+    def note(self, reason, key, addr, now):
+        """Note a message; `key` is its public key or b"", `addr` where it came from, `now` in ms."""
         oldest = 0
         for i, entry in enumerate(self._seen):
-            if entry is not None and entry[0] == event and entry[1] == key and entry[2] == addr:
+            if entry is not None and entry[0] == reason and entry[1] == key and entry[2] == addr:
                 entry[3] += 1
                 entry[4] = now
                 return
             if entry is None or self._seen[oldest] is not None and entry[4] < self._seen[oldest][4]:
                 oldest = i
-        self._seen[oldest] = [event, key, addr, 1, now]
+        self._seen[oldest] = [reason, key, addr, 1, now]
 
     def read(self):
-        """Return what is known: (event, key, addr, how often, time of the last in ms)."""
+        """Return what is known: (reason, key, addr, how often, time of the last in ms)."""
         return [tuple(entry) for entry in self._seen if entry is not None]
 
 

@@ -9,7 +9,8 @@ now; what there is none of has no line.
     send_error=ERRNO,FAMILY                 of the last datagram that the kernel did not take, of IPv4 or of IPv6: 4 or 6
     link                                    that the sockets are bound to
     clock_behind=SECONDS                    how far our clock is behind the last timestamp that we sent
-    stranger=WHAT,COUNT,TIME,ENDPOINT,KEY   of handshakes that no peer sent; WHAT is unknown_key or wrong_mac1
+    unmatched_handshake=REASON,COUNT,TIME,ENDPOINT,KEY
+                                            that no peer sent; REASON is unknown_peer or invalid_mac1
     nobodys=IP,TIME                         the last packet to an address that is in no peer's allowed IPs
     refused_source=IP,TIME,KEY              the last packet from one that is not in those of the peer that sent it
 
@@ -31,7 +32,7 @@ from ..protocol import drops, events, noise
 from ..protocol.tai64n import seconds
 from ..runtime import address, system
 
-_STRANGERS = {events.UNKNOWN_KEY: "unknown_key", events.WRONG_MAC1: "wrong_mac1"}
+_UNMATCHED = {events.UNKNOWN_PEER: "unknown_peer", events.INVALID_MAC1: "invalid_mac1"}
 
 
 def tell_device(interface, now):
@@ -55,9 +56,9 @@ def tell_device(interface, now):
     behind = seconds(device.stamps.latest) - system.clock.realtime()[0]
     if behind > 0:
         lines.append(("clock_behind", behind))
-    for event, key, addr, count, time in device.strangers.read():
-        what = _STRANGERS[event], count, now - time, address.format_endpoint(addr), _hex(key)
-        lines.append(("stranger", "%s,%d,%d,%s,%s" % what))
+    for reason, key, addr, count, time in device.unmatched_handshakes.read():
+        what = _UNMATCHED[reason], count, now - time, address.format_endpoint(addr), _hex(key)
+        lines.append(("unmatched_handshake", "%s,%d,%d,%s,%s" % what))
     nobodys, refused = device.nobodys, device.refused_source
     if nobodys.packed:
         lines.append(("nobodys", "%s,%d" % (address.format_ip(nobodys.packed), now - nobodys.time)))

@@ -40,8 +40,8 @@ function explain(errno) {
 	return ERRORS.find(([ numbers ]) => numbers.includes(errno))?.[1]() ?? _("error %d of the kernel's").format(errno);
 }
 
-/* The one peer without a session whose endpoint is where the stranger calls from; null if there is not one. Behind a
-   NAT there may be others: who has been here with the right key is no stranger, unless he does not answer now. */
+/* The one peer without a session whose endpoint is where the handshake came from; null if there is not one. Behind a NAT
+   there may be others: a peer that was here with the right key is not meant, unless it does not answer now. */
 function suspect(iface, one) {
 	const found = iface.peers.filter((peer) => peer.session === null && peer.endpoint &&
 		host(peer.endpoint) === host(one.endpoint) && (!peer.handshake || state.unanswered(peer) > 1));
@@ -60,8 +60,8 @@ function sorted(found) {
 
 /* Rules: each returns [ weight, sentence ], or nothing */
 
-function stranger(iface, one) {
-	if (one.what === 'unknown_key')
+function unmatched(iface, one) {
+	if (one.reason === 'unknown_peer')
 		return [ LIKELY, _('%s calls with the public key %s, which no peer has: if that is a peer, give it this public_key')
 			.format(one.endpoint, state.keyText(one.key)) ];
 	return [ LIKELY, _("%s sends handshakes for another public key than ours: over there, this end's public key must be %s")
@@ -119,17 +119,18 @@ function underLoad(iface, peer) {
 			_('it is under load and answers with cookies: the handshake takes longer, and goes on by itself') ];
 }
 
-function strangerAtEndpoint(iface, peer, one) {
-	if (one.what === 'unknown_key')
+function unmatchedAtEndpoint(iface, peer, one) {
+	if (one.reason === 'unknown_peer')
 		return [ CERTAIN, _('who calls from its endpoint has the public key %s, and here it is %s: correct the one that is wrong')
 			.format(state.keyText(one.key), state.keyText(peer.public_key)) ];
 	return [ CERTAIN, _("who calls from its endpoint does so for another public key than ours: over there, this end's public key must be %s")
 		.format(state.keyText(iface.public_key)) ];
 }
 
-/* The stranger who is that peer, most likely. */
+/* The unmatched handshake that is the peer's, most likely. */
 function callerAt(iface, peer) {
-	return iface.strangers.find((one) => one.age <= state.RECENT && suspect(iface, one)?.public_key === peer.public_key);
+	return iface.unmatched_handshakes.find((one) =>
+		one.age <= state.RECENT && suspect(iface, one)?.public_key === peer.public_key);
 }
 
 function isUnanswered(iface, peer) {
@@ -140,7 +141,7 @@ function noAnswer(iface, peer) {
 	const caller = callerAt(iface, peer), sent = state.unanswered(peer);
 
 	if (caller)
-		return strangerAtEndpoint(iface, peer, caller);
+		return unmatchedAtEndpoint(iface, peer, caller);
 	if (isUnanswered(iface, peer))
 		return [ LIKELY, _('%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its public key here is %s, and ours over there must be %s')
 		.format(peer.endpoint, sent, state.keyText(peer.public_key), state.keyText(iface.public_key)) ];
@@ -214,9 +215,9 @@ function ofInterface(iface) {
 		add(CERTAIN, _('the interface has no peers'));
 	if (iface.clock_behind > 60)
 		add(NOTE, _("this machine's clock was set back by %s: handshakes go on").format(state.span(iface.clock_behind)));
-	for (const one of iface.strangers)
+	for (const one of iface.unmatched_handshakes)
 		if (one.age <= state.RECENT && !suspect(iface, one))
-			add(...stranger(iface, one));
+			add(...unmatched(iface, one));
 	if (iface.nobodys && iface.nobodys.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(iface.nobodys.address, peer)))
 		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
 			.format(iface.nobodys.address, state.span(iface.nobodys.age)));

@@ -24,7 +24,7 @@ const PEER_NUMBERS = {
 function newInterface(name) {
 	return {
 		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: {},
-		clock_behind: 0, strangers: [], nobodys: null, refused_source: null, peers: []
+		clock_behind: 0, unmatched_handshakes: [], nobodys: null, refused_source: null, peers: []
 	};
 }
 
@@ -54,9 +54,9 @@ function takeDeviceLine(iface, key, value) {
 		iface.drops[words[0]] = +words[1];
 	else if (key === 'send_error')
 		iface.send_errors[words[1]] = +words[0];
-	else if (key === 'stranger')
-		iface.strangers.push({
-			what: words[0], count: +words[1], age: seconds(words[2]), endpoint: words[3], key: words[4]
+	else if (key === 'unmatched_handshake')
+		iface.unmatched_handshakes.push({
+			reason: words[0], count: +words[1], age: seconds(words[2]), endpoint: words[3], key: words[4]
 		});
 	else if (key === 'nobodys')
 		iface.nobodys = { address: words[0], age: seconds(words[1]) };
