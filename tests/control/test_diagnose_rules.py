@@ -95,7 +95,7 @@ def test_what_the_kernel_refuses_although_something_comes():
 
 
 def test_a_destination_and_a_source_that_are_allowed_by_now():
-    where = [("nobodys", "10.9.0.1,5000"), ("refused_source", "10.9.0.2,5000," + THEIRS)]
+    where = [("unroutable", "10.9.0.1,5000"), ("source_not_allowed", "10.9.0.2,5000," + THEIRS)]
     interface = told([ENDPOINT], interface=where)
     assert [s[:20] for _, s in diagnose.about_interface(interface, Quiet())] == ["packets to 10.9.0.1 "]
     starts(about(interface), "it sends packets from 10.9.0.2,")

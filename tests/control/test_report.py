@@ -100,8 +100,8 @@ def test_what_belongs_to_nobody():
         "unknown_peer,1,2000,192.0.2.99:51820," + stranger.public.hex(),
     ]
     told = dict(report.device)
-    assert told["nobodys"] == "10.99.0.1,2000"
-    assert told["refused_source"] == "10.9.0.1,2000," + a.public.hex()
+    assert told["unroutable"] == "10.99.0.1,2000"
+    assert told["source_not_allowed"] == "10.9.0.1,2000," + a.public.hex()
     drops = dict(value.split(",") for name, value in report.device if name == "drop")
     assert drops == {"tx_no_peer": "1", "rx_inner_source": "1", "hs_mac1": "1", "hs_unknown_peer": "1"}
 

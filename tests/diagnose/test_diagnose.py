@@ -245,7 +245,7 @@ def test_packets_from_an_address_that_is_not_allowed(broken):
 
 
 @pytest.mark.side_by_side
-def test_packets_to_an_address_that_is_nobodys(broken):
+def test_packets_to_an_address_that_is_unroutable(broken):
     start(broken)
     broken.tunnel.reach(broken.near)
     broken.near.place.ip("route", "add", "10.98.0.0/24", "dev", broken.near.interface)

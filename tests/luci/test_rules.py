@@ -50,10 +50,10 @@ DEVICES = [
     f"unmatched_handshake=invalid_mac1,1,9000,192.0.2.9:4,{KEYS[5]}\n",
     f"unmatched_handshake=unknown_peer,2,5000,203.0.113.1:4,{KEYS[5]}\n",
     "unmatched_handshake=invalid_mac1,2,900000,203.0.113.1:4,\n",
-    "nobodys=10.9.9.9,61000\n", "nobodys=10.9.9.9,181000\n", "nobodys=10.0.0.2,1000\n",
-    f"refused_source=10.0.0.2,2000,{KEYS[1]}\n", f"refused_source=::2,2000,{KEYS[1]}\n",
-    f"refused_source=10.1.1.1,2000,{KEYS[1]}\n",
-    f"refused_source=10.1.1.1,2000,{KEYS[2]}\n", "drop=tx_no_peer,3\ndrop=hs_mac1,1\n",
+    "unroutable=10.9.9.9,61000\n", "unroutable=10.9.9.9,181000\n", "unroutable=10.0.0.2,1000\n",
+    f"source_not_allowed=10.0.0.2,2000,{KEYS[1]}\n", f"source_not_allowed=::2,2000,{KEYS[1]}\n",
+    f"source_not_allowed=10.1.1.1,2000,{KEYS[1]}\n",
+    f"source_not_allowed=10.1.1.1,2000,{KEYS[2]}\n", "drop=tx_no_peer,3\ndrop=hs_mac1,1\n",
 ]  # fmt: skip
 EVENTS = [
     "", "initiation_sent,3,1", "initiation_sent,3,200", "initiation_sent,1,1",
@@ -138,7 +138,7 @@ def test_a_clock_that_was_never_set(folder):
             "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session": None, "heard": None,
             "data_heard": None, "data_sent": None}  # fmt: skip
     iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "unmatched_handshakes": [], "send_errors": {},
-             "refused_source": None, "peers": []}  # fmt: skip
+             "source_not_allowed": None, "peers": []}  # fmt: skip
     (found,) = pages.run([["wgembed.diagnosis", "ofPeer", iface, peer, 1000]], folder)
     assert "clock was never set" in found["value"][0]["sentence"] and "does not answer" in found["value"][1]["sentence"]
 

@@ -162,33 +162,33 @@ def test_a_source_that_is_not_the_peers():
         a.device.allow(peer_b, bytes(len(source)), 0, world.now)
         a.transmit(packet)
         assert b.got == [] and told(b, peer_a)[-1] == (SOURCE_NOT_ALLOWED, 1)
-        refused = b.device.refused_source
-        assert refused.packed == source and refused.number == peer_a.number and refused.time == world.now
+        dropped = b.device.source_not_allowed
+        assert dropped.packed == source and dropped.number == peer_a.number and dropped.time == world.now
 
 
 def test_the_next_peer_of_an_entry_is_not_who_sent_it():
     world, a, b, peer_b, peer_a = connected()
     a.transmit(ipv4(b"\x0a\x63\0\1", B4))
-    refused = b.device.refused_source
+    dropped = b.device.source_not_allowed
     b.device.remove_peer(b.device.add_peer(key()[1]))
-    assert refused.packed and refused.number == peer_a.number
+    assert dropped.packed and dropped.number == peer_a.number
     b.device.remove_peer(peer_a)
-    assert b.device.add_peer(key()[1]) is peer_a and refused.packed == b"" and refused.number == -1
+    assert b.device.add_peer(key()[1]) is peer_a and dropped.packed == b"" and dropped.number == -1
 
 
-def test_a_destination_that_is_nobodys():
+def test_a_destination_that_is_unroutable():
     world, a, b, peer_b, peer_a = connected()
-    assert a.device.nobodys.packed == b""
+    assert a.device.unroutable.packed == b""
     a.transmit(ipv6(bytes(16), b"\xfc" + bytes(14) + b"\1"))
-    assert a.device.nobodys.packed == b"\xfc" + bytes(14) + b"\1"
+    assert a.device.unroutable.packed == b"\xfc" + bytes(14) + b"\1"
     a.transmit(ipv4(A4, b"\x0a\x63\0\1"))
-    nobodys = a.device.nobodys
-    assert nobodys.packed == b"\x0a\x63\0\1" and nobodys.time == world.now and nobodys.number == -1
+    unroutable = a.device.unroutable
+    assert unroutable.packed == b"\x0a\x63\0\1" and unroutable.time == world.now and unroutable.number == -1
     for packet in (ipv6(bytes(16), b"\xff" + bytes(15)), ipv4(A4, b"\xe0\0\0\1"), ipv4(A4, b"\xff\xff\xff\xff")):
         a.transmit(packet)
-    assert nobodys.packed == b"\x0a\x63\0\1", "multicast is no news"
+    assert unroutable.packed == b"\x0a\x63\0\1", "multicast is no news"
     a.transmit(ipv6(bytes(16), b"\xfe" + bytes(15)))
-    assert nobodys.packed == b"\xfe" + bytes(15)
+    assert unroutable.packed == b"\xfe" + bytes(15)
 
 
 def test_another_address():

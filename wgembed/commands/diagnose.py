@@ -48,17 +48,17 @@ def about_interface(interface, machine):
     for unmatched in interface.unmatched_handshakes:
         if unmatched.age <= status_model.RECENT and _suspect(interface, unmatched) is None:
             found.add(*_about_unmatched(interface, unmatched))
-    if interface.nobodys is not None and interface.nobodys[1] <= status_model.RECENT:
-        _about_nobodys(found, interface, machine)
+    if interface.unroutable is not None and interface.unroutable[1] <= status_model.RECENT:
+        _about_unroutable(found, interface, machine)
     return found.sorted()
 
 
-def _about_nobodys(found, interface, machine):
-    if not any(_is_allowed(interface.nobodys[0], peer, machine) for peer in interface.peers):
+def _about_unroutable(found, interface, machine):
+    if not any(_is_allowed(interface.unroutable[0], peer, machine) for peer in interface.peers):
         found.add(
             LIKELY,
             "packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips"
-            % (interface.nobodys[0], span(interface.nobodys[1])),
+            % (interface.unroutable[0], span(interface.unroutable[1])),
         )
 
 
@@ -296,12 +296,12 @@ def _no_reply_of_ours(found, interface, peer, machine):
         )
 
 
-def _refused_source(found, interface, peer, machine):
-    refused = interface.refused_source
-    if refused is None or refused[2] != peer.public_key or refused[1] > status_model.RECENT:
+def _source_not_allowed(found, interface, peer, machine):
+    dropped = interface.source_not_allowed
+    if dropped is None or dropped[2] != peer.public_key or dropped[1] > status_model.RECENT:
         return
-    if not _is_allowed(refused[0], peer, machine):
-        found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % refused[0])
+    if not _is_allowed(dropped[0], peer, machine):
+        found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % dropped[0])
 
 
 def _two_places(found, interface, peer, machine):
@@ -336,5 +336,5 @@ def _mtu(found, interface, peer, machine):
 
 _RULES = (
     _allowed_ips, _endpoint, _way, _invalid_response, _replayed_initiation, _unconfirmed, _under_load, _no_answer,
-    _no_reply, _no_reply_of_ours, _refused_source, _two_places,
+    _no_reply, _no_reply_of_ours, _source_not_allowed, _two_places,
 )  # fmt: skip

@@ -153,8 +153,8 @@ class Interface:
         self.link = ""
         self.clock_behind = 0
         self.unmatched_handshakes = []
-        self.nobodys = None  # (address, age in s)
-        self.refused_source = None  # (address, age in s, public key of the peer)
+        self.unroutable = None  # (address, age in s)
+        self.source_not_allowed = None  # (address, age in s, public key of the peer)
         self.peers = []
 
     @property
@@ -227,10 +227,10 @@ def _take_device_line(interface, key, value):
     elif key == "unmatched_handshake":
         found = UnmatchedHandshake(words[0], int(words[1]), int(words[2]) // 1000, words[3], words[4])
         interface.unmatched_handshakes.append(found)
-    elif key == "nobodys":
-        interface.nobodys = words[0], int(words[1]) // 1000
-    elif key == "refused_source":
-        interface.refused_source = words[0], int(words[1]) // 1000, words[2]
+    elif key == "unroutable":
+        interface.unroutable = words[0], int(words[1]) // 1000
+    elif key == "source_not_allowed":
+        interface.source_not_allowed = words[0], int(words[1]) // 1000, words[2]
 
 
 _TEXTS = ("endpoint", "source", "endpoint_host")

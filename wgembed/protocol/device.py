@@ -73,8 +73,8 @@ class Device:
         self.backlog = Backlog()
         self.drops = [0] * len(drops.NAMES)
         self.unmatched_handshakes = events.UnmatchedHandshakes()
-        self.nobodys = events.Address()  # where a packet was to go that is in no peer's allowed IPs
-        self.refused_source = events.Address()
+        self.unroutable = events.Address()  # where a packet was to go that is in no peer's allowed IPs
+        self.source_not_allowed = events.Address()  # where one came from that is not in its peer's
         self.stamps = stamps or Tai64n()
         self.is_up = False
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
@@ -151,7 +151,7 @@ class Device:
         peer.before = peer.after = peer.device = None
         del self._by_key[peer.public_key]
         self.allowed.remove_peer(peer.number)
-        self.refused_source.forget(peer.number)
+        self.source_not_allowed.forget(peer.number)
         self.tables.give_back(peer)
 
     def remove_all_peers(self):
@@ -244,7 +244,7 @@ class Device:
         if number < 0:
             # What the machine itself sends to all its neighbours says nothing about the configuration.
             if buf[where] < 0xE0 or width == 16 and buf[where] != 0xFF:
-                self.nobodys.note(buf, where, width, -1, now)
+                self.unroutable.note(buf, where, width, -1, now)
             self._unreachable(packet, size, drops.TX_NO_PEER)
             return None
         peer = self.tables.peer(number)
@@ -473,7 +473,7 @@ class Device:
                 elif not (width == trusted_width and same(buf, trusted, where, width)) and not self._is_from(
                     peer, where, width
                 ):
-                    self._refuse_source(peer, where, width, now)
+                    self._drop_source(peer, where, width, now)
                 elif mark and not ecn.decapsulate(buf, packet, mark):
                     self.drops[drops.RX_ECN] += 1
                 else:
@@ -493,9 +493,9 @@ class Device:
         """Count a packet that is not IP, or that claims to be longer than what was received."""
         self.drops[drops.RX_INNER_SIZE if kind in (0x40, 0x60) else drops.RX_INNER_TYPE] += 1
 
-    def _refuse_source(self, peer, where, width, now):
+    def _drop_source(self, peer, where, width, now):
         self.drops[drops.RX_INNER_SOURCE] += 1
-        self.refused_source.note(self.inbox.buffer, where, width, peer.number, now)
+        self.source_not_allowed.note(self.inbox.buffer, where, width, peer.number, now)
         self._note(peer, events.SOURCE_NOT_ALLOWED, now)
 
     def _is_from(self, peer, where, width):

@@ -11,8 +11,8 @@ now; what there is none of has no line.
     clock_behind=SECONDS                    how far our clock is behind the last timestamp that we sent
     unmatched_handshake=REASON,COUNT,TIME,ENDPOINT,KEY
                                             that no peer sent; REASON is unknown_peer or invalid_mac1
-    nobodys=IP,TIME                         the last packet to an address that is in no peer's allowed IPs
-    refused_source=IP,TIME,KEY              the last packet from one that is not in those of the peer that sent it
+    unroutable=IP,TIME                         the last packet to an address that is in no peer's allowed IPs
+    source_not_allowed=IP,TIME,KEY              the last packet from one that is not in those of the peer that sent it
 
     public_key                              begins a peer
     has_preshared_key (0 or 1), endpoint, source (our address), endpoint_host (NAME:PORT, as configured)
@@ -59,12 +59,12 @@ def tell_device(interface, now):
     for reason, key, addr, count, time in device.unmatched_handshakes.read():
         what = _UNMATCHED[reason], count, now - time, address.format_endpoint(addr), _hex(key)
         lines.append(("unmatched_handshake", "%s,%d,%d,%s,%s" % what))
-    nobodys, refused = device.nobodys, device.refused_source
-    if nobodys.packed:
-        lines.append(("nobodys", "%s,%d" % (address.format_ip(nobodys.packed), now - nobodys.time)))
-    if refused.packed:
-        key = device.tables.peer(refused.number).public_key
-        lines.append(("refused_source", "%s,%d,%s" % (address.format_ip(refused.packed), now - refused.time, _hex(key))))
+    unroutable, source = device.unroutable, device.source_not_allowed
+    if unroutable.packed:
+        lines.append(("unroutable", "%s,%d" % (address.format_ip(unroutable.packed), now - unroutable.time)))
+    if source.packed:
+        key = device.tables.peer(source.number).public_key
+        lines.append(("source_not_allowed", "%s,%d,%s" % (address.format_ip(source.packed), now - source.time, _hex(key))))
     return _text(lines)
 
 

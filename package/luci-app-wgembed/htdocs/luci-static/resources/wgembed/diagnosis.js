@@ -180,11 +180,11 @@ function noReplyOfOurs(iface, peer) {
 			.format(iface.name) ];
 }
 
-function refusedSource(iface, peer) {
-	const refused = iface.refused_source;
+function sourceNotAllowed(iface, peer) {
+	const dropped = iface.source_not_allowed;
 
-	if (refused && refused.key === peer.public_key && refused.age <= state.RECENT && !isAllowed(refused.address, peer))
-		return [ LIKELY, _('it sends packets from %s, which is not in its allowed_ips: they are dropped').format(refused.address) ];
+	if (dropped && dropped.key === peer.public_key && dropped.age <= state.RECENT && !isAllowed(dropped.address, peer))
+		return [ LIKELY, _('it sends packets from %s, which is not in its allowed_ips: they are dropped').format(dropped.address) ];
 }
 
 function twoPlaces(iface, peer) {
@@ -198,7 +198,7 @@ function twoPlaces(iface, peer) {
 
 const RULES = [
 	allowedIps, endpoint, sending, invalidResponse, replayedInitiation, unconfirmed, underLoad, clockUnset, noAnswer,
-	noReply, noReplyOfOurs, refusedSource, twoPlaces
+	noReply, noReplyOfOurs, sourceNotAllowed, twoPlaces
 ];
 
 /* What is wrong with the interface, whoever the peer: { weight, sentence }, the heaviest first. */
@@ -218,9 +218,9 @@ function ofInterface(iface) {
 	for (const one of iface.unmatched_handshakes)
 		if (one.age <= state.RECENT && !suspect(iface, one))
 			add(...unmatched(iface, one));
-	if (iface.nobodys && iface.nobodys.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(iface.nobodys.address, peer)))
+	if (iface.unroutable && iface.unroutable.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(iface.unroutable.address, peer)))
 		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
-			.format(iface.nobodys.address, state.span(iface.nobodys.age)));
+			.format(iface.unroutable.address, state.span(iface.unroutable.age)));
 	return sorted(found);
 }
 

@@ -24,7 +24,7 @@ const PEER_NUMBERS = {
 function newInterface(name) {
 	return {
 		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: {},
-		clock_behind: 0, unmatched_handshakes: [], nobodys: null, refused_source: null, peers: []
+		clock_behind: 0, unmatched_handshakes: [], unroutable: null, source_not_allowed: null, peers: []
 	};
 }
 
@@ -58,10 +58,10 @@ function takeDeviceLine(iface, key, value) {
 		iface.unmatched_handshakes.push({
 			reason: words[0], count: +words[1], age: seconds(words[2]), endpoint: words[3], key: words[4]
 		});
-	else if (key === 'nobodys')
-		iface.nobodys = { address: words[0], age: seconds(words[1]) };
-	else if (key === 'refused_source')
-		iface.refused_source = { address: words[0], age: seconds(words[1]), key: words[2] };
+	else if (key === 'unroutable')
+		iface.unroutable = { address: words[0], age: seconds(words[1]) };
+	else if (key === 'source_not_allowed')
+		iface.source_not_allowed = { address: words[0], age: seconds(words[1]), key: words[2] };
 }
 
 function takePeerLine(peer, key, value) {
