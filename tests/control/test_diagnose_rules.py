@@ -58,6 +58,12 @@ def told(*peers, interface=()):
     return status_model.parse("wg0", lines)
 
 
+def last(*ages_ms):
+    """Return the lines on when anything came, data came and data left; None for never."""
+    names = "last_rx_ms", "last_data_rx_ms", "last_data_tx_ms"
+    return [(name, str(age)) for name, age in zip(names, ages_ms, strict=True) if age is not None]
+
+
 def state(interface, number=0):
     return status_model.state(interface, interface.peers[number], NOW)
 
@@ -76,20 +82,20 @@ def starts(sentences, *beginnings):
 
 def test_a_datagram_that_was_lost_before_others_arrived():
     """The way out was gone for a moment, or a queue was full."""
-    lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "900"), ("data_heard", "900"), ("data_sent", "900"),
+    lines = [ENDPOINT, ("session", "60000,initiator"), *last(900, 900, 900),
              ("event", "response_received,1,60"), ("event", "send_failed,3,30")]  # fmt: skip
     assert about(told(lines, interface=[("send_error", "101,4")])) == []
 
 
 @pytest.mark.parametrize("errno", [11, 105])
 def test_a_queue_that_is_full_is_no_refusal(errno):
-    lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
+    lines = [ENDPOINT, ("session", "60000,initiator"), *last(9, 9, 9),
              ("event", "response_received,1,60"), ("event", "send_failed,255,0")]  # fmt: skip
     assert about(told(lines, interface=[("send_error", "%d,4" % errno)])) == []
 
 
 def test_what_the_kernel_refuses_although_something_comes():
-    lines = [ENDPOINT, ("session", "60000,initiator"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "900"),
+    lines = [ENDPOINT, ("session", "60000,initiator"), *last(9, 9, 900),
              ("event", "response_received,1,60"), ("event", "send_failed,8,1")]  # fmt: skip
     starts(about(told(lines, interface=[("send_error", "1,4")])), "datagrams to 192.0.2.2:7 cannot be sent: error 1")
 
@@ -127,7 +133,7 @@ def test_twenty_cookies():
 
 def test_a_prefix_that_was_lost_long_ago():
     """It may have been meant: it is told, and no more."""
-    lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "9"), ("data_heard", "9"), ("data_sent", "9"),
+    lines = [ENDPOINT, ("session", "1000,responder"), *last(9, 9, 9),
              ("event", "allowed_ip_moved,1,7200")]  # fmt: skip
     interface, machine = told(lines), Quiet()
     [(weight, sentence)] = diagnose.about_peer(interface, interface.peers[0], machine)
@@ -141,7 +147,7 @@ def test_a_prefix_that_was_lost_long_ago():
 def test_an_initiation_that_came_twice():
     replayed, confirmed = "initiation_replayed,1,1", "keypair_confirmed,1,1"
     for events in ((replayed, confirmed), (confirmed, replayed)):
-        lines = [ENDPOINT, ("session", "1000,responder"), ("heard", "900"), ("event", "initiation_received,1,1")]
+        lines = [ENDPOINT, ("session", "1000,responder"), ("last_rx_ms", "900"), ("event", "initiation_received,1,1")]
         assert about(told(lines + [("event", event) for event in events])) == []
     starts(about(told([ENDPOINT, ("event", "initiation_replayed,2,1")])), "its handshakes are older")
 
@@ -164,9 +170,8 @@ def test_an_error_of_the_other_family():
 # Traffic
 
 
-def traffic(session, heard, data_heard, data_sent, *lines):
-    times = [("session", "%d,initiator" % session), ("heard", str(heard)), ("data_sent", str(data_sent))]
-    return told([ENDPOINT, *times, *([("data_heard", str(data_heard))] if data_heard is not None else []), *lines])
+def traffic(session, rx_ms, data_rx_ms, data_tx_ms, *lines):
+    return told([ENDPOINT, ("session", "%d,initiator" % session), *last(rx_ms, data_rx_ms, data_tx_ms), *lines])
 
 
 def test_a_tunnel_that_falls_asleep():
@@ -227,7 +232,7 @@ def test_an_unmatched_handshake_from_the_endpoint_is_told_of_though_we_are_silen
 
 def test_an_unmatched_handshake_beside_a_peer_that_is_well():
     """Two machines behind one NAT."""
-    well = [ENDPOINT, ("session", "1000,responder"), ("heard", "900")]
+    well = [ENDPOINT, ("session", "1000,responder"), ("last_rx_ms", "900")]
     own, peers = sentences(told(well, interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
     starts(own, "192.0.2.2:9 calls with the public key zMzM")
     assert peers == []

@@ -71,9 +71,9 @@ PEERS = [
     "", "endpoint_host=a.example:51820\n", "endpoint_host=a.example:51820\nendpoint_found=192.0.2.9\n",
     "endpoint_host=[2001:db8::9]:51820\n", f"endpoint={ENDPOINT}\n", f"endpoint={ELSEWHERE}\n",
     f"endpoint={ENDPOINT}\nendpoint_host=a.example:51820\n",
-    f"endpoint={ENDPOINT}\nsession=20000,initiator\nheard=19500\ndata_sent=2000\n",
-    f"endpoint={ENDPOINT}\nsession=20000,initiator\nheard=100\ndata_sent=2000\n",
-    f"endpoint={ENDPOINT}\nsession=20000,responder\nheard=100\ndata_heard=100\n",
+    f"endpoint={ENDPOINT}\nsession=20000,initiator\nlast_rx_ms=19500\nlast_data_tx_ms=2000\n",
+    f"endpoint={ENDPOINT}\nsession=20000,initiator\nlast_rx_ms=100\nlast_data_tx_ms=2000\n",
+    f"endpoint={ENDPOINT}\nsession=20000,responder\nlast_rx_ms=100\nlast_data_rx_ms=100\n",
     f"endpoint={ENDPOINT}\nsession=5,responder\nlast_handshake_time_sec={NOW}\n",
     f"endpoint={ENDPOINT}\nattempt=3\nstaged=4\nhas_preshared_key=1\npersistent_keepalive_interval=25\n",
 ]  # fmt: skip
@@ -135,8 +135,8 @@ def _sentences(found):
 
 def test_a_clock_that_was_never_set(folder):
     peer = {"endpoint": ENDPOINT, "events": [{"name": "initiation_sent", "count": 4, "age": 1}], "allowed_ips": ["::/0"],
-            "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session": None, "heard": None,
-            "data_heard": None, "data_sent": None}  # fmt: skip
+            "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session": None, "last_rx_ms": None,
+            "last_data_rx_ms": None, "last_data_tx_ms": None}  # fmt: skip
     iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "unmatched_handshakes": [], "send_errors": {},
              "source_not_allowed": None, "peers": []}  # fmt: skip
     (found,) = pages.run([["wgembed.diagnosis", "ofPeer", iface, peer, 1000]], folder)

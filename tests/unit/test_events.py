@@ -103,12 +103,12 @@ def test_a_handshake():
     world, a, b, peer_b, peer_a = connected()
     assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_RECEIVED, 1)]
     assert told(b, peer_a) == [(INITIATION_RECEIVED, 1), (KEYPAIR_CONFIRMED, 1)]
-    assert peer_b.heard == peer_b.data_heard == peer_b.data_sent == world.now
+    assert peer_b.last_rx == peer_b.last_data_rx == peer_b.last_data_tx == world.now
     started = world.now
     world.advance(9_000)
-    assert peer_a.heard == peer_a.data_heard == started
+    assert peer_a.last_rx == peer_a.last_data_rx == started
     world.advance(2_000)
-    assert peer_a.heard == started + 10_000 and peer_a.data_heard == started  # a keepalive
+    assert peer_a.last_rx == started + 10_000 and peer_a.last_data_rx == started  # a keepalive
 
 
 def test_nobody_answers():
@@ -252,7 +252,7 @@ def test_the_next_peer_of_an_entry_inherits_nothing():
     world, a, b, peer_b, peer_a = connected()
     a.device.remove_peer(peer_b)
     again = a.device.add_peer(key()[1])
-    assert again is peer_b and told(a, again) == [] and again.heard == again.data_heard == again.data_sent == 0
+    assert again is peer_b and told(a, again) == [] and again.last_rx == again.last_data_rx == again.last_data_tx == 0
 
 
 def test_what_was_received_is_noted_after_a_rekey():

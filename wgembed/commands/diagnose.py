@@ -244,12 +244,12 @@ def _unmatched_at_endpoint(found, interface, peer, unmatched):
 
 def _no_reply(found, interface, peer, machine):
     """Something was sent in this session, and what came back?"""
-    if peer.session is None or peer.data_sent is None or peer.data_sent > _FRESH:
+    if peer.session is None or peer.last_data_tx_ms is None or peer.last_data_tx_ms > _FRESH:
         return
     unanswered = [event for event in peer.events if event.name == "no_reply" and event.age <= status_model.RECENT]
-    since = sum([event.count for event in unanswered if _is_later(event.age, peer.data_heard)])
+    since = sum([event.count for event in unanswered if _is_later(event.age, peer.last_data_rx_ms)])
     # One answer may be lost, and the handshake that follows be the end of it.
-    if (since > 1 or since and peer.data_heard is None) and _is_all_silent(peer):
+    if (since > 1 or since and peer.last_data_rx_ms is None) and _is_all_silent(peer):
         found.add(
             LIKELY if since > 1 else POSSIBLE,
             "handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; "
@@ -258,7 +258,7 @@ def _no_reply(found, interface, peer, machine):
     elif (
         not unanswered
         and peer.session >= _PATIENCE
-        and _is_long_before(peer.data_heard, peer.data_sent)
+        and _is_long_before(peer.last_data_rx_ms, peer.last_data_tx_ms)
         and not _is_all_silent(peer)
         and not machine.answers(interface, peer)
     ):
@@ -284,11 +284,11 @@ def _is_later(seconds, age):
 
 def _is_all_silent(peer):
     """Whether nothing was heard after the handshake itself."""
-    return peer.heard is None or peer.heard >= peer.session - 1000
+    return peer.last_rx_ms is None or peer.last_rx_ms >= peer.session - 1000
 
 
 def _no_reply_of_ours(found, interface, peer, machine):
-    if _is_fresh(peer.data_heard) and _is_long_before(peer.data_sent, peer.data_heard):
+    if _is_fresh(peer.last_data_rx_ms) and _is_long_before(peer.last_data_tx_ms, peer.last_data_rx_ms):
         found.add(
             POSSIBLE,
             "its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it "
@@ -323,7 +323,7 @@ def _mtu(found, interface, peer, machine):
         )
         return
     # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
-    if peer.session is None or peer.has_invalid_response or not _is_fresh(peer.data_heard):
+    if peer.session is None or peer.has_invalid_response or not _is_fresh(peer.last_data_rx_ms):
         return
     size = machine.largest_packet(interface, peer)
     if size and size < interface.mtu:

@@ -86,7 +86,7 @@ class Peer:
         self.endpoint_found = []
         self.handshake = 0  # in s since 1970
         self.tx_bytes = self.rx_bytes = self.persistent_keepalive = 0
-        self.heard = self.data_heard = self.data_sent = None
+        self.last_rx_ms = self.last_data_rx_ms = self.last_data_tx_ms = None
         self.session = None
         self.is_initiator = False
         self.attempt = self.staged = 0
@@ -126,7 +126,7 @@ class Peer:
         """Whether datagrams to it were not sent, and it was not heard since."""
         if not self.since("send_failed", "response_received", "keypair_confirmed"):
             return False
-        return self.heard is None or self.heard >= (self.last("send_failed").age - _SAME_TIME) * 1000
+        return self.last_rx_ms is None or self.last_rx_ms >= (self.last("send_failed").age - _SAME_TIME) * 1000
 
     @property
     def is_unconfirmed(self):
@@ -234,11 +234,8 @@ def _take_device_line(interface, key, value):
 
 
 _TEXTS = ("endpoint", "source", "endpoint_host")
-_NUMBERS = {
-    "last_handshake_time_sec": "handshake", "tx_bytes": "tx_bytes", "rx_bytes": "rx_bytes",
-    "persistent_keepalive_interval": "persistent_keepalive", "heard": "heard", "data_heard": "data_heard",
-    "data_sent": "data_sent", "attempt": "attempt", "staged": "staged",
-}  # fmt: skip
+_NUMBERS = ("tx_bytes", "rx_bytes", "last_rx_ms", "last_data_rx_ms", "last_data_tx_ms", "attempt", "staged")
+_UAPI_NUMBERS = {"last_handshake_time_sec": "handshake", "persistent_keepalive_interval": "persistent_keepalive"}
 
 
 def _take_peer_line(peer, key, value):
@@ -246,7 +243,9 @@ def _take_peer_line(peer, key, value):
     if key in _TEXTS:
         setattr(peer, key, value)
     elif key in _NUMBERS:
-        setattr(peer, _NUMBERS[key], int(value))
+        setattr(peer, key, int(value))
+    elif key in _UAPI_NUMBERS:
+        setattr(peer, _UAPI_NUMBERS[key], int(value))
     elif key == "has_preshared_key":
         peer.has_preshared_key = value == "1"
     elif key == "preshared_key":

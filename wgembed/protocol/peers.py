@@ -68,7 +68,7 @@ class Peer:
         "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "wake", "heap_index",
         "attempts", "another_keepalive", "sent_lastminute", "persistent_keepalive",
         # what the owner is told
-        "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "heard", "data_heard", "data_sent",
+        "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "last_rx", "last_data_rx", "last_data_tx",
     )  # fmt: skip
 
     def __init__(self, tables, number):
@@ -96,7 +96,7 @@ class Peer:
         self.attempts = self.persistent_keepalive = 0
         self.another_keepalive = self.sent_lastminute = False
         self.handshake_sec = self.handshake_nsec = self.tx_bytes = self.rx_bytes = 0
-        self.heard = self.data_heard = self.data_sent = 0
+        self.last_rx = self.last_data_rx = self.last_data_tx = 0
 
     def secret(self, field, size):
         """Return the part of the peer's record that begins at `field`: a writable view of `size` bytes."""

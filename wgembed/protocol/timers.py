@@ -20,7 +20,7 @@
 
 (WireGuard paper, 6; Linux timers.c; OpenBSD if_wg.c.) `data` is a packet that is not empty, an empty one is a
 keepalive, `authenticated` is any packet of a session and any good handshake message. When these last happened is
-kept in the peer, to be told (`heard`, `data_heard`, `data_sent`).
+kept in the peer, to be told (`last_rx`, `last_data_rx`, `last_data_tx`).
 
 Starting a timer writes a time into the peer; the heap is touched only when that is earlier than what it knows, so
 a packet costs a comparison. A timer stopped in the meantime costs one wake-up at most.
@@ -81,13 +81,13 @@ class Timers:
         self._hasten(peer, peer.zero_at)
 
     def data_sent(self, peer, now):
-        peer.data_sent = now
+        peer.last_data_tx = now
         if not peer.new_handshake_at:
             peer.new_handshake_at = now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + jitter()
             self._hasten(peer, peer.new_handshake_at)
 
     def data_received(self, peer, now):
-        peer.data_heard = now
+        peer.last_data_rx = now
         if peer.keepalive_at:
             peer.another_keepalive = True
         else:
@@ -102,7 +102,7 @@ class Timers:
         self._traversal(peer, now)
 
     def authenticated_received(self, peer, now):
-        peer.heard = now
+        peer.last_rx = now
         peer.new_handshake_at = 0
         self._traversal(peer, now)
 

@@ -18,7 +18,8 @@ now; what there is none of has no line.
     has_preshared_key (0 or 1), endpoint, source (our address), endpoint_host (NAME:PORT, as configured)
     endpoint_found=IP                       for each address of the name
     last_handshake_time_sec, tx_bytes, rx_bytes, persistent_keepalive_interval
-    heard, data_heard, data_sent            when anything authentic came, or data came or left
+    last_rx_ms, last_data_rx_ms, last_data_tx_ms
+                                            when anything authentic came, or data came or left
     session=AGE,initiator or responder      of the keypair that is in use
     attempt                                 which initiation is on its way
     staged                                  packets that wait for a handshake
@@ -87,9 +88,12 @@ def tell_peer(peer, endpoint, now):
     lines.append(("tx_bytes", peer.tx_bytes))
     lines.append(("rx_bytes", peer.rx_bytes))
     lines.append(("persistent_keepalive_interval", peer.persistent_keepalive))
-    for name, time in (("heard", peer.heard), ("data_heard", peer.data_heard), ("data_sent", peer.data_sent)):
-        if time:
-            lines.append((name, _age(time, now)))
+    if peer.last_rx:
+        lines.append(("last_rx_ms", _age(peer.last_rx, now)))
+    if peer.last_data_rx:
+        lines.append(("last_data_rx_ms", _age(peer.last_data_rx, now)))
+    if peer.last_data_tx:
+        lines.append(("last_data_tx_ms", _age(peer.last_data_tx, now)))
     keypair = peer.current
     if noise.may_send(keypair, 1, now):
         lines.append(("session", "%d,%s" % (_age(keypair.birth, now), "initiator" if keypair.initiator else "responder")))

@@ -158,24 +158,26 @@ function isFresh(age) {
 
 /* Whether nothing was heard after the handshake itself. */
 function isAllSilent(peer) {
-	return peer.heard === null || peer.heard >= peer.session - 1000;
+	return peer.last_rx_ms === null || peer.last_rx_ms >= peer.session - 1000;
 }
 
 function noReply(iface, peer) {
-	if (peer.session === null || !isFresh(peer.data_sent))
+	if (peer.session === null || !isFresh(peer.last_data_tx_ms))
 		return;
 	/* One answer may be lost, and the handshake that follows be the end of it. */
 	const count = peer.events
 		.filter((event) => event.name === 'no_reply' && event.age <= state.RECENT &&
-			(peer.data_heard === null || event.age * 1000 <= peer.data_heard))
+			(peer.last_data_rx_ms === null || event.age * 1000 <= peer.last_data_rx_ms))
 		.reduce((sum, event) => sum + event.count, 0);
 
-	if ((count > 1 || (count && peer.data_heard === null)) && isAllSilent(peer))
+	if ((count > 1 || (count && peer.last_data_rx_ms === null)) && isAllSilent(peer))
 		return [ count > 1 ? LIKELY : POSSIBLE, _("handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; try persistent_keepalive '25', or another port") ];
 }
 
 function noReplyOfOurs(iface, peer) {
-	if (isFresh(peer.data_heard) && (peer.data_sent === null || peer.data_sent - peer.data_heard > FRESH))
+	const received = peer.last_data_rx_ms, sent = peer.last_data_tx_ms;
+
+	if (isFresh(received) && (sent === null || sent - received > FRESH))
 		return [ POSSIBLE, _('its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it that does not lead into %s')
 			.format(iface.name) ];
 }
@@ -204,6 +206,7 @@ const RULES = [
 /* What is wrong with the interface, whoever the peer: { weight, sentence }, the heaviest first. */
 function ofInterface(iface) {
 	const found = [], add = (weight, sentence) => found.push({ weight, sentence });
+	const unroutable = iface.unroutable;
 
 	if (!iface.is_up) {
 		add(CERTAIN, _('the interface is down: take it up with `ip link set %s up`').format(iface.name));
@@ -218,9 +221,9 @@ function ofInterface(iface) {
 	for (const one of iface.unmatched_handshakes)
 		if (one.age <= state.RECENT && !suspect(iface, one))
 			add(...unmatched(iface, one));
-	if (iface.unroutable && iface.unroutable.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(iface.unroutable.address, peer)))
+	if (unroutable && unroutable.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(unroutable.address, peer)))
 		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
-			.format(iface.unroutable.address, state.span(iface.unroutable.age)));
+			.format(unroutable.address, state.span(unroutable.age)));
 	return sorted(found);
 }
 

@@ -15,11 +15,10 @@ const SAME_TIME = 5;
 
 const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind' ];
 const PEER_TEXTS = [ 'endpoint', 'source', 'endpoint_host' ];
-const PEER_NUMBERS = {
-	last_handshake_time_sec: 'handshake', tx_bytes: 'tx_bytes', rx_bytes: 'rx_bytes',
-	persistent_keepalive_interval: 'persistent_keepalive', heard: 'heard', data_heard: 'data_heard',
-	data_sent: 'data_sent', attempt: 'attempt', staged: 'staged'
-};
+const PEER_NUMBERS = [
+	'tx_bytes', 'rx_bytes', 'last_rx_ms', 'last_data_rx_ms', 'last_data_tx_ms', 'attempt', 'staged'
+];
+const UAPI_NUMBERS = { last_handshake_time_sec: 'handshake', persistent_keepalive_interval: 'persistent_keepalive' };
 
 function newInterface(name) {
 	return {
@@ -32,8 +31,8 @@ function newInterface(name) {
 function newPeer(public_key) {
 	return {
 		public_key, has_preshared_key: false, endpoint: '', source: '', endpoint_host: '', endpoint_found: [],
-		handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, heard: null, data_heard: null,
-		data_sent: null, session: null, is_initiator: false, attempt: 0, staged: 0, events: [], allowed_ips: []
+		handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, last_rx_ms: null, last_data_rx_ms: null,
+		last_data_tx_ms: null, session: null, is_initiator: false, attempt: 0, staged: 0, events: [], allowed_ips: []
 	};
 }
 
@@ -69,8 +68,10 @@ function takePeerLine(peer, key, value) {
 
 	if (PEER_TEXTS.includes(key))
 		peer[key] = value;
-	else if (PEER_NUMBERS.hasOwnProperty(key))
-		peer[PEER_NUMBERS[key]] = +value;
+	else if (PEER_NUMBERS.includes(key))
+		peer[key] = +value;
+	else if (UAPI_NUMBERS.hasOwnProperty(key))
+		peer[UAPI_NUMBERS[key]] = +value;
 	else if (key === 'has_preshared_key')
 		peer.has_preshared_key = value === '1';
 	else if (key === 'endpoint_found')
@@ -142,7 +143,7 @@ function hasTimedOut(peer) {
 function isFailing(peer) {
 	if (!since(peer, 'send_failed', [ 'response_received', 'keypair_confirmed' ]))
 		return false;
-	return peer.heard === null || peer.heard >= (last(peer, 'send_failed').age - SAME_TIME) * 1000;
+	return peer.last_rx_ms === null || peer.last_rx_ms >= (last(peer, 'send_failed').age - SAME_TIME) * 1000;
 }
 
 /* The errno with which the kernel refuses datagrams to the peer, 0 if it does not. */
