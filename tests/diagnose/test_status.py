@@ -56,7 +56,7 @@ def test_json(tunnel, command):
         "name": near.interface, "state": "up", "public_key": near.key, "listen_port": 51820, "fwmark": 0, "mtu": 1420,
     }  # fmt: skip
     seen = near.show(far)
-    assert peer.pop("handshake_age") == pytest.approx(time.time() - seen.latest_handshake, abs=2)
+    assert peer.pop("handshake_age_s") == pytest.approx(time.time() - seen.latest_handshake, abs=2)
     assert [event["event"] for event in peer.pop("events")] == ["initiation_sent", "response_received"]
     assert peer == {
         "public_key": far.key, "state": "up", "has_preshared_key": False, "endpoint": seen.endpoint, "endpoint_host": None,

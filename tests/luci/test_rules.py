@@ -45,7 +45,7 @@ def folder(request, tmp_path_factory):
 
 DEVICES = [
     "", "up=0\n", "own_public_key=\n", "send_error=101,4\n", "send_error=1,6\n", "send_error=999,4\n",
-    "send_error=105,4\nsend_error=97,6\n", "clock_behind=4000\n",
+    "send_error=105,4\nsend_error=97,6\n", "clock_behind_s=4000\n",
     f"unmatched_handshake=unknown_peer,2,5000,192.0.2.9:4,{KEYS[5]}\n",
     f"unmatched_handshake=invalid_mac1,1,9000,192.0.2.9:4,{KEYS[5]}\n",
     f"unmatched_handshake=unknown_peer,2,5000,203.0.113.1:4,{KEYS[5]}\n",
@@ -134,8 +134,8 @@ def _sentences(found):
 
 
 def test_a_clock_that_was_never_set(folder):
-    peer = {"endpoint": ENDPOINT, "events": [{"name": "initiation_sent", "count": 4, "age": 1}], "allowed_ips": ["::/0"],
-            "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session": None, "last_rx_ms": None,
+    peer = {"endpoint": ENDPOINT, "events": [{"name": "initiation_sent", "count": 4, "age_s": 1}], "allowed_ips": ["::/0"],
+            "endpoint_host": "", "endpoint_found": [], "public_key": KEYS[1], "session_age_ms": None, "last_rx_ms": None,
             "last_data_rx_ms": None, "last_data_tx_ms": None}  # fmt: skip
     iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "unmatched_handshakes": [], "send_errors": {},
              "source_not_allowed": None, "peers": []}  # fmt: skip

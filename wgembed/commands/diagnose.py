@@ -12,9 +12,9 @@ from .status_model import key_text, span
 CERTAIN, LIKELY, POSSIBLE, NOTE = 4, 3, 2, 1
 
 # Times in ms: what was sent so long ago should have had an answer; and what is so old is no evidence any more.
-_PATIENCE = 15_000
-_FRESH = 180_000
-# So many changes of address within RECENT are no roaming.
+_REPLY_TIMEOUT_MS = 15_000
+_FRESH_MS = 180_000
+# So many changes of address within RECENT_S are no roaming.
 _RESTLESS = 4
 
 
@@ -43,12 +43,12 @@ def about_interface(interface, machine):
         found.add(CERTAIN, "the interface has no private key: no handshake can begin or be answered")
     if not interface.peers:
         found.add(CERTAIN, "the interface has no peers")
-    if interface.clock_behind > 60:
-        found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind))
+    if interface.clock_behind_s > 60:
+        found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind_s))
     for unmatched in interface.unmatched_handshakes:
-        if unmatched.age <= status_model.RECENT and _suspect(interface, unmatched) is None:
+        if unmatched.age_s <= status_model.RECENT_S and _suspect(interface, unmatched) is None:
             found.add(*_about_unmatched(interface, unmatched))
-    if interface.unroutable is not None and interface.unroutable[1] <= status_model.RECENT:
+    if interface.unroutable is not None and interface.unroutable[1] <= status_model.RECENT_S:
         _about_unroutable(found, interface, machine)
     return found.sorted()
 
@@ -91,10 +91,10 @@ def _suspect(interface, unmatched):
     found = [
         peer
         for peer in interface.peers
-        if peer.session is None
+        if peer.session_age_ms is None
         and peer.endpoint
         and _host(peer.endpoint) == _host(unmatched.endpoint)
-        and (not peer.handshake or _unanswered(peer) > 1)
+        and (not peer.latest_handshake or _unanswered(peer) > 1)
     ]
     return found[0] if len(found) == 1 else None
 
@@ -122,8 +122,8 @@ def about_peer(interface, peer, machine):
 
 def _allowed_ips(found, interface, peer, machine):
     lost = [event for event in peer.events if event.name == "allowed_ip_moved"]
-    if lost and peer.allowed_ips and lost[-1].age > status_model.RECENT:
-        found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age))
+    if lost and peer.allowed_ips and lost[-1].age_s > status_model.RECENT_S:
+        found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age_s))
     elif lost:
         found.add(
             CERTAIN if not peer.allowed_ips else LIKELY,
@@ -199,7 +199,7 @@ def _under_load(found, interface, peer, machine):
 def _no_answer(found, interface, peer, machine):
     for unmatched in interface.unmatched_handshakes:
         is_here = peer.endpoint and _host(unmatched.endpoint) == _host(peer.endpoint)
-        if is_here and unmatched.age <= status_model.RECENT and _suspect(interface, unmatched) is peer:
+        if is_here and unmatched.age_s <= status_model.RECENT_S and _suspect(interface, unmatched) is peer:
             _unmatched_at_endpoint(found, interface, peer, unmatched)
             return
     sent = _unanswered(peer)
@@ -244,10 +244,10 @@ def _unmatched_at_endpoint(found, interface, peer, unmatched):
 
 def _no_reply(found, interface, peer, machine):
     """Something was sent in this session, and what came back?"""
-    if peer.session is None or peer.last_data_tx_ms is None or peer.last_data_tx_ms > _FRESH:
+    if peer.session_age_ms is None or peer.last_data_tx_ms is None or peer.last_data_tx_ms > _FRESH_MS:
         return
-    unanswered = [event for event in peer.events if event.name == "no_reply" and event.age <= status_model.RECENT]
-    since = sum([event.count for event in unanswered if _is_later(event.age, peer.last_data_rx_ms)])
+    unanswered = [event for event in peer.events if event.name == "no_reply" and event.age_s <= status_model.RECENT_S]
+    since = sum([event.count for event in unanswered if _is_later(event.age_s, peer.last_data_rx_ms)])
     # One answer may be lost, and the handshake that follows be the end of it.
     if (since > 1 or since and peer.last_data_rx_ms is None) and _is_all_silent(peer):
         found.add(
@@ -257,7 +257,7 @@ def _no_reply(found, interface, peer, machine):
         )
     elif (
         not unanswered
-        and peer.session >= _PATIENCE
+        and peer.session_age_ms >= _REPLY_TIMEOUT_MS
         and _is_long_before(peer.last_data_rx_ms, peer.last_data_tx_ms)
         and not _is_all_silent(peer)
         and not machine.answers(interface, peer)
@@ -269,22 +269,22 @@ def _no_reply(found, interface, peer, machine):
         )
 
 
-def _is_fresh(age):
-    return age is not None and age <= _FRESH
+def _is_fresh(age_ms):
+    return age_ms is not None and age_ms <= _FRESH_MS
 
 
-def _is_long_before(age, other):
+def _is_long_before(age_ms, other_ms):
     """Whether the one was never, or so long before the other that it was no part of the same exchange."""
-    return age is None or age - other > _FRESH
+    return age_ms is None or age_ms - other_ms > _FRESH_MS
 
 
-def _is_later(seconds, age):
-    return age is None or seconds * 1000 <= age
+def _is_later(age_s, other_ms):
+    return other_ms is None or age_s * 1000 <= other_ms
 
 
 def _is_all_silent(peer):
     """Whether nothing was heard after the handshake itself."""
-    return peer.last_rx_ms is None or peer.last_rx_ms >= peer.session - 1000
+    return peer.last_rx_ms is None or peer.last_rx_ms >= peer.session_age_ms - 1000
 
 
 def _no_reply_of_ours(found, interface, peer, machine):
@@ -298,14 +298,14 @@ def _no_reply_of_ours(found, interface, peer, machine):
 
 def _source_not_allowed(found, interface, peer, machine):
     dropped = interface.source_not_allowed
-    if dropped is None or dropped[2] != peer.public_key or dropped[1] > status_model.RECENT:
+    if dropped is None or dropped[2] != peer.public_key or dropped[1] > status_model.RECENT_S:
         return
     if not _is_allowed(dropped[0], peer, machine):
         found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % dropped[0])
 
 
 def _two_places(found, interface, peer, machine):
-    moves = sum([event.count for event in peer.events if event.name == "roamed" and event.age <= status_model.RECENT])
+    moves = sum([event.count for event in peer.events if event.name == "roamed" and event.age_s <= status_model.RECENT_S])
     if moves >= _RESTLESS:
         found.add(
             LIKELY,
@@ -323,7 +323,7 @@ def _mtu(found, interface, peer, machine):
         )
         return
     # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
-    if peer.session is None or peer.has_invalid_response or not _is_fresh(peer.last_data_rx_ms):
+    if peer.session_age_ms is None or peer.has_invalid_response or not _is_fresh(peer.last_data_rx_ms):
         return
     size = machine.largest_packet(interface, peer)
     if size and size < interface.mtu:

@@ -62,8 +62,8 @@ def _interface_line(interface):
 
 def _peer_lines(interface, peer, rate, now):
     first = "  %s: %s" % (key_text(peer.public_key), status_model.state(interface, peer, now))
-    if peer.handshake:
-        first += ", handshake %s ago" % span(max(now - peer.handshake, 0))
+    if peer.latest_handshake:
+        first += ", handshake %s ago" % span(max(now - peer.latest_handshake, 0))
     if peer.attempt > 1:
         first += ", attempt %d" % peer.attempt
     where = []
@@ -113,15 +113,15 @@ def _peer_object(interface, peer, rate, now):
         "source": peer.source or None,
         "allowed_ips": peer.allowed_ips,
         "persistent_keepalive": peer.persistent_keepalive,
-        "latest_handshake": peer.handshake or None,
-        "handshake_age": max(now - peer.handshake, 0) if peer.handshake else None,
+        "latest_handshake": peer.latest_handshake or None,
+        "handshake_age_s": max(now - peer.latest_handshake, 0) if peer.latest_handshake else None,
         "attempt": peer.attempt,
         "rx_bytes": peer.rx_bytes,
         "tx_bytes": peer.tx_bytes,
         "rx_rate": rate[0] if rate else None,
         "tx_rate": rate[1] if rate else None,
         "staged": peer.staged,
-        "events": [{"event": event.name, "count": event.count, "age": event.age} for event in peer.events],
+        "events": [{"event": event.name, "count": event.count, "age_s": event.age_s} for event in peer.events],
     }
 
 
@@ -130,7 +130,7 @@ def _peer_object(interface, peer, rate, now):
 _OF_PEERS = (
     ("wireguard_sent_bytes_total", "counter", "Bytes sent to the peer", lambda i, p, now: p.tx_bytes),
     ("wireguard_received_bytes_total", "counter", "Bytes received from the peer", lambda i, p, now: p.rx_bytes),
-    ("wireguard_latest_handshake_seconds", "gauge", "Time of the latest handshake", lambda i, p, now: p.handshake),
+    ("wireguard_latest_handshake_seconds", "gauge", "Time of the latest handshake", lambda i, p, now: p.latest_handshake),
     (
         "wireguard_peer_up",
         "gauge",

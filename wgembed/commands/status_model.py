@@ -30,13 +30,13 @@ IDLE = "idle"
 # A session carries for 180 s; without the daemon's word a younger handshake is taken for one.
 _REJECT_AFTER_TIME = 180
 # Events older than this, in s, are history.
-RECENT = 180
+RECENT_S = 180
 FOREVER = 1 << 32
 _NO_ROUTE = (abi.ENETUNREACH, abi.EHOSTUNREACH)
 # A queue that is full says nothing of the way.
 _BUSY = (abi.EAGAIN, abi.ENOBUFS)
 # What was heard so long before, in s, does not prove that datagrams leave again.
-_SAME_TIME = 5
+_SAME_TIME_S = 5
 
 
 class AskError(Exception):
@@ -48,46 +48,47 @@ class NotServed(AskError):
 
 
 class Event:
-    """Something that happened to a peer `count` times in a row, the last time `age` seconds ago."""
+    """Something that happened to a peer `count` times in a row, the last time `age_s` seconds ago."""
 
-    __slots__ = ("age", "count", "name")
+    __slots__ = ("age_s", "count", "name")
 
-    def __init__(self, name, count, age):
+    def __init__(self, name, count, age_s):
         self.name = name
         self.count = count
-        self.age = age
+        self.age_s = age_s
 
 
 class UnmatchedHandshake:
     """Handshakes that no peer sent, `count` from one endpoint.
 
     reason  unknown_peer or invalid_mac1
-    age     of the last one, in s
+    age_s   of the last one
     key     the public key that it came with, hexadecimal, or ""
     """
 
-    __slots__ = ("age", "count", "endpoint", "key", "reason")
+    __slots__ = ("age_s", "count", "endpoint", "key", "reason")
 
-    def __init__(self, reason, count, age, endpoint, key):
+    def __init__(self, reason, count, age_s, endpoint, key):
         self.reason = reason
         self.count = count
-        self.age = age
+        self.age_s = age_s
         self.endpoint = endpoint
         self.key = key
 
 
 class Peer:
-    """What is told of a peer; keys in hexadecimal, ages in ms, None for never."""
+    """What is told of a peer; keys in hexadecimal, ages None for never."""
 
     def __init__(self, public_key):
         self.public_key = public_key
         self.has_preshared_key = False
         self.endpoint = self.source = self.endpoint_host = ""
         self.endpoint_found = []
-        self.handshake = 0  # in s since 1970
-        self.tx_bytes = self.rx_bytes = self.persistent_keepalive = 0
+        self.latest_handshake = 0  # in s since 1970
+        self.tx_bytes = self.rx_bytes = 0
+        self.persistent_keepalive = 0  # in s
         self.last_rx_ms = self.last_data_rx_ms = self.last_data_tx_ms = None
-        self.session = None
+        self.session_age_ms = None
         self.is_initiator = False
         self.attempt = self.staged = 0
         self.events = []
@@ -96,15 +97,15 @@ class Peer:
     def last(self, *names):
         """Return the latest of the events of these names that is recent, or None."""
         for event in reversed(self.events):
-            if event.name in names and event.age <= RECENT:
+            if event.name in names and event.age_s <= RECENT_S:
                 return event
         return None
 
-    def since(self, name, *ends, within=RECENT):
+    def since(self, name, *ends, within=RECENT_S):
         """Return how often `name` happened, within so many seconds and after the last of the events `ends`."""
         count = 0
         for event in reversed(self.events):
-            if event.name in ends or event.age > within:
+            if event.name in ends or event.age_s > within:
                 break
             if event.name == name:
                 count += event.count
@@ -113,7 +114,7 @@ class Peer:
     @property
     def has_invalid_response(self):
         """Whether its last answer to us did not open."""
-        within = FOREVER if self.has_timed_out else RECENT
+        within = FOREVER if self.has_timed_out else RECENT_S
         return self.since("response_invalid", "response_received", "keypair_confirmed", within=within) > 0
 
     @property
@@ -126,7 +127,7 @@ class Peer:
         """Whether datagrams to it were not sent, and it was not heard since."""
         if not self.since("send_failed", "response_received", "keypair_confirmed"):
             return False
-        return self.last_rx_ms is None or self.last_rx_ms >= (self.last("send_failed").age - _SAME_TIME) * 1000
+        return self.last_rx_ms is None or self.last_rx_ms >= (self.last("send_failed").age_s - _SAME_TIME_S) * 1000
 
     @property
     def is_unconfirmed(self):
@@ -151,10 +152,10 @@ class Interface:
         self.drops = {}
         self.send_errors = {}
         self.link = ""
-        self.clock_behind = 0
+        self.clock_behind_s = 0
         self.unmatched_handshakes = []
-        self.unroutable = None  # (address, age in s)
-        self.source_not_allowed = None  # (address, age in s, public key of the peer)
+        self.unroutable = None  # (address, age_s)
+        self.source_not_allowed = None  # (address, age_s, public key of the peer)
         self.peers = []
 
     @property
@@ -209,7 +210,7 @@ def parse(name, lines):
 
 def _take_device_line(interface, key, value):
     words = value.split(",")
-    if key in ("listen_port", "fwmark", "mtu", "clock_behind"):
+    if key in ("listen_port", "fwmark", "mtu", "clock_behind_s"):
         setattr(interface, key, int(value))
     elif key == "own_public_key":
         interface.public_key = value
@@ -235,7 +236,7 @@ def _take_device_line(interface, key, value):
 
 _TEXTS = ("endpoint", "source", "endpoint_host")
 _NUMBERS = ("tx_bytes", "rx_bytes", "last_rx_ms", "last_data_rx_ms", "last_data_tx_ms", "attempt", "staged")
-_UAPI_NUMBERS = {"last_handshake_time_sec": "handshake", "persistent_keepalive_interval": "persistent_keepalive"}
+_UAPI_NUMBERS = {"last_handshake_time_sec": "latest_handshake", "persistent_keepalive_interval": "persistent_keepalive"}
 
 
 def _take_peer_line(peer, key, value):
@@ -253,7 +254,7 @@ def _take_peer_line(peer, key, value):
     elif key == "endpoint_found":
         peer.endpoint_found.append(value)
     elif key == "session":
-        peer.session = int(words[0])
+        peer.session_age_ms = int(words[0])
         peer.is_initiator = words[1] == "initiator"
     elif key == "event":
         peer.events.append(Event(words[0], int(words[1]), int(words[2])))
@@ -270,7 +271,7 @@ def state(interface, peer, now):
     if not peer.allowed_ips:
         return NO_ALLOWED_IPS
     # A handshake may fail while the session before it still carries: then it is up.
-    if peer.session is not None and not peer.has_invalid_response:
+    if peer.session_age_ms is not None and not peer.has_invalid_response:
         return UP
     if not peer.endpoint:
         return NAME_UNKNOWN if peer.endpoint_host and not peer.endpoint_found else WAITING
@@ -285,7 +286,7 @@ def state(interface, peer, now):
 
 
 def _plain_state(peer, now):
-    if now - peer.handshake < _REJECT_AFTER_TIME:
+    if now - peer.latest_handshake < _REJECT_AFTER_TIME:
         return UP
     if not peer.allowed_ips:
         return NO_ALLOWED_IPS

@@ -1,29 +1,29 @@
 """What a daemon tells of an interface to `wgembed status` and `wgembed diagnose`, beyond what UAPI has: no keys but
 public ones, and what went wrong.
 
-A client sends `status=1` and an empty line. The answer has the form of a `get`, with these lines. Times are ms until
-now; what there is none of has no line.
+A client sends `status=1` and an empty line. The answer has the form of a `get`, with these lines; what there is none of
+has no line. A time has its unit in its name: `_s`, `_ms`. In the place of AGE_MS or AGE_S stands how long ago it was.
 
-    own_public_key, listen_port, fwmark, mtu, up (0 or 1)
-    drop=REASON,COUNT                       for each reason (protocol/drops.py) that there was
-    send_error=ERRNO,FAMILY                 of the last datagram that the kernel did not take, of IPv4 or of IPv6: 4 or 6
-    link                                    that the sockets are bound to
-    clock_behind=SECONDS                    how far our clock is behind the last timestamp that we sent
-    unmatched_handshake=REASON,COUNT,TIME,ENDPOINT,KEY
-                                            that no peer sent; REASON is unknown_peer or invalid_mac1
-    unroutable=IP,TIME                         the last packet to an address that is in no peer's allowed IPs
-    source_not_allowed=IP,TIME,KEY              the last packet from one that is not in those of the peer that sent it
+    own_public_key, listen_port, fwmark, mtu (bytes), up (0 or 1)
+    drop=REASON,COUNT                   packets, for each reason (protocol/drops.py) that there was
+    send_error=ERRNO,FAMILY             of the last datagram that the kernel did not take, of IPv4 or of IPv6: 4 or 6
+    link                                that the sockets are bound to, by name
+    clock_behind_s                      how far our clock is behind the last timestamp that we sent
+    unmatched_handshake=REASON,COUNT,AGE_MS,ENDPOINT,KEY
+                                        of no peer; REASON is unknown_peer or invalid_mac1; KEY is empty for the latter
+    unroutable=IP,AGE_MS                the destination of the last packet to an address in no peer's allowed IPs
+    source_not_allowed=IP,AGE_MS,KEY    the source of the last packet that is not in the allowed IPs of who sent it, KEY
 
-    public_key                              begins a peer
+    public_key                          begins a peer
     has_preshared_key (0 or 1), endpoint, source (our address), endpoint_host (NAME:PORT, as configured)
-    endpoint_found=IP                       for each address of the name
-    last_handshake_time_sec, tx_bytes, rx_bytes, persistent_keepalive_interval
-    last_rx_ms, last_data_rx_ms, last_data_tx_ms
-                                            when anything authentic came, or data came or left
-    session=AGE,initiator or responder      of the keypair that is in use
-    attempt                                 which initiation is on its way
-    staged                                  packets that wait for a handshake
-    event=WHAT,COUNT,SECONDS                (protocol/events.py), oldest first
+    endpoint_found=IP                   for each address of the name
+    last_handshake_time_sec (since 1970), tx_bytes, rx_bytes, persistent_keepalive_interval (s): those of a `get`
+    last_rx_ms                          age of the last authentic packet or handshake message that came
+    last_data_rx_ms, last_data_tx_ms    age of the last data that came, that left
+    session=AGE_MS,ROLE                 of the keypair that is in use; ROLE is initiator or responder
+    attempt                             which initiation is on its way, from 1
+    staged                              packets that wait for a handshake
+    event=NAME,COUNT,AGE_S              (protocol/events.py), oldest first
     allowed_ip
 """
 
@@ -56,7 +56,7 @@ def tell_device(interface, now):
         lines.append(("link", interface.bound_to))
     behind = seconds(device.stamps.latest) - system.clock.realtime()[0]
     if behind > 0:
-        lines.append(("clock_behind", behind))
+        lines.append(("clock_behind_s", behind))
     for reason, key, addr, count, time in device.unmatched_handshakes.read():
         what = _UNMATCHED[reason], count, now - time, address.format_endpoint(addr), _hex(key)
         lines.append(("unmatched_handshake", "%s,%d,%d,%s,%s" % what))

@@ -11,10 +11,10 @@
 const CERTAIN = 4, LIKELY = 3, POSSIBLE = 2, NOTE = 1;
 
 /* In ms: what is so old is no evidence any more. */
-const FRESH = 180000;
+const FRESH_MS = 180000;
 /* A clock before this (2025-01-01) was never set. */
 const CLOCK_UNSET = 1735689600;
-/* So many changes of address within state.RECENT are no roaming. */
+/* So many changes of address within state.RECENT_S are no roaming. */
 const RESTLESS = 4;
 /* Two numbers where MIPS has another than the rest. (97 is EMSGSIZE there; our sockets hardly ever see that.) */
 const ERRORS = [
@@ -43,8 +43,8 @@ function explain(errno) {
 /* The one peer without a session whose endpoint is where the handshake came from; null if there is not one. Behind a NAT
    there may be others: a peer that was here with the right key is not meant, unless it does not answer now. */
 function suspect(iface, one) {
-	const found = iface.peers.filter((peer) => peer.session === null && peer.endpoint &&
-		host(peer.endpoint) === host(one.endpoint) && (!peer.handshake || state.unanswered(peer) > 1));
+	const found = iface.peers.filter((peer) => peer.session_age_ms === null && peer.endpoint &&
+		host(peer.endpoint) === host(one.endpoint) && (!peer.latest_handshake || state.unanswered(peer) > 1));
 
 	return found.length === 1 ? found[0] : null;
 }
@@ -71,8 +71,8 @@ function unmatched(iface, one) {
 function allowedIps(iface, peer) {
 	const lost = peer.events.filter((event) => event.name === 'allowed_ip_moved').pop();
 
-	if (lost && peer.allowed_ips.length && lost.age > state.RECENT)
-		return [ NOTE, _('another peer got some of the same allowed_ips, %s ago').format(state.span(lost.age)) ];
+	if (lost && peer.allowed_ips.length && lost.age_s > state.RECENT_S)
+		return [ NOTE, _('another peer got some of the same allowed_ips, %s ago').format(state.span(lost.age_s)) ];
 	if (lost)
 		return [ peer.allowed_ips.length ? LIKELY : CERTAIN,
 			_('another peer has some of the same allowed_ips, and got them: an address can lead to one peer only') ];
@@ -130,7 +130,7 @@ function unmatchedAtEndpoint(iface, peer, one) {
 /* The unmatched handshake that is the peer's, most likely. */
 function callerAt(iface, peer) {
 	return iface.unmatched_handshakes.find((one) =>
-		one.age <= state.RECENT && suspect(iface, one)?.public_key === peer.public_key);
+		one.age_s <= state.RECENT_S && suspect(iface, one)?.public_key === peer.public_key);
 }
 
 function isUnanswered(iface, peer) {
@@ -152,22 +152,22 @@ function clockUnset(iface, peer, now) {
 		return [ LIKELY, _("this machine's clock was never set, and a peer does not answer handshakes older than the last one it took") ];
 }
 
-function isFresh(age) {
-	return age !== null && age <= FRESH;
+function isFresh(ageMs) {
+	return ageMs !== null && ageMs <= FRESH_MS;
 }
 
 /* Whether nothing was heard after the handshake itself. */
 function isAllSilent(peer) {
-	return peer.last_rx_ms === null || peer.last_rx_ms >= peer.session - 1000;
+	return peer.last_rx_ms === null || peer.last_rx_ms >= peer.session_age_ms - 1000;
 }
 
 function noReply(iface, peer) {
-	if (peer.session === null || !isFresh(peer.last_data_tx_ms))
+	if (peer.session_age_ms === null || !isFresh(peer.last_data_tx_ms))
 		return;
 	/* One answer may be lost, and the handshake that follows be the end of it. */
 	const count = peer.events
-		.filter((event) => event.name === 'no_reply' && event.age <= state.RECENT &&
-			(peer.last_data_rx_ms === null || event.age * 1000 <= peer.last_data_rx_ms))
+		.filter((event) => event.name === 'no_reply' && event.age_s <= state.RECENT_S &&
+			(peer.last_data_rx_ms === null || event.age_s * 1000 <= peer.last_data_rx_ms))
 		.reduce((sum, event) => sum + event.count, 0);
 
 	if ((count > 1 || (count && peer.last_data_rx_ms === null)) && isAllSilent(peer))
@@ -177,7 +177,7 @@ function noReply(iface, peer) {
 function noReplyOfOurs(iface, peer) {
 	const received = peer.last_data_rx_ms, sent = peer.last_data_tx_ms;
 
-	if (isFresh(received) && (sent === null || sent - received > FRESH))
+	if (isFresh(received) && (sent === null || sent - received > FRESH_MS))
 		return [ POSSIBLE, _('its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it that does not lead into %s')
 			.format(iface.name) ];
 }
@@ -185,13 +185,13 @@ function noReplyOfOurs(iface, peer) {
 function sourceNotAllowed(iface, peer) {
 	const dropped = iface.source_not_allowed;
 
-	if (dropped && dropped.key === peer.public_key && dropped.age <= state.RECENT && !isAllowed(dropped.address, peer))
+	if (dropped && dropped.key === peer.public_key && dropped.age_s <= state.RECENT_S && !isAllowed(dropped.address, peer))
 		return [ LIKELY, _('it sends packets from %s, which is not in its allowed_ips: they are dropped').format(dropped.address) ];
 }
 
 function twoPlaces(iface, peer) {
 	const moves = peer.events
-		.filter((event) => event.name === 'roamed' && event.age <= state.RECENT)
+		.filter((event) => event.name === 'roamed' && event.age_s <= state.RECENT_S)
 		.reduce((sum, event) => sum + event.count, 0);
 
 	if (moves >= RESTLESS)
@@ -216,14 +216,14 @@ function ofInterface(iface) {
 		add(CERTAIN, _('the interface has no private key: no handshake can begin or be answered'));
 	if (!iface.peers.length)
 		add(CERTAIN, _('the interface has no peers'));
-	if (iface.clock_behind > 60)
-		add(NOTE, _("this machine's clock was set back by %s: handshakes go on").format(state.span(iface.clock_behind)));
+	if (iface.clock_behind_s > 60)
+		add(NOTE, _("this machine's clock was set back by %s: handshakes go on").format(state.span(iface.clock_behind_s)));
 	for (const one of iface.unmatched_handshakes)
-		if (one.age <= state.RECENT && !suspect(iface, one))
+		if (one.age_s <= state.RECENT_S && !suspect(iface, one))
 			add(...unmatched(iface, one));
-	if (unroutable && unroutable.age <= state.RECENT && !iface.peers.some((peer) => isAllowed(unroutable.address, peer)))
+	if (unroutable && unroutable.age_s <= state.RECENT_S && !iface.peers.some((peer) => isAllowed(unroutable.address, peer)))
 		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
-			.format(unroutable.address, state.span(unroutable.age)));
+			.format(unroutable.address, state.span(unroutable.age_s)));
 	return sorted(found);
 }
 

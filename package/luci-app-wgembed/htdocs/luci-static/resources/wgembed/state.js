@@ -5,34 +5,34 @@
    tests/luci/test_rules.py holds this and wgembed/commands/status_model.py against each other. */
 
 /* Events older than this, in s, are history. */
-const RECENT = 180;
+const RECENT_S = 180;
 const FOREVER = 2 ** 32;
 /* errno of a destination that no route leads to, and of a queue that is full, which says nothing of the way: MIPS has
    other numbers than the rest. */
 const NO_ROUTE = [ 101, 113, 128, 148 ], BUSY = [ 11, 105, 132 ];
 /* What was heard so long before, in s, does not prove that datagrams leave again. */
-const SAME_TIME = 5;
+const SAME_TIME_S = 5;
 
-const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind' ];
+const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind_s' ];
 const PEER_TEXTS = [ 'endpoint', 'source', 'endpoint_host' ];
 const PEER_NUMBERS = [
 	'tx_bytes', 'rx_bytes', 'last_rx_ms', 'last_data_rx_ms', 'last_data_tx_ms', 'attempt', 'staged'
 ];
-const UAPI_NUMBERS = { last_handshake_time_sec: 'handshake', persistent_keepalive_interval: 'persistent_keepalive' };
+const UAPI_NUMBERS = { last_handshake_time_sec: 'latest_handshake', persistent_keepalive_interval: 'persistent_keepalive' };
 
 function newInterface(name) {
 	return {
 		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: {},
-		clock_behind: 0, unmatched_handshakes: [], unroutable: null, source_not_allowed: null, peers: []
+		clock_behind_s: 0, unmatched_handshakes: [], unroutable: null, source_not_allowed: null, peers: []
 	};
 }
 
-/* Ages in ms, null for never. */
+/* Ages are null for never. */
 function newPeer(public_key) {
 	return {
 		public_key, has_preshared_key: false, endpoint: '', source: '', endpoint_host: '', endpoint_found: [],
-		handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, last_rx_ms: null, last_data_rx_ms: null,
-		last_data_tx_ms: null, session: null, is_initiator: false, attempt: 0, staged: 0, events: [], allowed_ips: []
+		latest_handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, last_rx_ms: null, last_data_rx_ms: null,
+		last_data_tx_ms: null, session_age_ms: null, is_initiator: false, attempt: 0, staged: 0, events: [], allowed_ips: []
 	};
 }
 
@@ -55,12 +55,12 @@ function takeDeviceLine(iface, key, value) {
 		iface.send_errors[words[1]] = +words[0];
 	else if (key === 'unmatched_handshake')
 		iface.unmatched_handshakes.push({
-			reason: words[0], count: +words[1], age: seconds(words[2]), endpoint: words[3], key: words[4]
+			reason: words[0], count: +words[1], age_s: seconds(words[2]), endpoint: words[3], key: words[4]
 		});
 	else if (key === 'unroutable')
-		iface.unroutable = { address: words[0], age: seconds(words[1]) };
+		iface.unroutable = { address: words[0], age_s: seconds(words[1]) };
 	else if (key === 'source_not_allowed')
-		iface.source_not_allowed = { address: words[0], age: seconds(words[1]), key: words[2] };
+		iface.source_not_allowed = { address: words[0], age_s: seconds(words[1]), key: words[2] };
 }
 
 function takePeerLine(peer, key, value) {
@@ -77,9 +77,9 @@ function takePeerLine(peer, key, value) {
 	else if (key === 'endpoint_found')
 		peer.endpoint_found.push(value);
 	else if (key === 'session')
-		[ peer.session, peer.is_initiator ] = [ +words[0], words[1] === 'initiator' ];
+		[ peer.session_age_ms, peer.is_initiator ] = [ +words[0], words[1] === 'initiator' ];
 	else if (key === 'event')
-		peer.events.push({ name: words[0], count: +words[1], age: +words[2] });
+		peer.events.push({ name: words[0], count: +words[1], age_s: +words[2] });
 	else if (key === 'allowed_ip')
 		peer.allowed_ips.push(value);
 }
@@ -108,15 +108,15 @@ function parse(name, text) {
 
 /* The latest of the events of these names that is recent, or null. */
 function last(peer, ...names) {
-	return peer.events.filter((event) => names.includes(event.name) && event.age <= RECENT).pop() ?? null;
+	return peer.events.filter((event) => names.includes(event.name) && event.age_s <= RECENT_S).pop() ?? null;
 }
 
 /* How often `name` happened, within so many seconds and after the last of the events `ends`. */
-function since(peer, name, ends, within = RECENT) {
+function since(peer, name, ends, within = RECENT_S) {
 	let count = 0;
 
 	for (const event of [ ...peer.events ].reverse()) {
-		if (ends.includes(event.name) || event.age > within)
+		if (ends.includes(event.name) || event.age_s > within)
 			break;
 		if (event.name === name)
 			count += event.count;
@@ -126,7 +126,7 @@ function since(peer, name, ends, within = RECENT) {
 
 /* Whether its last answer to us did not open. */
 function hasInvalidResponse(peer) {
-	return since(peer, 'response_invalid', [ 'response_received', 'keypair_confirmed' ], hasTimedOut(peer) ? FOREVER : RECENT) > 0;
+	return since(peer, 'response_invalid', [ 'response_received', 'keypair_confirmed' ], hasTimedOut(peer) ? FOREVER : RECENT_S) > 0;
 }
 
 /* Whether it calls again and again, and never uses what we answer. */
@@ -143,7 +143,7 @@ function hasTimedOut(peer) {
 function isFailing(peer) {
 	if (!since(peer, 'send_failed', [ 'response_received', 'keypair_confirmed' ]))
 		return false;
-	return peer.last_rx_ms === null || peer.last_rx_ms >= (last(peer, 'send_failed').age - SAME_TIME) * 1000;
+	return peer.last_rx_ms === null || peer.last_rx_ms >= (last(peer, 'send_failed').age_s - SAME_TIME_S) * 1000;
 }
 
 /* The errno with which the kernel refuses datagrams to the peer, 0 if it does not. */
@@ -174,7 +174,7 @@ function ofPeer(iface, peer) {
 	if (!peer.allowed_ips.length)
 		return 'no allowed ips';
 	/* A handshake may fail while the session before it still carries: then it is up. */
-	if (peer.session !== null && !hasInvalidResponse(peer))
+	if (peer.session_age_ms !== null && !hasInvalidResponse(peer))
 		return 'up';
 	if (!peer.endpoint)
 		return peer.endpoint_host && !peer.endpoint_found.length ? 'name not resolved' : 'waiting for peer';
@@ -256,5 +256,5 @@ function span(s) {
 }
 
 return baseclass.extend({
-	RECENT, parse, last, since, hasInvalidResponse, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords, keyText, span
+	RECENT_S, parse, last, since, hasInvalidResponse, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords, keyText, span
 });

@@ -146,7 +146,7 @@ return view.extend({
 					peer.staged ? small([ _('%d packets wait').format(peer.staged) ]) : '',
 					E('div', {}, [ this.closerButton(iface, peer) ])
 				]),
-				cell(_('Handshake'), [ E('span', { 'data-handshake': peer.handshake }, [ '' ]) ]),
+				cell(_('Handshake'), [ E('span', { 'data-handshake': peer.latest_handshake }, [ '' ]) ]),
 				cell(_('Transfer'), [
 					transfer('↓', peer.rx_bytes, rate?.rx), transfer('↑', peer.tx_bytes, rate?.tx)
 				]),
@@ -173,7 +173,7 @@ return view.extend({
 	remember(iface, peer) {
 		const history = this.histories[`${iface.name} ${peer.public_key}`] ??= new plot.History();
 
-		history.add({ time: this.now, rx: peer.rx_bytes, tx: peer.tx_bytes, handshake: peer.handshake });
+		history.add({ time: this.now, rx: peer.rx_bytes, tx: peer.tx_bytes, handshake: peer.latest_handshake });
 		return history;
 	},
 
