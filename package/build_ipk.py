@@ -68,7 +68,7 @@ fi
 """
 FASTPATH = "wgembed-fastpath"
 # What CPython never runs.
-ONLY_MICROPYTHON = ("crypto/_micropython.py", "runtime/micropython/", build_mpy.SHIM)
+ONLY_MICROPYTHON = ("crypto/_micropython.py", "packets/runs_micropython.py", "runtime/micropython/", build_mpy.SHIM)
 
 
 def version():

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
 SHIM = "crypto/_blake2/"
 LEFT_OUT = (
     "crypto/_cpython.py",
+    "packets/runs_cpython.py",
     "runtime/cpython/",
     "commands/demo.py",
     "daemon_entry.py",
@@ -23,11 +24,12 @@ LEFT_OUT = (
 )
 
 
-def modules(native):
-    """Yield the modules that MicroPython runs, by their path in the package; `native`: those in machine code too."""
+def modules(architecture=None):
+    """Yield the modules that MicroPython runs, by their path in the package; for one architecture what that can choose from."""
+    unused = {None: "_viper.py", "x64": "_halves.py"}.get(architecture, "_words.py")
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()
-        if not name.startswith(LEFT_OUT) and (native or not name.endswith("_viper.py")):
+        if not name.startswith(LEFT_OUT) and not name.endswith("/" + unused):
             yield name
 
 

@@ -15,16 +15,13 @@ except ImportError:
 
 def main():
     """Serve; returns the exit status."""
-    try:
-        return _serve()
-    except ImportError as e:
-        # libsodium may be missing though PyNaCl is there.
-        os.write(2, ("wgembed: this Python lacks what it needs: %s\n" % e).encode())
-        return 1
+    sys.path[:1] = os.environ.pop(b"WGEMBED_PATH", b"").decode().split(":")
+    from wgembed.errors import guard
+
+    return guard(_serve)
 
 
 def _serve():
-    sys.path[:1] = os.environ.pop(b"WGEMBED_PATH", b"").decode().split(":")
     ready = os.environ.pop(b"WGEMBED_READY", b"")
     verb, argument = sys.argv[1:]
     _name_process()

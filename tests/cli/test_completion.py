@@ -9,6 +9,7 @@ from cli_cases import KEY, PRIVATE, device, peer
 from cli_world import ROOT
 from lab.need import need, programs
 from lab.uapi import UapiServer
+from wgembed.commands import verbs
 
 COMPLETION = ROOT / "package/files/completions/wgembed"
 SCRIPT = """
@@ -19,8 +20,8 @@ read -ra COMP_WORDS <<<"$2"
 _wgembed
 ((${#COMPREPLY[@]} == 0)) || printf "%s\\n" "${COMPREPLY[@]}"
 """
-COMMANDS = ["show", "showconf", "set", "setconf", "addconf", "syncconf", "genkey", "genpsk", "pubkey", "help"]
-OURS = ["run", "check", "status", "diagnose", "up", "down", "import", "export", "demo"]
+COMMANDS = [*verbs("wg."), "help"]
+OURS = [verb for verb in verbs() if verb not in COMMANDS and verb != "version"]
 WORDS = ["private-key", "listen-port", "fwmark", "peer"]
 PEER_WORDS = ["preshared-key", "endpoint", "allowed-ips", "persistent-keepalive", "remove", "peer"]
 FILES = ["compopt -o default"]

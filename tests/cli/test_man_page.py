@@ -8,8 +8,8 @@ import pytest
 from cli_world import ROOT
 from lab import debian
 from lab.need import need
-from wgembed.commands.main import USAGE
-from wgembed.commands.wg.main import COMMANDS
+from wgembed.commands import verbs
+from wgembed.commands.usage import usage
 
 PAGE = ROOT / "docs/wgembed.8"
 # What mandoc of a distribution knows of other pages and of the system's name is not ours to mend.
@@ -25,6 +25,6 @@ def test_lint():
     assert [line for line in done.stdout.splitlines() if not NOT_OURS.search(line)] == []
 
 
-@pytest.mark.parametrize("word", [*COMMANDS, *re.findall(r"\bWG\w+|\bLOG_LEVEL", USAGE)])
+@pytest.mark.parametrize("word", [*verbs(), *re.findall(r"\bWG\w+|\bLOG_LEVEL", usage())])
 def test_all_is_in_it(word):
     assert re.search(rf"\b{word}\b", PAGE.read_text())

@@ -11,6 +11,7 @@ from lab import wire
 from lab.need import need, programs
 from wgembed.config import convert, keys, uci, wg_quick
 from wgembed.config import options as config
+from wgembed.errors import UserError
 
 PRIVATE = base64.b64encode(bytes((8, *range(30), 64))).decode()
 PEERS_PRIVATE = base64.b64encode(bytes((16, *range(30), 65))).decode()
@@ -101,7 +102,7 @@ def test_sections_and_values():
     ],
 )
 def test_what_is_no_file_of_wg_quick(text, why):
-    with pytest.raises(wg_quick.QuickError, match="^" + re.escape(why) + "$"):
+    with pytest.raises(UserError, match="^" + re.escape(why) + "$"):
         wg_quick.parse(text)
 
 
@@ -121,7 +122,7 @@ def test_what_is_no_text():
 
 def test_whether_it_saves():
     assert wg_quick.parse("[Interface]\nSaveConfig = true\n").saves
-    with pytest.raises(wg_quick.QuickError, match="`yes' is neither true nor false"):
+    with pytest.raises(UserError, match="`yes' is neither true nor false"):
         wg_quick.parse("[Interface]\nSaveConfig = yes\n")
 
 
@@ -143,7 +144,7 @@ def test_files_by_path_and_by_name(argument, path, name):
 
 @pytest.mark.parametrize("argument", ["", "/tmp/wg0", "/tmp/abcdefghijklmnop.conf", "/tmp/.conf", "/tmp/a b.conf", "a/../b"])
 def test_names_that_no_interface_has(argument):
-    with pytest.raises(wg_quick.QuickError):
+    with pytest.raises(UserError):
         wg_quick.locate(argument)
 
 
@@ -194,7 +195,7 @@ def test_tables(table, route, tables):
     ],
 )
 def test_what_cannot_become_an_interface(text, why):
-    with pytest.raises(convert.TransferError) as told:
+    with pytest.raises(UserError) as told:
         convert.import_interface(wg_quick.parse(text), "wg0")
     assert str(told.value).startswith(why) and PRIVATE not in str(told.value)
 
@@ -228,7 +229,7 @@ def test_their_file_becomes_a_peer(own):
 def test_whose_peer_we_are_not():
     nobodys = "[Interface]\nAddress=10.0.0.1\n"
     for text in (THEIRS.replace(public(PRIVATE), PSK), THEIRS.replace("Address", "# Address"), nobodys):
-        with pytest.raises(convert.TransferError):
+        with pytest.raises(UserError):
             convert.import_peer(wg_quick.parse(text), "wg0", wire.public_key(base64.b64decode(PRIVATE)), "x")
 
 
@@ -270,5 +271,5 @@ def test_without_their_private_key():
 
 
 def test_nobody_of_that_name():
-    with pytest.raises(convert.TransferError, match="no peer of wg0 is called tablet"):
+    with pytest.raises(UserError, match="no peer of wg0 is called tablet"):
         convert.find_peer(router(), "tablet")

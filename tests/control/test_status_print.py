@@ -12,7 +12,7 @@ import pytest
 from lab.need import need, privileges
 from wgembed.commands import diagnose, status_format, status_model
 from wgembed.commands import status as status_command
-from wgembed.commands.output import UsageError
+from wgembed.errors import UsageError, UserError
 from wgembed.uapi import client
 
 KEY = "bb" * 32
@@ -47,6 +47,7 @@ def printed(monkeypatch):
         printed[fd] += data
 
     monkeypatch.setattr(status_command.system.files, "write", write)
+    monkeypatch.setattr(status_command, "complain", lambda text: write(2, text.encode() + b"\n"))
     return printed
 
 
@@ -54,7 +55,7 @@ def printed(monkeypatch):
 @pytest.mark.parametrize("form", ["--json", "--prometheus", "--interval=0"])
 def test_names_of_all_kinds(served, printed, name, form):
     served[name] = told(name, ("drop", "tx_no_peer,1"), ("public_key", KEY), ("rx_bytes", str(1 << 63)))
-    assert status_command.show_status(["--interval=0", form]) == 0
+    assert status_command.show_status("wgembed", ["status", "--interval=0", form]) == 0
     if form == "--json":
         assert json.loads(printed[1])["interfaces"][0]["name"] == name
     elif form == "--prometheus":
@@ -70,14 +71,14 @@ def test_names_of_all_kinds(served, printed, name, form):
 
 def test_an_interface_that_may_not_be_asked(served, printed):
     served["wg0"] = told("wg0")
-    served["wg1"] = status_model.AskError("wg1 gives no answer: Permission denied")
+    served["wg1"] = UserError("wg1 gives no answer: Permission denied")
     served["wg2"] = status_model.NotServed("nobody serves the interface wg2")
-    assert status_command.show_status(["--interval=0"]) == 0
+    assert status_command.show_status("wgembed", ["status", "--interval=0"]) == 0
     assert printed[1].startswith(b"wg0: up") and printed[2] == b"wgembed: wg1 gives no answer: Permission denied\n"
     del served["wg0"]
     for command in (status_command.show_status, status_command.show_diagnosis):
-        with pytest.raises(status_model.AskError, match="wg1 gives no answer: Permission denied"):
-            command([])
+        with pytest.raises(UserError, match="wg1 gives no answer: Permission denied"):
+            command("wgembed", ["status"])
 
 
 def test_who_may_not_ask_is_told_so(tmp_path):
@@ -101,7 +102,7 @@ def test_who_may_not_ask_is_told_so(tmp_path):
 @pytest.mark.parametrize("text", ["\u00b2", "\u0665", "1.\u00b2", ".", "", "1e3", "-1", "1.2345", "3601"])
 def test_lengths_of_time_that_are_none(served, text):
     with pytest.raises(UsageError):
-        status_command.show_status(["--interval", text])
+        status_command.show_status("wgembed", ["status", "--interval", text])
 
 
 # diagnose
@@ -112,10 +113,10 @@ def test_a_peer_of_an_interface_that_is_down(served, printed, monkeypatch):
     served["wg0"] = status_model.parse("wg0", [("up", "0"), ("own_public_key", KEY), *peer])
     for arguments in ([], ["wg0"], ["wg0", status_model.key_text(KEY)]):
         printed[1] = b""
-        assert status_command.show_diagnosis(arguments) == 1
+        assert status_command.show_diagnosis("wgembed", ["diagnose", *arguments]) == 1
         assert printed[1] == b"wg0: down\n  the interface is down: take it up with `ip link set wg0 up`\n"
     with pytest.raises(UsageError):
-        status_command.show_diagnosis(["wg0", "AAAA"])
+        status_command.show_diagnosis("wgembed", ["diagnose", "wg0", "AAAA"])
 
 
 def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
@@ -126,7 +127,7 @@ def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
         return []
 
     monkeypatch.setattr(diagnose, "about_peer", about_peer)
-    assert status_command.show_diagnosis([]) == 0
+    assert status_command.show_diagnosis("wgembed", ["diagnose"]) == 0
     assert printed[1].endswith(b"\nnot every peer was asked, for it took too long: name an interface and a peer\n")
 
 

@@ -21,7 +21,9 @@ def wgembed(request, tmp_path):
     command = CPYTHON if request.param == "cpython" else need(micropython.command, "1M")
 
     def run(*arguments):
-        done = subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [*command, *map(str, arguments)], capture_output=True, text=True, errors="backslashreplace", timeout=60
+        )
         return done.returncode, done.stdout, done.stderr
 
     return run

@@ -12,6 +12,7 @@ import pytest
 from lab import debian
 from lab.need import need
 from wgembed.config import uci, uci_write
+from wgembed.errors import UserError
 
 RUNNER = Path(__file__).with_name("uci_runner.py")
 SECRET = "QkFEIEtFWSBCQUQgS0VZIEJBRCBLRVkgQkFEIEtFWSE="
@@ -86,13 +87,13 @@ def test_nothing_to_change(runner, directory):
 
 
 REFUSED = [
-    (OLD, ("t", "wg1", "x", "1"), "StoreError: no section wg1"),
-    (OLD, ("t", "wg0", "a-b", "1"), "StoreError: not to be written: wg0.?"),
-    (OLD, ("t", "wg0", "x", "\x01"), "StoreError: not to be written: wg0.x"),
+    (OLD, ("t", "wg1", "x", "1"), "UserError: no section wg1"),
+    (OLD, ("t", "wg0", "a-b", "1"), "UserError: not to be written: wg0.?"),
+    (OLD, ("t", "wg0", "x", "\x01"), "UserError: not to be written: wg0.x"),
     (OLD, ("none", "wg0", "x", "1"), "Error"),
     (OLD + b"bad\n", ("t", "wg0", "x", "1"), "ParseError: Parse error (invalid command) at line 6, byte 0"),
-    (OLD + b'config "a#"\n', ("t", "wg0", "x", "1"), "StoreError: the file would not read back"),
-    (OLD + b'config "it\'s"\n', ("t", "wg0", "x", "1"), "StoreError: the file would not read back"),
+    (OLD + b'config "a#"\n', ("t", "wg0", "x", "1"), "UserError: the file would not read back"),
+    (OLD + b'config "it\'s"\n', ("t", "wg0", "x", "1"), "UserError: the file would not read back"),
 ]
 
 
@@ -107,7 +108,7 @@ def test_refused(runner, directory, text, change, error):
 def test_what_is_no_file(runner, directory):
     os.mkfifo(directory / "pipe")
     done = store(runner, directory, "pipe", "wg0", "x", "1")
-    assert done.returncode == 1 and "StoreError: not a file" in done.stderr
+    assert done.returncode == 1 and "UserError: not a file" in done.stderr
 
 
 def test_a_link_stays_one(runner, directory):
@@ -213,7 +214,7 @@ def test_who_waits_sees_it(runner, directory):
 def test_a_file_that_is_never_the_same(directory, monkeypatch):
     """As on a file system that makes up its inode numbers."""
     monkeypatch.setattr(uci, "is_at", lambda fd, path: False)
-    with pytest.raises(uci_write.StoreError, match="keeps replacing"):
+    with pytest.raises(UserError, match="keeps replacing"):
         uci_write.store("t", b"wg0", b"x", b"1", str(directory), "")
     assert (directory / "t").read_bytes() == OLD and os.listdir(directory) == ["t"]
     assert uci.load("t", directory=str(directory), override="", saved="").find(b"wg0")

@@ -15,9 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from test_datagrams import Scene, perform  # noqa: E402
 from test_uapi import Client  # noqa: E402
 
-from wgembed.commands.output import Failure  # noqa: E402
+from wgembed.commands.output import WgError  # noqa: E402
 from wgembed.commands.wg import setconf  # noqa: E402
 from wgembed.config import convert, options, uci, uci_write, wg_quick  # noqa: E402
+from wgembed.errors import UserError  # noqa: E402
 from wgembed.runtime import address, link  # noqa: E402
 from world import A4, A6, B4, B6, connected  # noqa: E402
 
@@ -194,11 +195,11 @@ def quick_file(data):
     try:
         text = wg_quick.to_text(data)
         parsed = wg_quick.parse(text)
-    except (UnicodeError, wg_quick.QuickError):
+    except (UnicodeError, UserError):
         return
     try:
         sections = convert.import_interface(parsed, "wg0")
-    except (convert.TransferError, wg_quick.QuickError, ValueError):
+    except (UserError, ValueError):
         return
     written = convert.format_sections(sections[0]).encode()
     uci.parse("wgembed", written)
@@ -209,8 +210,8 @@ def wg_file(data):
 
     Bytes of the file.
     """
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.suppress(Failure):
+    said = io.TextIOWrapper(io.BytesIO())
+    with contextlib.redirect_stderr(said), contextlib.suppress(WgError):
         setconf._read(data.split(b"\n"), False)
 
 

@@ -15,6 +15,7 @@ from lab.need import need, programs
 from wgembed.commands import diagnose, status_model
 from wgembed.config import convert, uci, wg_quick
 from wgembed.config import options as config
+from wgembed.errors import UserError
 
 KEYS = ["%064x" % (n << 200 | n) for n in range(1, 8)]
 NOW = 1_790_000_000
@@ -276,7 +277,7 @@ FILES = [
 def _wanted(make):
     try:
         return {"value": make()}
-    except (convert.TransferError, wg_quick.QuickError) as e:
+    except UserError as e:
         return {"error": str(e)}
 
 

@@ -11,10 +11,11 @@ from ..daemon.interface import bind_pair, do_without_marks
 from ..protocol import tai64n
 from ..runtime import address, folders, rtnetlink, system
 from ..runtime.link import TUN_DEVICE
+from ..runtime.modes import GROUP_OR_OTHERS
 from ..runtime.resolver import Lookup
 from ..uapi.server import is_served
+from .run import config_directory
 
-_OTHERS_MAY = 0o077
 # How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
 _PATIENCE = 10_000
 _LOOKUPS = 6
@@ -34,8 +35,9 @@ class Report:
         return 1 if self.errors else 0
 
 
-def check(directory):
-    """Check the configuration in the directory and the machine; returns the exit status."""
+def check(program, arguments):
+    """Check the configuration and the machine; returns the exit status."""
+    directory = config_directory(arguments)
     report = Report()
     _check_machine(report)
     try:
@@ -107,7 +109,7 @@ def _check_config_mode(report, directory, config):
         i.private_key is not None and not i.key_file or any(p.preshared_key is not None for p in i.peers)
         for i in config.interfaces
     )
-    if secret and _mode(path) & _OTHERS_MAY:
+    if secret and _mode(path) & GROUP_OR_OTHERS:
         report.errors.append("%s holds keys and others can read it: chmod 600 %s" % (path, path))
 
 
@@ -119,7 +121,7 @@ def _check_key_file(report, interface):
     if not system.files.exists(path):
         report.notes.append("%s: %s is not there and will be made" % (here, path))
         return
-    if _mode(path) & _OTHERS_MAY:
+    if _mode(path) & GROUP_OR_OTHERS:
         report.errors.append("%s: others can read %s: chmod 600 %s" % (here, path, path))
 
 

@@ -2,17 +2,10 @@
 
 from ..config import convert, keys, uci, uci_write, wg_quick
 from ..config import options as config
-from ..config.convert import TransferError
+from ..errors import UsageError, UserError
 from ..runtime import address, rtnetlink, system
-from .output import UsageError
+from ..runtime.modes import GROUP_OR_OTHERS
 
-IMPORT_USAGE = (
-    "wgembed import FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR]"
-)
-EXPORT_USAGE = (
-    "wgembed export INTERFACE PEER [--endpoint HOST[:PORT]] [--allowed-ips LIST] [--dns LIST] [--qr] [--config-dir DIR]"
-)
-_OTHERS_MAY = 0o077
 # Where the way out is asked for: a place that is no neighbour of anybody's (the root servers' A and its IPv6).
 _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
 
@@ -42,9 +35,9 @@ def _parse(arguments, values, switches, wanted):
 # import
 
 
-def import_file(arguments):
+def import_file(program, arguments):
     """Print what a wg-quick file is in UCI, or with --write store it; returns the exit status."""
-    words, given = _parse(arguments, ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), 1)
+    words, given = _parse(arguments[1:], ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), 1)
     if "--name" in given and "--peer-of" in given:
         raise UsageError("--name and --peer-of exclude each other")
     path = words[0]
@@ -90,13 +83,13 @@ def _tell(text):
 def _read(path):
     try:
         text = system.files.read_file(path)
-        if system.files.status(path)[1] & _OTHERS_MAY:
+        if system.files.status(path)[1] & GROUP_OR_OTHERS:
             _tell("warning: others can read %s, which holds keys" % path)
         return wg_quick.parse(wg_quick.to_text(text))
     except OSError as e:
-        raise TransferError("%s: cannot be read: %s" % (path, e)) from None
-    except (wg_quick.QuickError, UnicodeError) as e:
-        raise TransferError("%s: %s" % (path, e if isinstance(e, wg_quick.QuickError) else "not text")) from None
+        raise UserError("%s: cannot be read: %s" % (path, e)) from None
+    except (UserError, UnicodeError) as e:
+        raise UserError("%s: %s" % (path, e if isinstance(e, UserError) else "not text")) from None
 
 
 def _own_key(directory, name):
@@ -115,7 +108,7 @@ def _load(directory):
     try:
         return config.load(directory)
     except config.ConfigError as e:
-        raise TransferError(e.problems[0]) from None
+        raise UserError(e.problems[0]) from None
 
 
 def _write(sections, directory):
@@ -124,14 +117,14 @@ def _write(sections, directory):
     def edit(package):
         for kind, name, options in sections:
             if name and package.find(name.encode()) is not None:
-                raise TransferError("there is a section '%s' already" % name)
+                raise UserError("there is a section '%s' already" % name)
             if kind != "interface" and package.find(kind[len(config.PEER_TYPE) :].encode()) is None:
-                raise TransferError("there is no interface '%s'" % kind[len(config.PEER_TYPE) :])
+                raise UserError("there is no interface '%s'" % kind[len(config.PEER_TYPE) :])
             _add(package, kind, name, options)
         try:
             config.read(package, path)
         except config.ConfigError as e:
-            raise TransferError(e.problems[0]) from None
+            raise UserError(e.problems[0]) from None
         return True
 
     path = _file(directory)
@@ -141,8 +134,8 @@ def _write(sections, directory):
             edit(uci.parse(config.PACKAGE.encode(), b""))
             system.files.close(system.files.create(path))
         uci_write.change(config.PACKAGE, edit, directory)
-    except (uci.ParseError, uci_write.StoreError, OSError) as e:
-        raise TransferError("%s: %s" % (path, e)) from None
+    except (uci.ParseError, OSError) as e:
+        raise UserError("%s: %s" % (path, e)) from None
 
 
 def _add(package, kind, name, options):
@@ -158,17 +151,17 @@ def _add(package, kind, name, options):
 # export
 
 
-def export_file(arguments):
+def export_file(program, arguments):
     """Print wg-quick's file for the other side, or with --qr a picture of it; returns the exit status."""
     options = ("--endpoint", "--allowed-ips", "--dns", "--config-dir")
-    (name, wanted), given = _parse(arguments, options, ("--qr",), 2)
+    (name, wanted), given = _parse(arguments[1:], options, ("--qr",), 2)
     directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
     found = [interface for interface in _load(directory).interfaces if interface.name == name]
     if not found:
-        raise TransferError("there is no interface '%s'" % name)
+        raise UserError("there is no interface '%s'" % name)
     interface = found[0]
     if interface.private_key is None:
-        raise TransferError("%s has no private key yet: start it once" % name)
+        raise UserError("%s has no private key yet: start it once" % name)
     peer = convert.find_peer(interface, wanted)
     private = _private_key(directory, name, peer)
     allowed_ips = given.get("--allowed-ips", "").replace(",", " ").split()
@@ -178,7 +171,7 @@ def export_file(arguments):
         except ValueError as e:
             raise UsageError("--allowed-ips: %s" % e) from None
     if not allowed_ips and not interface.addresses:
-        raise TransferError("%s has no addresses: say with --allowed-ips what shall be sent to it" % name)
+        raise UserError("%s has no addresses: say with --allowed-ips what shall be sent to it" % name)
     if not convert.own_addresses(peer):
         _tell("allowed_ips of the peer are networks alone: the file has no Address for it")
     endpoint = _endpoint(interface, given.get("--endpoint", ""))
@@ -186,7 +179,7 @@ def export_file(arguments):
     text = convert.export(interface, peer, private, endpoint, allowed_ips, dns)
     if "--qr" in given:
         if not private:
-            raise TransferError("the peer's private key is not here, and a picture without it is of no use")
+            raise UserError("the peer's private key is not here, and a picture without it is of no use")
         return _draw(text)
     system.files.write(1, text.encode())
     return 0
@@ -238,6 +231,6 @@ def _draw(text):
     try:
         import segno
     except ImportError:
-        raise TransferError("for --qr the Python package segno is needed") from None
+        raise UserError("for --qr the Python package segno is needed") from None
     segno.make(text, error="l", micro=False).terminal(compact=True)
     return 0

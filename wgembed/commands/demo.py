@@ -16,6 +16,7 @@ import tempfile
 import time
 
 from .. import crypto
+from ..errors import UsageError, UserError
 from ..protocol.icmp import checksum
 from ..runtime.cpython import start
 
@@ -28,10 +29,6 @@ WIRE = "wire"
 PINGS = 10
 TRANSFER_SECONDS = 2.0
 _CHUNK = 1 << 16
-
-
-class Failure(Exception):
-    """The demo cannot go on; the text says why."""
 
 
 class End:
@@ -51,8 +48,10 @@ class End:
         self.socket = None
 
 
-def demo():
+def demo(program, arguments):
     """Run it; returns the exit status."""
+    if len(arguments) > 1:
+        raise UsageError
     if os.geteuid() != 0:
         print("wgembed demo: making network namespaces needs root: try it with sudo.", file=sys.stderr)
         return 1
@@ -71,9 +70,8 @@ def demo():
     except KeyboardInterrupt:
         print("\nwgembed demo: interrupted", file=sys.stderr)
         return 130
-    except (Failure, OSError) as e:
-        print("wgembed demo: %s" % e, file=sys.stderr)
-        return 1
+    except (UserError, OSError) as e:
+        raise UserError("demo: %s" % e) from None
     finally:
         _clean_up(ends, folder)
 
@@ -100,7 +98,7 @@ def _try_out(left, right):
     pings4 = _inside(left, _ping, right.inner4, PINGS)
     pings6 = _inside(left, _ping, right.inner6, PINGS)
     if not first or len(pings4) < PINGS or len(pings6) < PINGS:
-        raise Failure("no answer through the tunnel: %d + %d of %d pings" % (len(pings4), len(pings6), 2 * PINGS))
+        raise UserError("no answer through the tunnel: %d + %d of %d pings" % (len(pings4), len(pings6), 2 * PINGS))
     rate = _transfer(left, right)
     median4, median6 = sorted(pings4)[PINGS // 2], sorted(pings6)[PINGS // 2]
     handshake = max(0.0, first[0] - median4)
@@ -118,7 +116,7 @@ def _try_out(left, right):
 def _check(result, what):
     if result < 0:
         errno = ctypes.get_errno()
-        raise Failure("%s: %s" % (what, os.strerror(errno)))
+        raise UserError("%s: %s" % (what, os.strerror(errno)))
 
 
 def _new_namespace():
@@ -176,7 +174,7 @@ def _inside(end, function, *arguments):
     if os.waitstatus_to_exitcode(status) == -signal.SIGINT:
         raise KeyboardInterrupt
     if status:
-        raise Failure("a step in the namespace of %s failed" % end.name)
+        raise UserError("a step in the namespace of %s failed" % end.name)
     return json.loads(result)
 
 
@@ -224,9 +222,9 @@ def _start_daemon(end, folder):
     while not os.path.exists(end.socket):
         if os.waitpid(end.daemon, os.WNOHANG)[0]:
             end.daemon = None
-            raise Failure("the daemon %s did not start" % end.name)
+            raise UserError("the daemon %s did not start" % end.name)
         if time.monotonic() > deadline:
-            raise Failure("the daemon %s is not ready after 10 s" % end.name)
+            raise UserError("the daemon %s is not ready after 10 s" % end.name)
         time.sleep(0.005)
 
 
@@ -243,7 +241,7 @@ def _control(end, text):
             answer += data
     pairs = [tuple(line.split("=", 1)) for line in answer.decode().split("\n") if "=" in line]
     if not pairs or pairs[-1] != ("errno", "0"):
-        raise Failure("the daemon %s refused: %s" % (end.name, answer.decode().strip()))
+        raise UserError("the daemon %s refused: %s" % (end.name, answer.decode().strip()))
     return pairs
 
 
@@ -318,7 +316,7 @@ def _transfer(left, right):
             os.kill(server, signal.SIGKILL)
             os.waitpid(server, 0)
     if not told:
-        raise Failure("the TCP transfer did not end")
+        raise UserError("the TCP transfer did not end")
     return float(told)
 
 

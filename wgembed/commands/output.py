@@ -1,21 +1,21 @@
 """What a command says: its output, what it complains of, and whether in colours."""
 
+from ..errors import UserError
 from ..runtime import system, tool
 
 _PIECE = 4096
 _AT_ONCE = 16  # pieces
 
 
-class Failure(Exception):
-    """A command that cannot be done. `text`, str or bytes, goes to the standard error; empty where all is said."""
+class WgError(UserError):
+    """What cannot be done, in wg's own words: `text`, str or bytes, without a program's name; empty where all is said."""
 
     def __init__(self, text=""):
         super().__init__()
         self.text = text
 
-
-class UsageError(Exception):
-    """The arguments are wrong; the text says how."""
+    def message(self):
+        return self.text
 
 
 class Colours:
@@ -73,14 +73,6 @@ class Output:
         self._pieces = []
 
 
-def complain(text):
-    """Write the line `text`, str or bytes, to the standard error, if that can be."""
-    try:
-        system.files.write(2, to_bytes(text) + b"\n")
-    except OSError:
-        return
-
-
 def to_bytes(text):
     """Return text as the bytes that it came as."""
     return text if isinstance(text, bytes) else tool.encode(text)
@@ -92,8 +84,8 @@ def reason(error):
 
 
 def because(what, error):
-    """Return the Failure of `what` for the reason that the OSError tells."""
-    return Failure("%s: %s" % (what, reason(error)))
+    """Return the WgError of `what` for the reason that the OSError tells."""
+    return WgError("%s: %s" % (what, reason(error)))
 
 
 def hundredths(count, size):

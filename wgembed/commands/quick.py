@@ -6,17 +6,17 @@ taken away by that record.
 """
 
 from ..config import options, wg_quick
-from ..config.wg_quick import QuickError
 from ..daemon import network, network_plan
+from ..errors import UsageError, UserError
 from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, system, tool
 from ..runtime.loop import Loop
+from ..runtime.modes import OTHERS
 from ..uapi import client
 from ..uapi.server import is_served
 from .output import Output
-from .status_model import AskError, look
+from .status_model import look
 from .wg import setconf, show
 
-_OTHERS_MAY = 0o007
 # Until a daemon that was told to end has done so, in ms.
 _PATIENCE = 5000
 _STEP = 20
@@ -25,19 +25,12 @@ _LINK_LOCAL = b"\xfe\x80"
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
-__all__ = ("AskError", "QuickError", "UpError", "down", "up")
-
-
-class UpError(Exception):
-    """What cannot be done; the text says why."""
-
-
-def up(argument):
+def up(program, arguments):
     """Bring up the interface of a wg-quick file, by its path or name; returns the exit status."""
-    _, name, parsed = _read(argument)
+    _, name, parsed = _read(_argument(arguments))
     settings, routed = _settings(name, parsed)
     if system.inet.ifindex(name) or is_served(name):
-        raise UpError("`%s' already exists" % name)
+        raise UserError("`%s' already exists" % name)
     _clear_up(name)
     _run_hooks(parsed.interface.all("preup"), name)
     _serve(name)
@@ -53,14 +46,14 @@ def up(argument):
     return 0
 
 
-def down(argument):
+def down(program, arguments):
     """Take down what `up` brought up; returns the exit status."""
-    path, name, parsed = _read(argument)
+    path, name, parsed = _read(_argument(arguments))
     if not is_served(name):
         _clear_up(name)
-        raise UpError("`%s' is not a WireGuard interface" % name)
+        raise UserError("`%s' is not a WireGuard interface" % name)
     if not system.inet.ifindex(name):
-        raise UpError("`%s' is served, but not in this network namespace" % name)
+        raise UserError("`%s' is served, but not in this network namespace" % name)
     _run_hooks(parsed.interface.all("predown"), name)
     if parsed.saves:
         _save(path, name, parsed)
@@ -69,19 +62,26 @@ def down(argument):
     return 0
 
 
+def _argument(arguments):
+    """Return the one argument, a file or the name of an interface; UsageError."""
+    if len(arguments) != 2 or arguments[1][:1] == "-":
+        raise UsageError
+    return arguments[1]
+
+
 def _read(argument):
     """Return path, interface name and QuickFile of what the command line says."""
     path, name = wg_quick.locate(argument)
     if not system.files.exists(path):
-        raise UpError("`%s' does not exist" % path)
+        raise UserError("`%s' does not exist" % path)
     path = system.files.real_path(path)
     directory = path.rpartition("/")[0] or "/"
-    if system.files.status(path)[1] & system.files.status(directory)[1] & _OTHERS_MAY:
+    if system.files.status(path)[1] & system.files.status(directory)[1] & OTHERS:
         system.process.write_line("Warning: `%s' is world accessible" % path)
     try:
         parsed = wg_quick.parse(wg_quick.to_text(system.files.read_file(path)))
     except UnicodeError:
-        raise UpError("`%s' is not text" % path) from None
+        raise UserError("`%s' is not text" % path) from None
     return path, name, parsed
 
 
@@ -95,7 +95,7 @@ def _run_hooks(hooks, name):
         hook = hook.replace("%i", name)
         _tell(hook)
         if tool.run([shell, "-c", hook]):
-            raise UpError("the command failed: %s" % hook)
+            raise UserError("the command failed: %s" % hook)
 
 
 # What wg-quick adds
@@ -115,7 +115,7 @@ def _settings(name, parsed):
         if table not in ("auto", "off"):
             settings.table4 = settings.table6 = options.table(table)
     except ValueError as e:
-        raise UpError("[Interface]: %s" % e) from None
+        raise UserError("[Interface]: %s" % e) from None
     return settings, table != "off"
 
 
@@ -142,7 +142,7 @@ def _make_network(settings, routed):
     net.follow(wanted, True)
     conf.finish()
     if net.is_refused:
-        raise UpError("the network cannot be set up")
+        raise UserError("the network cannot be set up")
 
 
 def _free_slot(ip):
@@ -175,7 +175,7 @@ def _serve(name):
         return serve(name, ready)
 
     if system.start.daemon(name, False, serve):
-        raise UpError("%s cannot be made" % name)
+        raise UserError("%s cannot be made" % name)
 
 
 def _end(name):

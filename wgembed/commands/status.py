@@ -1,15 +1,13 @@
 """`wgembed status` and `wgembed diagnose` on the command line."""
 
+from ..errors import UsageError, UserError, complain
 from ..runtime import system, tool
 from ..runtime.link import TUN_DEVICE
 from ..uapi import client
 from . import diagnose, status_format, status_model
 from .host_facts import Machine
-from .output import UsageError, complain, to_bytes
-from .status_model import AskError, NotServed, key_text
-
-STATUS_USAGE = "wgembed status [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]"
-DIAGNOSE_USAGE = "wgembed diagnose [INTERFACE [PEER]]"
+from .output import to_bytes
+from .status_model import NotServed, key_text
 
 # In ms: between two looks for the rates, and between those of --watch.
 _INTERVAL = 500
@@ -60,9 +58,9 @@ def _milliseconds(text):
     return int(whole or "0") * 1000 + int((part + "000")[:3])
 
 
-def show_status(arguments):
-    """Print the status as the arguments say; returns the exit status. UsageError, or AskError for an unknown interface."""
-    options = _Options(arguments)
+def show_status(program, arguments):
+    """Print the status as the arguments say; returns the exit status. UsageError, or UserError for an unknown interface."""
+    options = _Options(arguments[1:])
     look = _looker(options.names)
     before = look()
     if options.form == "prometheus":
@@ -119,12 +117,12 @@ def _looker(names):
                 found.append(status_model.look(name))
             except NotServed:
                 continue  # it ended just now
-            except AskError as e:
+            except UserError as e:
                 refusals.append(e)
         if refusals and not found:
             raise refusals[0]
         for e in refusals:
-            complain("wgembed: %s" % e)
+            complain(e.message())
         return found
 
     return look
@@ -133,11 +131,12 @@ def _looker(names):
 # diagnose
 
 
-def show_diagnosis(arguments):
+def show_diagnosis(program, arguments):
     """Print what is wrong, for all interfaces or the one, or the one peer, of the arguments.
 
-    Returns the exit status: 0 if nothing is. UsageError, or AskError for an unknown interface.
+    Returns the exit status: 0 if nothing is. UsageError, or UserError for an unknown interface.
     """
+    arguments = arguments[1:]
     if len(arguments) > 2 or any(word[:1] == "-" for word in arguments):
         raise UsageError("an interface and a peer are wanted at most")
     interfaces = _looker(arguments[:1])()

@@ -6,6 +6,7 @@ A program that does not know `status`, such as wireguard-go, is asked with `get`
 from binascii import b2a_base64, hexlify, unhexlify
 
 from ..config import keys
+from ..errors import UserError
 from ..runtime import abi
 from ..uapi import client
 from .output import reason
@@ -39,12 +40,8 @@ _BUSY = (abi.EAGAIN, abi.ENOBUFS)
 _SAME_TIME_S = 5
 
 
-class AskError(Exception):
-    """There is no answer; the text says why."""
-
-
-class NotServed(AskError):
-    """There is nobody who could answer."""
+class NotServed(UserError):
+    """No program serves the interface."""
 
 
 class Event:
@@ -171,7 +168,7 @@ class Interface:
 
 
 def look(name):
-    """Return the Interface of this name as it is now; AskError if nobody serves it or the answer makes no sense."""
+    """Return the Interface of this name as it is now; UserError if nobody serves it or the answer makes no sense."""
     try:
         try:
             return parse(name, _ask(name, b"status=1\n\n"))
@@ -183,9 +180,9 @@ def look(name):
     except OSError as e:
         if e.errno == abi.ENODEV:
             raise NotServed("nobody serves the interface %s" % (name or "''")) from None
-        raise AskError("%s gives no answer: %s" % (name, reason(e))) from None
+        raise UserError("%s gives no answer: %s" % (name, reason(e))) from None
     except (ValueError, IndexError):
-        raise AskError("%s gives an answer that makes no sense" % name) from None
+        raise UserError("%s gives an answer that makes no sense" % name) from None
 
 
 def _ask(name, question):

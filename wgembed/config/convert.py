@@ -1,13 +1,9 @@
 """From wg-quick's files to sections of UCI and back: `wgembed import` and `wgembed export`."""
 
+from ..errors import UserError
 from ..runtime import address
 from . import keys, uci
 from . import options as config
-
-
-class TransferError(Exception):
-    """What was asked for cannot be made; the text says why."""
-
 
 # Import. The values go through the same functions as those of a configuration: what comes out can be loaded.
 
@@ -40,7 +36,7 @@ class _Options:
             parse(text)
         except ValueError as e:
             lines = [line for name, _, line in self._section.entries if name == key]
-            raise TransferError("line %d: %s" % (lines[-1], e)) from None
+            raise UserError("line %d: %s" % (lines[-1], e)) from None
 
 
 def _table(text):
@@ -64,7 +60,7 @@ def import_interface(quick, name):
         for option in ("ip4table", "ip6table"):
             options.add(option, table, config.table, "table")
     if not section.last("privatekey"):
-        raise TransferError("no PrivateKey in [Interface]")
+        raise UserError("no PrivateKey in [Interface]")
     routed = section.last("table", "auto") != "off"
     sections = [("interface", name, options.found)]
     for peer in quick.peers:
@@ -76,7 +72,7 @@ def import_interface(quick, name):
 def _peer_options(section, routed):
     options = _Options(section)
     if not section.last("publickey"):
-        raise TransferError("line %d: a [Peer] without PublicKey" % section.line)
+        raise UserError("line %d: a [Peer] without PublicKey" % section.line)
     options.take("publickey", "public_key", config.key)
     options.take("presharedkey", "preshared_key", config.key)
     options.take_list("allowedips", "allowed_ips")
@@ -100,11 +96,11 @@ def import_peer(quick, interface, own, description):
     options = _Options(section)
     text = section.last("privatekey")
     if not text:
-        raise TransferError("no PrivateKey in [Interface]: whose file is it?")
+        raise UserError("no PrivateKey in [Interface]: whose file is it?")
     try:
         public = keys.public_key(config.key(text))
     except ValueError as e:
-        raise TransferError("PrivateKey: %s" % e) from None
+        raise UserError("PrivateKey: %s" % e) from None
     options.found.append(("description", description))
     options.found.append(("public_key", keys.encode(public).decode()))
     us = _find_us(quick, own)
@@ -115,10 +111,10 @@ def import_peer(quick, interface, own, description):
         try:
             packed, _ = config.network(word)
         except ValueError as e:
-            raise TransferError("Address: %s" % e) from None
+            raise UserError("Address: %s" % e) from None
         addresses.append("%s/%d" % (address.format_ip(packed), 8 * len(packed)))
     if not addresses:
-        raise TransferError("no Address in [Interface]: what would lead to this peer?")
+        raise UserError("no Address in [Interface]: what would lead to this peer?")
     options.found.append(("allowed_ips", addresses))
     options.found.append(("route_allowed_ips", "1"))
     return [(config.PEER_TYPE + interface, None, options.found)]
@@ -130,7 +126,7 @@ def _find_us(quick, own):
             return peer
     if own is None and len(quick.peers) == 1:
         return quick.peers[0]
-    raise TransferError("no [Peer] of the file has this interface's public key")
+    raise UserError("no [Peer] of the file has this interface's public key")
 
 
 def format_sections(sections):
@@ -154,11 +150,11 @@ def _quoted(text):
 
 
 def find_peer(interface, wanted):
-    """Return the PeerConfig that `wanted` names, by public key or description; TransferError if there is not one."""
+    """Return the PeerConfig that `wanted` names, by public key or description; UserError if there is not one."""
     found = [peer for peer in interface.peers if wanted in (keys.encode(peer.public_key).decode(), peer.description)]
     if len(found) != 1:
         how_many = "more than one peer" if found else "no peer"
-        raise TransferError("%s of %s is called %s" % (how_many, interface.name, wanted))
+        raise UserError("%s of %s is called %s" % (how_many, interface.name, wanted))
     return found[0]
 
 

@@ -8,11 +8,13 @@ line, section and option. What is merely odd is a warning.
 """
 
 from .. import crypto
+from ..errors import UserError
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
 from ..runtime import abi, log, system
 from ..runtime.address import parse_ip
 from ..runtime.link import NAME_MAX, is_valid_name
+from ..runtime.modes import S_IFMT, S_IFREG
 from . import keys, uci, uci_write
 
 PACKAGE = "wgembed"
@@ -34,7 +36,7 @@ _SHOWN = 80
 _KEY_FILE_SIZE = 128
 
 
-class ConfigError(Exception):
+class ConfigError(UserError):
     """The configuration is refused. `problems` are sentences."""
 
     def __init__(self, problems):
@@ -570,13 +572,13 @@ def store_key(interface, text, directory):
     """Write the private key, in base64, into the section of the interface; OSError if that cannot be."""
     try:
         uci_write.store(PACKAGE, interface.section, b"private_key", text, directory)
-    except (uci.ParseError, uci_write.StoreError) as e:
+    except UserError as e:
         raise OSError(abi.EIO, "cannot store the key: %s" % e) from None
 
 
 def read_key_file(filename):
     """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
-    if system.files.status(filename)[1] & 0o170000 != uci.REGULAR_FILE:
+    if system.files.status(filename)[1] & S_IFMT != S_IFREG:
         raise ValueError("that is no file")  # a pipe would keep us waiting, a device never end
     fd = system.files.open_to_read(filename)
     try:

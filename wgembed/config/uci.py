@@ -9,12 +9,13 @@ answers are in the tests.
 prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong and says so.
 """
 
+from ..errors import UserError
 from ..runtime import abi, folders, system
+from ..runtime.modes import S_IFMT, S_IFREG
 
 CONFIG_DIRECTORY = folders.CONFIG
 OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
-REGULAR_FILE = 0o100000  # a file's mode, of the bits 0o170000
 
 # How often to begin again with a file that was replaced meanwhile: there are file systems where it always seems so.
 ATTEMPTS = 20
@@ -25,7 +26,7 @@ _KEYWORDS = {word: word[:1] for word in (b"p", b"package", b"c", b"config", b"o"
 _WITHOUT_NAME = {b"p": "package without name", b"c": "config without name", b"o": "option without name"}
 
 
-class ParseError(Exception):
+class ParseError(UserError):
     """What libuci says of a file that it refuses: the reason, the line, and the byte in the line so far."""
 
     def __init__(self, reason, line, byte):
@@ -545,7 +546,7 @@ def is_being_written(name, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ove
     """Whether somebody writes the package or its changes now: `load` would wait for that."""
     for path in (file_of(name, directory, override), saved + "/" + name):
         try:
-            if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
+            if system.files.status(path)[1] & S_IFMT != S_IFREG:
                 continue  # a pipe would keep us waiting
             fd = system.files.open_to_read(path)
         except OSError:
@@ -559,7 +560,7 @@ def is_being_written(name, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ove
 
 def _open_locked(path):
     """Open a regular file and lock it against writers, as libuci does."""
-    if system.files.status(path)[1] & 0o170000 != REGULAR_FILE:
+    if system.files.status(path)[1] & S_IFMT != S_IFREG:
         raise OSError(abi.ENOENT, "not a file")
     fd = system.files.open_to_read(path)
     try:

@@ -5,12 +5,10 @@ the old one or the new one. What others have changed and not committed (the file
 not written with ours, as `uci commit` would.
 """
 
+from ..errors import UserError
 from ..runtime import system
+from ..runtime.modes import PERMISSIONS, S_IFMT, S_IFREG
 from . import uci
-
-
-class StoreError(Exception):
-    """Why a file was left as it is. The text names sections and options, never values."""
 
 
 def export(package, header=False):
@@ -36,13 +34,13 @@ def _export_section(section):
 def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
     """Set one option in the package's file, as `uci set` and `uci commit` would; an empty value removes it.
 
-    Raises StoreError, uci.ParseError or OSError, the file being as it was.
+    Raises UserError, uci.ParseError or OSError, the file being as it was.
     """
 
     def edit(package):
         section = package.find(section_name)
         if section is None:
-            raise StoreError("no section %s in the file" % _text(section_name))
+            raise UserError("no section %s in the file" % _text(section_name))
         option = section.find(option_name)
         if (option.value if option else b"") == value:
             return False
@@ -50,7 +48,7 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
         return True
 
     if not uci.is_name(option_name) or not uci.is_text(value):
-        raise StoreError("not to be written: %s.%s" % (_text(section_name), _text(option_name)))
+        raise UserError("not to be written: %s.%s" % (_text(section_name), _text(option_name)))
     change(name, edit, directory, override)
 
 
@@ -58,14 +56,14 @@ def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIR
     """Have edit(package) change the package's file under libuci's lock; if it returns False the file is not written.
 
     edit may be called again, with the package read anew, when somebody else has replaced the file meanwhile. Raises
-    what it raises, and StoreError, uci.ParseError or OSError, the file being as it was; an OSError about the directory,
+    what it raises, and UserError, uci.ParseError or OSError, the file being as it was; an OSError about the directory,
     which comes last, is the exception: the new file is there, but might not outlast a power cut.
     """
     path = system.files.real_path(uci.file_of(name, directory, override))
     for _ in range(uci.ATTEMPTS):
         if _try_change(path, name.encode(), edit):
             return
-    raise StoreError("somebody else keeps replacing it: %s" % path)
+    raise UserError("somebody else keeps replacing it: %s" % path)
 
 
 def _try_change(path, name, edit):
@@ -76,7 +74,7 @@ def _try_change(path, name, edit):
         if not edit(package):
             return True
         if any(_has_mark(section.kind) for section in package.sections):
-            raise StoreError("the file would not read back: a section's type")
+            raise UserError("the file would not read back: a section's type")
         return _replace(path, fd, export(package))
     finally:
         system.files.close(fd)
@@ -88,15 +86,15 @@ def _open_locked(path):
         fd = system.files.open_for_change(path)
         try:
             system.files.lock(fd)
-            if system.files.status(fd)[1] & 0o170000 != uci.REGULAR_FILE:
-                raise StoreError("not a file: %s" % path)
+            if system.files.status(fd)[1] & S_IFMT != S_IFREG:
+                raise UserError("not a file: %s" % path)
             if uci.is_at(fd, path):
                 taken, fd = fd, None
                 return taken
         finally:
             if fd is not None:
                 system.files.close(fd)
-    raise StoreError("somebody else keeps replacing it: %s" % path)
+    raise UserError("somebody else keeps replacing it: %s" % path)
 
 
 def _has_mark(kind):
@@ -111,7 +109,7 @@ def _replace(path, fd, text):
     _remove(fresh)  # of one that had our number before a power cut
     _, mode, owner, _ = system.files.status(fd)
     try:
-        _write(fresh, text, mode & 0o7777, owner)
+        _write(fresh, text, mode & PERMISSIONS, owner)
         # libuci lets go of its lock just before it renames, so somebody may have been let in too early: us.
         if not uci.is_at(fd, path):
             _remove(fresh)

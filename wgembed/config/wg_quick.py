@@ -1,5 +1,6 @@
 """The files of wg-quick(8): those of wg(8), and what wg-quick adds to [Interface]: addresses, MTU, hooks and more."""
 
+from ..errors import UserError
 from ..runtime import folders
 
 INTERFACE = "interface"
@@ -10,10 +11,6 @@ OWN_KEYS = ("address", "dns", "mtu", "table", "preup", "postup", "predown", "pos
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-"
 _NAME_MAX = 15
 _SHORT = 20
-
-
-class QuickError(Exception):
-    """A file that cannot be used; the text says why, and where."""
 
 
 class Section:
@@ -55,12 +52,12 @@ class QuickFile:
 
 def _boolean(text):
     if text not in ("true", "false"):
-        raise QuickError("`%s' is neither true nor false" % text)
+        raise UserError("`%s' is neither true nor false" % text)
     return text == "true"
 
 
 def parse(text):
-    """Return the QuickFile of a text; QuickError for a line that belongs to no section or is none."""
+    """Return the QuickFile of a text; UserError for a line that belongs to no section or is none."""
     sections, kept = [], []
     for number, line in enumerate(text.split("\n")):
         bare = line.partition("#")[0].strip()
@@ -68,12 +65,12 @@ def parse(text):
         key = name.strip().lower()
         if key[:1] == "[":
             if key not in ("[interface]", "[peer]"):
-                raise QuickError("line %d: %s" % (number + 1, _about_section(bare)))
+                raise UserError("line %d: %s" % (number + 1, _about_section(bare)))
             sections.append(Section(key[1:-1], number + 1))
         elif bare:
             if not sections or not equals:
                 # What stands there may be a key that lost its name.
-                raise QuickError("line %d: neither a section nor a setting in one" % (number + 1))
+                raise UserError("line %d: neither a section nor a setting in one" % (number + 1))
             sections[-1].entries.append((key, value.strip(), number + 1))
             if sections[-1].kind == INTERFACE and key in OWN_KEYS:
                 continue
@@ -103,11 +100,11 @@ def is_name(text):
 
 
 def locate(argument):
-    """Return (path, interface name) for what the command line says, a path or a name; QuickError if it is neither."""
+    """Return (path, interface name) for what the command line says, a path or a name; UserError if it is neither."""
     path = "%s/%s.conf" % (folders.WG_QUICK, argument) if is_name(argument) else argument
     name = path.rpartition("/")[2]
     if name[-5:] != ".conf" or not is_name(name[:-5]):
-        raise QuickError("The config file must be a valid interface name, followed by .conf")
+        raise UserError("The config file must be a valid interface name, followed by .conf")
     return path, name[:-5]
 
 

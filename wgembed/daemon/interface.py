@@ -23,7 +23,7 @@ _DATA_SHARE = 12
 
 
 class Interface:
-    """The interface `name`; OSError or LinkError if it cannot be made.
+    """The interface `name`; OSError or UserError if it cannot be made.
 
     process     what all interfaces share: tables, arena, inbox, fastpath, loop, and fit_arena()
     owner       who is called back:
@@ -275,7 +275,7 @@ class Interface:
 
 
 def _open_port(name, fastpath):
-    """Make the tunnel device and return its port; LinkError."""
+    """Make the tunnel device and return its port; UserError."""
     if fastpath is None:
         return system.tun.TunPort(link_module.open_tun(name))
     fd = link_module.open_tun(name, link_module.IFF_VNET_HDR)

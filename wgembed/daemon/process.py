@@ -1,5 +1,6 @@
 """What every daemon process is made of: single.py serves one interface with it, router.py those of a whole router."""
 
+from ..errors import UserError
 from ..packets.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.device import expire_timers
@@ -46,7 +47,7 @@ class Process:
 
         try:
             return fastpath.Fastpath(path, system.clib.Library, alloc)
-        except fastpath.Unfit as e:
+        except UserError as e:
             self.fastpath_refused = str(e)
             return None
 

@@ -9,12 +9,11 @@ import gc
 
 from ..config import keys, uci
 from ..config import options as config_module
+from ..errors import UserError
 from ..protocol.constants import MAX_PEERS
-from ..protocol.memory import TableFull
 from ..runtime import abi, confine, durable, folders, netconf, rtnetlink, system
 from ..runtime import log as log_module
-from ..runtime.link import LinkError
-from ..uapi.server import Refusal, is_served
+from ..uapi.server import is_served
 from . import network, network_plan
 from .endpoints import Names
 from .interface import do_without_marks
@@ -124,7 +123,7 @@ class Router(Process):
             for problem in e.problems:
                 self.log.error(problem)
             self.log.error("the configuration is refused, the one before holds")
-        except (Refusal, OSError, LinkError, TableFull) as e:
+        except (UserError, OSError) as e:
             self.log.error("the configuration cannot be applied, the one before holds: %s" % e)
         except MemoryError:
             self.log.error("the configuration cannot be applied: there is not enough memory")
@@ -155,14 +154,14 @@ class Router(Process):
         stay = [interface for interface in config.interfaces if interface.name in old]
         for interface in new:
             if is_served(interface.name):
-                raise Refusal("the interface %s is served by another program" % interface.name)
+                raise UserError("the interface %s is served by another program" % interface.name)
         before = [(router_interface, router_interface.interface.listen_port) for router_interface in self.router_interfaces]
         self._take_ports(config, stay, before)
         made = []
         try:
             for interface in new:
                 made.append(self._make(interface))
-        except (Refusal, OSError, LinkError, MemoryError):
+        except (UserError, OSError, MemoryError):
             for router_interface in made:
                 self._drop(router_interface)
             self._give_ports_back(before)
@@ -183,7 +182,7 @@ class Router(Process):
     def _check_room(self, config):
         others = self.tables.used - sum([router_interface.peers_present() for router_interface in self.router_interfaces])
         if sum([len(interface.peers) for interface in config.interfaces]) + others > self.tables.capacity:
-            raise Refusal("there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity)
+            raise UserError("there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity)
         for router_interface in self.router_interfaces:
             for interface in config.interfaces:
                 if interface.name == router_interface.name:
@@ -202,7 +201,7 @@ class Router(Process):
             try:
                 durable.replace(interface.key_file, text + b"\n")
             except OSError as e:
-                raise Refusal("%s: %s cannot be written: %s" % (interface.where, interface.key_file, e)) from None
+                raise UserError("%s: %s cannot be written: %s" % (interface.where, interface.key_file, e)) from None
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
@@ -223,7 +222,7 @@ class Router(Process):
                 listener.set_listen_port(interface.listen_port or listener.listen_port)
         except OSError as e:
             self._give_ports_back(before)
-            raise Refusal("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
+            raise UserError("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
 
     def _give_ports_back(self, before):
         for router_interface, port in before:
@@ -324,13 +323,5 @@ def serve(directory, ready):
 
     ready  is called once all is there, with the number of peers that may still come
     """
-    try:
-        router = Router(directory)
-    except config_module.ConfigError as e:
-        for problem in e.problems:
-            system.process.write_line("wgembed: %s" % problem)
-        return 1
-    except (Refusal, OSError, LinkError) as e:
-        system.process.write_line("wgembed: %s" % e)
-        return 1
+    router = Router(directory)
     return run_to_end(router, router.tables.capacity - router.tables.used, ready)

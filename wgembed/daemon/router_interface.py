@@ -5,11 +5,12 @@ the router it passes on.
 """
 
 from ..config import openwrt_network
+from ..errors import UserError
 from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
 from ..runtime import log, system
-from ..uapi.server import ControlServer, Refusal
+from ..uapi.server import ControlServer
 from . import network, network_plan, peer_diff
 from .endpoints import Endpoint
 from .interface import Interface
@@ -36,7 +37,7 @@ class RouterInterface:
         self.endpoints = self.interface.endpoints
         try:
             self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
-        except (Refusal, MemoryError):
+        except (UserError, MemoryError):
             self.interface.close()
             raise
         record = network.record_of(router.run_directory, config.name)
@@ -48,7 +49,7 @@ class RouterInterface:
         return len([peer for peer in self.config.peers if self.interface.device.find(peer.public_key)])
 
     def check_room(self, config):
-        """See that the allowed IPs of another configuration would find room; Refusal if not."""
+        """See that the allowed IPs of another configuration would find room; UserError if not."""
         allowed = self.interface.device.allowed
         for trie, size in ((allowed.trie4, 4), (allowed.trie6, 16)):
             had, wanted = [
@@ -56,7 +57,7 @@ class RouterInterface:
                 for peers in (self.config.peers, config.peers)
             ]
             if wanted + max(trie.used - had, 0) > trie.capacity:
-                raise Refusal(
+                raise UserError(
                     "%s: there is room for %d allowed IPs since the start: restart" % (config.where, trie.capacity)
                 )
 

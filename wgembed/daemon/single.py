@@ -4,12 +4,13 @@ It stands in for `wireguard-go [-f] IFNAME`: it ends on SIGINT or SIGTERM, when 
 control socket is deleted.
 """
 
+from ..errors import UserError
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, confine, system
 from ..runtime import log as log_module
-from ..runtime.link import LinkError, is_valid_name
-from ..uapi.server import ControlServer, Refusal, is_served
+from ..runtime.link import is_valid_name
+from ..uapi.server import ControlServer, is_served
 from .interface import Interface
 from .process import PREFIXES_PER_PEER, Process, run_to_end
 
@@ -21,9 +22,9 @@ class Daemon(Process):
         self.log = log_module.Log(name, level)
         confine(self.log)
         if not is_valid_name(name):
-            raise Refusal("'%s' is no name for an interface" % name)
+            raise UserError("'%s' is no name for an interface" % name)
         if is_served(name):
-            raise Refusal("the interface %s is already served by another program" % name)
+            raise UserError("the interface %s is already served by another program" % name)
         peers = _max_peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
         self.tell_of_fastpath(self.log)
@@ -36,10 +37,7 @@ class Daemon(Process):
             if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
                 self.log.error("the kernel cannot tell when the control socket is deleted")
             interface.follow_link()
-        except (OSError, LinkError) as e:
-            self.close()
-            raise Refusal(str(e)) from None
-        except Refusal:
+        except (OSError, UserError):
             self.close()
             raise
 
@@ -86,7 +84,7 @@ def _max_peers():
     if not text:
         return system.files.USUAL_PEERS
     if not text.isdigit() or not 0 < int(text) <= MAX_PEERS:
-        raise Refusal("WGEMBED_MAX_PEERS is a number from 1 to %d, not '%s'" % (MAX_PEERS, text))
+        raise UserError("WGEMBED_MAX_PEERS is a number from 1 to %d, not '%s'" % (MAX_PEERS, text))
     return int(text)
 
 
@@ -96,9 +94,5 @@ def serve(name, ready):
     ready  is called once the control socket is there, with the number of peers that may still come
     """
     level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
-    try:
-        daemon = Daemon(name, level)
-    except Refusal as e:
-        system.process.write_line("wgembed: %s" % e)
-        return 1
+    daemon = Daemon(name, level)
     return run_to_end(daemon, daemon.tables.capacity, ready)

@@ -6,6 +6,7 @@ It has no state: all that it knows of is in one struct, which is laid out here, 
 from struct import calcsize, pack_into
 
 from .. import crypto
+from ..errors import UserError
 from ..protocol.constants import DEFAULT_MTU
 from . import arena as arena_module
 
@@ -52,12 +53,8 @@ _KEPT = 4  # receives that the inbox has room for
 _READS = 64
 
 
-class Unfit(Exception):
-    """There is a library, but it is not used; the text says why."""
-
-
 class Fastpath:
-    """The library at `path` with arena and inbox, of the memory that `alloc` gives; Unfit if it does not work.
+    """The library at `path` with arena and inbox, of the memory that `alloc` gives; UserError if it does not work.
 
     library  the class that loads it, clib.Library of the runtime
     """
@@ -68,10 +65,10 @@ class Fastpath:
             self._library = library(path)
             self.functions = {name: self._function(name) for name in _FUNCTIONS}
         except OSError as e:
-            raise Unfit("%s: %s" % (path, e)) from None
+            raise UserError("%s: %s" % (path, e)) from None
         abi = self.functions["abi"]()
         if abi != _ABI:
-            raise Unfit("%s is of another version: %#x, where %#x is wanted" % (path, abi, _ABI))
+            raise UserError("%s is of another version: %#x, where %#x is wanted" % (path, abi, _ABI))
         self.state = alloc("I", _SIZE)
         self.at = crypto.pointer_to(self.state)
         self.state[_ABI_FIELD] = _ABI
@@ -80,7 +77,7 @@ class Fastpath:
         self._fill_in()
         wrong = self.functions["self_test"](self.at)
         if wrong:
-            raise Unfit("%s fails its test %d" % (path, wrong))
+            raise UserError("%s fails its test %d" % (path, wrong))
 
     def _function(self, name):
         result, arguments = _FUNCTIONS[name]

@@ -7,8 +7,10 @@ that pages which no entry has touched cost nothing where the storage is mapped l
 
 import struct
 
+from ..errors import UserError
 
-class TableFull(Exception):
+
+class TableFull(UserError):
     """A table of fixed size has no room for the entry. Nothing was changed."""
 
 

@@ -2,6 +2,7 @@
 
 from struct import pack, pack_into, unpack_from
 
+from ..errors import UserError
 from . import abi, system
 
 TUN_DEVICE = "/dev/net/tun"
@@ -23,10 +24,6 @@ ROUTES_CHANGED = 4
 _QUEUE_LENGTH = 1000
 
 
-class LinkError(Exception):
-    """The tunnel device cannot be had; the text says why, for people."""
-
-
 def is_valid_name(name):
     """Whether the kernel takes this as the name of an interface."""
     return 0 < len(name.encode()) <= NAME_MAX and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
@@ -40,19 +37,19 @@ def _request(name):
 
 
 def open_tun(name, flags=0):
-    """Make the tunnel device, down; returns its descriptor. LinkError if it cannot be.
+    """Make the tunnel device, down; returns its descriptor. UserError if it cannot be.
 
     flags  IFF_VNET_HDR for a header before each packet
     """
     try:
         fd = system.files.open_device(TUN_DEVICE)
     except OSError as e:
-        raise LinkError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
+        raise UserError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
     error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
     if error is not None:
         system.files.close(fd)
         reason = _REASONS.get(error.errno, str(error))
-        raise LinkError("cannot make the interface %s: %s" % (name, reason))
+        raise UserError("cannot make the interface %s: %s" % (name, reason))
     return fd
 
 

@@ -1,6 +1,7 @@
 """The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
 
 from .. import crypto
+from ..errors import UserError
 from ..runtime import folders, system
 from .session import READ_SIZE, Session
 
@@ -9,10 +10,6 @@ MAX_CLIENTS = 16
 _received = memoryview(system.files.reserve(READ_SIZE))
 # How long nobody is let in when there is no descriptor left for a client, in ms.
 _RESPITE = 1000
-
-
-class Refusal(Exception):
-    """What was asked for cannot be; the text says why, for people."""
 
 
 def is_served(name):
@@ -142,8 +139,8 @@ def _listen(path):
         system.files.make_directory(directory, 0o755)
         if system.files.is_socket(path):
             if system.local.is_answered(path):
-                raise Refusal("another program already serves %s" % path)
+                raise UserError("another program already serves %s" % path)
             system.files.remove(path)
         return system.local.Listener(path)
     except OSError as e:
-        raise Refusal("cannot make the control socket %s: %s" % (path, e)) from None
+        raise UserError("cannot make the control socket %s: %s" % (path, e)) from None

@@ -1,15 +1,17 @@
 """A change to an interface, as `wg` reads it from its command line or a file, and as control sockets are told it.
 
-Values are bytes, as they were typed; whatever is wrong with one is a Failure with wg's own words, but for those that may
+Values are bytes, as they were typed; whatever is wrong with one is a WgError with wg's own words, but for those that may
 be a private or preshared key, which are not repeated.
 """
 
 from binascii import hexlify
 
 from ...config import keys
+from ...errors import complain
 from ...runtime import address, system, tool
+from ...runtime.modes import S_IFIFO, S_IFMT, S_IFSOCK
 from ...uapi import client
-from ..output import Failure, because, complain, hundredths, reason
+from ..output import WgError, because, hundredths, reason
 
 _NO_KEY = bytes(keys.KEY_SIZE)
 _U32 = 0xFFFFFFFF
@@ -17,9 +19,6 @@ _U64 = 0xFFFFFFFFFFFFFFFF
 _DIGITS_MAX = 1000
 _INT_MAX = 0x7FFFFFFF
 _NO_LENGTH = "Invalid length key in key file"
-_PIPE = 0o010000
-_SOCKET = 0o140000
-_KIND = 0o170000
 
 # How long to wait until a name is asked for again, in microseconds: each time a fifth longer, up to the last.
 _FIRST_WAIT = 1_000_000
@@ -95,7 +94,7 @@ class PeerChange:
         return lines + [b"allowed_ip=%s\n" % prefix for prefix in self.allowed_ips]
 
     def take_allowed_ips(self, value):
-        """Add what a list, without spaces, says; Failure."""
+        """Add what a list, without spaces, says; WgError."""
         self.replace_allowed_ips = True
         for entry in value.split(b",") if value else ():
             sign = entry[:1] if entry[:1] in (b"+", b"-") else b""
@@ -105,7 +104,7 @@ class PeerChange:
 
 
 def apply(name, change):
-    """Have the interface changed; Failure."""
+    """Have the interface changed; WgError."""
     try:
         client.send_set(short_name(name), change.lines())
     except OSError as e:
@@ -130,17 +129,17 @@ def _number(digits, base=10):
 
 
 def port(value):
-    """Return the number of a port, which may be a service's name; Failure."""
+    """Return the number of a port, which may be a service's name; WgError."""
     if not value:
-        raise Failure("Unable to parse empty port")
+        raise WgError("Unable to parse empty port")
     try:
         return system.inet.split_address(tool.resolve(None, value))[1]
     except OSError as e:
-        raise Failure(b"%s: `%s'" % (reason(e).encode(), value)) from None
+        raise WgError(b"%s: `%s'" % (reason(e).encode(), value)) from None
 
 
 def fwmark(value):
-    """Return a firewall mark; Failure."""
+    """Return a firewall mark; WgError."""
     if value.lower() == b"off":
         return 0
     if len(value) > 2 and value[:2] == b"0x":
@@ -148,38 +147,38 @@ def fwmark(value):
     else:
         number = _number(value)
     if number > _U32:
-        raise Failure(b"Fwmark is neither 0/off nor 0-0xffffffff: `%s'" % value)
+        raise WgError(b"Fwmark is neither 0/off nor 0-0xffffffff: `%s'" % value)
     return number
 
 
 def persistent_keepalive(value):
-    """Return an interval in seconds; Failure."""
+    """Return an interval in seconds; WgError."""
     if value.lower() == b"off":
         return 0
     number = _number(value)
     if number > 65535:
-        raise Failure(b"Persistent keepalive interval is neither 0/off nor 1-65535: `%s'" % value)
+        raise WgError(b"Persistent keepalive interval is neither 0/off nor 1-65535: `%s'" % value)
     return number
 
 
 def public_key(value):
-    """Return the 32 bytes of a public key; Failure."""
+    """Return the 32 bytes of a public key; WgError."""
     try:
         return keys.parse(value)
     except ValueError:
-        raise Failure(b"Key is not the correct length or format: `%s'" % value) from None
+        raise WgError(b"Key is not the correct length or format: `%s'" % value) from None
 
 
 def secret_key(value):
-    """Return the 32 bytes of a private or preshared key; Failure."""
+    """Return the 32 bytes of a private or preshared key; WgError."""
     try:
         return keys.parse(value)
     except ValueError:
-        raise Failure("Key is not the correct length or format: `(hidden)'") from None
+        raise WgError("Key is not the correct length or format: `(hidden)'") from None
 
 
 def open_file(path):
-    """Return a descriptor to read the file; Failure."""
+    """Return a descriptor to read the file; WgError."""
     try:
         return system.files.open_to_read(path)
     except OSError as e:
@@ -187,19 +186,19 @@ def open_file(path):
 
 
 def secret_key_in(path):
-    """Return the key in the file; zeros for one that is empty, and /dev/null; Failure."""
+    """Return the key in the file; zeros for one that is empty, and /dev/null; WgError."""
     fd = open_file(path)
     try:
         text = _read_key(fd)
     except OSError:
-        raise Failure(_NO_LENGTH) from None
+        raise WgError(_NO_LENGTH) from None
     finally:
         system.files.close(fd)
     return secret_key(text) if text is not None else _NO_KEY
 
 
 def _read_key(fd):
-    """Return the text of a key, None for an empty file; Failure; OSError."""
+    """Return the text of a key, None for an empty file; WgError; OSError."""
     text = b""
     while True:
         part = system.files.read(fd, 4096)
@@ -208,23 +207,23 @@ def _read_key(fd):
         text += part
         surplus = text[keys.TEXT_SIZE :].lstrip(keys.SPACES)
         if surplus:
-            raise Failure(b"Found trailing character in key file: `%s'" % surplus[:1])
+            raise WgError(b"Found trailing character in key file: `%s'" % surplus[:1])
         text = text[: keys.TEXT_SIZE]
-    if not text and system.files.status(fd)[1] & _KIND not in (_PIPE, _SOCKET):
+    if not text and system.files.status(fd)[1] & S_IFMT not in (S_IFIFO, S_IFSOCK):
         return None
     if len(text) < keys.TEXT_SIZE:
-        raise Failure(_NO_LENGTH)
+        raise WgError(_NO_LENGTH)
     return text
 
 
 def endpoint(value):
-    """Return the endpoint, as control sockets take it, that `host:port` stands for; Failure.
+    """Return the endpoint, as control sockets take it, that `host:port` stands for; WgError.
 
     A name that cannot be looked up now is asked for again, as often as WG_ENDPOINT_RESOLUTION_RETRIES says.
     """
     retries = _retries()
     if not value:
-        raise Failure("Unable to parse empty endpoint")
+        raise WgError("Unable to parse empty endpoint")
     host, service = _split(value)
     wait = _FIRST_WAIT
     while True:
@@ -233,7 +232,7 @@ def endpoint(value):
         except OSError as e:
             told = b"%s: `%s'" % (reason(e).encode(), value)
             if e.errno in _PERMANENT or retries == 0:
-                raise Failure(told) from None
+                raise WgError(told) from None
         complain(b"%s. Trying again in %s seconds..." % (told, hundredths(wait, 1_000_000).encode()))
         tool.rest(wait)
         retries -= 1
@@ -241,16 +240,16 @@ def endpoint(value):
 
 
 def _split(value):
-    """Return host and service of an endpoint; Failure."""
+    """Return host and service of an endpoint; WgError."""
     if value[:1] == b"[":
         host, brace, rest = value[1:].partition(b"]")
         if not brace:
-            raise Failure(b"Unable to find matching brace of endpoint: `%s'" % value)
+            raise WgError(b"Unable to find matching brace of endpoint: `%s'" % value)
         colon, service = rest[:1], rest[1:]
     else:
         host, colon, service = value.rpartition(b":")
     if colon != b":" or not service:
-        raise Failure(b"Unable to find port of endpoint: `%s'" % value)
+        raise WgError(b"Unable to find port of endpoint: `%s'" % value)
     return host, service
 
 
@@ -265,21 +264,21 @@ def _retries():
     number = _number((digits[1:] if digits[:1] in ("+", "-") else digits).encode())
     if number > _INT_MAX or digits[0] == "-" and number:
         complain("Unable to parse WG_ENDPOINT_RESOLUTION_RETRIES: `%s'" % text)
-        raise Failure
+        raise WgError
     return number
 
 
 def _prefix(entry):
-    """Return an allowed IP as control sockets take it; Failure."""
+    """Return an allowed IP as control sockets take it; WgError."""
     host, slash, length = entry.partition(b"/")
     try:
         packed = address.parse_ip(host.decode())
     except ValueError:
-        raise Failure(b"Unable to parse IP address: `%s'" % host) from None
+        raise WgError(b"Unable to parse IP address: `%s'" % host) from None
     most = 8 * len(packed)
     bits = _number(length) if slash else most
     if bits > most:
-        raise Failure(b"AllowedIP is not in the correct format: `%s'" % entry)
+        raise WgError(b"AllowedIP is not in the correct format: `%s'" % entry)
     if _has_host_part(packed, bits):
         complain(b"Warning: AllowedIP has nonzero host part: %s/%s" % (host, length))
     return b"%s/%d" % (address.format_ip(packed).encode(), bits)

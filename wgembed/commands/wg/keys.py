@@ -2,31 +2,29 @@
 
 from ... import crypto
 from ...config import keys
+from ...errors import complain
 from ...runtime import system
-from ..output import Failure, complain
-
-_KIND = 0o170000
-_REGULAR_FILE = 0o100000
-_OTHERS_MAY = 0o007
+from ...runtime.modes import OTHERS, S_IFMT, S_IFREG
+from ..output import WgError
 
 
 def make(program, arguments):
-    """Print a new private or preshared key; returns the exit status; Failure."""
+    """Print a new private or preshared key; returns the exit status; WgError."""
     if len(arguments) != 1:
-        raise Failure("Usage: %s %s" % (program, arguments[0]))
+        raise WgError("Usage: %s %s" % (program, arguments[0]))
     _warn_of_readers()
     return _print(keys.make(clamped=arguments[0] == "genkey"))
 
 
 def pubkey(program, arguments):
-    """Read a private key, print the public one; returns the exit status; Failure."""
+    """Read a private key, print the public one; returns the exit status; WgError."""
     if len(arguments) != 1:
-        raise Failure("Usage: %s pubkey" % program)
+        raise WgError("Usage: %s pubkey" % program)
     text = _read(program)
     try:
         private = keys.parse(text)
     except ValueError:
-        raise Failure("%s: Key is not the correct length or format" % program) from None
+        raise WgError("%s: Key is not the correct length or format" % program) from None
     public = bytearray(keys.public_key(private))
     crypto.memzero(private)
     return _print(public)
@@ -37,12 +35,12 @@ def _warn_of_readers():
         mode = system.files.status(1)[1]
     except OSError:
         return
-    if mode & _KIND == _REGULAR_FILE and mode & _OTHERS_MAY:
+    if mode & S_IFMT == S_IFREG and mode & OTHERS:
         complain("Warning: writing to world accessible file.\nConsider setting the umask to 077 and trying again.")
 
 
 def _read(program):
-    """Return as many bytes as a key's text has; Failure if more than spaces follow."""
+    """Return as many bytes as a key's text has; WgError if more than spaces follow."""
     text = b""
     while True:
         try:
@@ -53,7 +51,7 @@ def _read(program):
             return text
         text += part
         if text[keys.TEXT_SIZE :].strip(keys.SPACES + b"\0"):
-            raise Failure("%s: Trailing characters found after key" % program)
+            raise WgError("%s: Trailing characters found after key" % program)
         text = text[: keys.TEXT_SIZE]
 
 

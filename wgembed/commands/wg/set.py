@@ -1,6 +1,6 @@
 """`wg set`: a change on the command line."""
 
-from ..output import Failure, to_bytes
+from ..output import WgError, to_bytes
 from . import change as values
 
 _USAGE = (
@@ -11,15 +11,15 @@ _USAGE = (
 
 
 def set_(program, arguments):
-    """Change the interface as the arguments say; returns the exit status; Failure."""
+    """Change the interface as the arguments say; returns the exit status; WgError."""
     if len(arguments) < 3:
-        raise Failure(_USAGE % program)
+        raise WgError(_USAGE % program)
     values.apply(arguments[1], _read(arguments[2:]))
     return 0
 
 
 def _read(words):
-    """Return the Change; Failure."""
+    """Return the Change; WgError."""
     change, peer = values.Change(), None
     at = 0
     while at < len(words):
@@ -32,7 +32,7 @@ def _read(words):
             peer = values.PeerChange(values.public_key(to_bytes(value)))
             change.peers.append(peer)
         elif value is None or not (_take(change, word, value) if peer is None else _take_of_peer(peer, word, value)):
-            raise Failure("Invalid argument: %s" % word)
+            raise WgError("Invalid argument: %s" % word)
         at += 2
     return change
 

@@ -1,12 +1,13 @@
 """`wg setconf`, `addconf` and `syncconf`: a change in a file."""
 
-from ...runtime import abi, system, tool
+from ...errors import complain
+from ...runtime import system, tool
+from ...runtime.modes import S_IFDIR, S_IFMT
 from ...uapi import client
-from ..output import Failure, because, complain
+from ..output import WgError, because
 from . import change as values
 
-_DIRECTORY = 0o040000
-_KIND = 0o170000
+_EISDIR = 21
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 # A value as long as this, of such letters alone, may be a key whose name has a typing error.
 _LIKE_A_KEY = 40
@@ -14,9 +15,9 @@ _NO_KEY = bytes(32)
 
 
 def setconf(program, arguments):
-    """Do what the first argument says with the interface and the file; returns the exit status; Failure."""
+    """Do what the first argument says with the interface and the file; returns the exit status; WgError."""
     if len(arguments) != 3:
-        raise Failure("Usage: %s %s <interface> <configuration filename>" % (program, arguments[0]))
+        raise WgError("Usage: %s %s <interface> <configuration filename>" % (program, arguments[0]))
     verb, name, path = arguments
     change = _read(_lines(path), verb == "addconf")
     if verb == "syncconf":
@@ -26,17 +27,17 @@ def setconf(program, arguments):
 
 
 def set_text(name, text):
-    """Set the interface up as the text, bytes, says in place of what it is; Failure."""
+    """Set the interface up as the text, bytes, says in place of what it is; WgError."""
     values.apply(name, _read(text.split(b"\n"), False))
 
 
 def _read(lines, append):
-    """Return the Change that the lines of a file hold; Failure."""
+    """Return the Change that the lines of a file hold; WgError."""
     reader = _Reader(append)
     for line in lines:
         try:
             reader.take(line)
-        except Failure as e:
+        except WgError as e:
             if e.text:
                 complain(e.text)
                 e.text = "Configuration parsing error"
@@ -45,11 +46,11 @@ def _read(lines, append):
 
 
 def _lines(path):
-    """Yield the file's lines; Failure where it cannot be read."""
+    """Yield the file's lines; WgError where it cannot be read."""
     fd = values.open_file(path)
     try:
-        if system.files.status(fd)[1] & _KIND == _DIRECTORY:
-            raise Failure("fopen: " + tool.strerror(abi.EISDIR))
+        if system.files.status(fd)[1] & S_IFMT == S_IFDIR:
+            raise WgError("fopen: " + tool.strerror(_EISDIR))
         rest = b""
         while True:
             data = system.files.read(fd, 4096)
@@ -75,7 +76,7 @@ class _Reader:
             self._change.replace_peers = True
 
     def take(self, line):
-        """Take in one line; Failure."""
+        """Take in one line; WgError."""
         # As in C, where text ends.
         line = b"".join(line.partition(b"\0")[0].partition(b"#")[0].split())
         if not line:
@@ -94,7 +95,7 @@ class _Reader:
         known = () if self._section is None else _INTERFACE if self._section is self._change else _PEER
         name = name.lower()
         if not value or name not in known:
-            raise Failure(b"Line unrecognized: `%s'" % _shown(line))
+            raise WgError(b"Line unrecognized: `%s'" % _shown(line))
         if name == b"allowedips":
             self._section.take_allowed_ips(value)
             return
@@ -102,10 +103,10 @@ class _Reader:
         setattr(self._section, attribute, convert(value))
 
     def finish(self):
-        """Return the Change; Failure."""
+        """Return the Change; WgError."""
         if any(peer.public_key is None for peer in self._change.peers):
             complain("A peer is missing a public key")
-            raise Failure("Invalid configuration")
+            raise WgError("Invalid configuration")
         return self._change
 
 

@@ -1,9 +1,10 @@
 """`wg show` and `wg showconf`."""
 
 from ...config import keys
+from ...errors import complain
 from ...runtime import system, tool
 from ...uapi import client
-from ..output import Colours, Failure, Output, because, complain, hundredths, reason
+from ..output import Colours, Output, WgError, because, hundredths, reason
 
 _USAGE = (
     "Usage: %s show { <interface> | all | interfaces } [public-key | private-key | listen-port | fwmark | peers | "
@@ -14,11 +15,11 @@ _UNITS = (("year", 365 * 24 * 60 * 60), ("day", 24 * 60 * 60), ("hour", 60 * 60)
 
 
 def show(program, arguments):
-    """Print what is asked for of one interface or all; returns the exit status; Failure."""
+    """Print what is asked for of one interface or all; returns the exit status; WgError."""
     what = arguments[1] if len(arguments) > 1 else "all"
     field = arguments[2] if len(arguments) > 2 else None
     if len(arguments) > 3 or what == "interfaces" and field is not None:
-        raise Failure(_USAGE % program)
+        raise WgError(_USAGE % program)
     if what == "all":
         return _show_all(program, field)
     if what == "interfaces":
@@ -35,7 +36,7 @@ def show(program, arguments):
 
 
 def _tell(program, name, field, prefix):
-    """Return the Output of one interface, of all fields if it is None; Failure if there is no such field; OSError."""
+    """Return the Output of one interface, of all fields if it is None; WgError if there is no such field; OSError."""
     output = Output()
     parts = client.read(name)
     interface = next(parts)
@@ -83,7 +84,7 @@ def _check_field(program, field, parts):
         for _ in parts:
             pass  # an interface that cannot be had is told of first
         complain("Invalid parameter: `%s'" % field)
-        raise Failure(_USAGE % program)
+        raise WgError(_USAGE % program)
 
 
 # Single fields, for programs
@@ -234,9 +235,9 @@ def _amount(count, c):
 
 
 def showconf(program, arguments):
-    """Print the interface as a file for `setconf`; returns the exit status; Failure."""
+    """Print the interface as a file for `setconf`; returns the exit status; WgError."""
     if len(arguments) != 2:
-        raise Failure("Usage: %s showconf <interface>" % program)
+        raise WgError("Usage: %s showconf <interface>" % program)
     output = Output()
     put_config(output, arguments[1])
     output.send()
@@ -244,7 +245,7 @@ def showconf(program, arguments):
 
 
 def put_config(output, name):
-    """Put the interface into the output as a file for `setconf`; Failure."""
+    """Put the interface into the output as a file for `setconf`; WgError."""
     try:
         parts = client.read(name)
         _put_section(output, next(parts))

@@ -1,0 +1,27 @@
+"""`wgembed run`: becoming the daemon that serves a whole router."""
+
+from ..errors import UsageError
+from ..runtime import folders, system
+
+
+def run(program, arguments):
+    """Serve all that the configuration has, until it is time to end; returns the exit status."""
+    return system.start.router(config_directory(arguments), _serve)
+
+
+def _serve(directory, ready):
+    from ..daemon.router import serve
+
+    return serve(directory, ready)
+
+
+def config_directory(arguments):
+    """Return the folder that `VERB [--config-dir DIR]` names; UsageError."""
+    rest = arguments[1:]
+    if not rest:
+        return folders.CONFIG
+    if len(rest) == 2 and rest[0] == "--config-dir":
+        return rest[1]
+    if len(rest) == 1 and rest[0].startswith("--config-dir="):
+        return rest[0].partition("=")[2]
+    raise UsageError

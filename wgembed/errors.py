@@ -1,0 +1,67 @@
+"""Errors that are meant for people: what they asked for cannot be, for a reason that they can see or mend.
+
+    UserError                   what was asked for cannot be had
+    +-- UsageError              the arguments are wrong
+    +-- ConfigError             a configuration is refused, with all its mistakes (config/options.py)
+    +-- ParseError              libuci refuses a file (config/uci.py)
+    +-- NotServed               no program serves the interface (commands/status_model.py)
+    +-- WgError                 as wg(8) says it (commands/output.py)
+    +-- TableFull               a table of fixed size has no room (protocol/memory.py)
+
+They are caught by `guard`, around whatever a process does, and before that only where a running daemon must go on: at a
+reload, and at the control socket.
+"""
+
+import sys
+
+# Made in advance: there may be no room to put it together.
+OUT_OF_MEMORY = "wgembed: out of memory; MicroPython is given more with -X heapsize=512K"
+
+
+class UserError(Exception):
+    """What was asked for cannot be. The text says why: one sentence, or a line for each of several."""
+
+    def message(self):
+        """Return what is written for the user, without a line feed at its end; empty where all has been said."""
+        return "\n".join(["wgembed: " + line for line in str(self).split("\n")])
+
+
+class UsageError(UserError):
+    """The arguments are wrong; the text says how. `usage` is how they are to be."""
+
+    usage = ""
+
+    def message(self):
+        text = super().message() if str(self) else ""
+        return "%s\nusage: %s" % (text, self.usage) if text else "usage: " + self.usage
+
+
+def guard(function, *arguments):
+    """Call function(*arguments) -> exit status; returns it, or 1 once the user has been told what went wrong."""
+    try:
+        return function(*arguments)
+    except UserError as e:
+        text = e.message()
+    except ImportError as e:
+        text = "wgembed: this Python lacks what it needs: %s" % e
+    except MemoryError:
+        text = OUT_OF_MEMORY
+    except OSError as e:
+        text = "wgembed: %s" % e
+    except KeyboardInterrupt:
+        text = "wgembed: interrupted"
+    complain(text)
+    return 1
+
+
+def complain(text):
+    """Write the line `text`, str or bytes, to the standard error, if that can be."""
+    if not text:
+        return
+    # As the bytes that it came as: names of files and interfaces may hold any.
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    try:
+        sys.stderr.buffer.write(data + b"\n")
+        sys.stderr.flush()
+    except OSError:
+        return
