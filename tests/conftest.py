@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import faketime
+from .lab import faketime
 
 # What docs/trust.md and docs/threat-model.md rest on.
 TRUST = (

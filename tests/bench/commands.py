@@ -1,6 +1,6 @@
 """From the start to the end of commands that a person waits for: whole processes, medians in ms.
 
-    python tests/bench/commands.py [--runs 21]
+    python -m tests.bench.commands [--runs 21]
 
 `wgembed show` and `status` are asked of a daemon with one peer, on both interpreters; Debian's own `wg show` beside them.
 They take turns, so that whatever else the machine does meets all of them alike.
@@ -13,9 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from lab import micropython, net, peers  # noqa: E402
+from ..lab import micropython, net, peers
 
 
 def elapsed(command):

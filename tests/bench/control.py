@@ -1,6 +1,6 @@
 """What questions at the control socket cost the tunnel: the round trip of pings while they are answered.
 
-    python tests/bench/control.py [--micropython] [--peers 10000] [--pings 1000]
+    python -m tests.bench.control [--micropython] [--peers 10000] [--pings 1000]
 
 Told are the median, the 99th percentile and the longest round trip, in ms, while nobody asks, while `get` and `status`
 of all peers are asked for one after the other, and while sixteen clients read one byte a second each.
@@ -10,14 +10,10 @@ import argparse
 import os
 import socket
 import statistics
-import sys
 import threading
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from lab import net, peers, traffic, uapi  # noqa: E402
+from ..lab import net, peers, traffic, uapi
 
 CLIENTS = 16  # as many as a daemon takes
 

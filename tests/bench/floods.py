@@ -3,9 +3,9 @@
 import contextlib
 import time
 
-from bench import process, tunnels
-from lab import net
-from lab.floods import Floods
+from ..lab import net
+from ..lab.floods import Floods
+from . import process, tunnels
 
 PAUSE = 0.001
 RATE = 10_000  # of each kind

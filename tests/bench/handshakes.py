@@ -4,8 +4,8 @@ import functools
 import socket
 import time
 
-from bench import process, tunnels
-from lab import net, peers, uapi, wire
+from ..lab import net, peers, uapi, wire
+from . import process, tunnels
 
 INITIATORS = 500  # each is heard no more often than every 20 ms, so that no program finds it too often
 ROUNDS = 6

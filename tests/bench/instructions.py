@@ -1,6 +1,6 @@
 """Instructions that a packet costs, counted by valgrind: the same in every run, whatever else the machine does.
 
-    python tests/bench/instructions.py [--json FILE] [CASE...]
+    python -m tests.bench.instructions [--json FILE] [CASE...]
 
 Each case is run for two numbers of packets; what the larger one takes more is divided by how many more they are, and so
 neither the start nor the end counts. The kernel's instructions are not seen. What is told is split by the object that the
@@ -20,11 +20,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench.figures import FASTPATH, PYTHON  # noqa: E402
-from lab import debian, fastpath, micropython  # noqa: E402
-from lab.need import Missing, programs  # noqa: E402
+from ..lab import debian, fastpath, micropython
+from ..lab.need import Missing, programs
+from .figures import FASTPATH, PYTHON
 
 PACKETS = 640, 6400
 PROGRAM = Path(__file__).with_name("packets.py")

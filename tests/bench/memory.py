@@ -1,6 +1,6 @@
 """What the daemon costs when it is idle, configured, flooded and reloaded: memory, wake-ups, time to start.
 
-    python tests/bench/memory.py [--micropython] [--json FILE] [MEASUREMENT...]
+    python -m tests.bench.memory [--micropython] [--json FILE] [MEASUREMENT...]
 
 Measurements are idle, load, packets, flood, peers, prefixes, reloads, handshake, start and router (`wgembed run`, from
 a UCI configuration); all, unless some are named.
@@ -20,11 +20,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import process, tunnels  # noqa: E402
-from lab import micropython, net, peers, traffic, uapi, wire  # noqa: E402
-from lab.router import Pair, Router  # noqa: E402
+from ..lab import micropython, net, peers, traffic, uapi, wire
+from ..lab.router import Pair, Router
+from . import process, tunnels
 
 PACKETS = 1_000_000
 HANDSHAKES = 100_000

@@ -1,6 +1,6 @@
 """All that is measured of wgembed beside other WireGuards in user space, as one table with the targets beside the figures.
 
-    python tests/bench/table.py [--runs 5] [--seconds 5] [--rows ROW,...] [--json FILE] [PROGRAM...]
+    python -m tests.bench.table [--runs 5] [--seconds 5] [--rows ROW,...] [--json FILE] [PROGRAM...]
 
 The programs take turns within a run, so that whatever else the machine does meets all of them alike. Told are medians and
 spread; ratios are medians of those of the single runs. Programs that the machine lacks are left out.
@@ -17,12 +17,10 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import figures, floods, handshakes, instructions, memory, tunnels  # noqa: E402
-from bench.figures import FASTPATH, PYTHON, Column, Figure, Target  # noqa: E402
-from lab import peers  # noqa: E402
-from lab.need import Missing  # noqa: E402
+from ..lab import peers
+from ..lab.need import Missing
+from . import figures, floods, handshakes, instructions, memory, tunnels
+from .figures import FASTPATH, PYTHON, Column, Figure, Target
 
 CPYTHON, MICROPYTHON = "CPython", "MicroPython"
 BOOKWORM, NEWEST = "wireguard-go", "wireguard-go-sid"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.figures import FASTPATH, PYTHON, Column, Figure, Target, digits, markdown, ratio, spread, verdicts
+from .figures import FASTPATH, PYTHON, Column, Figure, Target, digits, markdown, ratio, spread, verdicts
 
 GO = Column("go", object)
 OURS = Column("ours", object, "CPython", PYTHON)

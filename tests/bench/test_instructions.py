@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.instructions import group, objects
+from .instructions import group, objects
 
 PROFILE = """\
 events: Ir

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import instructions, table
-from bench.figures import FASTPATH, PYTHON
-from lab import peers
-from lab.need import need
+from ..lab import peers
+from ..lab.need import need
+from . import instructions, table
+from .figures import FASTPATH, PYTHON
 
-FOLDER = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+TABLE = [sys.executable, "-m", "tests.bench.table"]
 
 
 @pytest.mark.parametrize("name", ["wgembed", "wgembed-fastpath"])
@@ -20,7 +21,7 @@ def test_table(tmp_path, name):
     need(table.COLUMNS[name].kind.prepare)
     file = tmp_path / "table.json"
     options = ["--runs", "2", "--seconds", "2", "--rows", "start,configure", "--json", str(file), name]
-    done = subprocess.run([sys.executable, FOLDER / "table.py", *options], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*TABLE, *options], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert f"|  | {name} | targets |" in done.stdout
     assert "| start until ready, ms | " in done.stdout
@@ -42,7 +43,7 @@ def test_columns_are_what_they_say():
 
 
 def test_an_unknown_row_is_refused():
-    done = subprocess.run([sys.executable, FOLDER / "table.py", "--rows", "start,nosuch"], capture_output=True, text=True)
+    done = subprocess.run([*TABLE, "--rows", "start,nosuch"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert "nosuch" in done.stderr
 

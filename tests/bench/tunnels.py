@@ -10,8 +10,8 @@ import statistics
 import threading
 import time
 
-from bench import process
-from lab import net, peers, traffic, uapi
+from ..lab import net, peers, traffic, uapi
+from . import process
 
 SOL_UDP, UDP_SEGMENT, SO_SNDBUFFORCE = 17, 103, 32
 DISCARD = 9  # the port that datagrams are sent to

@@ -2,8 +2,8 @@
 
 import base64
 
-from cli_world import Case
-from lab.uapi import DONE, GET
+from ..lab.uapi import DONE, GET
+from .cli_world import Case
 
 FIELDS = [
     "public-key", "private-key", "listen-port", "fwmark", "peers", "preshared-keys", "endpoints", "allowed-ips",

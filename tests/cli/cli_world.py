@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import debian, micropython
-from lab.need import need, privileges, programs
-from lab.uapi import DONE, UapiServer
+from ..lab import debian, micropython
+from ..lab.need import need, privileges, programs
+from ..lab.uapi import DONE, UapiServer
 
 ALL = ("newest", "debian", "cpython", "micropython")
 OURS = ("cpython", "micropython")

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from cli_world import Case, Place, find_programs
-from lab import micropython
-from lab.need import need
-from lab.uapi import UapiServer
+from ..lab import micropython
+from ..lab.need import need
+from ..lab.uapi import UapiServer
+from .cli_world import Case, Place, find_programs
 
 PLACES = 2
 

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from cli_cases import FULL, PRIVATE, RAW, device
-from cli_world import ALL, OURS, ROOT, Case
-from lab import wire
-from lab.uapi import UapiServer
+from ..lab import wire
+from ..lab.uapi import UapiServer
+from .cli_cases import FULL, PRIVATE, RAW, device
+from .cli_world import ALL, OURS, ROOT, Case
 
 
 @pytest.mark.parametrize("name", ALL)

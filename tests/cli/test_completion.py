@@ -5,11 +5,12 @@ import sys
 
 import pytest
 
-from cli_cases import KEY, PRIVATE, device, peer
-from cli_world import ROOT
-from lab.need import need, programs
-from lab.uapi import UapiServer
 from wgembed.commands import verbs
+
+from ..lab.need import need, programs
+from ..lab.uapi import UapiServer
+from .cli_cases import KEY, PRIVATE, device, peer
+from .cli_world import ROOT
 
 COMPLETION = ROOT / "package/files/completions/wgembed"
 SCRIPT = """

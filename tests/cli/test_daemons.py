@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cli_cases import KEY, PRIVATE
-from cli_world import OURS
-from lab import debian, micropython, net
-from lab.need import need, privileges, programs
+from ..lab import debian, micropython, net
+from ..lab.need import need, privileges, programs
+from .cli_cases import KEY, PRIVATE
+from .cli_world import OURS
 
 STEPS = [
     "set IF private-key /dev/stdin listen-port 41820 fwmark 0x10",

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from lab import wire
-from lab.need import need, programs
+from ..lab import wire
+from ..lab.need import need, programs
 
 
 @pytest.fixture(autouse=True)

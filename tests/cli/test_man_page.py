@@ -5,11 +5,12 @@ import subprocess
 
 import pytest
 
-from cli_world import ROOT
-from lab import debian
-from lab.need import need
 from wgembed.commands import verbs
 from wgembed.commands.usage import usage
+
+from ..lab import debian
+from ..lab.need import need
+from .cli_world import ROOT
 
 PAGE = ROOT / "docs/wgembed.8"
 # What mandoc of a distribution knows of other pages and of the system's name is not ours to mend.

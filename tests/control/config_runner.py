@@ -1,4 +1,4 @@
-"""What the tests have either interpreter do with config.py: config_runner.py FOLDER
+"""What the tests have either interpreter do with config.py: python -m tests.control.config_runner FOLDER
 
 It prints the lines of every case that come out otherwise than they should, and how many cases there were. FOLDER holds
 the files that the cases name.
@@ -6,12 +6,9 @@ the files that the cases name.
 
 import sys
 
-FOLDER = __file__.rpartition("/")[0] or "."
-sys.path[:0] = [FOLDER, FOLDER + "/../.."]
+from wgembed.config import options, uci
 
-import config_cases  # noqa: E402
-
-from wgembed.config import options, uci  # noqa: E402
+from . import config_cases
 
 
 def told(text, folder):

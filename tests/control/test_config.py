@@ -2,17 +2,19 @@
 
 import os
 import subprocess
+from pathlib import Path
 
-import config_runner
 import pytest
-from config_cases import CASES, FILES, PEERS, PRIVATE, SECRET, interface, peer
 
-from lab import debian
-from lab.need import need
 from wgembed.config import keys, uci
 from wgembed.config import options as config
 from wgembed.protocol.allowedips import MAX_PREFIXES
 from wgembed.runtime import log
+
+from ..lab import debian
+from ..lab.need import need
+from . import config_runner
+from .config_cases import CASES, FILES, PEERS, PRIVATE, SECRET, interface, peer
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +40,8 @@ def test_a_mistake_is_told_in_a_sentence(folder, title, text, lines):
 
 
 def test_the_same_sentences_under_micropython(folder):
-    command = [*need(debian.micropython), "-X", "heapsize=1M", config_runner.__file__, folder]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [*need(debian.micropython), "-X", "heapsize=1M", "-m", "tests.control.config_runner", folder]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
     assert done.stdout == f"{len(CASES)} cases\n", done.stdout + done.stderr
 
 

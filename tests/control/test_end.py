@@ -2,8 +2,9 @@
 
 import pytest
 
-from support import Log
 from wgembed.daemon.process import run_to_end
+
+from ..unit.support import Log
 
 
 class Process:

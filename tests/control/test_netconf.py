@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from support import Log
 from wgembed.runtime import netconf, rtnetlink, system
+
+from ..unit.support import Log
 
 REQUESTS = [("add", ("address", 1, f"10.0.0.{number}", 32)) for number in range(3)]
 

@@ -5,7 +5,6 @@ import socket
 
 import pytest
 
-from support import Log
 from wgembed.config import options as config
 from wgembed.daemon import network, network_plan
 from wgembed.daemon.network_plan import Paths, plan
@@ -13,6 +12,8 @@ from wgembed.runtime import abi
 from wgembed.runtime.address import covers, masked
 from wgembed.runtime.rtnetlink import Route
 from wgembed.runtime.rtnl import RT_TABLE_MAIN
+
+from ..unit.support import Log
 
 TUNNEL, OTHER, LAN, WAN, WAN2, LO = 9, 8, 2, 3, 4, 1
 

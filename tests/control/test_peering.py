@@ -9,7 +9,8 @@ from wgembed.daemon import peer_diff
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME
 from wgembed.runtime.address import masked
-from world import World, ipv4, key, pair
+
+from ..unit.world import World, ipv4, key, pair
 
 NOBODY = None
 

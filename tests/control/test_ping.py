@@ -2,9 +2,10 @@
 
 import pytest
 
-from lab.need import need, privileges
 from wgembed.runtime import ping
 from wgembed.runtime.cpython import inet
+
+from ..lab.need import need, privileges
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])

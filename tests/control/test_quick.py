@@ -7,11 +7,12 @@ import subprocess
 
 import pytest
 
-from lab import wire
-from lab.need import need, programs
 from wgembed.config import convert, keys, uci, wg_quick
 from wgembed.config import options as config
 from wgembed.errors import UserError
+
+from ..lab import wire
+from ..lab.need import need, programs
 
 PRIVATE = base64.b64encode(bytes((8, *range(30), 64))).decode()
 PEERS_PRIVATE = base64.b64encode(bytes((16, *range(30), 65))).decode()

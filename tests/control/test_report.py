@@ -5,7 +5,8 @@ import pytest
 from wgembed.daemon.endpoints import Endpoint
 from wgembed.runtime import system
 from wgembed.uapi.session import Session
-from world import A4, B4, PACKET, connected, ipv4, pair
+
+from ..unit.world import A4, B4, PACKET, connected, ipv4, pair
 
 
 class Interface:

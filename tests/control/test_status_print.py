@@ -9,11 +9,12 @@ import tempfile
 
 import pytest
 
-from lab.need import need, privileges
 from wgembed.commands import diagnose, status_format, status_model
 from wgembed.commands import status as status_command
 from wgembed.errors import UsageError, UserError
 from wgembed.uapi import client
+
+from ..lab.need import need, privileges
 
 KEY = "bb" * 32
 NAMES = ['wg"0', "wg\\0", "wg\udcff", "wg\u00fc", "wg{}"]

@@ -5,12 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from test_quick import PEERS_PRIVATE, PRIVATE, THEIRS, WHOLE, public
 
-from lab import micropython
-from lab.need import need
 from wgembed.config import options as config
 from wgembed.config import uci, wg_quick
+
+from ..lab import micropython
+from ..lab.need import need
+from .test_quick import PEERS_PRIVATE, PRIVATE, THEIRS, WHOLE, public
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
 

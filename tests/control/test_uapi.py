@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support import Log
 from wgembed.protocol import noise
 from wgembed.runtime import address as addresses
 from wgembed.uapi.session import LINE_MAX, READ_SIZE, Session
-from world import World, connected, key
+
+from ..unit.support import Log
+from ..unit.world import World, connected, key
 
 KEY = "aa" * 32
 OTHER = "bb" * 32

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import debian
-from lab.need import need
 from wgembed.config import uci, uci_write
+
+from ..lab import debian
+from ..lab.need import need
 
 
 def golden(name):
@@ -245,8 +246,8 @@ def test_as_libuci_under_micropython(tmp_path):
                 part.encode("latin-1").hex() for part in (case.get("over", case["text"]), case.get("delta") or "")
             )
             print(mode[0], text, delta, sep=",", file=file)
-    runner = Path(__file__).with_name("uci_runner.py")
-    done = subprocess.run([*micropython, runner, "answers", tmp_path / "cases"], capture_output=True, text=True, timeout=300)
+    command = [*micropython, "-m", "tests.control.uci_runner", "answers", tmp_path / "cases"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(cases)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian
-from lab.need import need
 from wgembed.config import uci, uci_write
 from wgembed.errors import UserError
 
-RUNNER = Path(__file__).with_name("uci_runner.py")
+from ..lab import debian
+from ..lab.need import need
+
+ROOT = Path(__file__).parents[2]
 SECRET = "QkFEIEtFWSBCQUQgS0VZIEJBRCBLRVkgQkFEIEtFWSE="
 OLD = b"# made by hand\nconfig interface wg0\n\toption private_key generate\n\tlist addresses 10.0.0.1/24\nconfig peer\n"
 NEW = f"""
@@ -31,7 +32,7 @@ config peer
 def runner(request):
     """The command that either interpreter runs the runner with."""
     interpreter = [sys.executable] if request.param == "cpython" else need(debian.micropython)
-    return [*interpreter, str(RUNNER)]
+    return ["env", "-C", str(ROOT), *interpreter, "-m", "tests.control.uci_runner"]
 
 
 @pytest.fixture

@@ -1,17 +1,17 @@
 """What the tests have either interpreter do with uci.py and uci_write.py; it prints what came of it.
 
-uci_runner.py answers FILE                  the reader's and the writer's answers to the cases in FILE
-uci_runner.py store DIR OVERRIDE NAME SECTION OPTION VALUE
-uci_runner.py steps DIR VALUE NUMBER raise|exit   the same with one system call failing, or the machine with it
+As python -m tests.control.uci_runner:
+
+answers FILE                  the reader's and the writer's answers to the cases in FILE
+store DIR OVERRIDE NAME SECTION OPTION VALUE
+steps DIR VALUE NUMBER raise|exit   the same with one system call failing, or the machine with it
 """
 
 import sys
 from binascii import hexlify, unhexlify
 
-sys.path.insert(0, (__file__.rpartition("/")[0] or ".") + "/../..")
-
-from wgembed.config import uci, uci_write  # noqa: E402
-from wgembed.runtime import system  # noqa: E402
+from wgembed.config import uci, uci_write
+from wgembed.runtime import system
 
 CALLS = [
     "real_path",

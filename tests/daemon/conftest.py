@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from lab import micropython, net
-from lab.need import need, privileges, programs
+from ..lab import micropython, net
+from ..lab.need import need, privileges, programs
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import micropython, net, old_kernel
-from lab.need import need, programs
-from lab.router import Keys, Router, interface, peer
+from ..lab import micropython, net, old_kernel
+from ..lab.need import need, programs
+from ..lab.router import Keys, Router, interface, peer
 
 NEEDED = 1 << 10 | 1 << 12 | 1 << 13  # CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW
 CONFINED = (

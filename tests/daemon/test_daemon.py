@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import net
+from ..lab import net
 
 SOCKETS = Path("/var/run/wireguard")
 

@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from bench import process
-from lab import net, peers, traffic, wire
-from lab.floods import Floods
-from lab.need import need
+from ..bench import process
+from ..lab import net, peers, traffic, wire
+from ..lab.floods import Floods
+from ..lab.need import need
 
 
 @pytest.fixture(params=[peers.Wgembed, peers.WgembedMicropython, peers.WgembedFast, peers.WgembedMicropythonFast])

@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_daemon import ask, path
-from test_scale import configuration
 
-from lab import debian, micropython, net
-from lab.need import need
+from ..lab import debian, micropython, net
+from ..lab.need import need
+from .test_daemon import ask, path
+from .test_scale import configuration
 
 SONAMES = ("libsodium.so.23", "libsodium.so.26", "libsodium.so.30", "libsodium.so")
 

@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from lab import debian
-from lab.need import need
+from ..lab import debian
+from ..lab.need import need
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian
-from lab.need import need
+from ..lab import debian
+from ..lab.need import need
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian
-from lab.need import need
 from wgembed.runtime import resolver
+
+from ..lab import debian
+from ..lab.need import need
 
 ROOT = Path(__file__).parents[2]
 

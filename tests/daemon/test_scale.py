@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_daemon import ask, path
 
-from lab import net
+from ..lab import net
+from .test_daemon import ask, path
 
 
 def configuration(peers, prefixes=1):

@@ -8,11 +8,11 @@ import contextlib
 import os
 
 import pytest
-from test_daemon import ask
 
-from lab import memory, net, wire
-from lab.counterpart import Counterpart, learning
-from lab.router import Router, interface, peer
+from ..lab import memory, net, wire
+from ..lab.counterpart import Counterpart, learning
+from ..lab.router import Router, interface, peer
+from .test_daemon import ask
 
 PORT = 4500
 

@@ -7,12 +7,13 @@ from errno import EAGAIN
 
 import pytest
 
-from lab import net
-from lab.need import need, privileges
 from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.runtime.address import address_bytes
 from wgembed.runtime.cpython import udp
+
+from ..lab import net
+from ..lab.need import need, privileges
 
 HOST = {False: "127.0.0.1", True: "::1"}
 

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from lab import micropython, net, peers
-from lab.need import need, privileges, programs
-from lab.net import poll
-from lab.router import Keys
+from ..lab import micropython, net, peers
+from ..lab.need import need, privileges, programs
+from ..lab.net import poll
+from ..lab.router import Keys
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
 

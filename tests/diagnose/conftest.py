@@ -8,9 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import micropython, net, peers
-from lab.need import need
-from lab.relay import Relay
+from ..lab import micropython, net, peers
+from ..lab.need import need
+from ..lab.relay import Relay
 
 RELAY_PORT = 40000
 

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from lab import faketime, traffic, wire
-from lab.need import need
-from lab.net import poll
+from ..lab import faketime, traffic, wire
+from ..lab.need import need
+from ..lab.net import poll
 
 OTHER = base64.b64encode(wire.public_key(b"\7" * 32)).decode()
 

@@ -11,9 +11,9 @@ import time
 
 import pytest
 
-from lab import micropython, peers, traffic
-from lab.need import need, privileges
-from lab.net import poll
+from ..lab import micropython, peers, traffic
+from ..lab.need import need, privileges
+from ..lab.net import poll
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
 

@@ -2,9 +2,9 @@ import os
 
 import pytest
 
-import fastlib
-from lab import fastpath
-from lab.need import need
+from ..lab import fastpath
+from ..lab.need import need
+from . import fastlib
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import socket
 import struct
 from dataclasses import dataclass, replace
 
-import frames
-from frames import ACK, CWR, ECE, FIN, PSH, SYN, TCP, UDP, URG
+from . import frames
+from .frames import ACK, CWR, ECE, FIN, PSH, SYN, TCP, UDP, URG
 
 A, B = 0, 1
 ROUTER, HOST, NOBODY = 1, 2, 9  # nobody has the last one: the host gets what is sent there, and does not answer

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-import fastlib
+from . import fastlib
 
 pytestmark = pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="these tests look at Python")
 

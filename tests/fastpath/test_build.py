@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pytest
 
-import fastlib
-from lab import fastpath
-from lab.need import Missing, have, need, programs
-
-sys.path.insert(0, str(fastlib.ROOT / "package"))
-import build_ipk  # noqa: E402
-import build_wheels  # noqa: E402
+from ..lab import fastpath
+from ..lab.builders import build_ipk, build_wheels
+from ..lab.need import Missing, have, need, programs
+from . import fastlib
 
 ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
 EXPORTED = {"wgembed_" + name for name in fastlib.FUNCTIONS}

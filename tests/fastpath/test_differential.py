@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-import frames
-import world as world_module
-from frames import ACK, CWR, ECE, PSH, TCP, UDP, URG, USO4, USO6, Header, flow, same
 from wgembed import crypto
 from wgembed.protocol import drops
-from world import A4, A6, B4, B6, connected
+
+from ..unit import world as world_module
+from ..unit.world import A4, A6, B4, B6, connected
+from . import frames
+from .frames import ACK, CWR, ECE, PSH, TCP, UDP, URG, USO4, USO6, Header, flow, same
 
 OUTSIDE4, OUTSIDE6 = bytes([192, 0, 2, 9]), bytes([0xFC]) + bytes(14) + b"\x09"
 ENDPOINT4, ENDPOINT_PORT = bytes([192, 0, 2, 2]), 51820

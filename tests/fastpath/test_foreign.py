@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import fastlib
-from lab import fastpath, foreign
-from lab.need import need, programs
+from ..lab import fastpath, foreign
+from ..lab.need import need, programs
+from . import fastlib
 
 HERE = Path(__file__).parent
 COMPILERS = {"s390x": "s390x-linux-gnu-gcc", "armhf": "arm-linux-gnueabihf-gcc"}

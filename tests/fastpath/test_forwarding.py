@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from flows import HOST, LENGTH, NOBODY, PACKED, ROUTER, A, B, Flow, address, make_flow, network, shapes, without_id
-from frames import TCP, UDP
-from lab import net, peers, traffic
-from lab.need import need
+from ..lab import net, peers, traffic
+from ..lab.need import need
+from .flows import HOST, LENGTH, NOBODY, PACKED, ROUTER, A, B, Flow, address, make_flow, network, shapes, without_id
+from .frames import TCP, UDP
 
 LAN = "lan"
 QUIET = 0.1  # so long nothing more must come

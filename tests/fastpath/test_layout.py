@@ -6,9 +6,10 @@ import re
 import pytest
 from nacl._sodium import ffi, lib
 
-import fastlib
-from lab.fastpath import SOURCE
 from wgembed.packets import fastpath
+
+from ..lab.fastpath import SOURCE
+from . import fastlib
 
 LETTERS = {"int32_t": "i", "uint32_t": "I", "uint64_t": "Q"}
 

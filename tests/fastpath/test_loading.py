@@ -11,11 +11,12 @@ import sys
 
 import pytest
 
-import fastlib
-from lab import debian, fastpath, micropython, net, peers
-from lab.need import need, privileges, programs
-from lab.router import Keys
 from wgembed.runtime import abi
+
+from ..lab import debian, fastpath, micropython, net, peers
+from ..lab.need import need, privileges, programs
+from ..lab.router import Keys
+from . import fastlib
 
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 1, 0x1000, 0x4000
 

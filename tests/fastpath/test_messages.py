@@ -4,11 +4,12 @@ import random
 
 import pytest
 
-from frames import TCP, UDP
 from wgembed import crypto
 from wgembed.packets import runs
 from wgembed.packets.arena import Arena, Inbox
-from world import A4, A6, B4, B6, connected, ipv4, ipv6
+
+from ..unit.world import A4, A6, B4, B6, connected, ipv4, ipv6
+from .frames import TCP, UDP
 
 KEY = bytearray(range(32))
 HEADER = b"\x04\0\0\0abcd"

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-import frames
-from frames import ACK, CWR, ECE, FIN, PSH, TCP, UDP, Header, build, partial_frame, split, super_frame, vnet
+from . import frames
+from .frames import ACK, CWR, ECE, FIN, PSH, TCP, UDP, Header, build, partial_frame, split, super_frame, vnet
 
 V4 = Header()
 V6 = Header(version=6, source=bytes(range(16)), destination=bytes(range(100, 116)))

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-import fastlib
-from lab import fastpath
-from lab.need import Missing, need
+from ..lab import fastpath
+from ..lab.need import Missing, need
+from . import fastlib
 
 HERE = Path(__file__).parent
 TARGETS = ("read", "write", "open", "seal")
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WRONG = """
-import fastlib, sys
+import sys
+from tests.fastpath import fastlib
 fast = fastlib.Fastpath(sys.argv[1])
 fast.state.stride = len(fast.arena.buffer)
 fast.seal(1, 2, bytes(32), bytes(8), 0, 1420)
@@ -40,10 +41,9 @@ def environment(tmp_path_factory):
         pytest.skip("these are such tests already")
     preloaded = need(runtime)
     library = fastpath.compile_library(tmp_path_factory.mktemp("sanitized"), *SANITIZE)
-    folders = [str(fastlib.ROOT), str(fastlib.ROOT / "tests"), str(HERE)]
     return dict(
         os.environ, LD_PRELOAD=preloaded, ASAN_OPTIONS="detect_leaks=0", PYTHONMALLOC="malloc",
-        PYTHONPATH=os.pathsep.join(folders), PYTHONDONTWRITEBYTECODE="1", **{fastlib.GIVEN: str(library)},
+        PYTHONPATH=str(fastlib.ROOT), PYTHONDONTWRITEBYTECODE="1", **{fastlib.GIVEN: str(library)},
     )  # fmt: skip
 
 

@@ -13,10 +13,10 @@ import time
 
 import pytest
 
-import frames
-from fastlib import Fastpath
-from lab import net
-from lab.need import need, privileges, programs
+from ..lab import net
+from ..lab.need import need, privileges, programs
+from . import frames
+from .fastlib import Fastpath
 
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR = 1, 0x1000, 0x4000
 # MIPS and PowerPC encode the direction of an ioctl in other bits.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from frames import (
+from .frames import (
     ACK,
     CWR,
     ECE,

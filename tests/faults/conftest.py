@@ -1,8 +1,8 @@
 import pytest
 
-from lab import fastpath
-from lab.faults import Faults
-from lab.need import need
+from ..lab import fastpath
+from ..lab.faults import Faults
+from ..lab.need import need
 
 
 @pytest.fixture

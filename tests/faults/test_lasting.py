@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from bench import process
-from lab import net, peers, traffic
-from lab.faults import number
-from lab.need import need
-from lab.net import poll
+from ..bench import process
+from ..lab import net, peers, traffic
+from ..lab.faults import number
+from ..lab.need import need
+from ..lab.net import poll
 
 KINDS = [peers.Wgembed, peers.WgembedMicropython]
 IDLE = 0.2  # of a core: what is not idle is at 1

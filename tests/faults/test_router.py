@@ -8,11 +8,12 @@ import time
 
 import pytest
 
-from lab import micropython, net, peers, traffic
-from lab.need import need
-from lab.net import poll
-from lab.router import Pair, Router
 from wgembed.daemon import timestamps
+
+from ..lab import micropython, net, peers, traffic
+from ..lab.need import need
+from ..lab.net import poll
+from ..lab.router import Pair, Router
 
 SEED = int(os.environ.get("WGEMBED_FAULTS_SEED", "1"))
 STEPS = int(os.environ.get("WGEMBED_FAULTS_STEPS", "8"))

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from lab import net, peers, traffic
-from lab.need import need
-from lab.net import poll
+from ..lab import net, peers, traffic
+from ..lab.need import need
+from ..lab.net import poll
 
 KINDS = [peers.Wgembed, peers.WgembedMicropython, peers.WgembedFast, peers.WgembedMicropythonFast]
 SEED = int(os.environ.get("WGEMBED_FAULTS_SEED", "1"))

@@ -1,21 +1,21 @@
 """One end of a tunnel over loopback, without a tunnel device, for any runtime on any machine.
 
-    exchange.py echo PRIVATE PEER          tells its port, then sends back what comes, source and destination exchanged
-    exchange.py ask PRIVATE PEER PORT      asks the echo at PORT; the exit status is 0 when all came back as it went
+python -m tests.foreign.exchange
+
+    echo PRIVATE PEER       tells its port, then sends back what comes, source and destination exchanged
+    ask PRIVATE PEER PORT   asks the echo at PORT; the exit status is 0 when all came back as it went
 
 PRIVATE and PEER are keys in hexadecimal.
 """
 
 import sys
 
-HERE = __file__.rpartition("/")[0]
-sys.path[:0] = [HERE + "/../..", HERE + "/../unit"]
+from wgembed.packets.arena import Arena, Inbox
+from wgembed.protocol.device import Device, expire_timers
+from wgembed.protocol.peers import Tables
+from wgembed.runtime import address, system
 
-from wgembed.packets.arena import Arena, Inbox  # noqa: E402
-from wgembed.protocol.device import Device, expire_timers  # noqa: E402
-from wgembed.protocol.peers import Tables  # noqa: E402
-from wgembed.runtime import address, system  # noqa: E402
-from world import A4, B4, ipv4  # noqa: E402
+from ..unit.world import A4, B4, ipv4
 
 SIZES = (0, 1, 15, 16, 17, 500, 1391, 1392)
 PATIENCE = 20_000  # ms

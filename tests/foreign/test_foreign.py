@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import foreign, wire
-from lab.need import need
-from lab.net import Process
+from ..lab import foreign, wire
+from ..lab.need import need
+from ..lab.net import Process
 
 ROOT = Path(__file__).parents[2]
-UNIT_TESTS = str(ROOT / "tests/unit/run.py")
-EXCHANGE = str(ROOT / "tests/foreign/exchange.py")
+UNIT_TESTS = ["-m", "tests.unit.run"]
+EXCHANGE = ["-m", "tests.foreign.exchange"]
 # Two devices with all their buffers, twice
 HEAP = ["-X", "heapsize=3M"]
 
@@ -33,7 +33,7 @@ def interpreter(request, architecture):
 
 
 def test_unit_tests(interpreter):
-    done = subprocess.run([*interpreter, UNIT_TESTS], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run([*interpreter, *UNIT_TESTS], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     passed, failed = done.stdout.split()[-4::2]
     assert int(passed) > 200 and failed == "0"
@@ -47,12 +47,11 @@ def test_exchange(interpreter, initiator):
         asking, echoing = echoing, asking
     keys = [wire.generate_private_key() for _ in range(2)]
     publics = [wire.public_key(key).hex() for key in keys]
-    echo = Process([*echoing, EXCHANGE, "echo", keys[0].hex(), publics[1]])
+    echo = Process(["env", "-C", str(ROOT), *echoing, *EXCHANGE, "echo", keys[0].hex(), publics[1]])
     try:
         port = echo.expect(r"(?m)^(\d+)$", 20)[1]
-        done = subprocess.run(
-            [*asking, EXCHANGE, "ask", keys[1].hex(), publics[0], port], capture_output=True, text=True, timeout=120
-        )
+        command = [*asking, *EXCHANGE, "ask", keys[1].hex(), publics[0], port]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr + echo.text()
     finally:
         echo.stop()

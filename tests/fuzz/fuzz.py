@@ -1,7 +1,7 @@
 """Fuzz one target, guided by coverage of this project's code (atheris, libFuzzer).
 
-    python tests/fuzz/fuzz.py TARGET FOLDER [-max_total_time=SECONDS] [-runs=N] [libFuzzer's options]
-    python tests/fuzz/fuzz.py TARGET FILE...
+    python -m tests.fuzz.fuzz TARGET FOLDER [-max_total_time=SECONDS] [-runs=N] [libFuzzer's options]
+    python -m tests.fuzz.fuzz TARGET FILE...
 
 Inputs of before, tests/fuzz/corpus/TARGET, are where it begins; what it finds goes to the folder, and keep.py takes from
 there what is worth keeping. With files, these alone are run. The targets are in targets.py.
@@ -13,8 +13,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["wgembed"]):
-    sys.path.insert(0, str(Path(__file__).parent))
-    from targets import TARGETS
+    from .targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -1,6 +1,6 @@
 """Add to the corpus those inputs of a folder that reach lines of this project which none in the corpus reaches.
 
-    python tests/fuzz/keep.py TARGET FOLDER
+    python -m tests.fuzz.keep TARGET FOLDER
 
 The smallest come first. An input's name is the hash of it.
 """
@@ -9,10 +9,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-from targets import TARGETS  # noqa: E402
+import wgembed
 
-import wgembed  # noqa: E402
+from .targets import TARGETS
 
 CORPUS = Path(__file__).parent / "corpus"
 OURS = str(Path(wgembed.__file__).parent)

@@ -1,16 +1,14 @@
 """Write the first inputs of the corpus, from what the other tests have.
 
-    python tests/fuzz/samples.py
+    python -m tests.fuzz.samples
 
 What a fuzzer found to be worth keeping stands beside them, under names of its own.
 """
 
-import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "control")]
-from config_cases import CASES, PRIVATE, PUBLIC  # noqa: E402
-from targets import A4, A6, B4, B6  # noqa: E402
+from ..control.config_cases import CASES, PRIVATE, PUBLIC
+from .targets import A4, A6, B4, B6
 
 KEY = "aa" * 32
 CORPUS = Path(__file__).parent / "corpus"

@@ -5,22 +5,16 @@ Inputs are bytes as they would come, or a script (`Script`) of what is to be don
 
 import contextlib
 import io
-import sys
-from pathlib import Path
 
-for folder in ("", "unit", "control", "property"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from wgembed.commands.output import WgError
+from wgembed.commands.wg import setconf
+from wgembed.config import convert, options, uci, uci_write, wg_quick
+from wgembed.errors import UserError
+from wgembed.runtime import address, link
 
-from test_datagrams import Scene, perform  # noqa: E402
-from test_uapi import Client  # noqa: E402
-
-from wgembed.commands.output import WgError  # noqa: E402
-from wgembed.commands.wg import setconf  # noqa: E402
-from wgembed.config import convert, options, uci, uci_write, wg_quick  # noqa: E402
-from wgembed.errors import UserError  # noqa: E402
-from wgembed.runtime import address, link  # noqa: E402
-from world import A4, A6, B4, B6, connected  # noqa: E402
+from ..control.test_uapi import Client
+from ..property.test_datagrams import Scene, perform
+from ..unit.world import A4, A6, B4, B6, connected
 
 HATS = 40
 PEERS = 3

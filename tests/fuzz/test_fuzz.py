@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.need import Missing, need
+from ..lab.need import Missing, need
+from .samples import SAMPLES
+from .targets import TARGETS
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from samples import SAMPLES  # noqa: E402
-from targets import TARGETS  # noqa: E402
-
 SECONDS = os.environ.get("WGEMBED_FUZZ_SECONDS", "6")
 
 
@@ -35,10 +33,13 @@ def test_all_that_is_kept(target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_the_fuzzer_thinks_of(target, tmp_path):
-    """For `WGEMBED_FUZZ_SECONDS`; a failing input is printed, and `fuzz.py TARGET FILE` runs it again."""
+    """For `WGEMBED_FUZZ_SECONDS`; a failing input is printed, and `python -m tests.fuzz.fuzz TARGET FILE` runs it again."""
     need(fuzzer)
-    command = [sys.executable, HERE / "fuzz.py", target, f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"]
-    done = subprocess.run([*command, tmp_path], capture_output=True, text=True, errors="replace", timeout=int(SECONDS) + 120)
+    command = [sys.executable, "-m", "tests.fuzz.fuzz", target, tmp_path]
+    command += [f"-max_total_time={SECONDS}", f"-artifact_prefix={tmp_path}/"]
+    done = subprocess.run(
+        command, cwd=HERE.parents[1], capture_output=True, text=True, errors="replace", timeout=int(SECONDS) + 120
+    )
     found = [path.read_bytes() for path in tmp_path.glob("crash-*")]
     assert done.returncode == 0 and not found, f"{found}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "Done " in done.stderr, done.stderr[-3000:]

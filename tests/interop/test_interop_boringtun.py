@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from lab import net, peers, traffic, wire
-from lab.bench import Bench
-from lab.need import need
-from lab.net import poll
+from ..lab import net, peers, traffic, wire
+from ..lab.bench import Bench
+from ..lab.need import need
+from ..lab.net import poll
 
 BULK = 1 << 18
 FAMILIES = pytest.mark.parametrize("family", [4, 6], ids=["outer4", "outer6"])

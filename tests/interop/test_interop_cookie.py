@@ -2,8 +2,8 @@
 
 import pytest
 
-from lab import net, peers, wire
-from lab.net import poll
+from ..lab import net, peers, wire
+from ..lab.net import poll
 
 ATTEMPTS = 5
 BOTH_FAMILIES = (peers.Linux612, peers.Wgembed)

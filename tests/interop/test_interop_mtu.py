@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from lab import peers, traffic
-from lab.bench import Bench
-from lab.net import poll
+from ..lab import peers, traffic
+from ..lab.bench import Bench
+from ..lab.net import poll
 
 SIZES = [576, 1280, 1420, 9000, 65455, 1420, 576, 65455]
 IPV4_ICMP = 28

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab import net, peers, qemu, traffic
-from lab.need import need
+from ..lab import net, peers, qemu, traffic
+from ..lab.need import need
 
 GUEST = peers.Linux612
 ENDS = [

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from lab import peers, traffic, wire
-from lab.net import poll
+from ..lab import peers, traffic, wire
+from ..lab.net import poll
 
 HOUR = 3600
 # no answer for 15 s makes a peer initiate (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT); one retry may follow after 5 s

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lab import peers, traffic
+from ..lab import peers, traffic
 
 SECONDS, PER_SECOND = 132, 20
 COUNT = SECONDS * PER_SECOND

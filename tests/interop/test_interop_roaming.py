@@ -2,8 +2,8 @@
 
 import pytest
 
-from lab import peers, wire
-from lab.net import poll
+from ..lab import peers, wire
+from ..lab.net import poll
 
 WITH_A_STALE_SOURCE = peers.WireguardGo
 

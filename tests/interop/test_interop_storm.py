@@ -5,9 +5,9 @@ The simulation (tests/sim) does the same to ourselves for years; this is the oth
 
 import pytest
 
-from lab import peers, traffic
-from lab.relay import Relay
-from support import Random
+from ..lab import peers, traffic
+from ..lab.relay import Relay
+from ..unit.support import Random
 
 RELAY_PORT = 40000
 STORM = 45  # s

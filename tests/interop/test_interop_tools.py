@@ -2,9 +2,9 @@
 
 import pytest
 
-from lab import debian, peers, wire
-from lab.bench import Bench
-from lab.need import need
+from ..lab import debian, peers, wire
+from ..lab.bench import Bench
+from ..lab.need import need
 
 ANOTHER = "10.99.0.0/16"
 

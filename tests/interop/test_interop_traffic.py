@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from lab import traffic
+from ..lab import traffic
 
 MEGABYTE = 1 << 20
 

@@ -3,7 +3,7 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
-from lab import net, peers, qemu
+from . import net, peers, qemu
 
 NEAR_PORT, FAR_PORT = 51820, 51821
 

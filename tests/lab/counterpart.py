@@ -7,7 +7,8 @@ import time
 
 from wgembed.protocol import noise
 from wgembed.protocol.constants import NEVER
-from world import World, ipv4
+
+from ..unit.world import World, ipv4
 
 # Initiations of one peer are not looked at more often, in seconds.
 INITIATION_INTERVAL = 0.05

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab.need import Missing, programs
+from .need import Missing, programs
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MICROPYTHON = ["micropython", "libc6", "libffi8", "libsodium23", "libmbedtls21", "libmbedx509-7",

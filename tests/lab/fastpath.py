@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from lab import debian
-from lab.need import Missing
+from . import debian
+from .need import Missing
 
 SOURCE = Path(__file__).parents[2] / "fastpath" / "fastpath.c"
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]

@@ -9,7 +9,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from lab import fastpath
+from . import fastpath
 
 SOURCE = Path(__file__).parents[1] / "faults/faults.c"
 _TEXT = SOURCE.read_text()

@@ -4,7 +4,7 @@ import contextlib
 import random
 import socket
 
-from lab import net, wire
+from . import net, wire
 
 COUNT = 200  # messages of a kind, which come again and again
 

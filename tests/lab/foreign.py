@@ -6,8 +6,8 @@
 
 import functools
 
-from lab import debian
-from lab.need import Missing, have
+from . import debian
+from .need import Missing, have
 
 EMULATORS = {"s390x": "qemu-s390x-static", "armhf": "qemu-arm-static"}
 PYTHON = ["python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "python3-nacl",

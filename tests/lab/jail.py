@@ -1,4 +1,4 @@
-"""Run a command as OpenWrt's ujail does: jail.py HOLDER INSTANCE COMMAND...
+"""Run a command as OpenWrt's ujail does: python -m tests.lab.jail HOLDER INSTANCE COMMAND...
 
 HOLDER is the pid of a process in the router, INSTANCE what procd was told, in JSON: `jail` with its mounts, the paths of
 `capabilities` and of `seccomp`, `no_new_privs`. The command sees the mounts and a few devices, is the first of its own
@@ -13,6 +13,8 @@ import signal
 import struct
 import sys
 
+from . import seccomp
+
 NEWNS, NEWIPC, NEWPID = 0x20000, 0x8000000, 0x20000000
 READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 1, 32, 4096, 16384, 1 << 18
 NO_NEW_PRIVS, DROP_BOUNDING, SET_SECUREBITS, AMBIENT, AMBIENT_RAISE = 38, 24, 28, 47, 2
@@ -22,9 +24,6 @@ DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 # Debian's; ujail reads in the program which one it is.
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import seccomp  # noqa: E402
 
 libc = ctypes.CDLL(None, use_errno=True)
 

@@ -19,8 +19,8 @@ import threading
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from lab import net
-from lab.need import Missing, programs
+from . import net
+from .need import Missing, programs
 
 RESOURCES = ("modules/luci-base/htdocs", "libs/luci-lib-uqr/htdocs", "themes/luci-theme-bootstrap/htdocs")
 # For root, "secret".

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import debian
-from lab.need import Missing
+from . import debian
+from .need import Missing
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "package/build_mpy.py"

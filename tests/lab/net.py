@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from lab.need import Missing
+from .need import Missing
 
 PREFIX = "wgl"
 CLONE_NEWNET = 0x40000000

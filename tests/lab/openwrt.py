@@ -20,8 +20,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-from lab import debian, foreign, net, peers, procd, traffic
-from lab.need import programs
+from . import debian, foreign, net, peers, procd, traffic
+from .need import programs
 
 STUBS = Path(__file__).parents[1] / "openwrt/root"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,9 +9,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import debian, fastpath, micropython, traffic, wire
-from lab.need import Missing, privileges, programs
-from lab.net import CommandFailed, poll, unique
+from . import debian, fastpath, micropython, traffic, wire
+from .need import Missing, privileges, programs
+from .net import CommandFailed, poll, unique
 
 SOCKETS = Path("/var/run/wireguard")
 START_WITHIN = 15
@@ -243,7 +243,7 @@ class Linux(Peer):
 
     @classmethod
     def prepare(cls):
-        from lab import qemu
+        from . import qemu
         privileges()
         qemu.prepare(cls.package)
 

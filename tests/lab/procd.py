@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-JAIL = Path(__file__).with_name("jail.py")
+ROOT = Path(__file__).parents[2]
 NOT_FOUND, INVALID = 4, 2
 TERM_TIMEOUT = 5
 
@@ -166,4 +166,6 @@ class Procd:
 
 def jailed(holder, config, command):
     """The command as jail.py runs it, where the process `holder` is."""
-    return [sys.executable, "-I", "-S", str(JAIL), str(holder), json.dumps(config), *command]
+    # Not by its path: it imports what is beside it. It leaves this folder again.
+    python = ["env", "-C", str(ROOT), sys.executable, "-E", "-s", "-S"]
+    return [*python, "-m", "tests.lab.jail", str(holder), json.dumps(config), *command]

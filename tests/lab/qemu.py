@@ -14,9 +14,9 @@ import socket
 import subprocess
 import threading
 
-from lab import debian
-from lab.need import Missing, have, programs
-from lab.net import Background, CommandFailed, Namespace, Process, Site, poll
+from . import debian
+from .need import Missing, have, programs
+from .net import Background, CommandFailed, Namespace, Process, Site, poll
 
 QEMU = "qemu-system-x86_64"
 MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard", "sch_netem"]

@@ -7,8 +7,8 @@ import signal
 import time
 from pathlib import Path
 
-from lab import wire
-from lab.net import poll, unique
+from . import wire
+from .net import poll, unique
 
 DONE = r"configuration applied|the configuration is refused|the configuration cannot be applied"
 

@@ -35,7 +35,7 @@ def numbers():
 
 def prepare():
     """What the filter needs, for lab.need."""
-    from lab.need import Missing  # not there where this is run as a program
+    from .need import Missing  # not there where this is run as a program
 
     try:
         numbers()

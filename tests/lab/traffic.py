@@ -9,7 +9,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.net import CommandFailed, poll
+from .net import CommandFailed, poll
 
 IPERF_PORT = "5201"
 

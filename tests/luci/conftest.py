@@ -1,13 +1,8 @@
-import sys
-from pathlib import Path
-
 import pytest
 
-from lab import luci, net, openwrt, peers
-from lab.need import Missing, privileges
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "package"))
-import build_ipk  # noqa: E402
+from ..lab import luci, net, openwrt, peers
+from ..lab.builders import build_ipk
+from ..lab.need import Missing, privileges
 
 
 def outside(prepare, *args):

@@ -6,11 +6,12 @@ import time
 
 import pytest
 
-from form import Form, encode
-from lab import net, openwrt, traffic, wire
-from lab.need import have
 from wgembed.config import convert, keys, uci, wg_quick
 from wgembed.config import options as config
+
+from ..lab import net, openwrt, traffic, wire
+from ..lab.need import have
+from .form import Form, encode
 
 PRIVATE = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 PUBLIC = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="

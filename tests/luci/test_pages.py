@@ -4,17 +4,13 @@ import io
 import json
 import re
 import subprocess
-import sys
 import tarfile
 
 import pytest
 
-import pages
-from lab.need import need, programs
-
-sys.path.insert(0, str(pages.ROOT / "package"))
-import build_ipk  # noqa: E402
-import build_pot  # noqa: E402
+from ..lab.builders import build_ipk, build_pot
+from ..lab.need import need, programs
+from . import pages
 
 MENU = json.loads((pages.PACKAGE / "root/usr/share/luci/menu.d/luci-app-wgembed.json").read_text())
 GROUPS = json.loads((pages.PACKAGE / "root/usr/share/rpcd/acl.d/luci-app-wgembed.json").read_text())

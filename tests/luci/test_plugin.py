@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from lab.router import Keys
+from ..lab.router import Keys
 
 PRIVATE = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 PUBLIC = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="

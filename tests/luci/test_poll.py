@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from lab.router import Keys
+from ..lab.router import Keys
 
 # A poll of the status page, in s of CPU on a core of this machine: of the bus, rpcd and the daemon together.
 BUDGET = 0.005

@@ -7,15 +7,16 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
-from config_cases import CASES
 
-import pages
-from lab import luci
-from lab.need import need, programs
 from wgembed.commands import diagnose, status_model
 from wgembed.config import convert, uci, wg_quick
 from wgembed.config import options as config
 from wgembed.errors import UserError
+
+from ..control.config_cases import CASES
+from ..lab import luci
+from ..lab.need import need, programs
+from . import pages
 
 KEYS = ["%064x" % (n << 200 | n) for n in range(1, 8)]
 NOW = 1_790_000_000

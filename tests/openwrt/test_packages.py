@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.need import Missing, need, programs
+from ..lab.builders import build_ipk
+from ..lab.need import Missing, need, programs
 
 ROOT = Path(__file__).parents[2]
 BUILDROOT = Path(__file__).with_name("buildroot")
-sys.path.insert(0, str(ROOT / "package"))
-import build_ipk  # noqa: E402
 
 VARIANTS = ["micropython", "python3"]
 

@@ -11,11 +11,11 @@ import threading
 import time
 from pathlib import Path
 
-import build_ipk
 import pytest
 
-from lab import net, openwrt, seccomp, traffic, wire
-from lab.need import need
+from ..lab import net, openwrt, seccomp, traffic, wire
+from ..lab.builders import build_ipk
+from ..lab.need import need
 
 KEY = "etc/wgembed/wg0.key"
 CONFIG = "config interface 'wg0'\n\toption private_key_file '/etc/wgembed/wg0.key'\n"

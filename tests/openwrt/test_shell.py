@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.need import need, programs
+from ..lab.need import need, programs
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (".ci", "init.d", "package", "tests", "wgembed")

@@ -14,11 +14,12 @@ import pytest
 from scapy.contrib import wireguard as wg
 from scapy.packet import Raw
 
-from lab.need import need, programs
 from wgembed import crypto
 from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import REJECT_AFTER_MESSAGES, REKEY_AFTER_TIME, REKEY_TIMEOUT, UNDER_LOAD_HANDSHAKES
-from world import A4, A6, B4, B6, connected, ipv4, ipv6, pair
+
+from ..lab.need import need, programs
+from ..unit.world import A4, A6, B4, B6, connected, ipv4, ipv6, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")

@@ -15,7 +15,8 @@ from noise.connection import NoiseConnection
 from wgembed import crypto
 from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import CONSTRUCTION, DEFAULT_MTU
-from world import A4, B4, World, ipv4
+
+from ..unit.world import A4, B4, World, ipv4
 
 PROLOGUE = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 NAME = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"

@@ -15,7 +15,8 @@ from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
 from wgembed.protocol.device import expire_timers
-from world import A4, B4, connected, ipv4, pair
+
+from ..unit.world import A4, B4, connected, ipv4, pair
 
 TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from lab import micropython, net, peers
-from lab.names import NameServer
-from lab.need import need
-from lab.router import Pair, Router
+from ..lab import micropython, net, peers
+from ..lab.names import NameServer
+from ..lab.need import need
+from ..lab.router import Pair, Router
 
 HEAP = "1M"
 

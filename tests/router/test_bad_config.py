@@ -4,10 +4,10 @@ import os
 import re
 
 import pytest
-from config_cases import CASES, FILES, SECRET, WRONG
 
-from lab import net, traffic
-from lab.router import Keys, interface, peer
+from ..control.config_cases import CASES, FILES, SECRET, WRONG
+from ..lab import net, traffic
+from ..lab.router import Keys, interface, peer
 
 PEER = {"allowed_ips": ["10.77.0.2", "fd77::2", "10.91.0.0/16"], "route_allowed_ips": 1}
 REFUSED = "the configuration is refused, the one before holds"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian, faketime, micropython, net
-from lab.need import need
-from lab.router import Keys, interface, peer
 from wgembed.daemon import timestamps
+
+from ..lab import debian, faketime, micropython, net
+from ..lab.need import need
+from ..lab.router import Keys, interface, peer
 
 SANE = "nothing is wrong"
 SECRET = Keys()

@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from lab import faketime, net, traffic
-from lab.need import need
 from wgembed.daemon import timestamps
+
+from ..lab import faketime, net, traffic
+from ..lab.need import need
 
 YEAR = 365 * 24 * 3600
 

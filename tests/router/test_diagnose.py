@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lab import traffic
-from lab.net import poll
-from lab.router import Keys
+from ..lab import traffic
+from ..lab.net import poll
+from ..lab.router import Keys
 
 
 def ask(world, pair, *arguments):

@@ -1,7 +1,7 @@
 """Fifty peers that have nothing to say cost nothing."""
 
-from lab import net, traffic
-from lab.router import rest
+from ..lab import net, traffic
+from ..lab.router import rest
 
 QUIET_SECONDS = 8
 

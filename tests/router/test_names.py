@@ -1,6 +1,6 @@
 """Endpoints by name: a real name server that changes its mind, is silent, or knows both families."""
 
-from lab import net, traffic
+from ..lab import net, traffic
 
 NAME = "far.test"
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from lab import micropython, net, traffic
-from lab.need import need
-from lab.router import Keys, interface, peer, rest
+from ..lab import micropython, net, traffic
+from ..lab.need import need
+from ..lab.router import Keys, interface, peer, rest
 
 HEAP = "1M"
 DEFAULTS = ["0.0.0.0/0", "::/0"]

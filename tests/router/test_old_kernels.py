@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from lab import micropython, old_kernel, traffic
-from lab.need import need
+from ..lab import micropython, old_kernel, traffic
+from ..lab.need import need
 
 HEAP = "1M"
 RUNTIMES = ["cpython", "micropython"]

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lab import net, traffic
-from lab.router import Keys, interface, peer, rest
+from ..lab import net, traffic
+from ..lab.router import Keys, interface, peer, rest
 
 
 def routes(place, *arguments):

@@ -11,11 +11,11 @@ import subprocess
 import sys
 
 import pytest
-from test_daemon import ask
 
-from lab import fastpath, micropython, net, seccomp, traffic
-from lab.need import need, programs
-from lab.router import Keys, interface
+from ..daemon.test_daemon import ask
+from ..lab import fastpath, micropython, net, seccomp, traffic
+from ..lab.need import need, programs
+from ..lab.router import Keys, interface
 
 HEAP = "1M"
 

@@ -9,11 +9,7 @@ path.
 import sys
 import time
 
-for _part in ("sim", "unit", ""):
-    sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/../" + _part)
-sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/../..")
-
-from simstory import Story  # noqa: E402
+from .simstory import Story
 
 
 def _options(arguments):

@@ -3,9 +3,9 @@
 The devices of a process share its tables and buffers, and end together.
 """
 
-import simcheck
-
 from wgembed.protocol.peers import Tables
+
+from . import simcheck
 
 STAGED = 96 * 512
 _LIMITER = 64

@@ -4,12 +4,12 @@ The owner's configuration of a node stands in `knows`, a list: the model that th
 same that the device is made from.
 """
 
-import simcheck
-from simmachine import Crash
-
 from wgembed.daemon.timestamps import Timestamps
 from wgembed.protocol.constants import DEFAULT_MTU, RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
+
+from . import simcheck
+from .simmachine import Crash
 
 PREFIXES = 64
 _TURN = 1  # ms from a handshake message's coming to when the loop looks at it, and between two looks

@@ -6,10 +6,6 @@
     idle    nothing, or persistent keepalives, until the cycle is over; without those, keys must go and silence come
 """
 
-import simcheck
-from simnet import CALM_DELAY
-from simulation import DAY, HEADERS, START, Simulation
-
 from wgembed.protocol.constants import (
     DEFAULT_MTU,
     KEEPALIVE_TIMEOUT,
@@ -21,6 +17,10 @@ from wgembed.protocol.constants import (
     UNDER_LOAD_TIME,
 )
 from wgembed.protocol.drops import RX_EXPIRED, RX_UNKNOWN_INDEX
+
+from . import simcheck
+from .simnet import CALM_DELAY
+from .simulation import DAY, HEADERS, START, Simulation
 
 MINUTE = 60_000
 CYCLES = 4  # a day

@@ -9,19 +9,19 @@ import hashlib
 from heapq import heappop, heappush
 from struct import pack
 
-import simcheck
-from simmachine import Machine
-from simnet import Network
-from simnode import Known, Node
-
-from support import Random
 from wgembed import crypto
 from wgembed.daemon import timestamps
 from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol import timers
 from wgembed.protocol.device import expire_timers
 from wgembed.protocol.memory import alloc
-from world import ipv4, ipv6
+
+from ..unit.support import Random
+from ..unit.world import ipv4, ipv6
+from . import simcheck
+from .simmachine import Machine
+from .simnet import Network
+from .simnode import Known, Node
 
 START = 1_000_000_000
 DAY = 86_400_000

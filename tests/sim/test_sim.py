@@ -9,11 +9,12 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from simstory import Story
 
 import wgembed
-from lab import debian, fastpath
-from lab.need import need
+
+from ..lab import debian, fastpath
+from ..lab.need import need
+from .simstory import Story
 
 ROOT = Path(__file__).parents[2]
 RUNS = [("hub", 2, 1, 6), ("hub", 9, 1, 1), ("hub", 20, 1, 0.5), ("mesh", 3, 1, 2), ("mesh", 6, 1, 1),
@@ -71,7 +72,7 @@ def test_the_c_library_makes_no_difference(topology, devices, together):
 
 def test_micropython_makes_no_difference():
     command = need(debian.micropython)
-    arguments = ["tests/sim/__main__.py", "--seed", "13", "--days", "0.5"]
+    arguments = ["-m", "tests.sim", "--seed", "13", "--days", "0.5"]
     command = [*command, "-X", "heapsize=16M", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -106,6 +107,7 @@ def test_a_failing_seed_tells_how_to_run_it_alone(tmp_path):
     """With a protocol that does not look for replays."""
     for folder in ("wgembed", "tests/sim", "tests/unit"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/__init__.py", tmp_path / "tests")
     replay = tmp_path / "wgembed/protocol/replay.py"
     source = replay.read_text()
     assert source.count("if windows[word] & bit:") == 1

@@ -1,12 +1,12 @@
 """The simulation finds faults: each of these, put into the protocol, is told by what it breaks."""
 
 import pytest
-import simcheck
-import simnode
-from simstory import Story
 
 from wgembed.packets import arena
 from wgembed.protocol import constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
+
+from . import simcheck, simnode
+from .simstory import Story
 
 
 def found(topology="hub", devices=2, together=1, days=3, seeds=(31, 32, 33)):

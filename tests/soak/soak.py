@@ -1,6 +1,6 @@
 """A tunnel of ours that works, and is disturbed, for as long as you like: nothing may grow, leak, go wrong or complain.
 
-    python tests/soak/soak.py [--minutes 30] [--seed 1] [PROGRAM...]
+    python -m tests.soak.soak [--minutes 30] [--seed 1] [PROGRAM...]
 
 PROGRAM is cpython, micropython, cpython-fast or micropython-fast (with the C library); by default the first. At the near
 end it is `wgembed run`, which is reloaded; at the far end `wgembed -f`, which is told over its control socket.
@@ -17,11 +17,9 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from bench import process  # noqa: E402
-from lab import micropython, net, peers, traffic  # noqa: E402
-from lab.router import Pair, Router  # noqa: E402
+from ..bench import process
+from ..lab import micropython, net, peers, traffic
+from ..lab.router import Pair, Router
 
 HEAP = "1M"
 PROGRAMS = {

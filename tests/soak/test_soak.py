@@ -1,13 +1,13 @@
-"""The soak for as long as a change may take; `python tests/soak/soak.py --minutes 30` is the long one."""
+"""The soak for as long as a change may take; `python -m tests.soak.soak --minutes 30` is the long one."""
 
 import os
 import subprocess
 from contextlib import ExitStack
 
 import pytest
-import soak
 
-from lab.need import need
+from ..lab.need import need
+from . import soak
 
 MINUTES, EVERY = 0.4, 2
 

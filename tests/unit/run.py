@@ -1,4 +1,4 @@
-"""Runs unit tests where there is no pytest: micropython tests/unit/run.py [MODULE...]
+"""Runs unit tests where there is no pytest: micropython -m tests.unit.run [MODULE...], from the root of the source.
 
 Without names it takes every test_*.py of this folder but the ones for CPython alone: those import pytest.
 The exit status is 1 when a test failed.
@@ -7,6 +7,9 @@ The exit status is 1 when a test failed.
 import gc
 import os
 import sys
+
+FOLDER = __file__.rpartition("/")[0]
+PACKAGE = ".".join(FOLDER.split("/")[-2:])
 
 
 def _print_traceback(error):
@@ -18,8 +21,8 @@ def _print_traceback(error):
         traceback.print_exception(error)
 
 
-def _modules(folder):
-    return sorted(name[:-3] for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py"))
+def _modules():
+    return sorted(name[:-3] for name in os.listdir(FOLDER) if name.startswith("test_") and name.endswith(".py"))
 
 
 def _is_for_pytest(path):
@@ -42,21 +45,20 @@ def _attempt(name, step, *arguments):
 
 def _run(name):
     """Run the tests of a module; return how many passed and failed."""
-    if not _attempt(name, __import__, name):
+    if not _attempt(name, __import__, PACKAGE + "." + name):
         return 0, 1
-    module = sys.modules.pop(name)
+    module = sys.modules.pop(PACKAGE + "." + name)
+    # Its package holds it as well; what is over makes room for the next.
+    delattr(sys.modules[PACKAGE], name)
     tests = sorted(test for test in dir(module) if test.startswith("test_"))
     passed = sum([_attempt(name + "." + test, getattr(module, test)) for test in tests])
     return passed, len(tests) - passed
 
 
 def main(arguments):
-    folder = __file__.rpartition("/")[0] or "."
-    sys.path.insert(0, folder + "/../..")
-    sys.path.insert(0, folder)
     passed = failed = 0
-    for name in arguments or _modules(folder):
-        if _is_for_pytest(folder + "/" + name + ".py"):
+    for name in arguments or _modules():
+        if _is_for_pytest(FOLDER + "/" + name + ".py"):
             print("skipped", name)
             continue
         counts = _run(name)

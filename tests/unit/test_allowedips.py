@@ -1,8 +1,9 @@
 """Allowed IPs: longest prefix over all peers, moves, removals, capacity, iteration under change."""
 
-from support import Random, Storage, allocated, raises
 from wgembed.protocol.allowedips import MAX_PEERS, MAX_PREFIXES, AllowedIPs, Trie4, _leading_zeros
 from wgembed.protocol.memory import TableFull, alloc
+
+from .support import Random, Storage, allocated, raises
 
 A, B, C, D = range(4)
 

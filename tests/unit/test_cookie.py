@@ -10,7 +10,8 @@ from wgembed.protocol.constants import (
     UNDER_LOAD_HANDSHAKES,
 )
 from wgembed.protocol.cookie import CookieChecker, mac1_key
-from world import A4, B4, ipv4, pair
+
+from .world import A4, B4, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 

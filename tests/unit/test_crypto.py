@@ -1,9 +1,10 @@
 """The primitives against the published vectors, and the run functions against the single ones."""
 
-from support import Random, allocated, raises
 from wgembed import crypto
 from wgembed.packets import runs
 from wgembed.packets.arena import Arena, Inbox
+
+from .support import Random, allocated, raises
 
 
 def h(text):

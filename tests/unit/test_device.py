@@ -10,7 +10,8 @@ from wgembed.protocol.constants import (
     REKEY_TIMEOUT,
 )
 from wgembed.protocol.memory import TableFull
-from world import A4, A6, B4, B6, BACK, PACKET, World, connected, indices, ipv4, ipv6, key, pair, types
+
+from .world import A4, A6, B4, B6, BACK, PACKET, World, connected, indices, ipv4, ipv6, key, pair, types
 
 # Handshake and first packets
 

@@ -1,6 +1,5 @@
 """What a device remembers of what went wrong: enough to say why, in memory of a fixed size."""
 
-from support import Storage
 from wgembed.protocol import events
 from wgembed.protocol.constants import REKEY_TIMEOUT
 from wgembed.protocol.events import (
@@ -23,7 +22,9 @@ from wgembed.protocol.events import (
 )
 from wgembed.protocol.messages import TYPE_INITIATION
 from wgembed.protocol.tai64n import Tai64n
-from world import A4, B4, BACK, PACKET, connected, ipv4, ipv6, key, pair
+
+from .support import Storage
+from .world import A4, B4, BACK, PACKET, connected, ipv4, ipv6, key, pair
 
 
 def told(node, peer):

@@ -1,7 +1,8 @@
 """Destination unreachable."""
 
 from wgembed.protocol import icmp
-from world import A4, A6, B4, B6, ipv4, ipv6
+
+from .world import A4, A6, B4, B6, ipv4, ipv6
 
 
 def unreachable(packet):

@@ -1,9 +1,10 @@
 """Receiver indices: random, unique, and found again whatever came and went in between."""
 
-from support import Random, Storage, allocated, raises
 from wgembed.protocol import indices
 from wgembed.protocol.indices import IndexTable
 from wgembed.protocol.memory import TableFull
+
+from .support import Random, Storage, allocated, raises
 
 
 class Drawn:

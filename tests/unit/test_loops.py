@@ -2,7 +2,8 @@
 
 from wgembed.protocol import drops
 from wgembed.protocol.constants import REKEY_TIMEOUT
-from world import A4, A6, B4, PACKET, connected, ipv4, ipv6, pair
+
+from .world import A4, A6, B4, PACKET, connected, ipv4, ipv6, pair
 
 # The peer's endpoint in the world is a name; whatever address stands in the packet, the allowed IPs lead to the peer.
 OUTSIDE4, OUTSIDE6 = b"\xc0\0\2\2", b"\xfc" + bytes(14) + b"\2"

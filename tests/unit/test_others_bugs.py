@@ -7,7 +7,8 @@ from wgembed.crypto import blake2s
 from wgembed.protocol import drops
 from wgembed.protocol.constants import REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
-from world import A4, B4, connected, ipv4, pair
+
+from .world import A4, B4, connected, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")

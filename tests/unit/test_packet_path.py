@@ -2,10 +2,11 @@
 
 import sys
 
-from support import memory_in_use
 from wgembed.protocol import drops
 from wgembed.protocol.constants import SEND_OK
-from world import A4, A6, B4, B6, connected, ipv4, ipv6
+
+from .support import memory_in_use
+from .world import A4, A6, B4, B6, connected, ipv4, ipv6
 
 SIZE = 40
 

@@ -1,8 +1,9 @@
 """What becomes of packets: inner checks, padding, ECN, unreachable destinations."""
 
-from support import Random
 from wgembed.protocol import drops
-from world import A4, A6, B4, B6, PACKET, World, connected, ipv4, ipv6, pair
+
+from .support import Random
+from .world import A4, A6, B4, B6, PACKET, World, connected, ipv4, ipv6, pair
 
 # Inner packets
 

@@ -1,7 +1,8 @@
 """The rate limiter: the kernel's vectors, one bucket for a /64, and a table that denies when it is full."""
 
-from support import Storage
 from wgembed.protocol.ratelimiter import RateLimiter
+
+from .support import Storage
 
 V4 = b"\x0a\x00\x00\x01"
 V6 = b"\x20\x01\x0d\xb8\x00\x00\x00\x01" + b"\x00\x00\x00\x00\x00\x00\x00\x01"

@@ -1,8 +1,9 @@
 """The staged pool: first in, first out for each peer; full means that the peer with the most loses its oldest."""
 
-from support import Storage, raises
 from wgembed.protocol.constants import MAX_STAGED_PACKETS
 from wgembed.protocol.staged import StagedPool
+
+from .support import Storage, raises
 
 
 def push(pool, peer, packet):

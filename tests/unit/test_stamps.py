@@ -2,12 +2,13 @@
 
 import os
 
-from support import Log, raises
 from wgembed.daemon import timestamps
 from wgembed.daemon.timestamps import AGAIN, AHEAD, SPARE, Timestamps
 from wgembed.protocol.constants import TAI64_EPOCH
 from wgembed.runtime import durable, system
 from wgembed.runtime.loop import Loop
+
+from .support import Log, raises
 
 FOLDER = "/tmp/wgembed-test-stamps-%d" % system.process.pid()
 FLASH = FOLDER + "/flash"

@@ -1,6 +1,5 @@
 """The timers: the heap against a plain list, and every row of the table in timers.py."""
 
-from support import Random
 from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import (
     KEEPALIVE_TIMEOUT,
@@ -10,7 +9,9 @@ from wgembed.protocol.constants import (
     REKEY_TIMEOUT_JITTER_MAX,
 )
 from wgembed.protocol.timers import Timers, jitter
-from world import A4, B4, connected, ipv4, pair
+
+from .support import Random
+from .world import A4, B4, connected, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")

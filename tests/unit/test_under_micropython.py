@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER.parent))
+from ..lab import debian
+from ..lab.need import need
 
-from lab import debian  # noqa: E402
-from lab.need import need  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 # Two devices with all their buffers, twice, and the larger ones of the C library: what was freed is not compacted.
 HEAP = "6M"
@@ -28,14 +27,13 @@ def micropython():
     return shlex.split(command) if command else need(debian.micropython)
 
 
-def run(command, *arguments):
-    return subprocess.run(
-        [*command, "-X", f"heapsize={HEAP}", *arguments], capture_output=True, text=True, timeout=300, cwd=FOLDER.parents[1]
-    )
+def run(command, *arguments, cwd=ROOT):
+    command = [*command, "-X", f"heapsize={HEAP}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=cwd)
 
 
 def test_unit_tests_under_micropython(micropython):
-    done = run(micropython, "tests/unit/run.py")
+    done = run(micropython, "-m", "tests.unit.run")
     assert done.returncode == 0, done.stdout + done.stderr
     passed, failed = done.stdout.split()[-4::2]
     assert failed == "0"
@@ -44,15 +42,17 @@ def test_unit_tests_under_micropython(micropython):
 
 def test_unit_tests_without_pytest():
     """In one process with a garbage collection before each, as no other run of them has it."""
-    done = run([sys.executable], "tests/unit/run.py")
+    done = run([sys.executable], "-m", "tests.unit.run")
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
 
 
 def test_the_runner_reports_a_failure(micropython, tmp_path):
-    (tmp_path / "test_it.py").write_text("def test_good():\n    pass\n\n\ndef test_bad():\n    assert not 1\n")
-    (tmp_path / "test_not_here.py").write_text("import pytest\n")
-    (tmp_path / "run.py").write_text((FOLDER / "run.py").read_text())
-    done = run(micropython, str(tmp_path / "run.py"))
+    folder = tmp_path / "tests/unit"
+    folder.mkdir(parents=True)
+    (folder / "test_it.py").write_text("def test_good():\n    pass\n\n\ndef test_bad():\n    assert not 1\n")
+    (folder / "test_not_here.py").write_text("import pytest\n")
+    shutil.copy(ROOT / "tests/unit/run.py", folder)
+    done = run(micropython, "-m", "tests.unit.run", cwd=tmp_path)
     assert done.returncode == 1
     assert "FAILED test_it.test_bad" in done.stdout
     assert "line 6" in done.stdout + done.stderr
@@ -79,7 +79,7 @@ print(len(names), _blake2.blake2s(b"abc").digest().hex()[:8])
 
 def test_the_shim_stands_alone(micropython, tmp_path):
     """As micropython-lib would install it: one folder, with its own tests, and nothing of ours around it."""
-    shutil.copytree(FOLDER.parents[1] / "wgembed/crypto/_blake2", tmp_path / "_blake2")
+    shutil.copytree(ROOT / "wgembed/crypto/_blake2", tmp_path / "_blake2")
     done = subprocess.run([*micropython, "-c", ALONE], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout == "6 508c5e8c\n", done.stdout + done.stderr
     # What its manifest says is there: a package of that name, beside the manifest's own folder.

@@ -1,0 +1,1 @@
+"""Benchmarks, and tests of them."""

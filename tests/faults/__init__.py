@@ -1,0 +1,1 @@
+"""Tests with system calls that fail."""

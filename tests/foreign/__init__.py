@@ -1,0 +1,1 @@
+"""Tests on other machines, emulated."""

@@ -1,0 +1,1 @@
+"""Fuzz targets, what was found by them, and tests of both."""

@@ -1,0 +1,1 @@
+"""Tests against other people's Noise, dissectors and packet builders."""

@@ -1,0 +1,1 @@
+"""Tests with what hypothesis thinks of."""

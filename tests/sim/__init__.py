@@ -1,0 +1,1 @@
+"""Devices in simulated years, see docs/trust.md."""

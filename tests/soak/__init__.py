@@ -1,0 +1,1 @@
+"""A tunnel that is disturbed for long."""
