@@ -76,8 +76,12 @@ GOOD_ANSWERS = {
     "beyond 64 bits": device(peer(1, "rx_bytes=" + "9" * 30, "tx_bytes=18446744073709551616")),
     "names in endpoints": device(peer(1, "endpoint=seven.test:domain"), peer(2, "endpoint=[eight.test]:5")),
     "odd endpoints": device(
-        peer(1, "endpoint=1.2:3"), peer(2, "endpoint=192.0.2.1:70000"), peer(3, "endpoint=[192.0.2.1]:05"),
-        peer(4, "endpoint=[::ffff:192.0.2.1]:5"), peer(5, "endpoint=::1:5"), peer(6, "endpoint=[fe80::1%1]:5"),
+        peer(1, "endpoint=1.2:3"),
+        peer(2, "endpoint=192.0.2.1:70000"),
+        peer(3, "endpoint=[192.0.2.1]:05"),
+        peer(4, "endpoint=[::ffff:192.0.2.1]:5"),
+        peer(5, "endpoint=::1:5"),
+        peer(6, "endpoint=[fe80::1%1]:5"),
         peer(7, "endpoint=[2001:DB8:0::1]:5"),
     ),  # fmt: skip
     "odd prefixes": device(
@@ -85,7 +89,9 @@ GOOD_ANSWERS = {
         peer(2, "allowed_ip=::ffff:1.2.3.4/128"),
     ),
     "no time but nanoseconds": device(
-        peer(1, "last_handshake_time_nsec=5"), peer(2), peer(3, "last_handshake_time_nsec=9"),
+        peer(1, "last_handshake_time_nsec=5"),
+        peer(2),
+        peer(3, "last_handshake_time_nsec=9"),
         peer(4, "last_handshake_time_sec=@9@", "last_handshake_time_nsec=1"),
         peer(5, "last_handshake_time_sec=@9@", "last_handshake_time_nsec=2"),
     ),  # fmt: skip

@@ -80,7 +80,7 @@ def environment(tmp_path_factory):
     need(programs, "bash")
     folder = tmp_path_factory.mktemp("completion")
     for name in ("wg", "wgembed"):
-        (folder / name).write_text(f"#!/bin/sh\nexec {sys.executable} -m wgembed \"$@\"\n")
+        (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m wgembed "$@"\n')
         (folder / name).chmod(0o755)
     server = UapiServer(folder / "wg0.sock", device(peer(1), peer(2)))
     yield {"PATH": f"{folder}:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "WGEMBED_SOCKET_DIR": str(folder)}

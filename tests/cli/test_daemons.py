@@ -74,6 +74,7 @@ def test_daemons_are_changed_alike(daemon, ours, wgs, tmp_path):
 def _compare_step(step, pair, names, folder, daemon):
     results = []
     for (argv, environment), name in zip(pair, names, strict=True):
+
         def ask(*words, argv=argv, environment=environment, name=name):
             done = subprocess.run(
                 [*argv, *[name if word == "IF" else WORDS.get(word, word) for word in words]], capture_output=True,

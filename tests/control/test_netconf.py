@@ -31,6 +31,7 @@ def by_us(monkeypatch):
 @pytest.fixture
 def submitted(monkeypatch):
     """A function: the answers where the child runs this in a shell."""
+
     def submit(script):
         monkeypatch.setattr(system.start, "pyroute2_command", lambda: (["/bin/sh", "-c", script], {}))
         conf, answers = netconf.NetConf(Loop(), Log()), []

@@ -303,7 +303,8 @@ def test_what_is_wanted(how, things, mark):
         ({"endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=500)]}, 576),
         (
             {
-                "endpoints": [END], "routes": [route("203.0.113.0/24", WAN, mtu=500)],
+                "endpoints": [END],
+                "routes": [route("203.0.113.0/24", WAN, mtu=500)],
                 "options": {"addresses": [prefix("fd00::1/64")]},
             },
             1280,

@@ -28,9 +28,17 @@ def received(end):
         return got
 
 
-@pytest.mark.parametrize("sizes", [
-    [SMALL] * 3, [LARGE], [LARGE, LARGE], [SMALL, LARGE, SMALL], [LARGE, SMALL, LARGE, LARGE, SMALL, LARGE], [1, 40, 7],
-])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [SMALL] * 3,
+        [LARGE],
+        [LARGE, LARGE],
+        [SMALL, LARGE, SMALL],
+        [LARGE, SMALL, LARGE, LARGE, SMALL, LARGE],
+        [1, 40, 7],
+    ],
+)
 def test_what_is_refused_is_counted_and_holds_up_nothing(ends, sizes):
     port, far = ends
     inbox = Inbox()

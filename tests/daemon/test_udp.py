@@ -139,8 +139,10 @@ def test_kernel_without_segmentation(ends, monkeypatch):
 def test_losses_are_not_fatal(ends):
     a, b = ends
     for errno in (1, 11, 13, 101, 105, 111):
+
         def failing(*_, errno=errno):
             raise OSError(errno, "no")
+
         a._sendmsg = failing
         assert a.send(address(b), None, b"x", 1, 0) == SEND_LOST
         assert a.send_run(address(b), None, arena_of(b"x" * 40, b"y" * 40), 0, 2, 0) == SEND_LOST

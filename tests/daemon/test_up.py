@@ -313,5 +313,3 @@ def test_a_file_that_others_can_read(host):
 def test_usage(arguments):
     done = subprocess.run([*CPYTHON, *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.startswith(f"usage: wgembed {arguments[0]} ")
-
-

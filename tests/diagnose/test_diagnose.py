@@ -304,5 +304,3 @@ def test_two_devices_with_the_same_key(broken):
     for daemon in (broken.near, twin, broken.near, twin):
         traffic.ping(daemon.place, "10.77.0.2", count=1, patience=1)
     begins(broken.diagnose(broken.far, broken.near.key), "its address changed")
-
-

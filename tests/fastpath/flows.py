@@ -27,8 +27,9 @@ def network(side, family):
 
 LENGTH = {4: 24, 6: 64}
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
-PACKED = {(side, family): socket.inet_pton(FAMILY[family], address(side, family, NOBODY))
-          for side in (A, B) for family in (4, 6)}
+PACKED = {
+    (side, family): socket.inet_pton(FAMILY[family], address(side, family, NOBODY)) for side in (A, B) for family in (4, 6)
+}
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ def flow(packet):
 
 def same(a, b):
     """Whether b is a, but for the ID of an IPv4 packet that is never fragmented."""
+
     def without_id(packet):
         if packet[0] >> 4 == 4 and packet[6] & 0x40:
             header, payload = parse(packet)

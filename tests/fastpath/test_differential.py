@@ -197,9 +197,7 @@ def burst(rng):
 
 def own_datagram(message):
     """A message of ours, as it comes back where the route to the endpoint leads into the tunnel."""
-    return frames.build(
-        Header(protocol=UDP, source=A4, destination=ENDPOINT4, ports=(51820, ENDPOINT_PORT)), bytes(message)
-    )
+    return frames.build(Header(protocol=UDP, source=A4, destination=ENDPOINT4, ports=(51820, ENDPOINT_PORT)), bytes(message))
 
 
 @pytest.mark.parametrize("seed", range(4))

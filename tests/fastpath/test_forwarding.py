@@ -291,8 +291,11 @@ def carry(routed, sent):
     """Send the packets in bursts."""
     read, written = routed.statistic(A, "tx_packets"), routed.statistic(B, "rx_packets")
     arrived = []
-    with contextlib.closing(Source(routed)) as source, contextlib.closing(Capture(routed, B)) as capture, \
-            contextlib.closing(Capture(routed, A)) as back:
+    with (
+        contextlib.closing(Source(routed)) as source,
+        contextlib.closing(Capture(routed, B)) as capture,
+        contextlib.closing(Capture(routed, A)) as back,
+    ):
         for i in range(0, len(sent), BURST):
             burst = sent[i : i + BURST]
             with held(routed.ends[A]):

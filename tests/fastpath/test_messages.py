@@ -29,6 +29,8 @@ class LibraryInbox(Inbox):
         self.good = self.fast.state.appended_good
         self.received += self.fast.state.appended_bytes
         return end
+
+
 HEADER = b"\x04\0\0\0abcd"
 
 

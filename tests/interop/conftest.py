@@ -8,8 +8,17 @@ from ..lab import peers
 from ..lab.bench import Bench, Guests, Together
 from ..lab.need import Missing, need
 
-FULL_PEERS = [peers.WireguardGo, peers.WireguardGoSid, peers.Linux61, peers.Linux612, peers.Wgembed,
-              peers.WgembedMicropython, peers.WireguardGoMicropython, peers.WireguardGoFast, peers.WgembedMicropythonFast]
+FULL_PEERS = [
+    peers.WireguardGo,
+    peers.WireguardGoSid,
+    peers.Linux61,
+    peers.Linux612,
+    peers.Wgembed,
+    peers.WgembedMicropython,
+    peers.WireguardGoMicropython,
+    peers.WireguardGoFast,
+    peers.WgembedMicropythonFast,
+]
 
 
 def pytest_collection_modifyitems(items):

@@ -74,11 +74,16 @@ def test_cookie(responder):
     us, them = responder.near_site.outer[4], responder.far_site.outer[4]
     target = (them, tunnel.far.port)
     old = [wire.initiation(tunnel.near.private, tunnel.far.public, wire.tai64n(when)) for when in range(100)]
-    with wire.Watch(responder.near_site, ignore=[net.Stranger.ADDRESS[4]]) as watch, \
-            wire.Flood(responder.stranger(), 4, target, old) as flood:
+    with (
+        wire.Watch(responder.near_site, ignore=[net.Stranger.ADDRESS[4]]) as watch,
+        wire.Flood(responder.stranger(), 4, target, old) as flood,
+    ):
         poll(lambda: flood.cookies, 10, what="a cookie for the flood")
-        poll(lambda: tunnel.ping(tunnel.near, count=1, patience=1) and
-             [m for m in watch.seen(wire.INITIATION, us) if m.mac2], 20, what="an initiation with a cookie")
+        poll(
+            lambda: tunnel.ping(tunnel.near, count=1, patience=1) and [m for m in watch.seen(wire.INITIATION, us) if m.mac2],
+            20,
+            what="an initiation with a cookie",
+        )
         cookie = next(m.at for m in watch.seen(wire.COOKIE, them) if m.target == us)
         assert cookie < next(m.at for m in watch.seen(wire.INITIATION, us) if m.mac2)
     tunnel.reach(tunnel.near, within=20)

@@ -20,8 +20,10 @@ def test_cookie(bench, loaded, family):
     legitimate = tunnel.other(loaded)
     tunnel.start(knowing=[legitimate], family=family)
     target = (loaded.site.outer[family], loaded.port)
-    with wire.Watch(bench.near_site, ignore=[net.Stranger.ADDRESS[family]]) as watch, \
-            wire.Flood(bench.stranger(), family, target, wire.anonymous_initiations(loaded.public)) as flood:
+    with (
+        wire.Watch(bench.near_site, ignore=[net.Stranger.ADDRESS[family]]) as watch,
+        wire.Flood(bench.stranger(), family, target, wire.anonymous_initiations(loaded.public)) as flood,
+    ):
         poll(lambda: flood.cookies, 10, what="a cookie for the flood")
         us, them = legitimate.site.outer[family], loaded.site.outer[family]
 

@@ -10,8 +10,15 @@ from ..lab.net import poll
 
 SIZES = [576, 1280, 1420, 9000, 65455, 1420, 576, 65455]
 IPV4_ICMP = 28
-USERSPACE = [peers.WireguardGo, peers.WireguardGoSid, peers.Wgembed, peers.WgembedMicropython,
-             peers.WireguardGoMicropython, peers.WireguardGoFast, peers.WgembedMicropythonFast]
+USERSPACE = [
+    peers.WireguardGo,
+    peers.WireguardGoSid,
+    peers.Wgembed,
+    peers.WgembedMicropython,
+    peers.WireguardGoMicropython,
+    peers.WireguardGoFast,
+    peers.WgembedMicropythonFast,
+]
 
 
 @pytest.fixture

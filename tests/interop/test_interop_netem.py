@@ -69,8 +69,12 @@ class Stick:
         for here, there in ((near, far), (far, near)):
             here.place.ip("neigh", "replace", there.outer[4], "lladdr", there.mac(), "dev", here.device, "nud", "permanent")
         for site in (near, far):
-            site.place.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward;"
-                           " for file in /proc/sys/net/ipv4/conf/*/send_redirects; do echo 0 > $file; done")
+            site.place.run(
+                "sh",
+                "-c",
+                "echo 1 > /proc/sys/net/ipv4/ip_forward;"
+                " for file in /proc/sys/net/ipv4/conf/*/send_redirects; do echo 0 > $file; done",
+            )
         far.place.ip("route", "replace", "default", "via", near.outer[4])
         self._host.ip("route", "add", "default", "via", far.outer[4], "dev", near.device, "table", "100")
 
@@ -114,6 +118,7 @@ class World:
 
     def each(self, work):
         """work(tunnel) for all tunnels at the same time; what fails says whose it was."""
+
         def one(tunnel):
             try:
                 return work(tunnel)

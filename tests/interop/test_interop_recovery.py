@@ -171,8 +171,7 @@ def boringtun_and_a_restarted_wgembed(bench):
     with traffic.echo(tunnel.near.place) as port:
         assert tunnel.far.ask("datagrams", inside, port, 1, 1) == []
         tunnel.near.restart()
-        poll(lambda: tunnel.far.ask("datagrams", inside, port, 1, 1) == [], SURVIVOR_NOTICES_WITHIN,
-             what="a new session")
+        poll(lambda: tunnel.far.ask("datagrams", inside, port, 1, 1) == [], SURVIVOR_NOTICES_WITHIN, what="a new session")
 
 
 def wgembed_and_a_restarted_boringtun(bench):
@@ -184,8 +183,15 @@ def wgembed_and_a_restarted_boringtun(bench):
     tunnel.reach(tunnel.near, within=SURVIVOR_NOTICES_WITHIN)
 
 
-SCENARIOS = [restart_near_speaks, restart_near_silent, restart_far_speaks, restart_far_silent, simultaneous,
-             clock_of_far_behind, clock_of_near_behind]
+SCENARIOS = [
+    restart_near_speaks,
+    restart_near_silent,
+    restart_far_speaks,
+    restart_far_silent,
+    simultaneous,
+    clock_of_far_behind,
+    clock_of_near_behind,
+]
 KERNELS = [peers.Linux61, peers.Linux612]
 
 
@@ -203,9 +209,14 @@ def test_clock_of_kernel(kind, scenario, together):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind, scenario", [
-    (peers.BoringtunInitiator, boringtun_and_a_restarted_wgembed),
-    (peers.BoringtunResponder, wgembed_and_a_restarted_boringtun),
-], indirect=["kind"], ids=["initiator", "responder"])
+@pytest.mark.parametrize(
+    "kind, scenario",
+    [
+        (peers.BoringtunInitiator, boringtun_and_a_restarted_wgembed),
+        (peers.BoringtunResponder, wgembed_and_a_restarted_boringtun),
+    ],
+    indirect=["kind"],
+    ids=["initiator", "responder"],
+)
 def test_recovery_with_boringtun(kind, scenario, together):
     together.outcome(kind, scenario)

@@ -60,8 +60,9 @@ class Bench:
 
     def logs(self):
         """What both peers said last."""
-        return "\n".join(f"-- {peer.name} ({peer.interface})\n{peer.log()[-3000:]}"
-                         for peer in (self.near, self.far) if peer.started)
+        return "\n".join(
+            f"-- {peer.name} ({peer.interface})\n{peer.log()[-3000:]}" for peer in (self.near, self.far) if peer.started
+        )
 
     def close(self):
         self._closing.close()

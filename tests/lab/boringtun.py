@@ -34,8 +34,9 @@ async def responder(text, host):
     from mitmproxy_rs import wireguard
 
     interface, peer = parse(text)
-    server = await wireguard.start_wireguard_server(host, int(interface["ListenPort"]),
-                                                    interface["PrivateKey"], [peer["PublicKey"]], echo, echo)
+    server = await wireguard.start_wireguard_server(
+        host, int(interface["ListenPort"]), interface["PrivateKey"], [peer["PublicKey"]], echo, echo
+    )
     print("ready", flush=True)
     await server.wait_closed()
 
@@ -53,8 +54,9 @@ class Initiator:
         interface, peer = parse(text)
         allowed = [prefix.strip() for prefix in peer["AllowedIPs"].split(",")]
         remote = WgPeer(peer["PublicKey"], peer["Endpoint"], allowed, None, peer.get("PresharedKey"))
-        self._tunnel = WgTunnel(WgConfig(interface["PrivateKey"], v4, [remote], prefix_len=24,
-                                         address_v6=v6, prefix_len_v6=64))
+        self._tunnel = WgTunnel(
+            WgConfig(interface["PrivateKey"], v4, [remote], prefix_len=24, address_v6=v6, prefix_len_v6=64)
+        )
 
     def serve(self):
         print("ready", flush=True)

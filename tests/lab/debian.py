@@ -15,8 +15,7 @@ from pathlib import Path
 from .need import Missing, programs
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
-MICROPYTHON = ["micropython", "libc6", "libffi8", "libsodium23", "libmbedtls21", "libmbedx509-7",
-               "libmbedcrypto16"]
+MICROPYTHON = ["micropython", "libc6", "libffi8", "libsodium23", "libmbedtls21", "libmbedx509-7", "libmbedcrypto16"]
 
 
 def cache():
@@ -43,8 +42,15 @@ def _output(*command, cwd=None):
 
 def _mirror():
     """The archive (not the security one) that this machine's own release comes from."""
-    targets = _output("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)",
-                      "Created-By: Packages", "Origin: Debian", "Component: main")
+    targets = _output(
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(CODENAME) $(REPO_URI)",
+        "Created-By: Packages",
+        "Origin: Debian",
+        "Component: main",
+    )
     for line in targets.splitlines():
         codename, uri = line.split()
         if "-" not in codename:
@@ -59,9 +65,15 @@ def _apt_options(suite, architecture=None):
     sources = state / "sources.list"
     sources.write_text(f"deb [signed-by={KEYRING}] {_mirror()} {suite} main\n")
     of_machine = [f"-oAPT::Architecture={architecture}", f"-oAPT::Architectures={architecture}"] if architecture else []
-    return [*of_machine, f"-oDir::State::lists={state}/lists", f"-oDir::Etc::sourcelist={sources}",
-            "-oDir::Etc::sourceparts=-", "-oDir::Cache::pkgcache=", "-oDir::Cache::srcpkgcache=",
-            "-oAPT::Sandbox::User=root"]
+    return [
+        *of_machine,
+        f"-oDir::State::lists={state}/lists",
+        f"-oDir::Etc::sourcelist={sources}",
+        "-oDir::Etc::sourceparts=-",
+        "-oDir::Cache::pkgcache=",
+        "-oDir::Cache::srcpkgcache=",
+        "-oAPT::Sandbox::User=root",
+    ]
 
 
 def unpack(name, packages, suite=None, architecture=None):

@@ -30,8 +30,10 @@ class Floods:
     def _from_others(self, messages):
         """From addresses on a network that is there and from anywhere: there is a way back to some of them."""
         chance = random.Random(1)
-        sources = [(f"198.51.100.{3 + n}" if n % 2 else f"10.{n}.{chance.randrange(256)}.1", chance.randrange(1024, 65536))
-                   for n in range(250)]
+        sources = [
+            (f"198.51.100.{3 + n}" if n % 2 else f"10.{n}.{chance.randrange(256)}.1", chance.randrange(1024, 65536))
+            for n in range(250)
+        ]
         raw = self.stranger.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         return self._flood(wire.from_others(messages, sources, self.target), raw)
 

@@ -1,7 +1,7 @@
 """Other kinds of machine: Debian's programs for them, run by QEMU's user-mode emulation.
 
-    s390x   64 bit, big-endian
-    armhf   32 bit, little-endian
+s390x   64 bit, big-endian
+armhf   32 bit, little-endian
 """
 
 import functools

@@ -63,12 +63,14 @@ class Background:
 
     def expect(self, pattern, within):
         """Wait until the output has `pattern`."""
+
         def found():
             ended = not self.running()
             match = re.search(pattern, self.text())
             if ended and not match:
                 raise CommandFailed(f"ended without {pattern!r}: {self.text()[-2000:]}")
             return match
+
         return poll(found, within, what=f"output {pattern!r}")
 
     def finish(self, timeout):
@@ -84,8 +86,7 @@ class Process(Background):
 
     def __init__(self, argv, env=None):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-        self._child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=self._log,
-                                       stderr=self._log)
+        self._child = subprocess.Popen(argv, env=env, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log)
         self.pid = self._child.pid
 
     def wait(self, timeout):
@@ -139,9 +140,15 @@ class Namespace:
 
     def run(self, *argv, input=None, timeout=20, check=True):
         """Run a command to its end; return (exit code, output)."""
-        done = subprocess.run(self.command(*argv), input=input, text=True, timeout=timeout,
-                              stdin=None if input is not None else subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            self.command(*argv),
+            input=input,
+            text=True,
+            timeout=timeout,
+            stdin=None if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         if check and done.returncode:
             raise CommandFailed(f"{' '.join(argv)}: exit code {done.returncode}: {done.stdout}")
         return done.returncode, done.stdout
@@ -219,8 +226,7 @@ class Site:
         """Replace the outer address of one family."""
         length = {4: 24, 6: 64}[family]
         if family in self.outer:
-            self.place.run("ip", "addr", "del", f"{self.outer[family]}/{length}", "dev", self.device,
-                           check=False)
+            self.place.run("ip", "addr", "del", f"{self.outer[family]}/{length}", "dev", self.device, check=False)
         nodad = ["nodad"] if family == 6 else []
         self.place.ip("addr", "replace", f"{address}/{length}", "dev", self.device, *nodad)
         self.outer[family] = address

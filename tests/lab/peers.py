@@ -145,8 +145,11 @@ class Daemon(Peer):
 
     def stop(self):
         self._child.stop()
-        poll(lambda: self.place.run("ip", "link", "show", self.interface, check=False)[0], 5,
-             what=f"the end of {self.interface}")
+        poll(
+            lambda: self.place.run("ip", "link", "show", self.interface, check=False)[0],
+            5,
+            what=f"the end of {self.interface}",
+        )
 
     @property
     def pid(self):
@@ -244,6 +247,7 @@ class Linux(Peer):
     @classmethod
     def prepare(cls):
         from . import qemu
+
         privileges()
         qemu.prepare(cls.package)
 
@@ -348,8 +352,14 @@ class Tunnel:
         """`peer`'s file for `wg setconf`; with a family, it knows the other's endpoint."""
         other = self.other(peer)
         v4, v6 = self.inside(other, 4), self.inside(other, 6)
-        lines = ["[Interface]", f"PrivateKey = {_base64(peer.private)}", f"ListenPort = {peer.port}",
-                 "[Peer]", f"PublicKey = {other.key}", f"AllowedIPs = {v4}/32, {v6}/128"]
+        lines = [
+            "[Interface]",
+            f"PrivateKey = {_base64(peer.private)}",
+            f"ListenPort = {peer.port}",
+            "[Peer]",
+            f"PublicKey = {other.key}",
+            f"AllowedIPs = {v4}/32, {v6}/128",
+        ]
         if self.psk:
             lines.append(f"PresharedKey = {_base64(self.psk)}")
         if family:

@@ -24,8 +24,25 @@ TOOLS = ["dash", "wg", "ip", "tc", "iperf3", "ping", "timeout"]
 AGENT_PORT = 7
 BOOT_WITHIN = 90
 # ChaCha20's plain C is the fastest under emulation, hence no newer CPU; virtio-rng is where keys come from
-MACHINE = ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-M", "pc", "-accel", "tcg",
-           "-cpu", "qemu64,+rdrand", "-smp", "1", "-m", "256M", "-device", "virtio-rng-pci"]
+MACHINE = [
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-no-reboot",
+    "-M",
+    "pc",
+    "-accel",
+    "tcg",
+    "-cpu",
+    "qemu64,+rdrand",
+    "-smp",
+    "1",
+    "-m",
+    "256M",
+    "-device",
+    "virtio-rng-pci",
+]
 
 # dash, not busybox's shell: that one prefers its own ip and ping to those in PATH
 INIT = f"""#!/tools/dash
@@ -75,6 +92,7 @@ def prepare(package):
 
 # ---- initramfs
 
+
 def _archive(root):
     """A cpio archive (the "new ASCII" format, uncompressed) of everything that the guest has."""
     files = {"init": INIT.encode(), "agent": AGENT.encode(), "bin/busybox": _read(shutil.which("busybox"))}
@@ -106,7 +124,7 @@ def _padded(data):
 
 def _parents(name):
     parts = name.split("/")[:-1]
-    return {"/".join(parts[:n + 1]) for n in range(len(parts))}
+    return {"/".join(parts[: n + 1]) for n in range(len(parts))}
 
 
 def _read(path):
@@ -144,6 +162,7 @@ def _modules(root):
 
 # ---- guest
 
+
 class Guest:
     """A running guest. It offers what a Namespace offers: run, spawn, ip."""
 
@@ -152,14 +171,30 @@ class Guest:
         self.host = Namespace()
         try:
             self.host.ip("tuntap", "add", "dev", "outer", "mode", "tap")
-            self._qemu = Process(self.host.command(
-                QEMU, *MACHINE, "-kernel", str(kernel), "-initrd", str(initramfs),
-                "-append", "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 random.trust_cpu=on",
-                "-serial", "stdio", "-monitor", "none",
-                "-netdev", "tap,id=tests,ifname=outer,script=no,downscript=no",
-                "-device", "virtio-net-pci,romfile=,netdev=tests,addr=10,mac=52:54:00:12:34:02",
-                "-netdev", f"user,id=control,restrict=on,hostfwd=tcp:127.0.0.1:{AGENT_PORT}-:{AGENT_PORT}",
-                "-device", "virtio-net-pci,romfile=,netdev=control,addr=11"))
+            self._qemu = Process(
+                self.host.command(
+                    QEMU,
+                    *MACHINE,
+                    "-kernel",
+                    str(kernel),
+                    "-initrd",
+                    str(initramfs),
+                    "-append",
+                    "console=ttyS0 quiet panic=-1 mitigations=off net.ifnames=0 random.trust_cpu=on",
+                    "-serial",
+                    "stdio",
+                    "-monitor",
+                    "none",
+                    "-netdev",
+                    "tap,id=tests,ifname=outer,script=no,downscript=no",
+                    "-device",
+                    "virtio-net-pci,romfile=,netdev=tests,addr=10,mac=52:54:00:12:34:02",
+                    "-netdev",
+                    f"user,id=control,restrict=on,hostfwd=tcp:127.0.0.1:{AGENT_PORT}-:{AGENT_PORT}",
+                    "-device",
+                    "virtio-net-pci,romfile=,netdev=control,addr=11",
+                )
+            )
             self._qemu.expect("guest is up", BOOT_WITHIN)
             poll(self._answers, 10, what="the guest's first answer")
         except BaseException:
@@ -183,8 +218,7 @@ class Guest:
 
     def tidy(self):
         """Leave nothing of a test behind."""
-        self.run("sh", "-c", "killall -q iperf3 ping;"
-                 " for name in $(wg show interfaces); do ip link del $name; done")
+        self.run("sh", "-c", "killall -q iperf3 ping; for name in $(wg show interfaces); do ip link del $name; done")
         for site in (self.near, self.far):
             site.settle()
 

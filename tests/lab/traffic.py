@@ -55,11 +55,13 @@ def round_trips(place, address, count, interval):
 
 def reach(place, address, within=15):
     """Ping until an answer comes."""
+
     def answered():
         try:
             return ping(place, address, count=1, patience=1).received
         except CommandFailed:  # no route yet
             return 0
+
     poll(answered, within, what=f"an answer from {address}")
 
 
@@ -68,12 +70,11 @@ def iperf(client, server, address, *options, timeout=40):
     listener = server.spawn("iperf3", "-s", "-1", "--forceflush", "-p", IPERF_PORT, timeout=timeout + 10)
     try:
         listener.expect("Server listening", 10)
-        code, output = client.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, *options, timeout=timeout,
-                                  check=False)
+        code, output = client.run("iperf3", "-J", "-c", address, "-p", IPERF_PORT, *options, timeout=timeout, check=False)
     finally:
         listener.stop()
     try:
-        report = json.loads(output[output.index("{"):])
+        report = json.loads(output[output.index("{") :])
     except ValueError:
         raise CommandFailed(f"iperf3: {output}") from None
     if code or "error" in report:
@@ -106,6 +107,7 @@ def echo(place, port=7007):
 
 def connect(place, host, port):
     """A connection to a listener that may be about to listen."""
+
     def attempt():
         stream = place.socket(_family(host), socket.SOCK_STREAM)
         stream.settimeout(20)
@@ -115,6 +117,7 @@ def connect(place, host, port):
             stream.close()
             return None
         return stream
+
     return poll(attempt, 10, what=f"a listener at {host} port {port}")
 
 
@@ -123,7 +126,7 @@ def stream_to_echo(place, host, port, data):
     with connect(place, host, port) as stream:
         back = bytearray()
         for start in range(0, len(data), 4096):
-            chunk = data[start:start + 4096]
+            chunk = data[start : start + 4096]
             stream.sendall(chunk)
             end = len(back) + len(chunk)
             while len(back) < end:

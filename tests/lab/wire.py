@@ -27,6 +27,7 @@ SO_RCVBUFFORCE = 33
 
 # ---- keys
 
+
 def generate_private_key():
     key = bytearray(os.urandom(32))
     key[0] &= 248
@@ -39,6 +40,7 @@ def public_key(private):
 
 
 # ---- forging
+
 
 def tai64n(unix_seconds):
     return struct.pack(">QI", TAI64_EPOCH + int(unix_seconds), int(unix_seconds % 1 * 1e9))
@@ -176,6 +178,7 @@ class Flood:
 
 # ---- watching
 
+
 @dataclass(frozen=True)
 class Message:
     at: float
@@ -196,7 +199,7 @@ def parse(packet, at):
         start, family, addresses = 40, socket.AF_INET6, packet[8:40]
     else:
         return None
-    payload = packet[start + 8:]
+    payload = packet[start + 8 :]
     if len(payload) < 32 or payload[0] not in (INITIATION, RESPONSE, COOKIE, DATA) or any(payload[1:4]):
         return None
     if len(payload) != LENGTHS.get(payload[0], len(payload)):
@@ -240,5 +243,4 @@ class Watch:
                     self._messages.append(message)
 
     def seen(self, kind=None, source=None, since=0.0):
-        return [m for m in list(self._messages)
-                if m.at >= since and kind in (None, m.kind) and source in (None, m.source)]
+        return [m for m in list(self._messages) if m.at >= since and kind in (None, m.kind) and source in (None, m.source)]

@@ -48,8 +48,11 @@ def test_a_dead_name_server_at_the_start(world):
     names = world.names()
     pair = world.pair(prefix=names.prefix)
     pair.start_far()
-    pair.router.start(pair.interface(), pair.peer(endpoint_host=NAME, persistent_keepalive=25), pair.other_peer(
-        1, endpoint_host="192.0.2.2", endpoint_port=9))
+    pair.router.start(
+        pair.interface(),
+        pair.peer(endpoint_host=NAME, persistent_keepalive=25),
+        pair.other_peer(1, endpoint_host="192.0.2.2", endpoint_port=9),
+    )
     pair.router.expect("the name far.test cannot be resolved yet", 15)
     assert endpoint(pair.router, pair) == "(none)"
     names.set(f"{NAME} 192.0.2.2\n")
@@ -68,8 +71,10 @@ def test_one_dead_name_holds_up_nobody(world):
     # The others are asked for again and again, and that disturbs nobody.
     assert traffic.ping(world.near.place, "10.77.0.2", count=50, interval=0.05).lost == 0
     names.set("".join(f"dead{n}.test 192.0.2.{60 + n}\n" for n in range(3)))
+
     def known():
         return [line[2] for line in pair.router.dump(pair.name)[1:4]]
+
     net.poll(lambda: known() == [f"192.0.2.{60 + n}:51820" for n in range(3)], 35, what="the late names")
 
 
@@ -112,6 +117,8 @@ def test_a_reload_changes_names(world):
     pair.router.reload(pair.interface(), pair.peer(endpoint_host=NAME), pair.other_peer(2, endpoint_host="dead.test"))
     pair.router.reload(pair.interface(), pair.peer(endpoint_host=NAME))
     assert traffic.ping(world.near.place, "10.77.0.2").lost == 0 and pair.handshake() == before
+
     def children():
         return world.near.place.run("ps", "-o", "pid=", "--ppid", str(pair.router.pid), check=False)[1].split()
+
     net.poll(lambda: not children(), 15, what="that no child is left")

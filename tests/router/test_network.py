@@ -27,8 +27,11 @@ def hands(request, command):
 
 def everything(place):
     """All routes and rules, and the settings that are touched; not link-local ones, which the kernel makes in its time."""
-    told = [place.ip(*family, kind, "show", *more)
-            for family in ([], ["-6"]) for kind, *more in (["rule"], ["route", "table", "all"])]
+    told = [
+        place.ip(*family, kind, "show", *more)
+        for family in ([], ["-6"])
+        for kind, *more in (["rule"], ["route", "table", "all"])
+    ]
     told.append(place.run("cat", "/proc/sys/net/ipv4/conf/all/src_valid_mark")[1])
     return "\n".join(line for line in "".join(told).splitlines() if "fe80:" not in line)
 
@@ -254,9 +257,7 @@ def test_the_host_route_follows_when_the_way_out_changes(world, hands):
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
     pair = world.pair(**hands)
     pair.start_far()
-    pair.router.start(
-        pair.interface(), pair.peer(endpoint_host="203.0.113.1", allowed_ips=DEFAULTS, route_allowed_ips=1)
-    )
+    pair.router.start(pair.interface(), pair.peer(endpoint_host="203.0.113.1", allowed_ips=DEFAULTS, route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
     assert "via 192.0.2.2 dev outer" in place.ip("route", "get", "203.0.113.1")
     place.ip("link", "set", "outer", "down")

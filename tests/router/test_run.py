@@ -137,14 +137,18 @@ def test_an_endpoint_that_the_peer_chose_survives_a_reload(world):
 def test_what_wg_added_stays_and_moved_prefixes_come_back(world):
     pair = world.pair()
     first, second, own = Keys().public, Keys().public, Keys().public
+
     def sections(*prefixes):
         return [pair.interface(), peer(pair.name, public_key=first, allowed_ips=["10.1.0.0/16"]),
                 peer(pair.name, public_key=second, allowed_ips=["10.2.0.0/16", *prefixes])]  # fmt: skip
+
     pair.router.start(*sections())
     world.near.place.run("wg", "set", pair.name, "peer", own, "allowed-ips", "10.3.0.0/16")
     pair.router.reload(*sections("10.1.0.0/16"))
+
     def allowed():
         return {line[0]: set(line[3].split(",")) for line in pair.router.dump(pair.name)[1:]}
+
     assert allowed() == {first: {"(none)"}, second: {"10.2.0.0/16", "10.1.0.0/16"}, own: {"10.3.0.0/16"}}
     pair.router.reload(*sections())
     assert allowed() == {first: {"10.1.0.0/16"}, second: {"10.2.0.0/16"}, own: {"10.3.0.0/16"}}
@@ -310,9 +314,7 @@ def test_a_port_goes_to_another_interface(world):
     with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("0.0.0.0", 53000))
         third = interface(net.unique("r"), private_key=Keys().private)
-        assert "port 53000" in pair.router.reload(
-            interface(pair.name, **without), pair.peer(), other(53000), third
-        )
+        assert "port 53000" in pair.router.reload(interface(pair.name, **without), pair.peer(), other(53000), third)
     assert ports()[0] == "52001" and traffic.ping(place, "10.77.0.2").lost == 0
     pair.router.reload(interface(pair.name, **without), pair.peer(), other(52001))
     assert ports()[1] == "52001" and ports()[0] not in ("0", "52001")
@@ -370,8 +372,10 @@ def test_an_interface_that_finds_no_memory_leaves_nothing_open(world):
     """On MicroPython, where an object that is gone closes nothing, and a table of prefixes takes from a small heap."""
     pair = world.pair()
     pair.router.start(pair.interface())
+
     def descriptors():
         return len(os.listdir(f"/proc/{pair.router.pid}/fd"))
+
     before, large = descriptors(), interface(net.unique("r"), private_key=Keys().private, max_peers=16383)
     told = pair.router.reload(pair.interface(), large)
     if "not enough memory" in told:

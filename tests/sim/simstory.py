@@ -1,5 +1,6 @@
 """What happens to the nodes: cycles of storm, healing, work in calm weather, and idleness, for as many days as one wants.
 
+A cycle:
     storm   3 to 15 minutes of bad weather, attacks, crashes, moves, clock steps, changes of the configuration, and traffic
     heal    the network is well again: all pairs must talk within the time that `_patience` works out
     work    traffic with pauses of all lengths: nothing that is sent may be lost, over however many new keys

@@ -27,8 +27,10 @@ def run(seed, days, devices=2, topology="hub", library=None, together=1):
     try:
         story.run(days)
     except AssertionError as error:
-        pytest.fail(f"python -m tests.sim --seed {seed} --days {days} --devices {devices} --topology {topology} "
-                    f"--together {together}: {error}")
+        pytest.fail(
+            f"python -m tests.sim --seed {seed} --days {days} --devices {devices} --topology {topology} "
+            f"--together {together}: {error}"
+        )
     finally:
         story.sim.close()
     return story.sim

@@ -29,6 +29,7 @@ def fault(*complaints, **how):
     def register(make):
         FAULTS[make.__name__] = make, complaints, how
         return make
+
     return register
 
 
@@ -91,14 +92,24 @@ def removed_peer_not_wiped(patch):
 
 @fault("a key used too long")
 def sending_after_reject_after_time(patch):
-    patch.setattr(noise, "may_send", lambda keypair, count, now: keypair is not None and keypair.usable
-                  and keypair.counter + count <= constants.REJECT_AFTER_MESSAGES)
+    patch.setattr(
+        noise,
+        "may_send",
+        lambda keypair, count, now: (
+            keypair is not None and keypair.usable and keypair.counter + count <= constants.REJECT_AFTER_MESSAGES
+        ),
+    )
 
 
 @fault("a key used for too many messages", "too large", "int too", "out of range", "argument out")
 def sending_after_reject_after_messages(patch):
-    patch.setattr(noise, "may_send", lambda keypair, count, now: keypair is not None and keypair.usable
-                  and now - keypair.birth < constants.REJECT_AFTER_TIME)
+    patch.setattr(
+        noise,
+        "may_send",
+        lambda keypair, count, now: (
+            keypair is not None and keypair.usable and now - keypair.birth < constants.REJECT_AFTER_TIME
+        ),
+    )
 
 
 @fault("delivered under a key of")
@@ -154,8 +165,13 @@ def keys_never_zeroed(patch):
 def no_retransmission(patch):
     patch.setattr(device.Device, "_retransmit", lambda self, peer, now: None)
     initiate = device.Device.initiate
-    patch.setattr(device.Device, "initiate", lambda self, peer, now, retry=False: None if peer.attempts else initiate(
-        self, peer, now, retry) or setattr(peer, "attempts", 1))
+    patch.setattr(
+        device.Device,
+        "initiate",
+        lambda self, peer, now, retry=False: (
+            None if peer.attempts else initiate(self, peer, now, retry) or setattr(peer, "attempts", 1)
+        ),
+    )
 
 
 @fault("do not talk again")
@@ -165,8 +181,9 @@ def a_dead_session_is_not_noticed(patch):
 
 @fault("do not talk again")
 def roaming_on_handshakes_only(patch):
-    patch.setattr(device.Device, "_move", lambda self, peer, addr, now: None if peer.addr is not None else self.tables.move(
-        peer, addr))
+    patch.setattr(
+        device.Device, "_move", lambda self, peer, addr, now: None if peer.addr is not None else self.tables.move(peer, addr)
+    )
 
 
 @fault("lost in calm weather")

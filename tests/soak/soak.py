@@ -71,8 +71,11 @@ class Soak:
 
     def _sections(self):
         options = self.options
-        return [self.pair.interface(listen_port=options["listen_port"], mtu=options["mtu"]),
-                self.pair.peer(persistent_keepalive=options["keepalive"]), *self.others[:options["others"]]]
+        return [
+            self.pair.interface(listen_port=options["listen_port"], mtu=options["mtu"]),
+            self.pair.peer(persistent_keepalive=options["keepalive"]),
+            *self.others[: options["others"]],
+        ]
 
     def reach(self):
         traffic.reach(self.near_place, self.far_inside, TALK_AGAIN_WITHIN)
@@ -101,8 +104,11 @@ class Soak:
 
     def reload(self):
         """Other peers come and go; the peer's keepalive and the MTU change."""
-        self.options |= {"others": self.random.randrange(6), "keepalive": self.random.choice([0, 10, 25]),
-                         "mtu": self.random.choice([1280, 1380, 1420])}
+        self.options |= {
+            "others": self.random.randrange(6),
+            "keepalive": self.random.choice([0, 10, 25]),
+            "mtu": self.random.choice([1280, 1380, 1420]),
+        }
         said = self.router.reload(*self._sections())
         assert "configuration applied" in said, said
 

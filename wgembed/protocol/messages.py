@@ -1,9 +1,10 @@
 """The four messages as they stand on the wire (WireGuard paper, 5.4.2 to 5.4.6). Integers are little-endian.
 
-initiation  type sender ephemeral static+tag timestamp+tag mac1 mac2     148 bytes
-response    type sender receiver ephemeral nothing+tag mac1 mac2          92 bytes
-cookie      type receiver nonce cookie+tag                                64 bytes
-transport   type receiver counter packet+tag                             32 bytes and the packet
+The fields in their order, and the size:
+    initiation  type sender ephemeral static+tag timestamp+tag mac1 mac2     148 bytes
+    response    type sender receiver ephemeral nothing+tag mac1 mac2          92 bytes
+    cookie      type receiver nonce cookie+tag                                64 bytes
+    transport   type receiver counter packet+tag                             32 bytes and the packet
 """
 
 from .constants import (

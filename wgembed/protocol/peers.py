@@ -30,18 +30,9 @@ class Keypair:
     """
 
     __slots__ = (
-        "birth",
-        "counter",
-        "header",
-        "index",
-        "initiator",
-        "number",
-        "receiving",
-        "sending",
-        "top",
-        "usable",
+        "birth", "counter", "header", "index", "initiator", "number", "receiving", "sending", "top", "usable",
         "window",
-    )
+    )  # fmt: skip
 
     def __init__(self, tables, peer, number):
         record = peer * noise.RECORD_SIZE + noise.KEYPAIRS + number * 64

@@ -1,9 +1,10 @@
 """Where files are kept on the machine, and the environment variables that name other folders, for tests.
 
-/var/run/wireguard   WGEMBED_SOCKET_DIR   control sockets, IFNAME.sock, where all programs look for them
-/var/run/wgembed     WGEMBED_RUN_DIR      what does not outlive the machine's start: records of routes, a timestamp
-/etc/wgembed         WGEMBED_STATE_DIR    what outlives it: the high-water mark of timestamps
-/etc/config          --config-dir         UCI
+The folder, the variable, and what is kept:
+    /var/run/wireguard   WGEMBED_SOCKET_DIR   control sockets, IFNAME.sock, where all programs look for them
+    /var/run/wgembed     WGEMBED_RUN_DIR      what does not outlive the machine's start: records of routes, a timestamp
+    /etc/wgembed         WGEMBED_STATE_DIR    what outlives it: the high-water mark of timestamps
+    /etc/config          --config-dir         UCI
 """
 
 from . import system
