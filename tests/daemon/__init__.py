@@ -1,1 +1,1 @@
-"""Tests of the real program as a daemon."""
+"""Tests of what runs: its parts, and the real program as a daemon."""

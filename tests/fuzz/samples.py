@@ -7,7 +7,7 @@ What a fuzzer found to be worth keeping stands beside them, under names of its o
 
 from pathlib import Path
 
-from ..control.config_cases import CASES, PRIVATE, PUBLIC
+from ..config.config_cases import CASES, PRIVATE, PUBLIC
 from .targets import A4, A6, B4, B6
 
 KEY = "aa" * 32

@@ -12,8 +12,8 @@ from wgembed.config import convert, options, uci, uci_write, wg_quick
 from wgembed.errors import UserError
 from wgembed.runtime import address, link
 
-from ..control.test_uapi import Client
 from ..property.test_datagrams import Scene, perform
+from ..uapi.test_session import Client
 from ..unit.world import A4, A6, B4, B6, connected
 
 HATS = 40

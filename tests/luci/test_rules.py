@@ -13,7 +13,7 @@ from wgembed.config import convert, uci, wg_quick
 from wgembed.config import options as config
 from wgembed.errors import UserError
 
-from ..control.config_cases import CASES
+from ..config.config_cases import CASES
 from ..lab import luci
 from ..lab.need import need, programs
 from . import pages
@@ -174,7 +174,7 @@ MORE = {
 
 
 def values_of_cases():
-    """(function, value) for every value in the cases of tests/control."""
+    """(function, value) for every value in the cases of tests/config."""
     tables = (config._INTERFACE_OPTIONS, config._PEER_OPTIONS, config._GLOBAL_OPTIONS)
     for _, text, _ in CASES:
         try:

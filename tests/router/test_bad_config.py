@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from ..control.config_cases import CASES, FILES, SECRET, WRONG
+from ..config.config_cases import CASES, FILES, SECRET, WRONG
 from ..lab import net, traffic
 from ..lab.router import Keys, interface, peer
 

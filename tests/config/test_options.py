@@ -40,7 +40,7 @@ def test_a_mistake_is_told_in_a_sentence(folder, title, text, lines):
 
 
 def test_the_same_sentences_under_micropython(folder):
-    command = [*need(debian.micropython), "-X", "heapsize=1M", "-m", "tests.control.config_runner", folder]
+    command = [*need(debian.micropython), "-X", "heapsize=1M", "-m", "tests.config.config_runner", folder]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
     assert done.stdout == f"{len(CASES)} cases\n", done.stdout + done.stderr
 

@@ -1,6 +1,6 @@
 """What the tests have either interpreter do with uci.py and uci_write.py; it prints what came of it.
 
-As python -m tests.control.uci_runner:
+As python -m tests.config.uci_runner:
 
 answers FILE                  the reader's and the writer's answers to the cases in FILE
 store DIR OVERRIDE NAME SECTION OPTION VALUE

@@ -9,9 +9,9 @@ import pytest
 from wgembed.config import options as config
 from wgembed.config import uci, wg_quick
 
+from ..config.test_wg_quick import PEERS_PRIVATE, PRIVATE, THEIRS, WHOLE, public
 from ..lab import micropython
 from ..lab.need import need
-from .test_quick import PEERS_PRIVATE, PRIVATE, THEIRS, WHOLE, public
 
 CPYTHON = [sys.executable, "-m", "wgembed"]
 

@@ -1,4 +1,4 @@
-"""What the tests have either interpreter do with config.py: python -m tests.control.config_runner FOLDER
+"""What the tests have either interpreter do with options.py: python -m tests.config.config_runner FOLDER
 
 It prints the lines of every case that come out otherwise than they should, and how many cases there were. FOLDER holds
 the files that the cases name.

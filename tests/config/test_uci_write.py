@@ -32,7 +32,7 @@ config peer
 def runner(request):
     """The command that either interpreter runs the runner with."""
     interpreter = [sys.executable] if request.param == "cpython" else need(debian.micropython)
-    return ["env", "-C", str(ROOT), *interpreter, "-m", "tests.control.uci_runner"]
+    return ["env", "-C", str(ROOT), *interpreter, "-m", "tests.config.uci_runner"]
 
 
 @pytest.fixture

@@ -246,7 +246,7 @@ def test_as_libuci_under_micropython(tmp_path):
                 part.encode("latin-1").hex() for part in (case.get("over", case["text"]), case.get("delta") or "")
             )
             print(mode[0], text, delta, sep=",", file=file)
-    command = [*micropython, "-m", "tests.control.uci_runner", "answers", tmp_path / "cases"]
+    command = [*micropython, "-m", "tests.config.uci_runner", "answers", tmp_path / "cases"]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

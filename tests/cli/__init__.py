@@ -1,1 +1,0 @@
-"""Tests of the commands, beside the real `wg`."""

@@ -1,0 +1,1 @@
+"""Tests of the commands; those of wg beside the real `wg`."""

@@ -1,0 +1,1 @@
+"""Tests of what files say: UCI, files of wg-quick, options."""

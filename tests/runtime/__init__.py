@@ -1,0 +1,1 @@
+"""Tests of what the machine is asked, on both runtimes."""
