@@ -1,4 +1,4 @@
-"""What the documentation says about tests is true: those that it names exist."""
+"""What the documentation and the source say about tests is true: those that they name exist."""
 
 import ast
 import re
@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAME = re.compile(r"`([\w./-]*test_\w+\.py|(?=::))(?:::(\w+))?`")
+NAME = re.compile(r"(?<![\w./-])([\w./-]*\btest_\w+\.py|(?<=`)(?=::))(?:::(\w+))?")
+PLACE = re.compile(r"(?<![\w./-])tests/[a-z0-9_./-]*[a-z0-9_]")
+MODULE = re.compile(r"-m (tests\.[\w.]*\w)")
+PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.8"), *ROOT.glob("tests/*/README.md")]
+SOURCE = [
+    path
+    for folder in ("wgembed", "tests", "package", "fastpath")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".js", ".c")
+]
 
 
 def names_in(path):
@@ -32,12 +41,28 @@ def missing(text):
     return lost
 
 
-@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/*.md")), ids=lambda page: page.name)
+def nowhere(text):
+    """The folders, files and modules of tests that are named in the text and do not exist."""
+    named = [(name, ROOT / name) for name in PLACE.findall(text)]
+    named += [(name, ROOT / name.replace(".", "/")) for name in MODULE.findall(text)]
+    return [name for name, path in named if not path.exists() and not path.with_suffix(".py").exists()]
+
+
+@pytest.mark.parametrize("page", sorted(PAGES), ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_named_tests_exist(page):
     assert missing(page.read_text()) == []
+    assert nowhere(page.read_text()) == []
+
+
+def test_places_that_the_source_names_exist():
+    # These make up names, in files that are made for a test.
+    own = {Path(__file__), ROOT / "tests/unit/test_under_micropython.py"}
+    assert {path: lost for path in SOURCE if path not in own and (lost := nowhere(path.read_text()))} == {}
 
 
 def test_the_check_finds_what_is_missing():
-    text = "`tests/test_docs.py::test_named_tests_exist`, `::missing`, `::test_nowhere` and `test_no_such.py`"
+    text = "`tests/test_docs.py::test_named_tests_exist`, `::missing`, `::test_nowhere` and pytest test_no_such.py"
     assert missing(text) == ["tests/test_docs.py::test_nowhere", "test_no_such.py"]
+    text = "`tests/unit`, `tests/units`, tests/fuzz/fuzz.py, python -m tests.fuzz.fuzz, python -m tests.fuzz, -m tests.none"
+    assert nowhere(text) == ["tests/units", "tests.none"]
     assert NAME.search((ROOT / "docs/others-bugs.md").read_text())
