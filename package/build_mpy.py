@@ -25,7 +25,7 @@ LEFT_OUT = (
 
 
 def modules(architecture=None):
-    """Yield the modules that MicroPython runs, by their path in the package; for one architecture what that can choose from."""
+    """Yield the modules that MicroPython runs, by their path in the package; of BLAKE2s, what `architecture` can use."""
     unused = {None: "_viper.py", "x64": "_halves.py"}.get(architecture, "_words.py")
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()

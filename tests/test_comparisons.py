@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # What handles secrets in the daemon. Commands compare what their own user gave them.
 FILES = sorted([
-    *ROOT.glob("wgembed/protocol/*.py"), *ROOT.glob("wgembed/crypto/*.py"),
+    *ROOT.glob("wgembed/protocol/*.py"),
+    *ROOT.glob("wgembed/packets/*.py"), *ROOT.glob("wgembed/crypto/*.py"),
     *[ROOT / f"wgembed/daemon/{name}.py" for name in ("interface", "peer_diff", "router", "router_interface")],
     ROOT / "wgembed/config/keys.py",
     *[ROOT / f"wgembed/uapi/{name}.py" for name in ("server", "session", "status")],
