@@ -19,8 +19,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import build_mpy  # noqa: E402 (the folder may not be on the path)
+import build_mpy
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = "usr/lib/wgembed"

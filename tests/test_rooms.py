@@ -61,7 +61,7 @@ ELSEWHERE = {
     "runtime/child": ("runtime/test_resolver.py", "a lookup is a child"),
     "runtime/clib": ("runtime/test_notify.py", "with and without cffi's backend, and by ffi"),
     "runtime/clock": ("foreign/test_foreign.py", "a counter that goes round; needs one of 32 bits"),
-    "runtime/confining": ("daemon/test_confined.py", "by what the kernel says of the process"),
+    "runtime/privileges": ("daemon/test_confined.py", "by what the kernel says of the process"),
     "runtime/durable": ("unit/test_timestamps.py", "the power fails at each step"),
     "runtime/files": ("config/test_uci_write.py", "each call fails once"),
     "runtime/folders": ("daemon/test_confined.py", "modes of what is made, in folders of the test's"),

@@ -3,7 +3,7 @@
 import pytest
 
 from wgembed.commands import diagnose, status_model
-from wgembed.commands.host_facts import Machine
+from wgembed.commands.host_facts import HostFacts
 from wgembed.daemon import network_plan
 from wgembed.runtime import ping, system
 
@@ -39,7 +39,7 @@ class Quiet:
         return 0
 
     def is_within(self, text, prefix):
-        return Machine.is_within(self, text, prefix)
+        return HostFacts.is_within(self, text, prefix)
 
     def answers(self, interface, peer):
         self.asked.append("answers")
@@ -263,7 +263,7 @@ class Route:
 
 @pytest.fixture
 def machine(monkeypatch):
-    machine = Machine()
+    machine = HostFacts()
     monkeypatch.setattr(system.inet, "ifindex", {"wg0": 9, "eth0": 2}.get)
     monkeypatch.setattr(machine._ip, "route_to", lambda packed, fwmark=0: Route(9))
     return machine
@@ -286,7 +286,7 @@ def test_sockets_that_are_bound_to_a_link(machine, monkeypatch):
     assert not machine.leads_into_tunnel(interface, "192.0.2.1:7")
     links = []
     monkeypatch.setattr(network_plan.Paths, "find", lambda paths, packed, index=0: links.append(index))
-    monkeypatch.setattr(ping, "port_error", lambda addr, mark, link, patience: links.append(link) or 0)
+    monkeypatch.setattr(ping, "port_error", lambda addr, fwmark, link, timeout_ms: links.append(link) or 0)
     assert machine.best_mtu(interface, "192.0.2.1:7") == 0 and machine.refusal(interface, "192.0.2.1:7") == ""
     assert links == [2, "eth0"]
 

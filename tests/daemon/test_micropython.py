@@ -145,34 +145,34 @@ import uctypes
 from wgembed.daemon import single
 place = lambda: uctypes.addressof(bytearray(2000))
 kept = place()
-system.heap.give_room()
+system.heap.release()
 first = place()
 assert first < kept, "frames go behind everything"
 staying = []
 for number in range(50):
-    system.heap.keep_room()
+    system.heap.reserve()
     staying += [bytearray(2000), bytearray(3), (number, 1), bytearray(40), [number] * 5]
     if number % 2:
-        system.heap.keep_room()
-        system.heap.give_room()
+        system.heap.reserve()
+        system.heap.release()
         assert place() >= first + 8192, "given while another keeps it"
-    system.heap.give_room()
+    system.heap.release()
     assert 0 <= place() - first < 4096, "what stays took the room"
 staying.append(bytearray(500))
-system.heap.keep_room()
+system.heap.reserve()
 staying += [bytearray(2000) for _ in range(8)]
-system.heap.give_room()
+system.heap.release()
 assert 0 <= place() - first < 4096, "one thing in the room, and the rest of it is gone"
-system.heap.keep_room()
+system.heap.reserve()
 rest = []
 try:
     while True:
         rest.append(bytearray(4000))
 except MemoryError:
     pass
-system.heap.give_room()
+system.heap.release()
 rest.append(bytearray(2000))
-system.heap.keep_room()
+system.heap.reserve()
 """
 
 

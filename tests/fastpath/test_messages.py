@@ -286,7 +286,7 @@ class TestTake:
         """What the device does with the opened run: the packets it delivers, the bytes and the drops it counts."""
         device.host.delivered = []
         before = peer.rx_bytes, list(device.drops)
-        device._take_packets(1, peer, self.START, self.STRIDE, count, mark)
+        device._handle_packets(1, peer, self.START, self.STRIDE, count, mark)
         dropped = [after - was for after, was in zip(device.drops, before[1], strict=True)]
         return device.host.delivered, peer.rx_bytes - before[0], dropped
 

@@ -103,9 +103,9 @@ class NoMachine(SimpleNamespace):
     time = staticmethod(lambda: NOW)
 
     def __getattr__(self, name):
-        from wgembed.commands.host_facts import Machine
+        from wgembed.commands.host_facts import HostFacts
 
-        return getattr(Machine.__new__(Machine), name)
+        return getattr(HostFacts.__new__(HostFacts), name)
 
 
 def test_states_and_sentences(folder):
@@ -156,7 +156,7 @@ def test_every_reason_of_a_drop_has_words(folder):
 # ---- values
 
 CHECKS = {
-    config.key: "key", config.port: "port", config.endpoint_port: "endpointPort", config.mark: "mark",
+    config.key: "key", config.port: "port", config.endpoint_port: "endpointPort", config.fwmark: "mark",
     config.keepalive: "keepalive", config.metric: "metric", config.peers: "peers", config.mtu: "mtu",
     config.network: "network", config.host: "host", config.link: "link", config.path: "path", config.heapsize: "heapsize",
 }  # fmt: skip
@@ -169,7 +169,7 @@ MORE = {
                   "[a]", "a..b", "x" * 64, "x" * 63, ".".join(["x" * 60] * 5), "", "a b", "<b>", "$(reboot)", "fe80::1%a/b"],
     config.port: ["0", "65535", "65536", "0x10", "-1", "", "1e3", " 1", "00000000001", "0xFFFF", "0x", "１"],
     config.key: ["A" * 43 + "=", "A" * 42 + "B=", "A" * 44, "", "A" * 42 + "==", "A" * 42 + "E=\n"],
-    config.mark: ["off", "0xffffffff", "0x100000000", "4294967295", "4294967296", "OFF"],
+    config.fwmark: ["off", "0xffffffff", "0x100000000", "4294967295", "4294967296", "OFF"],
 }  # fmt: skip
 
 

@@ -418,7 +418,7 @@ def test_a_clock_that_was_never_set(usual):
 def test_a_clock_that_was_set_back(usual):
     now = int(time.time())
     sentence = f"note: the clock was set back: timestamps go on from the mark in {usual.router.state}/clock"
-    mark(usual, now + timestamps.AHEAD)
+    mark(usual, now + timestamps.AHEAD_S)
     usual.says(SANE)
     usual.says(SANE, **at("-300"))
     usual.says(sentence, **at("-1000"))

@@ -55,7 +55,7 @@ def test_what_a_child_has_done_before_it_died_is_done(submitted, by_us):
 
 
 def test_a_child_that_hangs(submitted, by_us, monkeypatch):
-    monkeypatch.setattr(netconf, "_PATIENCE", 100)
+    monkeypatch.setattr(netconf, "_CHILD_TIMEOUT_MS", 100)
     assert submitted("echo 0; exec sleep 100") == [[0, 5, 5], "after"]
 
 

@@ -28,7 +28,7 @@ def told():
         poller.watch(watch.fd, system.poll.IN)
         for fd, events in poller.wait(0):
             heard.append("gone" if watch is gone else "changed")
-            watch.take()
+            watch.drain()
         poller.forget(watch.fd)
     return heard
 

@@ -293,7 +293,7 @@ def packets_of_another_device_are_taken(patch):
 @fault("the rate limit is exceeded", devices=2, together=2)
 def a_limiter_for_each_device(patch):
     make = device.Device.__init__
-    take = device.Device._take_handshake
+    take = device.Device._handle_handshake
 
     def own(self, *arguments):
         make(self, *arguments)
@@ -307,7 +307,7 @@ def a_limiter_for_each_device(patch):
             self.tables.limiter = shared
 
     patch.setattr(device.Device, "__init__", own)
-    patch.setattr(device.Device, "_take_handshake", limited)
+    patch.setattr(device.Device, "_handle_handshake", limited)
 
 
 @fault("padded beyond the MTU")

@@ -3,7 +3,7 @@
 import os
 
 from wgembed.daemon import timestamps
-from wgembed.daemon.timestamps import AGAIN, AHEAD, SPARE, Timestamps
+from wgembed.daemon.timestamps import AGAIN_S, AHEAD_S, SPARE_S, Timestamps
 from wgembed.protocol.constants import TAI64_EPOCH
 from wgembed.runtime import durable, system
 from wgembed.runtime.loop import Loop
@@ -34,7 +34,7 @@ class Saver:
             self.urgent += 1
         else:
             self.later += 1
-        durable.replace(path, data)
+        durable.atomic_write(path, data)
 
 
 def fresh():
@@ -63,7 +63,7 @@ def test_the_first_timestamp_waits_for_the_mark():
     assert save.urgent == 1 and save.later == 0
     mark = timestamps.read(FLASH)
     assert mark > stamp
-    assert timestamps.seconds(mark) == NOW + AHEAD
+    assert timestamps.seconds(mark) == NOW + AHEAD_S
     assert timestamps.read(RUN) == stamp
 
 
@@ -80,7 +80,7 @@ def test_flash_is_written_once_an_hour_at_most():
     assert save.urgent == 1
     assert len(writes) == 5
     assert min([writes[i + 1] - writes[i] for i in range(4)]) >= 3600
-    assert AHEAD - SPARE == 3600
+    assert AHEAD_S - SPARE_S == 3600
 
 
 def test_after_a_reboot_all_up_to_the_mark_counts_as_used():
@@ -88,7 +88,7 @@ def test_after_a_reboot_all_up_to_the_mark_counts_as_used():
     opened(save).make(NOW, 0)
     mark = timestamps.read(FLASH)
     reboot()
-    for clock_says in (0, NOW - 3600, NOW, NOW + AHEAD - 1):
+    for clock_says in (0, NOW - 3600, NOW, NOW + AHEAD_S - 1):
         clock = opened(save)
         assert made(clock.make(clock_says, 0)) > mark
         mark = timestamps.read(FLASH)
@@ -115,7 +115,7 @@ def test_a_clock_that_is_behind_moves_the_mark_by_what_it_uses():
     for _ in range(10000):
         clock.make(100, 0)
     # 16.8 ms a timestamp: ten thousand are less than three minutes.
-    assert timestamps.seconds(timestamps.read(FLASH)) < NOW + 2 * AHEAD + 1
+    assert timestamps.seconds(timestamps.read(FLASH)) < NOW + 2 * AHEAD_S + 1
     assert save.urgent + save.later == 2
 
 
@@ -177,10 +177,10 @@ def test_power_may_fail_at_any_byte():
     real = durable.system
     seen = []
     for count in range(1000):
-        durable.replace(FLASH, old)
+        durable.atomic_write(FLASH, old)
         durable.system = System(Cut(count))
         try:
-            durable.replace(FLASH, new)
+            durable.atomic_write(FLASH, new)
             break
         except PowerCut:
             seen.append(system.files.read_file(FLASH))
@@ -190,7 +190,7 @@ def test_power_may_fail_at_any_byte():
     assert all(content in (old, new) for content in seen)
     assert seen[0] == old and seen[-1] == new
     # What a cut left behind is in nobody's way.
-    durable.replace(FLASH, new)
+    durable.atomic_write(FLASH, new)
     assert sorted(os.listdir(FOLDER)) == ["flash"]
 
 
@@ -203,9 +203,9 @@ def test_what_cannot_be_kept_is_told_and_goes_on():
     assert made(clock.make(NOW, 0)) > first
     assert len(log.lines) == 1, "not for each timestamp"
     save.broken = False
-    clock.make(NOW + AHEAD, 0)
+    clock.make(NOW + AHEAD_S, 0)
     assert timestamps.read(FLASH) is not None
-    assert raises(OSError, durable.replace, FOLDER + "/none/flash", b"").errno
+    assert raises(OSError, durable.atomic_write, FOLDER + "/none/flash", b"").errno
 
 
 def test_without_hurry_a_child_writes():
@@ -233,14 +233,14 @@ def test_a_mark_that_could_not_be_written_is_tried_again():
     save.broken = True
     clock.make(NOW, 0)
     save.broken = False
-    clock.make(NOW + AGAIN, 0)
-    begin = NOW + AGAIN + AHEAD - SPARE
-    assert timestamps.seconds(timestamps.read(FLASH)) == begin + SPARE
+    clock.make(NOW + AGAIN_S, 0)
+    begin = NOW + AGAIN_S + AHEAD_S - SPARE_S
+    assert timestamps.seconds(timestamps.read(FLASH)) == begin + SPARE_S
     save.broken = True
     clock.make(begin, 0)
     assert save.later == 1
     save.broken = False
-    stamp = made(clock.make(begin + AGAIN, 0))
+    stamp = made(clock.make(begin + AGAIN_S, 0))
     assert save.later == 2 and timestamps.read(FLASH) > stamp
 
 
@@ -250,11 +250,11 @@ def test_flash_that_cannot_be_written_is_tried_once_a_minute():
     clock = opened(save)
     clock.make(NOW, 0)
     save.broken = True
-    for second in range(SPARE):
-        clock.make(NOW + AHEAD - SPARE + second, 0)
-    assert save.later == SPARE // AGAIN
+    for second in range(SPARE_S):
+        clock.make(NOW + AHEAD_S - SPARE_S + second, 0)
+    assert save.later == SPARE_S // AGAIN_S
     tried = []
     clock._save = lambda path, data, urgent, failed: tried.append(urgent) or save(path, data, urgent, failed)
-    for second in range(SPARE):
-        clock.make(NOW + AHEAD + second, 0)
-    assert tried == [True] * (SPARE // AGAIN)
+    for second in range(SPARE_S):
+        clock.make(NOW + AHEAD_S + second, 0)
+    assert tried == [True] * (SPARE_S // AGAIN_S)

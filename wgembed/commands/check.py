@@ -17,7 +17,7 @@ from ..uapi.server import is_served
 from .run import config_directory
 
 # How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
-_PATIENCE = 10_000
+_LOOKUPS_TIMEOUT_MS = 10_000
 _LOOKUPS = 6
 
 
@@ -82,7 +82,7 @@ def _check_machine(report):
         report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
     path = folders.state() + "/clock"
     mark = timestamps.read(path)
-    if mark is not None and tai64n.seconds(mark) - timestamps.AHEAD > now + timestamps.SPARE:
+    if mark is not None and tai64n.seconds(mark) - timestamps.AHEAD_S > now + timestamps.SPARE_S:
         report.notes.append("the clock was set back: timestamps go on from the mark in %s" % path)
 
 
@@ -191,7 +191,7 @@ def _resolve(report, config):
         except ValueError:
             if peer.host not in names:
                 names.append(peer.host)
-    end = system.clock.now() + _PATIENCE
+    end = system.clock.now() + _LOOKUPS_TIMEOUT_MS
     while names and system.clock.now() < end:
         for name, lookup in [(name, Lookup(name)) for name in names[:_LOOKUPS]]:
             found[name] = _answer(lookup, end)

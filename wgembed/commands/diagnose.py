@@ -33,7 +33,7 @@ class Findings:
         return [found for weight in (CERTAIN, LIKELY, POSSIBLE, NOTE) for found in self._found if found[0] == weight]
 
 
-def about_interface(interface, machine):
+def about_interface(interface, host):
     """Return what is wrong with the interface, whoever the peer: a list of (weight, sentence)."""
     found = Findings()
     if interface.state == status_model.DOWN:
@@ -49,12 +49,12 @@ def about_interface(interface, machine):
         if unmatched.age_s <= status_model.RECENT_S and _suspect(interface, unmatched) is None:
             found.add(*_about_unmatched(interface, unmatched))
     if interface.unroutable is not None and interface.unroutable[1] <= status_model.RECENT_S:
-        _about_unroutable(found, interface, machine)
+        _about_unroutable(found, interface, host)
     return found.sorted()
 
 
-def _about_unroutable(found, interface, machine):
-    if not any(_is_allowed(interface.unroutable[0], peer, machine) for peer in interface.peers):
+def _about_unroutable(found, interface, host):
+    if not any(_is_allowed(interface.unroutable[0], peer, host) for peer in interface.peers):
         found.add(
             LIKELY,
             "packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips"
@@ -62,9 +62,9 @@ def _about_unroutable(found, interface, machine):
         )
 
 
-def _is_allowed(ip, peer, machine):
+def _is_allowed(ip, peer, host):
     """Whether the address is in the peer's allowed IPs by now."""
-    return any(machine.is_within(ip, prefix) for prefix in peer.allowed_ips)
+    return any(host.is_within(ip, prefix) for prefix in peer.allowed_ips)
 
 
 def _about_unmatched(interface, unmatched):
@@ -106,21 +106,21 @@ def _unanswered(peer):
     return peer.since("initiation_sent", "response_received", "keypair_confirmed", "response_invalid", "cookie_received")
 
 
-def about_peer(interface, peer, machine):
+def about_peer(interface, peer, host):
     """Return what is wrong with the tunnel to the peer of an interface that is up: a list of (weight, sentence)."""
     found = Findings()
     for rule in _RULES:
-        rule(found, interface, peer, machine)
+        rule(found, interface, peer, host)
     if all(weight == NOTE for weight, _ in found.sorted()):
         # Last, for it sends packets of its own, which are evidence to whoever looks next.
-        _mtu(found, interface, peer, machine)
+        _mtu(found, interface, peer, host)
     return found.sorted()
 
 
 # Rules. What is configured
 
 
-def _allowed_ips(found, interface, peer, machine):
+def _allowed_ips(found, interface, peer, host):
     lost = [event for event in peer.events if event.name == "allowed_ip_moved"]
     if lost and peer.allowed_ips and lost[-1].age_s > status_model.RECENT_S:
         found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age_s))
@@ -133,8 +133,8 @@ def _allowed_ips(found, interface, peer, machine):
         found.add(CERTAIN, "it has no allowed_ips: nothing goes to it, and nothing is taken from it")
 
 
-def _endpoint(found, interface, peer, machine):
-    if peer.endpoint_host and not peer.endpoint_found and machine.is_name(peer.endpoint_host):
+def _endpoint(found, interface, peer, host):
+    if peer.endpoint_host and not peer.endpoint_found and host.is_name(peer.endpoint_host):
         found.add(
             CERTAIN if not peer.endpoint else POSSIBLE,
             "the name of its endpoint, %s, cannot be resolved: check the machine's DNS" % _host(peer.endpoint_host),
@@ -146,11 +146,11 @@ def _endpoint(found, interface, peer, machine):
         )
 
 
-def _way(found, interface, peer, machine):
+def _way(found, interface, peer, host):
     """The endpoint's route, and what the kernel says to our datagrams."""
     if not peer.endpoint:
         return
-    if machine.leads_into_tunnel(interface, peer.endpoint):
+    if host.leads_into_tunnel(interface, peer.endpoint):
         found.add(
             CERTAIN,
             "the route to its endpoint %s leads into %s itself: a host route, or nohostroute '0', keeps it outside"
@@ -159,18 +159,18 @@ def _way(found, interface, peer, machine):
         return
     errno = interface.send_error(peer)
     if errno:
-        found.add(CERTAIN, "datagrams to %s cannot be sent: %s" % (peer.endpoint, machine.explain(errno)))
+        found.add(CERTAIN, "datagrams to %s cannot be sent: %s" % (peer.endpoint, host.explain(errno)))
 
 
 # Handshakes
 
 
-def _invalid_response(found, interface, peer, machine):
+def _invalid_response(found, interface, peer, host):
     if peer.has_invalid_response:
         found.add(CERTAIN, "it answers, but its answer does not open: the preshared_key of the two ends differs")
 
 
-def _unconfirmed(found, interface, peer, machine):
+def _unconfirmed(found, interface, peer, host):
     if not peer.is_unconfirmed:
         return
     found.add(
@@ -181,7 +181,7 @@ def _unconfirmed(found, interface, peer, machine):
     )
 
 
-def _replayed_initiation(found, interface, peer, machine):
+def _replayed_initiation(found, interface, peer, host):
     # One alone may be a datagram that the network has doubled.
     if peer.since("initiation_replayed", "initiation_received", "keypair_confirmed", "response_received") > 1:
         found.add(
@@ -191,12 +191,12 @@ def _replayed_initiation(found, interface, peer, machine):
         )
 
 
-def _under_load(found, interface, peer, machine):
+def _under_load(found, interface, peer, host):
     if peer.since("cookie_received", "response_received", "keypair_confirmed"):
         found.add(LIKELY, "it is under load and answers with cookies: the handshake takes longer, and goes on by itself")
 
 
-def _no_answer(found, interface, peer, machine):
+def _no_answer(found, interface, peer, host):
     for unmatched in interface.unmatched_handshakes:
         is_here = peer.endpoint and _host(unmatched.endpoint) == _host(peer.endpoint)
         if is_here and unmatched.age_s <= status_model.RECENT_S and _suspect(interface, unmatched) is peer:
@@ -205,13 +205,13 @@ def _no_answer(found, interface, peer, machine):
     sent = _unanswered(peer)
     if sent < 2 or peer.has_invalid_response or not peer.endpoint or interface.send_error(peer):
         return
-    if machine.leads_into_tunnel(interface, peer.endpoint):
+    if host.leads_into_tunnel(interface, peer.endpoint):
         return
-    refusal = machine.refusal(interface, peer.endpoint)
+    refusal = host.refusal(interface, peer.endpoint)
     if refusal:
         found.add(CERTAIN, "nobody is at its endpoint %s: %s" % (peer.endpoint, refusal))
         return
-    if machine.time() < timestamps.CLOCK_UNSET:
+    if host.time() < timestamps.CLOCK_UNSET:
         found.add(
             LIKELY,
             "this machine's clock was never set, and a peer does not answer handshakes older than the last one it took",
@@ -242,7 +242,7 @@ def _unmatched_at_endpoint(found, interface, peer, unmatched):
 # Sessions
 
 
-def _no_reply(found, interface, peer, machine):
+def _no_reply(found, interface, peer, host):
     """Something was sent in this session, and what came back?"""
     if peer.session_age_ms is None or peer.last_data_tx_ms is None or peer.last_data_tx_ms > _FRESH_MS:
         return
@@ -260,7 +260,7 @@ def _no_reply(found, interface, peer, machine):
         and peer.session_age_ms >= _REPLY_TIMEOUT_MS
         and _is_long_before(peer.last_data_rx_ms, peer.last_data_tx_ms)
         and not _is_all_silent(peer)
-        and not machine.answers(interface, peer)
+        and not host.answers(interface, peer)
     ):
         found.add(
             POSSIBLE,
@@ -287,7 +287,7 @@ def _is_all_silent(peer):
     return peer.last_rx_ms is None or peer.last_rx_ms >= peer.session_age_ms - 1000
 
 
-def _no_reply_of_ours(found, interface, peer, machine):
+def _no_reply_of_ours(found, interface, peer, host):
     if _is_fresh(peer.last_data_rx_ms) and _is_long_before(peer.last_data_tx_ms, peer.last_data_rx_ms):
         found.add(
             POSSIBLE,
@@ -296,15 +296,15 @@ def _no_reply_of_ours(found, interface, peer, machine):
         )
 
 
-def _source_not_allowed(found, interface, peer, machine):
+def _source_not_allowed(found, interface, peer, host):
     dropped = interface.source_not_allowed
     if dropped is None or dropped[2] != peer.public_key or dropped[1] > status_model.RECENT_S:
         return
-    if not _is_allowed(dropped[0], peer, machine):
+    if not _is_allowed(dropped[0], peer, host):
         found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % dropped[0])
 
 
-def _two_places(found, interface, peer, machine):
+def _two_places(found, interface, peer, host):
     moves = sum([event.count for event in peer.events if event.name == "roamed" and event.age_s <= status_model.RECENT_S])
     if moves >= _RESTLESS:
         found.add(
@@ -314,8 +314,8 @@ def _two_places(found, interface, peer, machine):
         )
 
 
-def _mtu(found, interface, peer, machine):
-    best = machine.best_mtu(interface, peer.endpoint) if peer.endpoint else 0
+def _mtu(found, interface, peer, host):
+    best = host.best_mtu(interface, peer.endpoint) if peer.endpoint else 0
     if best and interface.mtu > best:
         found.add(
             LIKELY,
@@ -325,7 +325,7 @@ def _mtu(found, interface, peer, machine):
     # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
     if peer.session_age_ms is None or peer.has_invalid_response or not _is_fresh(peer.last_data_rx_ms):
         return
-    size = machine.largest_packet(interface, peer)
+    size = host.largest_packet(interface, peer)
     if size and size < interface.mtu:
         found.add(
             LIKELY,

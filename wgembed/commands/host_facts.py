@@ -5,15 +5,15 @@ from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU
 from ..runtime import abi, address, ping, rtnetlink, system
 
 # How long an answer is waited for, in ms.
-_PATIENCE = 1000
+_ECHO_TIMEOUT_MS = 1000
 # The neighbour of an address is asked for three times, a second apart, before the kernel says that there is none.
-_REFUSAL_PATIENCE = 3500
+_REFUSAL_TIMEOUT_MS = 3500
 # A tunnel that does not take this is not to be helped by another MTU.
 _LEAST = {4: IPV4_MIN_MTU, 16: IPV6_MIN_MTU}
 # So many addresses of a peer are tried.
 _CANDIDATES = 3
 # No question is begun so long after the first one, in ms: there may be hundreds of silent peers.
-_TIME = 20_000
+_QUESTIONS_TIMEOUT_MS = 20_000
 
 _WORDS = {
     abi.EPERM: "a firewall of this machine does not let them out",
@@ -28,7 +28,7 @@ _WORDS = {
 }
 
 
-class Machine:
+class HostFacts:
     """Answers what the rules of diagnose.py ask.
 
     is_out_of_time  some question was not asked, for the others took too long
@@ -42,7 +42,7 @@ class Machine:
     def _may_ask(self):
         now = system.clock.now()
         if self._end is None:
-            self._end = now + _TIME
+            self._end = now + _QUESTIONS_TIMEOUT_MS
         self.is_out_of_time = self.is_out_of_time or now >= self._end
         return not self.is_out_of_time
 
@@ -79,7 +79,7 @@ class Machine:
         if not packed or not self._may_ask():
             return ""
         addr = address.parse_endpoint(endpoint)
-        errno = ping.port_error(addr, interface.fwmark, interface.link, _REFUSAL_PATIENCE)
+        errno = ping.port_error(addr, interface.fwmark, interface.link, _REFUSAL_TIMEOUT_MS)
         return self.explain(errno) if ping.is_refusal(errno) else ""
 
     def best_mtu(self, interface, endpoint):
@@ -105,14 +105,14 @@ class Machine:
         packed = self._answering(interface, peer)
         if packed is None:
             return 0
-        if ping.echo(packed, interface.mtu, _PATIENCE, 3):
+        if ping.echo(packed, interface.mtu, _ECHO_TIMEOUT_MS, 3):
             return interface.mtu
-        return ping.largest(packed, _LEAST[len(packed)], interface.mtu, _PATIENCE // 2)
+        return ping.largest(packed, _LEAST[len(packed)], interface.mtu, _ECHO_TIMEOUT_MS // 2)
 
     def _answering(self, interface, peer):
         """Return the first address of the peer's that answers a ping, or None."""
         for packed in self._candidates(interface, peer):
-            if self._may_ask() and ping.echo(packed, ping.HEADERS[len(packed)] + 8, _PATIENCE, 2):
+            if self._may_ask() and ping.echo(packed, ping.HEADERS[len(packed)] + 8, _ECHO_TIMEOUT_MS, 2):
                 return packed
         return None
 

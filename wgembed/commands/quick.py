@@ -18,8 +18,8 @@ from .status_model import look
 from .wg import setconf, show
 
 # Until a daemon that was told to end has done so, in ms.
-_PATIENCE = 5000
-_STEP = 20
+_END_TIMEOUT_MS = 5000
+_STEP_MS = 20
 _LINK_LOCAL = b"\xfe\x80"
 # The shell that hooks are for, and what there is where it is not.
 _SHELLS = ("/bin/bash", "/bin/sh")
@@ -110,7 +110,7 @@ def _settings(name, parsed):
     try:
         settings.addresses = [options.network(word) for word in section.words("address")]
         settings.mtu = options.mtu(section.last("mtu")) if section.last("mtu") else 0
-        settings.fwmark = options.mark(section.last("fwmark", "off").lower())
+        settings.fwmark = options.fwmark(section.last("fwmark", "off").lower())
         table = section.last("table", "auto")
         if table not in ("auto", "off"):
             settings.table4 = settings.table6 = options.table(table)
@@ -184,9 +184,9 @@ def _end(name):
     if index:
         # Without its link a daemon ends.
         rtnetlink.RtNetlink().remove_link(index)
-    end = system.clock.now() + _PATIENCE
+    end = system.clock.now() + _END_TIMEOUT_MS
     while is_served(name) and system.clock.now() < end:
-        tool.rest(_STEP * 1000)
+        tool.rest(_STEP_MS * 1000)
     _clear_up(name)
 
 
@@ -210,4 +210,4 @@ def _save(path, name, parsed):
     lines.append(wg_quick.format_own(parsed))
     output = Output()
     show.put_config(output, name)
-    durable.replace(path, output.taken().replace(b"[Interface]\n", "".join(lines).encode(), 1))
+    durable.atomic_write(path, output.taken().replace(b"[Interface]\n", "".join(lines).encode(), 1))

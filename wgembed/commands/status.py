@@ -5,14 +5,14 @@ from ..runtime import system, tool
 from ..runtime.link import TUN_DEVICE
 from ..uapi import client
 from . import diagnose, status_format, status_model
-from .host_facts import Machine
+from .host_facts import HostFacts
 from .output import to_bytes
 from .status_model import NotServed, key_text
 
 # In ms: between two looks for the rates, and between those of --watch.
-_INTERVAL = 500
-_WATCH_INTERVAL = 2000
-_MOST_SECONDS = 3600
+_INTERVAL_MS = 500
+_WATCH_INTERVAL_MS = 2000
+_MOST_S = 3600
 # So much of a public key names a peer.
 _LEAST_OF_KEY = 4
 _DIGITS = "0123456789"
@@ -47,14 +47,14 @@ class _Options:
         if self.watches and self.form == "prometheus":
             raise UsageError("--watch and --prometheus exclude each other")
         if self.interval is None:
-            self.interval = _WATCH_INTERVAL if self.watches else _INTERVAL
+            self.interval = _WATCH_INTERVAL_MS if self.watches else _INTERVAL_MS
 
 
 def _milliseconds(text):
     whole, _, part = text.partition(".")
     is_number = whole + part and all(c in _DIGITS for c in whole + part)
-    if not is_number or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_SECONDS:
-        raise UsageError("--interval: a number of seconds up to %d is wanted" % _MOST_SECONDS)
+    if not is_number or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_S:
+        raise UsageError("--interval: a number of seconds up to %d is wanted" % _MOST_S)
     return int(whole or "0") * 1000 + int((part + "000")[:3])
 
 
@@ -146,20 +146,20 @@ def show_diagnosis(program, arguments):
         if not system.files.exists(TUN_DEVICE):
             _print("  there is no %s: the kernel needs its tun module (on OpenWrt: kmod-tun)\n" % TUN_DEVICE)
         return 1
-    machine = Machine()
+    host = HostFacts()
     reports = []
     for interface in interfaces:
         is_up = interface.state == status_model.UP
         if wanted is None or not is_up:
-            reports.append(("%s: %s" % (interface.name, interface.state), diagnose.about_interface(interface, machine)))
+            reports.append(("%s: %s" % (interface.name, interface.state), diagnose.about_interface(interface, host)))
         peers = [peer for peer in interface.peers if wanted is None or _is_called(peer, wanted)]
         if wanted is not None and not peers:
             raise UsageError("%s has no peer %s" % (interface.name, wanted))
         for peer in peers if is_up else ():
             about = "%s: %s: %s" % (interface.name, key_text(peer.public_key), status_model.state(interface, peer, _now()))
-            reports.append((about, diagnose.about_peer(interface, peer, machine)))
+            reports.append((about, diagnose.about_peer(interface, peer, host)))
     _print("".join([_report(about, found) for about, found in reports]))
-    if machine.is_out_of_time:
+    if host.is_out_of_time:
         _print("not every peer was asked, for it took too long: name an interface and a peer\n")
     return 1 if any(weight > diagnose.NOTE for _, found in reports for weight, _ in found) else 0
 

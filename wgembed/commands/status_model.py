@@ -73,7 +73,7 @@ class UnmatchedHandshake:
         self.key = key
 
 
-class Peer:
+class PeerStatus:
     """What is told of a peer; keys in hexadecimal, ages None for never."""
 
     def __init__(self, public_key):
@@ -132,7 +132,7 @@ class Peer:
         return self.since("initiation_received", "keypair_confirmed", "response_received") > 1
 
 
-class Interface:
+class InterfaceStatus:
     """What is told of an interface.
 
     is_complete  False if the program that serves it knows no `status`
@@ -168,7 +168,7 @@ class Interface:
 
 
 def look(name):
-    """Return the Interface of this name as it is now; UserError if nobody serves it or the answer makes no sense."""
+    """Return the InterfaceStatus of this name as it is now; UserError if nobody serves it or the answer makes no sense."""
     try:
         try:
             return parse(name, _ask(name, b"status=1\n\n"))
@@ -191,12 +191,12 @@ def _ask(name, question):
 
 
 def parse(name, lines):
-    """Return the Interface that the pairs (key, value) of a status or a get tell of, in order."""
-    interface = Interface(name)
+    """Return the InterfaceStatus that the pairs (key, value) of a status or a get tell of, in order."""
+    interface = InterfaceStatus(name)
     peer = None
     for key, value in lines:
         if key == "public_key":
-            peer = Peer(value)
+            peer = PeerStatus(value)
             interface.peers.append(peer)
         elif peer is None:
             _take_device_line(interface, key, value)

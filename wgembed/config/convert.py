@@ -54,7 +54,7 @@ def import_interface(quick, name):
     options.take("listenport", "listen_port", config.port)
     options.take_list("address", "addresses")
     options.take("mtu", "mtu", config.mtu)
-    options.take("fwmark", "fwmark", config.mark)
+    options.take("fwmark", "fwmark", config.fwmark)
     table = _table(section.last("table", "auto"))
     if table:
         for option in ("ip4table", "ip6table"):

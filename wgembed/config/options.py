@@ -150,7 +150,7 @@ def endpoint_port(text):
     return _number(text, 1, 65535)
 
 
-def mark(text):
+def fwmark(text):
     return 0 if text == "off" else _number(text, 0, 0xFFFFFFFF)
 
 
@@ -276,7 +276,7 @@ _INTERFACE_OPTIONS = {
     "listen_port": ("listen_port", port),
     "addresses": ("addresses", network),
     "mtu": ("mtu", mtu),
-    "fwmark": ("fwmark", mark),
+    "fwmark": ("fwmark", fwmark),
     "metric": ("metric", metric),
     "ip4table": ("table4", table),
     "ip6table": ("table6", table),
@@ -486,7 +486,7 @@ class _Reader:
                 self._refuse_option(
                     where, "listen_port", "%d is the port of %s already" % (interface.listen_port, other.where)
                 )
-        self._check_room(interface)
+        self._check_capacity(interface)
         self._check_keys(interface)
 
     def _read_key_file(self, interface):
@@ -496,7 +496,7 @@ class _Reader:
         except (OSError, ValueError) as e:
             self._refuse_option(interface.where, "private_key_file", "%s: %s" % (interface.key_file, e))
 
-    def _check_room(self, interface):
+    def _check_capacity(self, interface):
         """See that the peers and prefixes do not exceed what there can be."""
         count = len(interface.peers)
         if interface.max_peers and count > interface.max_peers:

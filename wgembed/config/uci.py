@@ -190,7 +190,7 @@ class _Lines:
     def __init__(self, text):
         self._text = text
         self._at = 0
-        self._room = 32
+        self._capacity = 32
         self._feeds = 0
         self.number = 0
         self.at = 0
@@ -213,10 +213,10 @@ class _Lines:
         """
         line = b""
         self.at = self._feeds + 1
-        if offset >= self._room - 1:
-            self._room *= 2
+        if offset >= self._capacity - 1:
+            self._capacity *= 2
         while True:
-            most = self._room - offset - len(line) - 1
+            most = self._capacity - offset - len(line) - 1
             feed = self._text.find(b"\n", self._at, self._at + most)
             end = min(self._at + most, len(self._text)) if feed < 0 else feed + 1
             if feed >= 0:
@@ -232,7 +232,7 @@ class _Lines:
             if line[-1:] == b"\n":
                 self.number += 1
                 return line
-            self._room *= 2
+            self._capacity *= 2
 
     def _continue(self):
         """Put the next line in place of what is left of this one; False if there is none."""

@@ -11,12 +11,12 @@ from ..runtime.resolver import Lookup
 # Lookups at once: each is a process of its own, though it shares our memory.
 _MOST = 6
 # When a lookup is ended, in ms: two attempts of the C library's at a server that is silent take 10 s.
-_PATIENCE = 12_000
+_LOOKUP_TIMEOUT_MS = 12_000
 # Until a name that was not found is asked for again: doubled each time.
-_FIRST_DELAY = 1_000
-_LAST_DELAY = 30_000
+_FIRST_DELAY_MS = 1_000
+_LAST_DELAY_MS = 30_000
 # A name is not asked for again sooner than this after an answer.
-_FRESH = 4_000
+_FRESH_MS = 4_000
 
 
 class _Name:
@@ -28,7 +28,7 @@ class _Name:
         self.found = []
         self.lookup = None
         self.asked_at = None
-        self.delay = _FIRST_DELAY
+        self.delay_ms = _FIRST_DELAY_MS
 
 
 class Names:
@@ -69,13 +69,13 @@ class Names:
     def again(self, text):
         """Look the name up again, unless that has just been done: a peer does not answer where it was."""
         name = self._names[text]
-        if name.asked_at is None or system.clock.now() - name.asked_at >= _FRESH:
+        if name.asked_at is None or system.clock.now() - name.asked_at >= _FRESH_MS:
             self._ask(name)
 
     def all_again(self):
         """Look all names up again: the machine is somewhere else."""
         for name in self._names.values():
-            name.delay = _FIRST_DELAY
+            name.delay_ms = _FIRST_DELAY_MS
             self._ask(name)
 
     def close(self):
@@ -106,7 +106,7 @@ class Names:
 
     def _watch(self, name, now):
         self._loop.watch(name.lookup.fd, lambda events: self._on_news(name))
-        self._alarms.set("name " + name.text, now + _PATIENCE, lambda: self._on_end(name))
+        self._alarms.set("name " + name.text, now + _LOOKUP_TIMEOUT_MS, lambda: self._on_end(name))
 
     def _on_news(self, name):
         if name.lookup is not None and name.lookup.advance():
@@ -125,19 +125,19 @@ class Names:
         found = in_turn(self._end(name))
         name.asked_at = system.clock.now()
         if found:
-            name.delay = _FIRST_DELAY
+            name.delay_ms = _FIRST_DELAY_MS
             name.found = found
             for user in list(name.users):
                 user.on_addresses(found)
         elif not name.found:
-            if name.delay == _FIRST_DELAY:
+            if name.delay_ms == _FIRST_DELAY_MS:
                 self._log.note("the name %s cannot be resolved yet" % name.text)
             self._retry(name)
         self._begin()
 
     def _retry(self, name):
-        self._alarms.set("name " + name.text, system.clock.now() + name.delay, lambda: self._ask(name))
-        name.delay = min(2 * name.delay, _LAST_DELAY)
+        self._alarms.set("name " + name.text, system.clock.now() + name.delay_ms, lambda: self._ask(name))
+        name.delay_ms = min(2 * name.delay_ms, _LAST_DELAY_MS)
 
 
 def in_turn(found):

@@ -18,7 +18,7 @@ _RECEIVES = 64
 _DATAGRAMS = 128
 # How long handshakes are worked on at a stretch, in ms; and while there is data, it has so many times that before the
 # next stretch, however slow the machine is. What does not fit the backlog by then is dropped, which costs little.
-_STRETCH = 2
+_STRETCH_MS = 2
 _DATA_SHARE = 12
 
 
@@ -153,7 +153,7 @@ class Interface:
 
     def _work_on_handshakes(self):
         begin = now = _now()
-        while now < begin + _STRETCH and self.device.handshakes(now, HANDSHAKE_WORK):
+        while now < begin + _STRETCH_MS and self.device.handshakes(now, HANDSHAKE_WORK):
             now = _now()
         now = _now()
         if self._carries:
@@ -170,9 +170,9 @@ class Interface:
             self.device.forget_sources()
             self._owner.on_routes()
         if news & link_module.LINK_CHANGED:
-            system.heap.keep_room()
+            system.heap.reserve()
             self.follow_link()
-            system.heap.give_room()
+            system.heap.release()
 
     def follow_link(self):
         """Act on the link's MTU and on its coming up or going down."""

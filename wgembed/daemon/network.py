@@ -73,9 +73,9 @@ class Network:
         if any(self._outlives(obj) for _, obj in requests):
             self._write_record()
         self._is_waiting = True
-        self._conf.submit(requests, lambda answers: self._take(requests, answers))
+        self._conf.submit(requests, lambda answers: self._handle_answers(requests, answers))
 
-    def _take(self, requests, answers):
+    def _handle_answers(self, requests, answers):
         """See what came of it. What was there before is nobody's to remove, unless it goes with our link anyway."""
         foreign = []
         for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)

@@ -11,7 +11,7 @@ from ..runtime.link import knows_vnet_header
 from ..runtime.loop import Loop
 
 # How long until what could not be had is tried again, in ms.
-RETRY = 5000
+RETRY_MS = 5000
 
 PREFIXES_PER_PEER = 16  # of each family, on average
 
@@ -84,7 +84,7 @@ class Process:
             interface.follow_link()
 
     def _on_signals(self, events):
-        for number in self._signals.take():
+        for number in self._signals.pending():
             self.on_signal(number)
 
     def on_signal(self, number):
@@ -92,7 +92,7 @@ class Process:
 
     def retry_ports(self):
         """Try again, after a while, for the ports that could not be had."""
-        self.alarms.hasten("ports", system.clock.now() + RETRY, self._open_ports)
+        self.alarms.hasten("ports", system.clock.now() + RETRY_MS, self._open_ports)
 
     def watch_directory(self, path, mask, function):
         """Call function() when what `mask` names happens in the directory; returns False if the kernel cannot tell."""
@@ -102,7 +102,7 @@ class Process:
             return False
 
         def on_news(events):
-            watch.take()
+            watch.drain()
             function()
 
         self.loop.watch(watch.fd, on_news)
@@ -115,14 +115,14 @@ class Process:
             self.arena.carve(mtu)
 
 
-def run_to_end(process, room, ready):
+def run_to_end(process, capacity, ready):
     """Run the process and close it; returns the exit status.
 
     What no part of it has dealt with ends it, with a sentence: whoever supervises it starts it again.
     """
     is_ready = False
     try:
-        ready(room)
+        ready(capacity)
         is_ready = True
         process.run()
     except (OSError, MemoryError) as e:

@@ -11,18 +11,18 @@ from ..config import keys, uci
 from ..config import options as config_module
 from ..errors import UserError
 from ..protocol.constants import MAX_PEERS
-from ..runtime import abi, confine, durable, folders, netconf, rtnetlink, system
+from ..runtime import abi, drop_privileges, durable, folders, netconf, rtnetlink, system
 from ..runtime import log as log_module
 from ..uapi.server import is_served
 from . import network, network_plan
 from .endpoints import Names
 from .interface import do_without_marks
-from .process import RETRY, Process, run_to_end
+from .process import RETRY_MS, Process, run_to_end
 from .router_interface import RouterInterface
 from .timestamps import Timestamps
 
 # After news of routes or of files there is more to come: so long is waited, in ms.
-_SETTLE = 200
+_SETTLE_MS = 200
 # Room in the tables for what comes after the start.
 _SPARE_PEERS = 16
 
@@ -37,7 +37,7 @@ class Router(Process):
         self._directory = directory
         self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
         self.log = log_module.Log("run", self._usual_level)
-        confine(self.log)
+        drop_privileges(self.log)
         self._warned = []
         self.router_interfaces = []
         config = self._load()
@@ -110,11 +110,11 @@ class Router(Process):
         """
         if uci.is_being_written(config_module.PACKAGE, self._directory):
             # Whoever holds the lock may do so for long, and packets do not wait.
-            self.alarms.hasten("reload", system.clock.now() + _SETTLE, self.reload)
+            self.alarms.hasten("reload", system.clock.now() + _SETTLE_MS, self.reload)
             return 0
         self._seen = self._identity()
         wanted = 0
-        system.heap.keep_room()
+        system.heap.reserve()
         try:
             config = self._load()
             wanted = len(config.interfaces)
@@ -130,7 +130,7 @@ class Router(Process):
         else:
             self.netconf.after(lambda: self.log.verbose("configuration applied"))
         finally:
-            system.heap.give_room()
+            system.heap.release()
         return wanted
 
     def _apply(self, config):
@@ -138,7 +138,7 @@ class Router(Process):
         level = self.log.level
         self.log.level = self._usual_level if config.log_level is None else config.log_level
         try:
-            self._check_room(config)
+            self._check_capacity(config)
             self._prepare_keys(config)
             self._go_over(config)
         except BaseException:
@@ -179,14 +179,14 @@ class Router(Process):
             router_interface.set_up(None, now)
         self._follow(True)
 
-    def _check_room(self, config):
+    def _check_capacity(self, config):
         others = self.tables.used - sum([router_interface.peers_present() for router_interface in self.router_interfaces])
         if sum([len(interface.peers) for interface in config.interfaces]) + others > self.tables.capacity:
             raise UserError("there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity)
         for router_interface in self.router_interfaces:
             for interface in config.interfaces:
                 if interface.name == router_interface.name:
-                    router_interface.check_room(interface)
+                    router_interface.check_capacity(interface)
 
     def _prepare_keys(self, config):
         """Have a private key for each interface: one that is nowhere yet is made and kept."""
@@ -199,7 +199,7 @@ class Router(Process):
         text = keys.encode(private)
         if interface.key_file:
             try:
-                durable.replace(interface.key_file, text + b"\n")
+                durable.atomic_write(interface.key_file, text + b"\n")
             except OSError as e:
                 raise UserError("%s: %s cannot be written: %s" % (interface.where, interface.key_file, e)) from None
         else:
@@ -253,7 +253,7 @@ class Router(Process):
 
     # What happens to us
 
-    def follow_soon(self, delay=_SETTLE):
+    def follow_soon(self, delay=_SETTLE_MS):
         """Look at the machine's routes when they have settled."""
         self.alarms.hasten("network", system.clock.now() + delay, self._follow)
 
@@ -262,7 +262,7 @@ class Router(Process):
             self._follow_network(raise_links)
         except OSError as e:
             self.log.error("the network cannot be set up now: %s" % e)
-            self.follow_soon(RETRY)
+            self.follow_soon(RETRY_MS)
 
     def _follow_network(self, raise_links):
         for router_interface in self.router_interfaces:
@@ -285,7 +285,7 @@ class Router(Process):
             self.loop.stop()
 
     def _on_names(self):
-        self.alarms.hasten("files", system.clock.now() + _SETTLE, self._on_files)
+        self.alarms.hasten("files", system.clock.now() + _SETTLE_MS, self._on_files)
 
     def _on_files(self):
         if self._identity() != self._seen:
@@ -295,12 +295,12 @@ class Router(Process):
     def on_lost(self, router_interface):
         """Somebody deleted a link that the configuration wants: it is made again."""
         self._drop(router_interface)
-        self.alarms.set("lost", system.clock.now() + RETRY // 5, self._restore)
+        self.alarms.set("lost", system.clock.now() + RETRY_MS // 5, self._restore)
 
     def _restore(self):
         wanted = self.reload()
         if len(self.router_interfaces) < wanted:
-            self.alarms.set("lost", system.clock.now() + RETRY, self._restore)
+            self.alarms.set("lost", system.clock.now() + RETRY_MS, self._restore)
 
 
 def _peers(config):

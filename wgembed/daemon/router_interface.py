@@ -48,7 +48,7 @@ class RouterInterface:
         """Return how many of the configured peers there are: `wg` may have removed some."""
         return len([peer for peer in self.config.peers if self.interface.device.find(peer.public_key)])
 
-    def check_room(self, config):
+    def check_capacity(self, config):
         """See that the allowed IPs of another configuration would find room; UserError if not."""
         allowed = self.interface.device.allowed
         for trie, size in ((allowed.trie4, 4), (allowed.trie6, 16)):

@@ -7,7 +7,7 @@ control socket is deleted.
 from ..errors import UserError
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import MAX_PEERS
-from ..runtime import abi, confine, system
+from ..runtime import abi, drop_privileges, system
 from ..runtime import log as log_module
 from ..runtime.link import is_valid_name
 from ..uapi.server import ControlServer, is_served
@@ -20,7 +20,7 @@ class Daemon(Process):
 
     def __init__(self, name, level):
         self.log = log_module.Log(name, level)
-        confine(self.log)
+        drop_privileges(self.log)
         if not is_valid_name(name):
             raise UserError("'%s' is no name for an interface" % name)
         if is_served(name):

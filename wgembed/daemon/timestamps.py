@@ -22,10 +22,10 @@ from ..runtime import system
 # A clock before this (2025-01-01) was never set.
 CLOCK_UNSET = 1735689600
 # How far ahead the mark is written, and what is left of that when it is written again: an hour apart. In seconds.
-AHEAD = 4200
-SPARE = 600
+AHEAD_S = 4200
+SPARE_S = 600
 # While flash cannot be written, it is tried again this often.
-AGAIN = 60
+AGAIN_S = 60
 
 
 class Timestamps(Tai64n):
@@ -62,13 +62,13 @@ class Timestamps(Tai64n):
         if seconds(stamp) >= self._again:
             if self._reserved is None or stamp >= self._reserved:
                 self._reserve(stamp, True)
-            elif seconds(stamp) + SPARE >= seconds(self._reserved):
+            elif seconds(stamp) + SPARE_S >= seconds(self._reserved):
                 self._reserve(stamp, False)
         return stamp
 
     def _reserve(self, stamp, urgent):
         before = self._reserved
-        self._reserved = (seconds(stamp) + TAI64_EPOCH + AHEAD).to_bytes(8, "big") + bytes(4)
+        self._reserved = (seconds(stamp) + TAI64_EPOCH + AHEAD_S).to_bytes(8, "big") + bytes(4)
         try:
             self._save(self._flash, _encode(self._reserved), urgent, lambda: self._take_back(before))
         except OSError as e:
@@ -82,7 +82,7 @@ class Timestamps(Tai64n):
     def _take_back(self, before):
         """The mark on flash is the old one still: a later timestamp tries again."""
         self._reserved = before
-        self._again = seconds(self.latest) + AGAIN
+        self._again = seconds(self.latest) + AGAIN_S
 
 
 def read(path):

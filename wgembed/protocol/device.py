@@ -122,7 +122,7 @@ class Device:
 
     def add_peer(self, public_key):
         """Return a new peer with this public key; TableFull when there is no room."""
-        peer = self.tables.take()
+        peer = self.tables.allocate()
         peer.device = self
         peer.public_key = bytes(public_key)
         self._by_key[peer.public_key] = peer
@@ -152,7 +152,7 @@ class Device:
         del self._by_key[peer.public_key]
         self.allowed.remove_peer(peer.number)
         self.source_not_allowed.forget(peer.number)
-        self.tables.give_back(peer)
+        self.tables.release(peer)
 
     def remove_all_peers(self):
         while self.first is not None:
@@ -419,7 +419,7 @@ class Device:
             self.send_staged(peer, now)
         self._keep_fresh_receiving(peer, now)
         tables.timers.authenticated_received(peer, now)
-        self._take_packets(now, peer, start, stride, count, tos)
+        self._handle_packets(now, peer, start, stride, count, tos)
         return count
 
     def _sift_replays(self, keypair, count):
@@ -443,7 +443,7 @@ class Device:
                 lengths[i] = -1
         return fresh
 
-    def _take_packets(self, now, peer, start, stride, count, tos):
+    def _handle_packets(self, now, peer, start, stride, count, tos):
         """Check the inner packets of an opened run and hand the good ones to the host."""
         inbox = self.inbox
         buf, lengths = inbox.buffer, inbox.lengths
@@ -523,16 +523,16 @@ class Device:
         while backlog.count and work > 0:
             under_load = backlog.under_load(now)
             message, addr, src = backlog.pop()
-            reason = self._take_handshake(message, addr, src, under_load, now)
+            reason = self._handle_handshake(message, addr, src, under_load, now)
             if reason:
                 self.drops[reason] += 1
             work -= 1 if under_load else HANDSHAKE_WORK
         return backlog.count
 
-    def _take_handshake(self, message, addr, src, under_load, now):
+    def _handle_handshake(self, message, addr, src, under_load, now):
         """Act on one message; returns the reason if it was dropped, else 0."""
         if message[0] == MESSAGE_COOKIE_REPLY:
-            return self._take_cookie(message, now)
+            return self._handle_cookie(message, now)
         if not self.identity.present:
             return drops.HS_NO_PRIVATE_KEY
         address = self.host.address_bytes(addr) if under_load else None
@@ -551,17 +551,17 @@ class Device:
             if not self.tables.limiter.allow(address[:-2], now):
                 return drops.HS_RATE_LIMIT
         if message[0] == MESSAGE_INITIATION:
-            return self._take_initiation(message, addr, src, now)
-        return self._take_response(message, addr, src, now)
+            return self._handle_initiation(message, addr, src, now)
+        return self._handle_response(message, addr, src, now)
 
-    def _take_cookie(self, message, now):
+    def _handle_cookie(self, message, now):
         peer, _ = self.tables.owner(message, messages.COOKIE_RECEIVER)
         if peer is None or peer.device is not self or not cookie.consume_reply(peer, message, now):
             return drops.HS_COOKIE
         self._note(peer, events.COOKIE_RECEIVED, now)
         return 0
 
-    def _take_initiation(self, message, addr, src, now):
+    def _handle_initiation(self, message, addr, src, now):
         public_key = noise.read_initiation(self.identity, message)
         if public_key is None:
             return drops.HS_INITIATION
@@ -591,7 +591,7 @@ class Device:
         self.tables.timers.authenticated_received(peer, now)
         return 0
 
-    def _take_response(self, message, addr, src, now):
+    def _handle_response(self, message, addr, src, now):
         peer, keypair = self.tables.owner(message, messages.RESPONSE_RECEIVER)
         if peer is None or keypair is not None or peer.device is not self:
             return drops.HS_RESPONSE

@@ -169,7 +169,7 @@ class Tables:
         self._at = alloc("H", 2 * peers)  # a peer's number, by the hash of its endpoint: the last one to be there
         self._free = []
 
-    def take(self):
+    def allocate(self):
         """Return an unused Peer; TableFull when there is none."""
         if self._free:
             peer = self._free.pop()
@@ -181,7 +181,7 @@ class Tables:
         self.used += 1
         return peer
 
-    def give_back(self, peer):
+    def release(self, peer):
         """Wipe the peer and make its entry free again."""
         self.timers.stop(peer)
         self.staged.purge(peer.number)

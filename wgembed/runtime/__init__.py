@@ -5,7 +5,7 @@ written once, in the modules beside this one, on top of it.
 
     system.clock     now() in ms of CLOCK_BOOTTIME, realtime()
     system.files     open, close, read, write, ioctl by descriptor; memory that is resident only where touched
-    system.heap      keep_room, give_room: around the making of what stays
+    system.heap      reserve, release: around the making of what stays
     system.poll      Poller: which descriptors are ready
     system.tun       read_batch, write_batch
     system.clib      Library: functions of a C library
@@ -16,7 +16,7 @@ written once, in the modules beside this one, on top of it.
     system.process   signals, children, log lines
     system.start     becoming the daemon, in the foreground or behind the user's back
 
-packets/fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells. confining.py is
+packets/fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells. privileges.py is
 loaded for as long as it takes to give up privileges.
 
 What only commands need is in tool.py, which chooses likewise.
@@ -29,15 +29,15 @@ if sys.implementation.name == "micropython":
 else:
     from . import cpython as system
 
-__all__ = ("confine", "fastpath_library", "system")
+__all__ = ("drop_privileges", "fastpath_library", "system")
 
 
-def confine(log):
-    """Give up for good what the daemon does not need: see confining.py, whose code is needed once and leaves again."""
-    from . import confining
+def drop_privileges(log):
+    """Give up for good what the daemon does not need: see privileges.py, whose code is needed once and leaves again."""
+    from . import privileges
 
-    confining.confine(log)
-    del sys.modules[confining.__name__], globals()["confining"]
+    privileges.drop_privileges(log)
+    del sys.modules[privileges.__name__], globals()["privileges"]
 
 
 def fastpath_library():

@@ -4,7 +4,7 @@ from . import system
 from .child import Child
 
 
-def replace(path, data):
+def atomic_write(path, data):
     """Put a file with these bytes, for its owner alone, in place of the one at `path`; OSError leaves that as it was."""
     fresh = path + ".new"
     _remove(fresh)  # of before a power cut
@@ -39,7 +39,7 @@ class Saver:
     def __call__(self, path, data, urgent, failed):
         """Replace the file; OSError, or failed() is called later, if that cannot be done."""
         if urgent:
-            replace(path, data)
+            atomic_write(path, data)
             return
         child = Child(*system.process.spawn(lambda: _told(path, data)))
         self._loop.watch(child.fd, lambda events: self._on_news(path, child, failed))
@@ -56,7 +56,7 @@ class Saver:
 
 def _told(path, data):
     try:
-        replace(path, data)
+        atomic_write(path, data)
     except OSError as e:
         return b"%d" % (e.errno or 0)
     return b"+"

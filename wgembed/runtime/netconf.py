@@ -18,7 +18,7 @@ from .address import parse_ip
 from .child import Child
 
 # How long start and end of the process wait for a word from the child, in ms.
-_PATIENCE = 5000
+_CHILD_TIMEOUT_MS = 5000
 
 
 def apply(requests):
@@ -184,7 +184,7 @@ class NetConf:
         while self._job is not None:
             poller = system.poll.Poller()
             poller.watch(self._job.fd, system.poll.IN)
-            if any(True for _ in poller.wait(_PATIENCE)):
+            if any(True for _ in poller.wait(_CHILD_TIMEOUT_MS)):
                 self._on_job(0)
             else:
                 self._end()

@@ -13,18 +13,18 @@ _ECHO_REPLY = {4: 0, 16: 129}
 HEADERS = {4: 28, 16: 48}
 
 
-def port_error(addr, mark, link, patience):
+def port_error(addr, fwmark, link, timeout_ms):
     """Return the errno of what is said to a datagram to the socket address: ECONNREFUSED where nobody listens.
 
-    0 is silence for `patience` ms, which is what WireGuard has for whoever it does not know.
+    0 is silence for `timeout_ms`, which is what WireGuard has for whoever it does not know.
     """
     try:
-        probe = tool.Probe(addr, mark, link)
+        probe = tool.Probe(addr, fwmark, link)
     except OSError as e:
         return e.errno
     try:
         probe.send(b"\0")
-        _wait(probe.fd, patience)
+        _wait(probe.fd, timeout_ms)
         probe.receive()
     except OSError as e:
         return e.errno
@@ -33,8 +33,8 @@ def port_error(addr, mark, link, patience):
     return 0
 
 
-def echo(packed, size, patience, tries=1):
-    """Whether the address answers an ICMP echo of an IP packet of `size` bytes, within `patience` ms a try."""
+def echo(packed, size, timeout_ms, tries=1):
+    """Whether the address answers an ICMP echo of an IP packet of `size` bytes, within `timeout_ms` a try."""
     width = len(packed)
     probe = None
     try:
@@ -42,7 +42,7 @@ def echo(packed, size, patience, tries=1):
         for sequence in range(tries):
             message = _request(width, sequence, size)
             probe.send(message)
-            if _is_answered(probe, width, message, patience):
+            if _is_answered(probe, width, message, timeout_ms):
                 return True
     except OSError:
         return False
@@ -66,8 +66,8 @@ def _request(width, sequence, size):
     return header[:2] + pack(">H", ~total & 0xFFFF) + header[4:] + payload
 
 
-def _is_answered(probe, width, request, patience):
-    end = system.clock.now() + patience
+def _is_answered(probe, width, request, timeout_ms):
+    end = system.clock.now() + timeout_ms
     while True:
         left = end - system.clock.now()
         if left <= 0 or not _wait(probe.fd, left):
@@ -80,19 +80,19 @@ def _is_answered(probe, width, request, patience):
                 return True
 
 
-def _wait(fd, patience):
+def _wait(fd, timeout_ms):
     poller = system.poll.Poller()
     poller.watch(fd, system.poll.IN)
-    return bool(list(poller.wait(patience)))
+    return bool(list(poller.wait(timeout_ms)))
 
 
-def largest(packed, least, most, patience):
+def largest(packed, least, most, timeout_ms):
     """Return the largest size of an IP packet between the two that the address answers; 0 if not even the least."""
-    if not echo(packed, least, patience, 3):
+    if not echo(packed, least, timeout_ms, 3):
         return 0
     while least < most:
         size = (least + most + 1) // 2
-        if echo(packed, size, patience, 2):
+        if echo(packed, size, timeout_ms, 2):
             least = size
         else:
             most = size - 1

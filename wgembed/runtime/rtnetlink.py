@@ -9,7 +9,7 @@ from struct import pack, unpack_from
 from . import abi, rtnl, system
 
 # The kernel answers at once, or what it said was lost, in ms.
-_PATIENCE = 1000
+_ANSWER_TIMEOUT_MS = 1000
 
 
 def _attribute(kind, data):
@@ -74,7 +74,7 @@ class RtNetlink:
         length = abi.NLMSGHDR_SIZE + len(body)
         self._netlink.send(pack(abi.NLMSGHDR, length, kind, rtnl.NLM_F_REQUEST | flags, self._sequence, 0) + body)
         found = []
-        end = system.clock.now() + _PATIENCE
+        end = system.clock.now() + _ANSWER_TIMEOUT_MS
         while True:
             message = self._netlink.receive()
             if message is None:

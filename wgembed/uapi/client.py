@@ -17,7 +17,7 @@ _PATH_MAX = 107
 _ZERO_KEY = bytes(32)
 
 
-class Interface:
+class InterfaceInfo:
     """An interface as its program describes it.
 
     name                     as asked for
@@ -33,7 +33,7 @@ class Interface:
         self.listen_port = self.fwmark = 0
 
 
-class Peer:
+class PeerInfo:
     """One of its peers.
 
     public_key            32 bytes
@@ -69,12 +69,12 @@ def list_interfaces():
 
 
 def read(name):
-    """Yield the Interface of this name, without its peers, then each Peer; OSError, also when some were yielded."""
-    interface, peer = Interface(name), None
+    """Yield the InterfaceInfo of this name, without its peers, then each PeerInfo; OSError, also when some were yielded."""
+    interface, peer = InterfaceInfo(name), None
     for key, value in ask(name, b"get=1\n\n"):
         if key == b"public_key":
             yield peer or _complete(interface)
-            peer = Peer(_key(value))
+            peer = PeerInfo(_key(value))
         elif peer is None:
             _take(_INTERFACE_KEYS, interface, key, value)
         elif key == b"allowed_ip":

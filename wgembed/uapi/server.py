@@ -9,7 +9,7 @@ MAX_CLIENTS = 16
 # What any client sends is received here, and overwritten as soon as its session has it.
 _received = memoryview(system.files.reserve(READ_SIZE))
 # How long nobody is let in when there is no descriptor left for a client, in ms.
-_RESPITE = 1000
+_RESPITE_MS = 1000
 
 
 def is_served(name):
@@ -54,7 +54,7 @@ class ControlServer:
             # Whoever waits is still there, and the loop would turn for nothing.
             self._log.error("control socket: %s" % e)
             self._loop.watch(self._listener.fd, self._on_connect, 0)
-            self._alarms.set(self.path, system.clock.now() + _RESPITE, self._listen)
+            self._alarms.set(self.path, system.clock.now() + _RESPITE_MS, self._listen)
             return
         if stream is None:
             return

@@ -167,7 +167,7 @@ class Session:
                 return b"errno=%d\n\n" % abi.EINVAL
             self._start_get(now)
         elif line == b"set=1":
-            system.heap.keep_room()
+            system.heap.reserve()
             self._begin_set()
             self._in_set = True
         elif line in (b"get=1", b"status=1"):
@@ -192,7 +192,7 @@ class Session:
         """Forget a half-told get, and leave a half-heard set as it is. Nothing may be fed from here on."""
         if self._in_set:
             self._begin_set()
-            system.heap.give_room()
+            system.heap.release()
         self._end_get()
         crypto.memzero(self._buf)
         _spare.append(self._buf)
@@ -266,7 +266,7 @@ class Session:
                 self._fail(abi.ENOSPC, str(e))
         answer = b"errno=%d\n\n" % -self._failed if self._failed else b"errno=0\n\n"
         self._begin_set()
-        system.heap.give_room()
+        system.heap.release()
         return answer
 
     def _apply(self, key, value, now):

@@ -21,8 +21,8 @@ _INT_MAX = 0x7FFFFFFF
 _NO_LENGTH = "Invalid length key in key file"
 
 # How long to wait until a name is asked for again, in microseconds: each time a fifth longer, up to the last.
-_FIRST_WAIT = 1_000_000
-_LAST_WAIT = 20_000_000
+_FIRST_WAIT_US = 1_000_000
+_LAST_WAIT_US = 20_000_000
 _RETRIES = 15
 # What the resolver means to be its last word: EAI_NONAME, EAI_FAIL, EAI_NODATA
 _PERMANENT = (-2, -4, -5)
@@ -225,7 +225,7 @@ def endpoint(value):
     if not value:
         raise WgError("Unable to parse empty endpoint")
     host, service = _split(value)
-    wait = _FIRST_WAIT
+    wait = _FIRST_WAIT_US
     while True:
         try:
             return client.format_endpoint(tool.resolve(host, service)).encode()
@@ -236,7 +236,7 @@ def endpoint(value):
         complain(b"%s. Trying again in %s seconds..." % (told, hundredths(wait, 1_000_000).encode()))
         tool.rest(wait)
         retries -= 1
-        wait = min(_LAST_WAIT, wait * 6 // 5)
+        wait = min(_LAST_WAIT_US, wait * 6 // 5)
 
 
 def _split(value):

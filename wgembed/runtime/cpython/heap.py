@@ -1,9 +1,9 @@
 """See the module for MicroPython: here frames have memory of their own."""
 
 
-def keep_room():
+def reserve():
     """Do nothing."""
 
 
-def give_room():
+def release():
     """Do nothing."""

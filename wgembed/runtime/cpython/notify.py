@@ -37,7 +37,7 @@ class DirectoryWatch:
             os.close(self.fd)
             raise OSError(errno, "inotify: " + path)
 
-    def take(self):
+    def drain(self):
         """Take in the news, whatever they are."""
         try:
             os.read(self.fd, 4096)

@@ -15,11 +15,11 @@ _HEADER_MAX = 60
 class Probe:
     """Datagrams to the socket address `addr`, or with `echo` whole ICMP messages; OSError if no route leads there.
 
-    mark  the firewall mark that they carry, 0 for none
-    link  the name of the link that they leave by, "" for any
+    fwmark  the firewall mark that they carry, 0 for none
+    link    the name of the link that they leave by, "" for any
     """
 
-    def __init__(self, addr, mark=0, link="", echo=False):
+    def __init__(self, addr, fwmark=0, link="", echo=False):
         family = socket.AF_INET6 if is_ipv6(addr) else socket.AF_INET
         protocol = abi.IPPROTO_ICMPV6 if is_ipv6(addr) else abi.IPPROTO_ICMP
         kind = socket.SOCK_RAW if echo else socket.SOCK_DGRAM
@@ -27,8 +27,8 @@ class Probe:
         try:
             self._socket.setblocking(False)
             self._socket.setsockopt(*abi.RECVERR[is_ipv6(addr)], 1)
-            if mark:
-                self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, mark)
+            if fwmark:
+                self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, fwmark)
             if link:
                 self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_BINDTODEVICE, link.encode() + b"\0")
             self._socket.connect(addr)

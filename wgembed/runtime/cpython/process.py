@@ -34,7 +34,7 @@ class Signals:
         for number in numbers:
             signal.signal(number, _noted)
 
-    def take(self):
+    def pending(self):
         """Return the numbers of the signals that came since the last call."""
         try:
             return tuple(self._read.recv(64))

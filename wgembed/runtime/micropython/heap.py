@@ -25,8 +25,8 @@ _end = addressof(_room) + _SIZE
 _keepers = 1  # the start
 
 
-def keep_room():
-    """Let nothing be put into the room: things are made that stay, until as many calls of `give_room`."""
+def reserve():
+    """Let nothing be put into the room: things are made that stay, until as many calls of `release`."""
     global _room, _keepers
     _keepers += 1
     if _keepers > 1:
@@ -42,7 +42,7 @@ def keep_room():
         return
 
 
-def give_room():
+def release():
     """What stays is made. The last one to say so collects the garbage, and lets frames have the room."""
     global _room, _keepers
     _keepers -= 1

@@ -17,6 +17,6 @@ class DirectoryWatch:
             libc.close(self.fd)
             raise OSError(errno)
 
-    def take(self):
+    def drain(self):
         """Take in the news, whatever they are."""
         libc.read(self.fd, bytearray(4096), 4096)

@@ -13,11 +13,11 @@ _HEADER_MAX = 60
 class Probe:
     """Datagrams to the socket address `addr`, or with `echo` whole ICMP messages; OSError if no route leads there.
 
-    mark  the firewall mark that they carry, 0 for none
-    link  the name of the link that they leave by, "" for any
+    fwmark  the firewall mark that they carry, 0 for none
+    link    the name of the link that they leave by, "" for any
     """
 
-    def __init__(self, addr, mark=0, link="", echo=False):
+    def __init__(self, addr, fwmark=0, link="", echo=False):
         family = abi.AF_INET6 if is_ipv6(addr) else abi.AF_INET
         protocol = abi.IPPROTO_ICMPV6 if is_ipv6(addr) else abi.IPPROTO_ICMP
         kind = (abi.SOCK_RAW if echo else abi.SOCK_DGRAM) | abi.O_CLOEXEC | abi.O_NONBLOCK
@@ -25,8 +25,8 @@ class Probe:
         self._size = _LEAST_SIZE
         try:
             libc.check(libc.setsockopt(self.fd, *abi.RECVERR[is_ipv6(addr)], pack("I", 1), 4))
-            if mark:
-                libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_MARK, pack("I", mark), 4))
+            if fwmark:
+                libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_MARK, pack("I", fwmark), 4))
             if link:
                 name = link.encode() + b"\0"
                 libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_BINDTODEVICE, name, len(name)))

@@ -40,7 +40,7 @@ class Signals:
         libc.check(_sigprocmask(abi.SIG_BLOCK, mask, 0))
         self.fd = libc.check(_signalfd(-1, mask, _SFD_FLAGS))
 
-    def take(self):
+    def pending(self):
         """Return the numbers of the signals that came since the last call."""
         numbers = []
         info = bytearray(_SIGINFO_SIZE)

@@ -58,7 +58,7 @@ def _settle(peers):
     if gc.mem_free() < _SPARE + peers * _PEER:
         raise MemoryError
     _drop_code()
-    heap.give_room()
+    heap.release()
 
 
 def _drop_code():

@@ -26,7 +26,7 @@ _CAPABILITY_VERSION = 0x20080522  # the third, of 2.6.26: two words a set
 _CAPABILITIES = 64
 
 
-def confine(log):
+def drop_privileges(log):
     """Give up what is not needed, and tell the log what holds from here on and what cannot be had."""
     try:
         libc = _Libc()
