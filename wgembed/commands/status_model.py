@@ -86,7 +86,6 @@ class PeerStatus:
         self.persistent_keepalive = 0  # in s
         self.last_rx_ms = self.last_data_rx_ms = self.last_data_tx_ms = None
         self.session_age_ms = None
-        self.is_initiator = False
         self.attempt = self.staged = 0
         self.events = []
         self.allowed_ips = []
@@ -252,7 +251,6 @@ def _take_peer_line(peer, key, value):
         peer.endpoint_found.append(value)
     elif key == "session":
         peer.session_age_ms = int(words[0])
-        peer.is_initiator = words[1] == "initiator"
     elif key == "event":
         peer.events.append(Event(words[0], int(words[1]), int(words[2])))
     elif key == "allowed_ip":

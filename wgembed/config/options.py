@@ -11,7 +11,7 @@ from .. import crypto
 from ..errors import UserError
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
-from ..runtime import abi, log, system
+from ..runtime import abi, log, rtnl, system
 from ..runtime.address import parse_ip
 from ..runtime.link import NAME_MAX, is_valid_name
 from ..runtime.modes import S_IFMT, S_IFREG
@@ -25,7 +25,7 @@ PEER_TYPE = "wireguard_"
 _TRUE = ("1", "on", "true", "yes", "enabled")
 _PROTOCOLS = ([b"wireguard"], [b"wgembed"], [b""])
 _FALSE = ("0", "off", "false", "no", "disabled")
-_TABLES = {"default": 253, "main": 254, "local": 255}
+_TABLES = {"default": rtnl.RT_TABLE_DEFAULT, "main": rtnl.RT_TABLE_MAIN, "local": rtnl.RT_TABLE_LOCAL}
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BASE64 = _LETTERS + _DIGITS + "+/="

@@ -1,6 +1,6 @@
 """Explicit congestion notification across the tunnel, as IP tunnels do it (RFC 6040; Linux inet_ecn.h)."""
 
-from .constants import ECN_CE, ECN_ECT0, ECN_MASK
+from .constants import ECN_CE, ECN_ECT0, ECN_MASK, ECN_NOT_ECT
 from .ip import IPV4_CHECKSUM, IPV4_TOS
 
 
@@ -25,7 +25,7 @@ def decapsulate(buf, packet, outer):
     if outer != ECN_CE:
         return True
     bits = inner(buf, packet)
-    if bits == 0:
+    if bits == ECN_NOT_ECT:
         return False
     if bits != ECN_CE:
         _set_ce(buf, packet, bits)

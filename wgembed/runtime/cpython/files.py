@@ -35,10 +35,6 @@ def open_device(path):
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def set_nonblocking(fd):
-    os.set_blocking(fd, False)
-
-
 def ioctl(fd, request, argument):
     """Call ioctl with a mutable buffer that the kernel may change."""
     fcntl.ioctl(fd, request, argument)

@@ -32,7 +32,7 @@ function newPeer(public_key) {
 	return {
 		public_key, has_preshared_key: false, endpoint: '', source: '', endpoint_host: '', endpoint_found: [],
 		latest_handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, last_rx_ms: null, last_data_rx_ms: null,
-		last_data_tx_ms: null, session_age_ms: null, is_initiator: false, attempt: 0, staged: 0, events: [], allowed_ips: []
+		last_data_tx_ms: null, session_age_ms: null, attempt: 0, staged: 0, events: [], allowed_ips: []
 	};
 }
 
@@ -77,7 +77,7 @@ function takePeerLine(peer, key, value) {
 	else if (key === 'endpoint_found')
 		peer.endpoint_found.push(value);
 	else if (key === 'session')
-		[ peer.session_age_ms, peer.is_initiator ] = [ +words[0], words[1] === 'initiator' ];
+		peer.session_age_ms = +words[0];
 	else if (key === 'event')
 		peer.events.push({ name: words[0], count: +words[1], age_s: +words[2] });
 	else if (key === 'allowed_ip')
