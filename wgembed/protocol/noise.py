@@ -13,6 +13,17 @@ handshake and three keypairs. What happens to them:
     first packet on next                                  previous = current, current = next
     540 s without a new key        ZEROED                 all freed
 
+The pattern (Noise, 7.5 and 9; names as there), which the comments in the functions below follow token by token:
+
+    IKpsk2:
+      <- s
+      ...
+      -> e, es, s, ss, {t}
+      <- e, ee, se, psk, {}
+
+{t} and {} are what the two messages carry, sealed: the timestamp, and nothing. In a pattern with psk, e goes into the
+chain as well as into the hash.
+
 Every message is worked out in scratch memory and touches the peer when it is known to be good: a forged message
 changes nothing. Integers that begin a session are little-endian; names are those of the WireGuard paper, 5.4.
 """
@@ -180,16 +191,16 @@ def create_initiation(identity, peer, out, timestamp):
     if not identity.present or not any(static_static):
         return False
     _chain[:] = INITIAL_CHAIN
-    _hash[:] = INITIAL_HASH
-    _mix_hash(peer.public_key)
+    _hash[:] = INITIAL_HASH  # name of the protocol, prologue
+    _mix_hash(peer.public_key)  # <- s
     _make_ephemeral()
-    _mix_ephemeral(_public)
-    if not _mix_dh_key(_ephemeral, peer.public_key):
+    _mix_ephemeral(_public)  # e
+    if not _mix_dh_key(_ephemeral, peer.public_key):  # es
         return False
     out = memoryview(out)
-    _seal_hash(out[INITIATION_STATIC:INITIATION_TIMESTAMP], identity.public)
-    _mix_key(static_static)
-    _seal_hash(out[INITIATION_TIMESTAMP:INITIATION_MAC1], timestamp)
+    _seal_hash(out[INITIATION_STATIC:INITIATION_TIMESTAMP], identity.public)  # s
+    _mix_key(static_static)  # ss
+    _seal_hash(out[INITIATION_TIMESTAMP:INITIATION_MAC1], timestamp)  # {t}
     out[0:4] = TYPE_INITIATION
     out[SENDER : SENDER + 4] = peer.new_index()
     out[INITIATION_EPHEMERAL:INITIATION_STATIC] = _public
@@ -213,12 +224,12 @@ def read_initiation(identity, message):
     """
     message = memoryview(message)
     _chain[:] = INITIAL_CHAIN
-    _hash[:] = identity.hash
+    _hash[:] = identity.hash  # name of the protocol, prologue; <- s
     ephemeral = message[INITIATION_EPHEMERAL:INITIATION_STATIC]
-    _mix_ephemeral(ephemeral)
-    if not _mix_dh_key(identity.private, ephemeral):
+    _mix_ephemeral(ephemeral)  # e
+    if not _mix_dh_key(identity.private, ephemeral):  # es
         return None
-    if not _open_hash(_static, message[INITIATION_STATIC:INITIATION_TIMESTAMP]):
+    if not _open_hash(_static, message[INITIATION_STATIC:INITIATION_TIMESTAMP]):  # s
         return None
     return bytes(_static)
 
@@ -228,8 +239,8 @@ def read_timestamp(peer, message):
     static_static = peer.secret(STATIC_STATIC, 32)
     if not any(static_static):
         return None
-    _mix_key(static_static)
-    if not _open_hash(_stamp, memoryview(message)[INITIATION_TIMESTAMP:INITIATION_MAC1]):
+    _mix_key(static_static)  # ss
+    if not _open_hash(_stamp, memoryview(message)[INITIATION_TIMESTAMP:INITIATION_MAC1]):  # {t}
         return None
     return _stamp
 
@@ -238,8 +249,8 @@ def consume_initiation(peer, message):
     """Accept the initiation just read: its sender is the peer, and its timestamp was found to be newer."""
     message = memoryview(message)
     peer.drop_handshake()
-    peer.secret(TIMESTAMP, 12)[:] = _stamp
-    peer.secret(REMOTE_EPHEMERAL, 32)[:] = message[INITIATION_EPHEMERAL:INITIATION_STATIC]
+    peer.secret(TIMESTAMP, 12)[:] = _stamp  # t
+    peer.secret(REMOTE_EPHEMERAL, 32)[:] = message[INITIATION_EPHEMERAL:INITIATION_STATIC]  # e, for ee and se
     peer.remote_index = bytes(message[SENDER : SENDER + 4])
     _keep(peer, CONSUMED_INITIATION)
 
@@ -249,14 +260,14 @@ def create_response(peer, out):
     _chain[:] = peer.secret(CHAIN, 32)
     _hash[:] = peer.secret(HASH, 32)
     _make_ephemeral()
-    _mix_ephemeral(_public)
-    if not _mix_dh(_ephemeral, peer.secret(REMOTE_EPHEMERAL, 32)):
+    _mix_ephemeral(_public)  # e
+    if not _mix_dh(_ephemeral, peer.secret(REMOTE_EPHEMERAL, 32)):  # ee
         return False
-    if not _mix_dh(_ephemeral, peer.public_key):
+    if not _mix_dh(_ephemeral, peer.public_key):  # se
         return False
-    _mix_preshared(peer.secret(PRESHARED, 32))
+    _mix_preshared(peer.secret(PRESHARED, 32))  # psk
     out = memoryview(out)
-    _seal_hash(out[RESPONSE_NOTHING:RESPONSE_MAC1], _nothing)
+    _seal_hash(out[RESPONSE_NOTHING:RESPONSE_MAC1], _nothing)  # {}
     out[0:4] = TYPE_RESPONSE
     out[SENDER : SENDER + 4] = peer.new_index()
     out[RESPONSE_RECEIVER:RESPONSE_EPHEMERAL] = peer.remote_index
@@ -273,11 +284,11 @@ def consume_response(identity, peer, message):
     _chain[:] = peer.secret(CHAIN, 32)
     _hash[:] = peer.secret(HASH, 32)
     ephemeral = message[RESPONSE_EPHEMERAL:RESPONSE_NOTHING]
-    _mix_ephemeral(ephemeral)
-    if not _mix_dh(peer.secret(EPHEMERAL, 32), ephemeral) or not _mix_dh(identity.private, ephemeral):
+    _mix_ephemeral(ephemeral)  # e
+    if not _mix_dh(peer.secret(EPHEMERAL, 32), ephemeral) or not _mix_dh(identity.private, ephemeral):  # ee, se
         return False
-    _mix_preshared(peer.secret(PRESHARED, 32))
-    if not _open_hash(_nothing, message[RESPONSE_NOTHING:RESPONSE_MAC1]):
+    _mix_preshared(peer.secret(PRESHARED, 32))  # psk
+    if not _open_hash(_nothing, message[RESPONSE_NOTHING:RESPONSE_MAC1]):  # {}
         return False
     peer.remote_index = bytes(message[SENDER : SENDER + 4])
     _keep(peer, CONSUMED_RESPONSE)
