@@ -505,9 +505,10 @@ class Device:
 
     def _move(self, peer, addr, now):
         """The peer is somewhere else."""
-        if peer.addr is not None:
-            self._note(peer, events.ROAMED, now)
+        was_known = peer.addr is not None
         self.tables.move(peer, addr)
+        if was_known:
+            self._note(peer, events.ROAMED, now)
 
     def _note(self, peer, event, now):
         self.tables.events.note(peer.number, event, now)
