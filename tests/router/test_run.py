@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import stat
@@ -354,6 +355,33 @@ def test_the_level_of_the_log_goes_back(world):
     pair.router.write(quiet, pair.interface(), pair.other_peer(1))
     net.poll(lambda: len(pair.router.dump(pair.name)) == 2, 3, what="the new peer")
     assert "applied" in pair.router.reload(pair.interface())
+
+
+def test_a_reload_turns_what_is_told_of_handshakes_on_and_off(world):
+    """For each interface by itself, though they share the process."""
+    pair = world.pair()
+    other, keys = net.unique("r"), Keys()
+
+    def sections(number, level, others="error"):
+        calls = {"endpoint_host": pair.far.site.outer[4], "endpoint_port": 9, "persistent_keepalive": 25}
+        second = interface(other, private_key=keys.private, listen_port=51900, log_level=others)
+        second += peer(other, public_key=Keys().public, allowed_ips="10.99.0.0/24", **calls)
+        return pair.interface(log_level=level), pair.other_peer(number, **calls), second
+
+    def calling():
+        return all(int(line[6]) for name in (pair.name, other) for line in pair.router.dump(name)[1:])
+
+    def told(before):
+        net.poll(calling, 5, what="initiations to both peers")
+        return re.findall(r"\((\w+)\) peer\(....…....\): sending initiation to ([0-9.:]+)", pair.router.log()[before:])
+
+    pair.router.start(*sections(1, "error"))
+    assert told(0) == []
+    for number, (level, others) in enumerate([("verbose", "error"), ("error", "verbose"), ("error", "error")]):
+        before = len(pair.router.log())
+        pair.router.reload(*sections(2 + number, level, others))
+        wanted = [name for name, its in ((pair.name, level), (other, others)) if its == "verbose"]
+        assert told(before) == [(name, pair.far.site.outer[4] + ":9") for name in wanted]
 
 
 def test_a_signal_is_not_lost_while_somebody_writes(world):

@@ -71,6 +71,7 @@ class Interface:
         self.realtime = system.clock.realtime
         self.address_bytes = address.address_bytes
         self.unanswered = owner.on_unanswered
+        self.verbose = log.verbose  # for handshake_log.py
         self._loop.watch(self._tun.fd, self._on_tun)
         self._loop.watch(self._link.fd, self._on_link)
         self._loop.after_turn.append(self._after_turn)

@@ -26,6 +26,7 @@ class Process:
     def __init__(self, peers, signals):
         alloc = system.files.alloc
         self.tables = Tables(peers, alloc=alloc)
+        self._events = self.tables.events
         self.fastpath_refused = None  # or why there is none though there is a library
         self.fastpath = self._start_fastpath(alloc)
         if self.fastpath is None:
@@ -57,6 +58,15 @@ class Process:
             log.error("without the C library, in pure Python: %s" % self.fastpath_refused)
         elif self.fastpath:
             log.verbose("the packet path is served by %s" % self.fastpath.path)
+
+    def tell_of_handshakes(self, wanted):
+        """Tell of handshakes in the logs that tell everything, or no more."""
+        events = self._events
+        if wanted:
+            from .handshake_log import HandshakeLog  # where no log tells everything it would be memory for nothing
+
+            events = HandshakeLog(self.tables)
+        self.tables.events = events
 
     def deadline(self):
         """Return when the loop must turn again at the latest, or None."""

@@ -161,6 +161,8 @@ class Router(Process):
         try:
             for interface in new:
                 made.append(self._make(interface))
+            levels = [self.level_for(interface) for interface in config.interfaces]
+            self.tell_of_handshakes(log_module.VERBOSE in levels)
         except (UserError, OSError, MemoryError):
             for router_interface in made:
                 self._drop(router_interface)

@@ -28,6 +28,7 @@ class Daemon(Process):
         peers = _max_peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
         self.tell_of_fastpath(self.log)
+        self.tell_of_handshakes(level >= log_module.VERBOSE)
         self._server = None
         try:
             prefixes = min(PREFIXES_PER_PEER * peers, MAX_PREFIXES)

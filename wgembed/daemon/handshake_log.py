@@ -1,0 +1,79 @@
+"""What happens in handshakes, as lines of the log: loaded only where a log tells everything.
+
+It stands in the place of the rings of events (protocol/events.py), which every event comes to: it keeps them as those
+do, and tells what it was by `verbose` of the host of the peer's device. Peers are named as wireguard-go names them.
+"""
+
+from binascii import b2a_base64
+
+from ..protocol.events import HANDSHAKE_TIMEOUT, INITIATION_SENT, SEND_FAILED, Rings
+from ..runtime import system
+from ..runtime.address import format_endpoint
+
+# By event; %s is where the peer is. What is None is of no handshake. An exclamation mark: others can bring it about as
+# often as they like, and it is told once a second, for they must not fill the log.
+_TEXTS = (
+    None,
+    "sending initiation to %s",
+    "initiation received, sending response, keypair created",
+    "!replayed initiation: its timestamp is not newer than the last one's",
+    "response received, keypair created",
+    "!invalid response: another preshared key, or not from the peer",
+    "keypair confirmed",
+    "handshake did not complete after 20 attempts, giving up",
+    "retrying handshake: stopped hearing back after 15 seconds",
+    "!cookie received: the peer is under load",
+    "!sending to %s failed",
+    None,
+    "!roamed to %s",
+    None,
+)
+_RETRY = "handshake did not complete after 5 seconds, retrying (try %d)"
+
+
+class HandshakeLog(Rings):
+    """The rings of these tables, over the same memory."""
+
+    def __init__(self, tables):
+        self._buf = tables.events._buf
+        self._tables = tables
+
+    def note(self, number, event, now):
+        before = self.read(number)
+        Rings.note(self, number, event, now)
+        text = _TEXTS[event]
+        if text is None:
+            return
+        if text[0] == "!":
+            if (event, now // 1000) in [(entry[0], entry[2]) for entry in before]:
+                return
+            text = text[1:]
+        peer = self._tables.peer(number)
+        if "%s" in text:
+            text %= format_endpoint(peer.addr)
+        if event == INITIATION_SENT and _is_retry(peer, before):
+            _tell(peer, _RETRY % (peer.attempts + 1))
+        _tell(peer, text + _reason(peer) if event == SEND_FAILED else text)
+
+
+def _is_retry(peer, before):
+    """Whether the initiation leaves because the last one had no answer in time, not because the endpoint is another."""
+    return peer.attempts and not peer.retransmit_at and before and before[-1][0] != HANDSHAKE_TIMEOUT
+
+
+def _reason(peer):
+    family = 6 if system.inet.is_ipv6(peer.addr) else 4
+    for errno, of in peer.device.host.send_errors():
+        if of == family:
+            return ": errno %d" % errno
+    return ""
+
+
+def _tell(peer, text):
+    peer.device.host.verbose("%s: %s" % (name_of(peer.public_key), text))
+
+
+def name_of(public_key):
+    """Return the short name of a peer: the first and the last characters of its key."""
+    text = b2a_base64(public_key).decode()
+    return "peer(%s…%s)" % (text[:4], text[39:43])
