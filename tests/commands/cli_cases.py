@@ -3,7 +3,7 @@
 import base64
 
 from ..lab.uapi import DONE, GET
-from .cli_world import Case
+from .cli_harness import Case
 
 FIELDS = [
     "public-key", "private-key", "listen-port", "fwmark", "peers", "preshared-keys", "endpoints", "allowed-ips",

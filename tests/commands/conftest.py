@@ -6,7 +6,7 @@ import pytest
 from ..lab import micropython
 from ..lab.need import need
 from ..lab.uapi import UapiServer
-from .cli_world import Case, Place, find_programs
+from .cli_harness import Case, Place, find_programs
 
 PLACES = 2
 

@@ -7,7 +7,7 @@ how, and docs/differences.md why.
 import pytest
 
 from .cli_cases import CASES
-from .cli_world import check
+from .cli_harness import check
 
 
 @pytest.fixture(scope="session")

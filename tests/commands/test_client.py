@@ -10,7 +10,7 @@ import pytest
 from ..lab import wire
 from ..lab.uapi import UapiServer
 from .cli_cases import FULL, PRIVATE, RAW, device
-from .cli_world import ALL, OURS, ROOT, Case
+from .cli_harness import ALL, OURS, ROOT, Case
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from .cli_cases import FULL
-from .cli_world import ALL, OURS, ROOT
+from .cli_harness import ALL, OURS, ROOT
 
 # Names
 

@@ -10,7 +10,7 @@ from wgembed.commands import verbs
 from ..lab.need import need, programs
 from ..lab.uapi import UapiServer
 from .cli_cases import KEY, PRIVATE, device, peer
-from .cli_world import ROOT
+from .cli_harness import ROOT
 
 COMPLETION = ROOT / "package/files/completions/wgembed"
 SCRIPT = """

@@ -11,7 +11,7 @@ import pytest
 from ..lab import debian, micropython, net
 from ..lab.need import need, privileges, programs
 from .cli_cases import KEY, PRIVATE
-from .cli_world import OURS
+from .cli_harness import OURS
 
 STEPS = [
     "set IF private-key /dev/stdin listen-port 41820 fwmark 0x10",

@@ -5,7 +5,7 @@ import pytest
 from ..lab import foreign, micropython
 from ..lab.need import need
 from .cli_cases import FULL, KEY, KEY_FILES, device
-from .cli_world import Case
+from .cli_harness import Case
 
 CONFIG = f"[Peer]\nPublicKey = {KEY[1]}\nEndpoint = eight.test:domain\nAllowedIPs = fd00::/9\n"
 FILES = {**KEY_FILES, "conf": CONFIG.encode()}

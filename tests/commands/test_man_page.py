@@ -10,7 +10,7 @@ from wgembed.commands.usage import usage
 
 from ..lab import debian
 from ..lab.need import need
-from .cli_world import ROOT
+from .cli_harness import ROOT
 
 PAGE = ROOT / "docs/wgembed.8"
 # What mandoc of a distribution knows of other pages and of the system's name is not ours to mend.

@@ -39,8 +39,8 @@ class Lookup:
 
 
 @pytest.fixture
-def world(monkeypatch):
-    class World:
+def harness(monkeypatch):
+    class Harness:
         now = 1000
         alarms = Alarms()
         names = Names(Loop(), alarms, Log())
@@ -49,20 +49,20 @@ def world(monkeypatch):
             self.now += ms
             self.alarms.run(self.now)
 
-    world = World()
+    harness = Harness()
     Lookup.made = []
     monkeypatch.setattr(names_module, "Lookup", Lookup)
-    monkeypatch.setattr(system.clock, "now", lambda: world.now)
-    return world
+    monkeypatch.setattr(system.clock, "now", lambda: harness.now)
+    return harness
 
 
 @pytest.mark.parametrize("again", [lambda names: names.again("a.test"), lambda names: names.all_again()])
-def test_a_silent_lookup_is_ended_though_it_was_asked_for_again(world, again):
-    world.names.want("a.test", object())
-    world.wait(5000)
-    again(world.names)
+def test_a_silent_lookup_is_ended_though_it_was_asked_for_again(harness, again):
+    harness.names.want("a.test", object())
+    harness.wait(5000)
+    again(harness.names)
     assert len(Lookup.made) == 1
-    world.wait(7000)
+    harness.wait(7000)
     assert Lookup.made[0].ended
-    world.wait(1000)
+    harness.wait(1000)
     assert len(Lookup.made) == 2

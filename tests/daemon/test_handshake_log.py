@@ -12,8 +12,8 @@ from wgembed.protocol.tai64n import Tai64n
 from wgembed.runtime import abi
 
 from ..lab import net
+from ..unit.harness import A4, B4, PACKET, Harness
 from ..unit.support import Log
-from ..unit.world import A4, B4, PACKET, World
 from .test_daemon import ask, path
 
 
@@ -25,8 +25,8 @@ def nowhere(source, destination, datagram):
 class End:
     """One of two devices, whose log tells everything."""
 
-    def __init__(self, world, address):
-        self.node = world.node(address)
+    def __init__(self, harness, address):
+        self.node = harness.node(address)
         self.log = Log()
         self.node.verbose = self.log.verbose
         self.node.send_errors = lambda: [(abi.EADDRINUSE, 6), (abi.ENETUNREACH, 4)]
@@ -46,12 +46,12 @@ class End:
 
 @pytest.fixture
 def ends():
-    """The world, and two ends that are each other's peers."""
-    world = World()
-    a, b = End(world, "192.0.2.1"), End(world, "192.0.2.2")
+    """The harness, and two ends that are each other's peers."""
+    harness = Harness()
+    a, b = End(harness, "192.0.2.1"), End(harness, "192.0.2.2")
     a.knows(b, B4)
     b.knows(a, A4)
-    return world, a, b
+    return harness, a, b
 
 
 def test_the_name_of_a_peer_is_that_of_wireguard_go():
@@ -60,23 +60,23 @@ def test_the_name_of_a_peer_is_that_of_wireguard_go():
 
 
 def test_a_handshake(ends):
-    world, a, b = ends
+    harness, a, b = ends
     a.node.transmit(PACKET)
     assert a.told() == ["sending initiation to 192.0.2.2:51820", "response received, keypair created"]
     assert b.told() == ["initiation received, sending response, keypair created", "keypair confirmed"]
     a.node.transmit(PACKET)
-    world.advance(11_000)
+    harness.advance(11_000)
     assert a.told() == b.told() == [], "neither data nor keepalives are worth a line"
 
 
 def test_a_lost_response(ends):
-    world, a, b = ends
-    world.filter = lambda source, destination, datagram: [] if datagram[0] == 2 else [datagram]
+    harness, a, b = ends
+    harness.filter = lambda source, destination, datagram: [] if datagram[0] == 2 else [datagram]
     a.node.transmit(PACKET)
     assert a.told() == ["sending initiation to 192.0.2.2:51820"]
     assert b.told() == ["initiation received, sending response, keypair created"]
-    world.filter = None
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.filter = None
+    harness.advance(REKEY_TIMEOUT + 400)
     assert a.told() == [
         "handshake did not complete after 5 seconds, retrying (try 2)",
         "sending initiation to 192.0.2.2:51820",
@@ -86,40 +86,40 @@ def test_a_lost_response(ends):
 
 
 def test_twenty_attempts(ends):
-    world, a, _ = ends
-    world.filter = nowhere
+    harness, a, _ = ends
+    harness.filter = nowhere
     a.node.transmit(PACKET)
-    world.advance(120_000)
+    harness.advance(120_000)
     wanted = ["sending initiation to 192.0.2.2:51820"]
     for number in range(2, 21):
         wanted += [f"handshake did not complete after 5 seconds, retrying (try {number})", wanted[0]]
     assert a.told() == [*wanted, "handshake did not complete after 20 attempts, giving up"]
     # The endpoint is another: that is a new beginning.
     a.peer.last_sent_handshake = NEVER
-    a.node.device.initiate(a.peer, world.now, retry=True)
+    a.node.device.initiate(a.peer, harness.now, retry=True)
     assert a.told() == wanted[:1]
 
 
 def test_another_endpoint_is_no_retry(ends):
     """Its name has got another address in the midst of the wait, and the initiation goes there at once."""
-    world, a, _ = ends
-    world.filter = nowhere
+    harness, a, _ = ends
+    harness.filter = nowhere
     a.node.transmit(PACKET)
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.advance(REKEY_TIMEOUT + 400)
     a.told()
-    a.node.device.set_endpoint(a.peer, ("192.0.2.9", 7), world.now)
+    a.node.device.set_endpoint(a.peer, ("192.0.2.9", 7), harness.now)
     a.peer.last_sent_handshake = NEVER
-    a.node.device.initiate(a.peer, world.now, retry=True)
+    a.node.device.initiate(a.peer, harness.now, retry=True)
     assert a.told() == ["sending initiation to 192.0.2.9:7"]
 
 
 def test_nothing_comes_back(ends):
-    world, a, b = ends
+    harness, a, b = ends
     a.node.transmit(PACKET)
-    world.filter = nowhere
+    harness.filter = nowhere
     a.node.transmit(PACKET)
     a.told()
-    world.advance(15_400)
+    harness.advance(15_400)
     assert a.told() == [
         "retrying handshake: stopped hearing back after 15 seconds",
         "sending initiation to 192.0.2.2:51820",
@@ -127,26 +127,26 @@ def test_nothing_comes_back(ends):
 
 
 def test_roaming(ends):
-    world, a, b = ends
+    harness, a, b = ends
     a.node.transmit(PACKET)
     b.told()
-    del world.nodes[a.node.addr]
+    del harness.nodes[a.node.addr]
     a.node.addr = ("192.0.2.7", 1)
-    world.nodes[a.node.addr] = a.node
+    harness.nodes[a.node.addr] = a.node
     a.node.transmit(PACKET)
     assert b.told() == ["roamed to 192.0.2.7:1"]
 
 
 def test_a_cookie(ends):
-    world, a, b = ends
+    harness, a, b = ends
     b.node.address_bytes = lambda addr: bytes(6)
-    b.node.device.backlog._last_load = world.now
+    b.node.device.backlog._last_load = harness.now
     a.node.transmit(PACKET)
     assert a.told()[1:] == ["cookie received: the peer is under load"] and b.told() == []
 
 
 def test_another_preshared_key(ends):
-    world, a, b = ends
+    harness, a, b = ends
     a.node.device.set_preshared_key(a.peer, b"\1" * 32)
     a.node.transmit(PACKET)
     assert a.told()[1:] == ["invalid response: another preshared key, or not from the peer"]
@@ -154,21 +154,21 @@ def test_another_preshared_key(ends):
 
 def test_a_replayed_initiation_is_told_once_a_second(ends):
     """Anybody can send it, as often as they like."""
-    world, a, b = ends
+    harness, a, b = ends
     a.node.transmit(PACKET)
     b.told()
     again = a.node.sent[0][0]
     for _ in range(50):
         b.node.receive(again)
     assert b.told() == ["replayed initiation: its timestamp is not newer than the last one's"]
-    world.advance(1000)
+    harness.advance(1000)
     b.node.receive(again)
     assert len(b.told()) == 1
     assert b.node.tables.events.read(b.peer.number)[-1][:2] == (events.INITIATION_REPLAYED, 51), "the ring counts all"
 
 
 def test_what_cannot_be_sent(ends):
-    world, a, b = ends
+    harness, a, b = ends
     a.node.send = lambda *_: SEND_LOST
     a.node.transmit(PACKET)
     assert a.told() == [
@@ -179,7 +179,7 @@ def test_what_cannot_be_sent(ends):
 
 def test_what_is_kept_is_the_same(ends):
     """The ring holds what it would hold without, and goes on with it when it is back in its place."""
-    world, a, b = ends
+    harness, a, b = ends
     tables = a.node.tables
     ring, told = events.Rings(tables.capacity), a.node.tables.events
     note = told.note
@@ -190,11 +190,11 @@ def test_what_is_kept_is_the_same(ends):
 
     told.note = both
     a.node.device.stamps = Tai64n()
-    world.filter = nowhere
+    harness.filter = nowhere
     a.node.transmit(PACKET)
-    world.advance(30_000)
-    world.filter = None
-    world.advance(30_000)
+    harness.advance(30_000)
+    harness.filter = None
+    harness.advance(30_000)
     assert told.read(a.peer.number) == ring.read(a.peer.number) != []
     told.clear(a.peer.number)
     assert told.read(a.peer.number) == []

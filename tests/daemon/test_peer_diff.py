@@ -10,7 +10,7 @@ from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME
 from wgembed.runtime.address import masked
 
-from ..unit.world import World, ipv4, key, pair
+from ..unit.harness import Harness, ipv4, key, pair
 
 NOBODY = None
 
@@ -28,7 +28,7 @@ KEYS = [key()[1] for _ in range(8)]
 
 
 def apply(node, old, new):
-    return peer_diff.apply(node.device, old, new, node.world.now)
+    return peer_diff.apply(node.device, old, new, node.harness.now)
 
 
 def owner(node, text):
@@ -59,7 +59,7 @@ def prefixes(node, public):
 
 @pytest.fixture
 def node():
-    return World().node("a")
+    return Harness().node("a")
 
 
 def test_owners_are_the_last():
@@ -100,7 +100,7 @@ def test_what_wg_changed_and_the_configuration_does_not_stays(node):
     by_hand = device.add_peer(KEYS[2])
     device.allowed.insert(*options.network("10.3.0.0/16"), by_hand.number)
     device.allowed.insert(*options.network("10.2.0.0/16"), by_hand.number)
-    device.set_persistent_keepalive(device.find(KEYS[0]), 7, node.world.now)
+    device.set_persistent_keepalive(device.find(KEYS[0]), 7, node.harness.now)
     apply(node, [a, b], [a, b])
     assert [owner(node, text) for text in ("10.3.0.1", "10.2.0.1")] == [KEYS[2], KEYS[2]]
     assert device.find(KEYS[0]).persistent_keepalive == 7
@@ -121,7 +121,7 @@ def test_keepalive_changes_alone_are_made(node):
 
 
 def test_a_session_goes_on_while_others_change():
-    world, a, b, peer_b, _ = pair()
+    harness, a, b, peer_b, _ = pair()
     mine = peer(b.public, "10.0.0.2", "fd00::2")
     a.transmit(ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", b"first"))
     assert len(b.got) == 1
@@ -138,7 +138,7 @@ def test_a_session_goes_on_while_others_change():
 
 def test_a_preshared_key_is_that_of_the_configuration():
     """It counts from the next handshake on, and that works on both ends."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     psk = bytes(range(32))
     plain, secret = peer(b.public, "10.0.0.2"), peer(b.public, "10.0.0.2", psk=psk)
     apply(a, [plain], [secret])
@@ -146,7 +146,7 @@ def test_a_preshared_key_is_that_of_the_configuration():
     a.transmit(ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", b"lost"))
     assert not b.got
     b.device.set_preshared_key(peer_a, psk)
-    world.advance(2 * REKEY_AFTER_TIME // 10)
+    harness.advance(2 * REKEY_AFTER_TIME // 10)
     a.transmit(ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", b"there"))
     assert b.got
     apply(a, [secret], [plain])

@@ -94,9 +94,9 @@ def broken(request):
     if _waits(request.node):
         yield None
         return
-    world = Broken()
-    yield world
-    world.close()
+    harness = Broken()
+    yield harness
+    harness.close()
 
 
 # Tests with this mark mostly wait: they do it side by side, each in a world of its own.
@@ -116,12 +116,12 @@ def outcomes(request):
 
 
 def _run(item):
-    world = Broken()
+    harness = Broken()
     try:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        item.function(world, **parameters)
+        item.function(harness, **parameters)
     finally:
-        world.close()
+        harness.close()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -13,8 +13,8 @@ import pytest
 from wgembed import crypto
 from wgembed.protocol import drops
 
-from ..unit import world as world_module
-from ..unit.world import A4, A6, B4, B6, connected
+from ..unit import harness as harness_module
+from ..unit.harness import A4, A6, B4, B6, connected
 from . import frames
 from .frames import ACK, CWR, ECE, PSH, TCP, UDP, URG, USO4, USO6, Header, flow, same
 
@@ -56,12 +56,12 @@ class Port:
         """Have the device send what comes of the frames, as daemon/interface.py does."""
         for frame in given:
             self.kernel.send(frame)
-        device, world = self.node.device, self.node.world
+        device, harness = self.node.device, self.node.harness
         while count := self.tun.read_batch(device.arena):
             while count:
-                device.transmit(world.now, count)
+                device.transmit(harness.now, count)
                 count = self.tun.read_rest(device.arena)
-        world.settle()
+        harness.settle()
 
     def written(self):
         """Return the packets that were written since the last call."""
@@ -85,19 +85,19 @@ class Side:
         self.begin()
         made = []
 
-        def node(world, name, **how):
+        def node(harness, name, **how):
             monkeypatch.setenv("WGEMBED_FASTPATH", library if name == "a" else "0")
-            made.append(plain_node(world, name, **how))
+            made.append(plain_node(harness, name, **how))
             made[-1].address_bytes = lambda addr: ENDPOINT4 + ENDPOINT_PORT.to_bytes(2, "big")
             return made[-1]
 
-        plain_node = world_module.World.node
+        plain_node = harness_module.Harness.node
         with monkeypatch.context() as patch:
-            patch.setattr(world_module.World, "node", node)
-            self.world, self.a, self.b, self.peer_b, self.peer_a = connected()
+            patch.setattr(harness_module.Harness, "node", node)
+            self.harness, self.a, self.b, self.peer_b, self.peer_a = connected()
         for width in (4, 16):
-            self.a.device.allow(self.peer_b, bytes(width), 0, self.world.now)
-            self.b.device.allow(self.peer_a, bytes(width), 0, self.world.now)
+            self.a.device.allow(self.peer_b, bytes(width), 0, self.harness.now)
+            self.b.device.allow(self.peer_a, bytes(width), 0, self.harness.now)
         self.port = Port(self.a) if self.a.fastpath else None
 
     def begin(self):
@@ -118,7 +118,7 @@ class Side:
         """Take datagrams."""
         self.begin()
         self.a.receive_run(datagrams, stride, self.b.addr, None, tos)
-        self.world.settle()
+        self.harness.settle()
 
     def delivered(self):
         """Return what was delivered since the last call."""
@@ -141,7 +141,7 @@ def sides(library, monkeypatch):
 
     def make(seed):
         luck = Luck(seed)
-        for module in (crypto, world_module):
+        for module in (crypto, harness_module):
             monkeypatch.setattr(module, "random_fill", luck.fill)
         made.extend(Side(monkeypatch, luck, path) for path in ("0", str(library)))
         assert made[-2].a.fastpath is None and made[-1].a.fastpath is not None
@@ -254,11 +254,11 @@ def datagrams(rng, side, packets):
     for at in range(0, len(packets), 32):
         batch = packets[at : at + 32]
         del side.b.sent[:]
-        side.world.filter = lambda source, destination, datagram: []
+        side.harness.filter = lambda source, destination, datagram: []
         side.b.put(batch)
-        side.b.device._send_run(side.world.now, side.peer_a, 0, len(batch))
-        side.world.settle()
-        side.world.filter = None
+        side.b.device._send_run(side.harness.now, side.peer_a, 0, len(batch))
+        side.harness.settle()
+        side.harness.filter = None
         messages += [message for message, *_ in side.b.sent]
     for i in range(len(messages)):
         luck = rng.random()

@@ -8,7 +8,7 @@ from wgembed import crypto
 from wgembed.packets import runs
 from wgembed.packets.arena import Arena, Inbox
 
-from ..unit.world import A4, A6, B4, B6, connected, ipv4, ipv6
+from ..unit.harness import A4, A6, B4, B6, connected, ipv4, ipv6
 from .frames import TCP, UDP
 
 KEY = bytearray(range(32))
@@ -180,9 +180,9 @@ class Still:
 
 def device(mtu=1420):
     """A device with a peer, and the peer."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     b.device.host = Still()
-    return world, b, peer_a if peer_a.device is b.device else peer_b
+    return harness, b, peer_a if peer_a.device is b.device else peer_b
 
 
 class TestEndOfRun:
@@ -240,7 +240,7 @@ class TestEndOfRun:
 
     def test_against_the_device(self, fast):
         """The device may end a run earlier, where TOS or protocol change."""
-        world, b, peer = device()
+        harness, b, peer = device()
         arena = b.device.arena
         rng = random.Random(9)
         for _ in range(2000):
@@ -292,7 +292,7 @@ class TestTake:
 
     @pytest.mark.parametrize("mark", [0, 1, 2, 3])
     def test_against_the_device(self, fast, mark):
-        world, b, peer = device()
+        harness, b, peer = device()
         rng = random.Random(mark)
         whole = []
         for _ in range(600):

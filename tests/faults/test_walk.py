@@ -22,7 +22,7 @@ FILES = ["open", "write", "fsync", "rename", "unlink", "mkdir", "fork", "pipe2",
 HEALED = 20  # a handshake or two
 
 
-class World:
+class Harness:
     """A tunnel whose near end's calls may fail."""
 
     def __init__(self, kind, faults):
@@ -99,27 +99,27 @@ class World:
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
-def world(request, faults):
+def harness(request, faults):
     need(request.param.prepare)
     need(peers.Wgembed.prepare)
-    world = World(request.param, faults)
-    yield world
-    world.close()
+    harness = Harness(request.param, faults)
+    yield harness
+    harness.close()
 
 
-def test_a_random_walk(world, faults):
+def test_a_random_walk(harness, faults):
     """`WGEMBED_FAULTS_SEED` and `WGEMBED_FAULTS_STEPS` lead elsewhere, and farther."""
     rng = random.Random(SEED)
-    world.start()
+    harness.start()
     for step in range(STEPS):
         group, rate = rng.choice([DATA, CONTROL, LINK, FILES]), rng.choice([2, 5, 20, 100])
         functions = rng.sample(group, rng.randrange(1, len(group) + 1))
-        deeds = [rng.choice([world.ping, world.stream, world.ask, world.change, world.bounce, world.resize, world.move])
-                 for _ in range(3)]  # fmt: skip
+        all_deeds = [getattr(harness, name) for name in ("ping", "stream", "ask", "change", "bounce", "resize", "move")]
+        deeds = [rng.choice(all_deeds) for _ in range(3)]
         print(step, rate, functions, [deed.__name__ for deed in deeds])
         faults.often(functions, rate)
         for deed in deeds:
             deed()
-        world.check()
-    print(faults.total, "faults:", faults.counts(), "ends:", *world.ended, sep="\n")
+        harness.check()
+    print(faults.total, "faults:", faults.counts(), "ends:", *harness.ended, sep="\n")
     assert faults.total > 5 * STEPS

@@ -15,7 +15,7 @@ from wgembed.protocol.device import Device, expire_timers
 from wgembed.protocol.peers import Tables
 from wgembed.runtime import address, system
 
-from ..unit.world import A4, B4, ipv4
+from ..unit.harness import A4, B4, ipv4
 
 SIZES = (0, 1, 15, 16, 17, 500, 1391, 1392)
 PATIENCE = 20_000  # ms

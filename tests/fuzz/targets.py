@@ -14,7 +14,7 @@ from wgembed.runtime import address, link
 
 from ..property.test_datagrams import Scene, perform
 from ..uapi.test_session import Client
-from ..unit.world import A4, A6, B4, B6, connected
+from ..unit.harness import A4, A6, B4, B6, connected
 
 HATS = 40
 PEERS = 3
@@ -102,7 +102,7 @@ class Carried:
     """Two devices with a session."""
 
     def __init__(self):
-        self.world, self.a, self.b, self.peer, _ = connected()
+        self.harness, self.a, self.b, self.peer, _ = connected()
 
 
 def packets(data):

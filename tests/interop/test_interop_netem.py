@@ -102,7 +102,7 @@ class Stick:
             self.guest.run("tc", "qdisc", "add", "dev", "eth0", "root", "netem", *words.split())
 
 
-class World:
+class Harness:
     """The guest, and a tunnel of each kind through it."""
 
     def __init__(self, closing):
@@ -131,41 +131,41 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world():
+def harness():
     need(GUEST.prepare)
     for kind in {kind for ends in ENDS for kind in ends}:
         need(kind.prepare)
     with ExitStack() as closing:
-        yield World(closing)
+        yield Harness(closing)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_tunnel_works_over_a_bad_network(world, profile):
+def test_a_tunnel_works_over_a_bad_network(harness, profile):
     """It comes up, carries pings and TCP, and gets new keys, whoever starts; when the way is good, so is the tunnel."""
     profile = PROFILES[profile]
-    world.stick.netem(profile.netem)
-    witness(world, profile)
-    world.each(lambda tunnel: work(tunnel, profile))
-    world.stick.netem("")
-    world.each(talk)
+    harness.stick.netem(profile.netem)
+    witness(harness, profile)
+    harness.each(lambda tunnel: work(tunnel, profile))
+    harness.stick.netem("")
+    harness.each(talk)
 
 
-def test_both_ends_talk_within_one_retry_after_a_cut(world):
+def test_both_ends_talk_within_one_retry_after_a_cut(harness):
     """Nothing passes, and one end has lost its keys meanwhile and asks for others, in vain."""
-    world.stick.netem("loss 100%")
+    harness.stick.netem("loss 100%")
 
     def ask(tunnel):
         tunnel.near.restart()
         assert tunnel.ping(tunnel.near, count=3, interval=1, patience=1).received == 0
 
-    world.each(ask)
-    world.stick.netem("")
-    world.each(talk)
+    harness.each(ask)
+    harness.stick.netem("")
+    harness.each(talk)
 
 
-def witness(world, profile):
+def witness(harness, profile):
     """Pings outside any tunnel: the network is as bad as it is meant to be."""
-    tunnel = world.tunnels[0]
+    tunnel = harness.tunnels[0]
     command = traffic.ping_command(tunnel.far.site.outer[4], 200, 0.01, size=1000)
     output = tunnel.near.place.run(*command, timeout=60, check=False)[1]
     pings = traffic.parse_pings(output)

@@ -8,13 +8,13 @@ import time
 from wgembed.protocol import noise
 from wgembed.protocol.constants import NEVER
 
-from ..unit.world import World, ipv4
+from ..unit.harness import Harness, ipv4
 
 # Initiations of one peer are not looked at more often, in seconds.
 INITIATION_INTERVAL = 0.05
 
 
-class Counterpart(World):
+class Counterpart(Harness):
     """One node of ours, and the daemon under test as its peer, which is at `target` and has the 32-byte `public` key.
 
     learnt  what both ends have worked out between them, while `learning`: name -> set of secrets

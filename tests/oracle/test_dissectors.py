@@ -19,7 +19,7 @@ from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import REJECT_AFTER_MESSAGES, REKEY_AFTER_TIME, REKEY_TIMEOUT, UNDER_LOAD_HANDSHAKES
 
 from ..lab.need import need, programs
-from ..unit.world import A4, A6, B4, B6, connected, ipv4, ipv6, pair
+from ..unit.harness import A4, A6, B4, B6, connected, ipv4, ipv6, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")
@@ -49,11 +49,11 @@ class Capture:
         "wg.static", "wg.timestamp.nanoseconds", "ip.src", "ipv6.src", "udp.payload", "_ws.malformed",
     )  # fmt: skip
 
-    def __init__(self, world, monkeypatch):
+    def __init__(self, harness, monkeypatch):
         self.messages = []
-        self._world = world
+        self._harness = harness
         self._ephemerals = {}
-        world.filter = self._see
+        harness.filter = self._see
         fill = crypto.random_fill
 
         def random_fill(buf):
@@ -66,7 +66,7 @@ class Capture:
         monkeypatch.setattr(crypto, "random_fill", random_fill)
 
     def _see(self, source, destination, datagram):
-        self.messages.append((self._world.now, source[0], destination[0], datagram))
+        self.messages.append((self._harness.now, source[0], destination[0], datagram))
         return [datagram]
 
     def key_log(self, node, other, psk):
@@ -110,8 +110,8 @@ class Capture:
 
 def conversation(psk, monkeypatch):
     """Two devices talk: three handshakes, one of them begun by b, and what is sent under each key."""
-    world, a, b, peer_b, peer_a = pair(psk=psk)
-    capture = Capture(world, monkeypatch)
+    harness, a, b, peer_b, peer_a = pair(psk=psk)
+    capture = Capture(harness, monkeypatch)
     said = []
 
     def say(node, *packets):
@@ -122,9 +122,9 @@ def conversation(psk, monkeypatch):
     six = [ipv6(B6, A6, udp(bytes((97 + i,)) * i * 31)) for i in range(1, 6)]
     say(a, *four)
     say(b, *six)
-    world.advance(REKEY_AFTER_TIME)
+    harness.advance(REKEY_AFTER_TIME)
     say(a, *four)
-    world.advance(200_000)
+    harness.advance(200_000)
     say(b, *six)
     say(a, *four, *(ipv6(A6, B6, udp(b"six")),))
     assert [m[0] for *_, m in capture.messages].count(2) == 3
@@ -180,12 +180,12 @@ def test_tshark_tells_a_wrong_preshared_key(tmp_path, monkeypatch):
 
 def test_tshark_reads_cookie_replies(tmp_path, monkeypatch):
     need(programs, "tshark")
-    world, a, b, peer_b, peer_a = pair()
-    capture = Capture(world, monkeypatch)
+    harness, a, b, peer_b, peer_a = pair()
+    capture = Capture(harness, monkeypatch)
     load(b)
     a.transmit(PACKET)
     load(b)
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.advance(REKEY_TIMEOUT + 400)
     assert [m[0] for *_, m in capture.messages if m[0] != 4] == [1, 3, 1, 2] and b.got == [PACKET]
     frames = capture.dissect(tmp_path, capture.key_log(a, b, bytes(32)))
     first, cookie, second, response = frames[:4]
@@ -200,7 +200,7 @@ def load(node):
         message += mac1(node.public, message) + bytes(16)
         node.receive_run(message, 148, ("nowhere", n))
     send, node.send = node.send, lambda *_: 0
-    node.device.handshakes(node.world.now, UNDER_LOAD_HANDSHAKES)
+    node.device.handshakes(node.harness.now, UNDER_LOAD_HANDSHAKES)
     node.send = send
 
 
@@ -213,11 +213,11 @@ def number(raw):
 
 def wire():
     """Everything that is said in a first handshake under load, and after it."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     load(b)
     a.transmit(PACKET)
     load(b)
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.advance(REKEY_TIMEOUT + 400)
     b.transmit(BACK)
     return a, b, peer_b
 
@@ -298,11 +298,11 @@ class Lived:
     """A session with b that must outlive whatever b is sent, and a handshake of b's that nobody answered yet."""
 
     def __init__(self):
-        self.world, self.a, self.b, self.peer_b, self.peer_a = connected()
-        self.world.advance(REKEY_TIMEOUT)
-        self.world.filter = lambda *_: []
-        self.b.device.initiate(self.peer_a, self.world.now)
-        self.world.filter = None
+        self.harness, self.a, self.b, self.peer_b, self.peer_a = connected()
+        self.harness.advance(REKEY_TIMEOUT)
+        self.harness.filter = lambda *_: []
+        self.b.device.initiate(self.peer_a, self.harness.now)
+        self.harness.filter = None
         self.session = number(self.peer_a.current.index)
         self.handshake = number(self.peer_a.handshake_index)
         self.state = self.facts()
@@ -330,7 +330,7 @@ class Lived:
         assert self.b.got == [PACKET] and self.a.got == [BACK]
         initiation = [m for m, *_ in self.b.sent if m[0] == 1][-1]
         self.a.receive(initiation, self.b.addr)
-        self.world.settle()
+        self.harness.settle()
         self.b.transmit(BACK)
         assert number(self.peer_a.current.index) == self.handshake and self.a.got == [BACK, BACK]
 
@@ -448,16 +448,16 @@ def weak(monkeypatch):
 def test_a_peer_with_ephemerals_of_low_order(point, weak):
     """Not random bytes, but messages that are good in all else."""
     begin, end = weak
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     begin(point)
-    world.filter = lambda *_: []
-    a.device.initiate(peer_b, world.now)
+    harness.filter = lambda *_: []
+    a.device.initiate(peer_b, harness.now)
     end()
     assert a.sent[0][0][8:40] == point
     b.receive(a.sent[0][0], a.addr)
     assert b.drop(drops.HS_INITIATION) == 1 and not b.sent and not b.tables.indices.used
 
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.advance(REKEY_TIMEOUT + 400)
     begin(point)
     b.receive(a.sent[1][0], a.addr)  # honest again: b's answer is not
     end()
@@ -470,8 +470,8 @@ def test_a_peer_with_ephemerals_of_low_order(point, weak):
 @pytest.mark.parametrize("point", LOW_ORDER, ids=lambda point: point[:3].hex() + point[31:].hex())
 def test_a_configured_key_of_low_order(point):
     """It shares no secret with anybody: nothing is sent to it."""
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     peer = a.device.add_peer(point)
-    a.device.set_endpoint(peer, b.addr, world.now)
-    a.device.initiate(peer, world.now)
+    a.device.set_endpoint(peer, b.addr, harness.now)
+    a.device.initiate(peer, harness.now)
     assert not a.sent and not any(peer.secret(noise.STATIC_STATIC, 32))

@@ -16,7 +16,7 @@ from wgembed import crypto
 from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import CONSTRUCTION, DEFAULT_MTU
 
-from ..unit.world import A4, B4, World, ipv4
+from ..unit.harness import A4, B4, Harness, ipv4
 
 PROLOGUE = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 NAME = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
@@ -100,9 +100,9 @@ class Oracle:
 
 def meet(psk, initiator, ours=None, **theirs):
     """Return a node and an Oracle that are each other's peer."""
-    node = World().node("a")
+    node = Harness().node("a")
     if ours:
-        node.device.set_private_key(ours, node.world.now)
+        node.device.set_private_key(ours, node.harness.now)
         node.public = node.device.identity.public
     oracle = Oracle(node, psk, initiator, **theirs)
     node.add(oracle, ((B4, 32),), psk=psk, endpoint=not initiator)
@@ -162,7 +162,7 @@ def test_noiseprotocol_initiates(psks):
 def test_noiseprotocol_responds(psks):
     for _ in range(TIMES):
         node, oracle = meet(psks(), initiator=False)
-        node.device.initiate(node.device.first, node.world.now)
+        node.device.initiate(node.device.first, node.harness.now)
         assert oracle.read_initiation(sent(node)) == tai64n(*node.realtime())
         node.receive(oracle.response(), oracle.addr)
         assert oracle.open(sent(node), 0) == b"", "an empty packet confirms the key"
@@ -176,7 +176,7 @@ def test_noiseprotocol_responds(psks):
 
 def test_another_preshared_key_does_not_do():
     node, oracle = meet(os.urandom(32), initiator=False)
-    node.device.initiate(node.device.first, node.world.now)
+    node.device.initiate(node.device.first, node.harness.now)
     oracle.read_initiation(sent(node))
     node.device.set_preshared_key(node.device.first, os.urandom(32))
     node.receive(oracle.response(), oracle.addr)
@@ -190,7 +190,7 @@ def test_initiation_to_the_byte(psks, ephemerals):
         # The same initiation, made by noiseprotocol from our private keys.
         twin = Oracle(responder, psk, initiator=True, private=ours, ephemeral=ephemeral)
         ephemerals.append(ephemeral)
-        node.device.initiate(node.device.first, node.world.now)
+        node.device.initiate(node.device.first, node.harness.now)
         assert not ephemerals
         message = sent(node)
         twin.index = message[4:8]
@@ -261,10 +261,10 @@ TRANSPORT = (
 def secret_peers(monkeypatch, prologue):
     """Return (identity, peer) of both ends with the vectors' keys, after a prologue of their own."""
     monkeypatch.setattr(noise, "INITIAL_HASH", crypto.blake2s(32, b"", noise.INITIAL_CHAIN, prologue))
-    world = World()
-    a, b = world.node("a"), world.node("b")
+    harness = Harness()
+    a, b = harness.node("a"), harness.node("b")
     for node, private in ((a, INIT_STATIC), (b, RESP_STATIC)):
-        node.device.set_private_key(private, world.now)
+        node.device.set_private_key(private, harness.now)
         node.public = node.device.identity.public
     ends = []
     for node, other in ((a, b), (b, a)):

@@ -16,7 +16,7 @@ from wgembed.protocol.constants import REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
 from wgembed.protocol.device import expire_timers
 
-from ..unit.world import A4, B4, connected, ipv4, pair
+from ..unit.harness import A4, B4, connected, ipv4, pair
 
 TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
 
@@ -58,27 +58,27 @@ class Scene:
     """b in mid-life. `hat` has messages from a: some were taken already, some are late, some are still to come."""
 
     def __init__(self):
-        world, a, b, peer_b, peer_a = connected()
-        self.world, self.a, self.b, self.peer = world, a, b, peer_a
+        harness, a, b, peer_b, peer_a = connected()
+        self.harness, self.a, self.b, self.peer = harness, a, b, peer_a
         self.hat, self.sent = [], []
         self._cut = False
-        world.filter = self._carry
+        harness.filter = self._carry
         self._send(3)  # under the first key; they arrive
         self._hold(3)
-        world.advance(REKEY_AFTER_TIME - 10)
+        harness.advance(REKEY_AFTER_TIME - 10)
         self._hold(2)
-        world.advance(10)
+        harness.advance(10)
         self._send(3)  # a rekey: the first of them goes under the first key, the others under the second
         self._hold(4)
-        world.advance(REKEY_TIMEOUT)
-        b.device.initiate(peer_a, world.now)
+        harness.advance(REKEY_TIMEOUT)
+        b.device.initiate(peer_a, harness.now)
         self._cut = True  # the response is held back, and from here on b is alone
-        world.settle()
-        world.now += REKEY_TIMEOUT
-        a.device.initiate(peer_b, world.now)
+        harness.settle()
+        harness.now += REKEY_TIMEOUT
+        a.device.initiate(peer_b, harness.now)
         reply = bytearray(64)
         initiation = [m for m, *_ in b.sent if m[0] == 1][-1]
-        a.device.checker.reply(reply, initiation, a.address_bytes(b.addr), world.now)
+        a.device.checker.reply(reply, initiation, a.address_bytes(b.addr), harness.now)
         self.hat.append(bytes(reply))
         assert {m[0] for m in self.hat} == {1, 2, 3, 4} and peer_a.previous and peer_a.current
         assert peer_a.handshake == noise.CREATED_INITIATION
@@ -102,8 +102,8 @@ class Scene:
         self.b.receive_run(datagrams[:65536], stride, addr, "src", tos)
 
     def wait(self, ms):
-        self.world.now += ms
-        expire_timers(self.b.tables, self.world.now)
+        self.harness.now += ms
+        expire_timers(self.b.tables, self.harness.now)
 
     def load(self):
         for n in range(20):
@@ -118,14 +118,14 @@ class Scene:
 
     def heals(self):
         """The two find together again, whatever was done to b."""
-        world, a, b = self.world, self.a, self.b
-        world.filter = None
-        b.device.handshakes(world.now, 1000)
+        harness, a, b = self.harness, self.a, self.b
+        harness.filter = None
+        b.device.handshakes(harness.now, 1000)
         for number in range(100_000, 100_006):
             packet = numbered(A4, B4, number)
             self.sent.append(packet)
             a.transmit(packet)
-            world.advance(REKEY_TIMEOUT)
+            harness.advance(REKEY_TIMEOUT)
         self.check()
         back = numbered(B4, A4, 1)
         b.transmit(back)
@@ -198,7 +198,7 @@ def perform(scene, step):
         stride = len(messages[0])
         scene.feed(b"".join(m for m in messages if len(m) == stride), stride, *rest[1:])
     elif name == "handshakes":
-        scene.b.device.handshakes(scene.world.now, *rest)
+        scene.b.device.handshakes(scene.harness.now, *rest)
     else:
         getattr(scene, name)(*rest)
 
@@ -258,7 +258,7 @@ def test_arbitrary_bytes_are_counted_and_leave_no_trace(data, stride, tos):
     scene = scene_for_noise()
     before, count = facts(scene), sum(scene.b.device.drops)
     scene.feed(data, stride, ("mallory", 1), tos)
-    scene.b.device.handshakes(scene.world.now, 2000)
+    scene.b.device.handshakes(scene.harness.now, 2000)
     assert facts(scene) == before
     assert sum(scene.b.device.drops) - count == -(-len(data) // stride), "one reason for each datagram"
 
@@ -276,7 +276,7 @@ acts = st.one_of(
 @settings(max_examples=150, deadline=None)
 @given(fates, st.lists(acts, max_size=30), st.booleans())
 def test_a_bad_wire(fates, script, psk):
-    world, a, b, *_ = pair(psk=b"k" * 32 if psk else None)
+    harness, a, b, *_ = pair(psk=b"k" * 32 if psk else None)
     held, dealt, sent = [], [0], {"a": [], "b": []}
 
     def carry(source, destination, datagram):
@@ -297,23 +297,23 @@ def test_a_bad_wire(fates, script, psk):
         sent[name] += packets
         node.transmit(*packets)
 
-    world.filter = carry
+    harness.filter = carry
     for what, how in script:
         if what == "wait":
-            world.advance(how)
+            harness.advance(how)
         elif what == "release":
             queue = held[::-1] if how else held[:]
             del held[:]
-            world._queue.extend((*each, 0) for each in queue)
-            world.settle()
+            harness._queue.extend((*each, 0) for each in queue)
+            harness.settle()
         else:
             say(what, how)
         for node, said in ((a, sent["b"]), (b, sent["a"])):
             assert len(set(node.got)) == len(node.got) and set(node.got) <= set(said)
             consistent(node)
-    world.filter = None
+    harness.filter = None
     for _ in range(8):
         say("a", 1)
         say("b", 1)
-        world.advance(REKEY_TIMEOUT)
+        harness.advance(REKEY_TIMEOUT)
     assert b.got[-1] == sent["a"][-1] and a.got[-1] == sent["b"][-1], "the wire is good again"

@@ -19,7 +19,7 @@ def command(request):
     return [sys.executable, "-m", "wgembed"] if request.param == "cpython" else need(micropython.command, HEAP)
 
 
-class World:
+class Harness:
     """Two namespaces joined by a wire, `near` for the router and `far` for others."""
 
     def __init__(self, folder, command):
@@ -57,9 +57,9 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, command):
+def harness(tmp_path, command):
     need(peers.WireguardGo.prepare)
     need(peers.Wgembed.prepare)
-    world = World(tmp_path, command)
-    yield world
-    world.close()
+    harness = Harness(tmp_path, command)
+    yield harness
+    harness.close()

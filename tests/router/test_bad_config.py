@@ -39,18 +39,18 @@ def state(pair, place):
     return told, addresses, routes, place.ip("rule", "show")
 
 
-def running(world, *extra):
+def running(harness, *extra):
     """A pair with a live session, and routes."""
-    pair = world.pair()
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(**PEER), *extra)
-    traffic.reach(world.near.place, "10.77.0.2")
+    traffic.reach(harness.near.place, "10.77.0.2")
     return pair
 
 
-def test_every_mistake_is_told_and_changes_nothing(world, keys):
-    pair = running(world)
-    place, router = world.near.place, pair.router
+def test_every_mistake_is_told_and_changes_nothing(harness, keys):
+    pair = running(harness)
+    place, router = harness.near.place, pair.router
     before = state(pair, place)
     pings = place.spawn("ping", "-n", "-i", "0.1", "-c", str(len(WRONG)), "-W", "2", "10.77.0.2")
     for title, text, lines in WRONG:
@@ -66,8 +66,8 @@ def test_every_mistake_is_told_and_changes_nothing(world, keys):
     assert traffic.ping(place, "10.77.0.2").lost == 0 and pair.handshake() == int(before[0][1][4])
 
 
-def test_warnings_come_once(world):
-    pair = world.pair()
+def test_warnings_come_once(harness):
+    pair = harness.pair()
     odd = "config device\n\nconfig interface 'lan'\n\toption proto 'static'\n"
     text = [pair.interface(dns="1.1.1.1", colour="red"), pair.peer(), odd, peer("nobody", public_key=Keys().public)]
     pair.router.start(*text)
@@ -87,9 +87,9 @@ def test_warnings_come_once(world):
 
 
 @pytest.mark.parametrize("what", ["nothing", "directory", "unreadable", "empty"])
-def test_no_file(world, what):
-    pair = running(world)
-    router, place = pair.router, world.near.place
+def test_no_file(harness, what):
+    pair = running(harness)
+    router, place = pair.router, harness.near.place
     before = state(pair, place)
     router.config.unlink()
     if what == "directory":
@@ -107,12 +107,12 @@ def test_no_file(world, what):
     assert state(pair, place) == before and traffic.ping(place, "10.77.0.2").lost == 0
 
 
-def test_a_link_is_deleted_while_the_file_is_wrong(world):
+def test_a_link_is_deleted_while_the_file_is_wrong(harness):
     """It comes back with the next good configuration; until then others go on, and the log does not fill up."""
     second = net.unique("r")
     other = interface(second, private_key=Keys().private, addresses="10.5.0.1")
-    pair = running(world, other)
-    place = world.near.place
+    pair = running(harness, other)
+    place = harness.near.place
     pair.router.reload(pair.interface(mtu="x"))
     place.ip("link", "del", second)
     pair.router.expect("the interface was deleted|the tunnel device is gone", 5)
@@ -123,9 +123,9 @@ def test_a_link_is_deleted_while_the_file_is_wrong(world):
     net.poll(lambda: place.run("ip", "link", "show", second, check=False)[0] == 0, 5, what="the interface")
 
 
-def test_more_peers_than_there_is_room_for(world):
-    pair = running(world)
-    place = world.near.place
+def test_more_peers_than_there_is_room_for(harness):
+    pair = running(harness)
+    place = harness.near.place
     before = state(pair, place)
     many = [peer(pair.name, public_key=Keys().public) for _ in range(1100)]
     told = pair.router.reload(pair.interface(), pair.peer(), *many, within=30)
@@ -135,9 +135,9 @@ def test_more_peers_than_there_is_room_for(world):
     assert state(pair, place) == before and traffic.ping(place, "10.77.0.2").lost == 0
 
 
-def test_more_prefixes_than_there_is_room_for(world):
-    pair = running(world)
-    place = world.near.place
+def test_more_prefixes_than_there_is_room_for(harness):
+    pair = running(harness)
+    place = harness.near.place
     before = state(pair, place)
     count = 20000 if "python" in pair.router._command[0] else 600
     many = pair.other_peer(1, allowed_ips=" ".join(f"10.{100 + (n >> 8)}.{n & 255}.0/24" for n in range(count)))
@@ -146,10 +146,10 @@ def test_more_prefixes_than_there_is_room_for(world):
     assert state(pair, place) == before and traffic.ping(place, "10.77.0.2").lost == 0
 
 
-def test_a_file_larger_than_the_memory(world):
+def test_a_file_larger_than_the_memory(harness):
     """MicroPython's heap has an end; CPython reads it."""
-    pair = running(world)
-    place = world.near.place
+    pair = running(harness)
+    place = harness.near.place
     before = state(pair, place)
     told = pair.router.reload(pair.interface(), pair.peer(**PEER, description="x" * 3_000_000), within=30)
     if "applied" not in told:
@@ -158,9 +158,9 @@ def test_a_file_larger_than_the_memory(world):
     assert "applied" in pair.router.reload(pair.interface(), pair.peer(), pair.other_peer(1))
 
 
-def test_a_start_with_a_mistake(world, keys):
+def test_a_start_with_a_mistake(harness, keys):
     """The same sentences on the standard error, and status 1; nothing is left behind."""
-    router = world.router()
+    router = harness.router()
     for title, text, lines in CASES[::17]:
         if lines[0][0] == "!":
             write(router, text.replace(b"@", keys.encode()))

@@ -22,11 +22,11 @@ SECRET = Keys()
 class Checked:
     """A router that is not running, its configuration, and what `wgembed check` says of both."""
 
-    def __init__(self, world):
-        self.world = world
-        self.pair = world.pair()
+    def __init__(self, harness):
+        self.harness = harness
+        self.pair = harness.pair()
         self.router = self.pair.router
-        self.place = world.near.place
+        self.place = harness.near.place
         self.name = self.pair.name
         self.where = f"interface '{self.name}'"
         self.peer_where = f"wireguard_{self.name}[0]"
@@ -45,7 +45,7 @@ class Checked:
         self.router.write(*sections)
 
     def run(self, prefix=(), **environment):
-        argv = [*prefix, *self.world.command, "check", "--config-dir", str(self.router.config.parent)]
+        argv = [*prefix, *self.harness.command, "check", "--config-dir", str(self.router.config.parent)]
         return self.place.run(
             "env",
             *[f"{k}={v}" for k, v in {"WGEMBED_STATE_DIR": self.router.state, **environment}.items()],
@@ -74,7 +74,7 @@ class Checked:
         )
         # What the kernel does of its own accord comes when it likes.
         told = [line for words in asked for line in self.place.ip("-o", *words.split()).splitlines() if "fe80" not in line]
-        files = [(str(p), p.lstat().st_mode, p.lstat().st_mtime_ns) for p in sorted(self.world.folder.rglob("*"))]
+        files = [(str(p), p.lstat().st_mode, p.lstat().st_mtime_ns) for p in sorted(self.harness.folder.rglob("*"))]
         if self.router.log():  # the daemon writes its own
             files = [file for file in files if "/run" not in file[0] and "/state" not in file[0]]
         return (
@@ -91,8 +91,8 @@ class Checked:
 
 
 @pytest.fixture
-def checked(world):
-    return Checked(world)
+def checked(harness):
+    return Checked(harness)
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def test_a_configuration_that_others_can_read(usual, mode):
 
 
 def test_files_with_keys(usual):
-    file = usual.world.folder / "wg.key"
+    file = usual.harness.folder / "wg.key"
     usual.write(interface(usual.name, private_key_file=file), usual.pair.peer())
     usual.router.config.chmod(0o644)
     here = f"{usual.where}, option private_key_file: "
@@ -237,7 +237,7 @@ def test_an_endpoint_inside_its_own_tunnel(usual):
 
 
 def test_names(usual):
-    names = usual.world.names()
+    names = usual.harness.names()
     names.set("far.test 192.0.2.2\n")
     hosts = ["far.test", *[f"dead{n}.test" for n in range(8)]]
     usual.write(usual.pair.interface(), *[usual.pair.other_peer(n, endpoint_host=host) for n, host in enumerate(hosts)])
@@ -250,13 +250,13 @@ def test_names(usual):
 
 def test_a_name_server_that_is_silent(usual):
     """It takes 10 s, however many names there are, and no more than six processes at once."""
-    names = usual.world.names()
-    (usual.world.folder / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:5 attempts:3\n")
+    names = usual.harness.names()
+    (usual.harness.folder / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:5 attempts:3\n")
     usual.write(usual.pair.interface(), *[usual.pair.other_peer(n, endpoint_host=f"dead{n}.test") for n in range(20)])
     begin = time.monotonic()
     child = usual.place.spawn(
         *names.prefix,
-        *usual.world.command,
+        *usual.harness.command,
         "check",
         "--config-dir",
         str(usual.router.config.parent),
@@ -327,7 +327,7 @@ config interface 'latin'
     ],
 )
 def test_networks_of_openwrt(usual, name, device):
-    config = usual.world.folder / "etc-config"
+    config = usual.harness.folder / "etc-config"
     config.mkdir()
     (config / "network").write_bytes(NETWORKS.encode("latin-1"))
     prefix = in_mounts(
@@ -335,7 +335,7 @@ def test_networks_of_openwrt(usual, name, device):
     )
     if not os.path.isdir("/etc/config"):
         # There is no such directory here: /etc as it is, with one more.
-        over, work = usual.world.folder / "over", usual.world.folder / "work"
+        over, work = usual.harness.folder / "over", usual.harness.folder / "work"
         over.mkdir()
         work.mkdir()
         prefix = in_mounts(
@@ -446,9 +446,9 @@ def test_a_running_daemon_is_not_complained_about(usual):
 # What is missing
 
 
-def without_libsodium(world, folder):
+def without_libsodium(harness, folder):
     """The command with a Python that has everything but libsodium, and what it says of it."""
-    if world.command[0] == sys.executable:
+    if harness.command[0] == sys.executable:
         (folder / "nacl").mkdir()
         (folder / "nacl/__init__.py").write_text("raise ImportError(\"No module named 'nacl'\")\n")
         paths = f"{folder}:{os.environ.get('PYTHONPATH', '')}"
@@ -462,9 +462,9 @@ def without_libsodium(world, folder):
 
 @pytest.mark.parametrize("verb", ["check", "run", "genkey", "pubkey"])
 def test_without_libsodium(usual, tmp_path, verb):
-    prefix, sentence = without_libsodium(usual.world, tmp_path)
+    prefix, sentence = without_libsodium(usual.harness, tmp_path)
     options = ["--config-dir", str(usual.router.config.parent)] if verb in ("check", "run") else []
-    code, told = usual.place.run(*prefix, *usual.world.command, verb, *options, check=False)
+    code, told = usual.place.run(*prefix, *usual.harness.command, verb, *options, check=False)
     assert code == 1 and told.startswith(f"wgembed: this Python lacks what it needs: {sentence}") and told.count("\n") == 1
 
 

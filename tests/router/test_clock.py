@@ -46,8 +46,8 @@ def mark(pair):
 
 
 @pytest.fixture
-def pair(world):
-    pair = world.pair()
+def pair(harness):
+    pair = harness.pair()
     pair.start_far()
     pair.router.write(pair.interface(), pair.peer())
     return pair
@@ -101,8 +101,8 @@ def test_restarts_of_the_daemon_neither_use_up_the_mark_nor_write_it(pair, clock
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_no_place_for_the_mark_is_told_and_costs_no_tunnel(world):
-    pair = world.pair(WGEMBED_STATE_DIR="/proc/none/state")
+def test_no_place_for_the_mark_is_told_and_costs_no_tunnel(harness):
+    pair = harness.pair(WGEMBED_STATE_DIR="/proc/none/state")
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer())
     traffic.reach(pair.router.place, "10.77.0.2")

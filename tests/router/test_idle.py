@@ -17,14 +17,14 @@ def settle(router):
     net.poll(quiet, 15, what="three seconds without a wake-up")
 
 
-def test_no_wake_ups_with_fifty_peers(world):
-    pair = world.pair()
+def test_no_wake_ups_with_fifty_peers(harness):
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(
         pair.interface(), pair.peer(),
         *[pair.other_peer(n, endpoint_host=f"192.0.2.{100 + n}", route_allowed_ips=n % 2) for n in range(49)],
     )  # fmt: skip
-    traffic.reach(world.near.place, "10.77.0.2")
+    traffic.reach(harness.near.place, "10.77.0.2")
     # The last keepalives of both ends, and the kernel's own news of fresh interfaces.
     rest(18)
     settle(pair.router)
@@ -32,16 +32,16 @@ def test_no_wake_ups_with_fifty_peers(world):
     rest(QUIET_SECONDS)
     assert pair.router.switches() == before
     # It is not dead.
-    assert traffic.ping(world.near.place, "10.77.0.2").received
+    assert traffic.ping(harness.near.place, "10.77.0.2").received
     assert pair.router.switches() > before
 
 
-def test_a_change_elsewhere_is_looked_at_and_costs_no_more(world):
+def test_a_change_elsewhere_is_looked_at_and_costs_no_more(harness):
     """Other files in the directory, routes that are not ours: a glance each, and nothing is applied."""
-    pair = world.pair()
+    pair = harness.pair()
     pair.router.start(pair.interface(), pair.peer())
     (pair.router.config.parent / "network").write_text("config interface 'lan'\n")
-    world.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2")
+    harness.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2")
     settle(pair.router)
     assert "applied" not in pair.router.log() and "changed" not in pair.router.log()
     net.poll(lambda: pair.router.running(), 1)

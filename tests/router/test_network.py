@@ -36,26 +36,26 @@ def everything(place):
     return "\n".join(line for line in "".join(told).splitlines() if "fe80:" not in line)
 
 
-def with_gateways(world):
+def with_gateways(harness):
     """Behind `far` stands the internet: `near` has default routes there."""
     for route in (("192.0.2.2",), ("2001:db8::2",)):
-        world.near.place.ip("route", "add", "default", "via", *route)
+        harness.near.place.ip("route", "add", "default", "via", *route)
 
 
-def add_inside(world, *addresses):
+def add_inside(harness, *addresses):
     """Addresses beyond the tunnel."""
     for address in addresses:
-        world.far.place.ip("addr", "add", address, "dev", "lo")
+        harness.far.place.ip("addr", "add", address, "dev", "lo")
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_all_traffic_goes_into_the_tunnel_but_its_own(world, hands, family):
+def test_all_traffic_goes_into_the_tunnel_but_its_own(harness, hands, family):
     """A default route as OpenWrt has it: a host route keeps the endpoint outside."""
-    with_gateways(world)
-    add_inside(world, "203.0.113.9/32", "2001:db8:9::9/128")
-    place = world.near.place
+    with_gateways(harness)
+    add_inside(harness, "203.0.113.9/32", "2001:db8:9::9/128")
+    place = harness.near.place
     before = everything(place)
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(family=family, allowed_ips=DEFAULTS, route_allowed_ips=1))
     for address in ("203.0.113.9", "2001:db8:9::9"):
@@ -69,13 +69,13 @@ def test_all_traffic_goes_into_the_tunnel_but_its_own(world, hands, family):
 
 
 @pytest.mark.parametrize("options", [{"nohostroute": 1}, {"fwmark": "0x1234"}], ids=str)
-def test_a_default_route_in_a_table_of_its_own(world, hands, options):
+def test_a_default_route_in_a_table_of_its_own(harness, hands, options):
     """A default route as wg-quick has it: a rule keeps what carries the mark outside."""
-    with_gateways(world)
-    add_inside(world, "203.0.113.9/32", "2001:db8:9::9/128")
-    place = world.near.place
+    with_gateways(harness)
+    add_inside(harness, "203.0.113.9/32", "2001:db8:9::9/128")
+    place = harness.near.place
     before = everything(place)
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(**options), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
     for address in ("203.0.113.9", "2001:db8:9::9"):
@@ -96,13 +96,13 @@ def test_a_default_route_in_a_table_of_its_own(world, hands, options):
 
 
 @pytest.mark.parametrize("options", [{"fwmark": "0x77"}, {"nohostroute": 1}], ids=str)
-def test_with_marks_others_traffic_to_the_endpoint_goes_into_the_tunnel(world, hands, options):
+def test_with_marks_others_traffic_to_the_endpoint_goes_into_the_tunnel(harness, hands, options):
     """A host route takes everything for that address outside, whoever sends it: docs/others-bugs.md, ServerIP."""
-    with_gateways(world)
+    with_gateways(harness)
     endpoint = "203.0.113.77"
-    add_inside(world, endpoint + "/32")
-    place = world.near.place
-    pair = world.pair(**hands)
+    add_inside(harness, endpoint + "/32")
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.start_far()
     peer = pair.peer(0, endpoint_host=endpoint, endpoint_port=pair.far.port, allowed_ips=DEFAULTS, route_allowed_ips=1)
     pair.router.start(pair.interface(**options), peer)
@@ -113,14 +113,14 @@ def test_with_marks_others_traffic_to_the_endpoint_goes_into_the_tunnel(world, h
     net.poll(lambda: f"dev {pair.name} " not in place.ip("route", "get", endpoint), 5, what="a host route without marks")
 
 
-def test_what_was_there_before_stays(world, hands):
+def test_what_was_there_before_stays(harness, hands):
     """A route or rule of somebody else's, the same as ours would be, is neither taken over nor taken away."""
-    with_gateways(world)
-    place = world.near.place
+    with_gateways(harness)
+    place = harness.near.place
     place.ip("route", "add", "192.0.2.2/32", "dev", "outer", "scope", "link")
     place.ip("rule", "add", "table", "main", "suppress_prefixlength", "0", "priority", "32764")
     before = everything(place)
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=["192.0.2.0/24", "10.77.0.2"], route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
@@ -131,11 +131,11 @@ def test_what_was_there_before_stays(world, hands):
     assert everything(place) == before
 
 
-def test_after_a_crash_the_next_start_clears_up(world, hands):
-    with_gateways(world)
-    place = world.near.place
+def test_after_a_crash_the_next_start_clears_up(harness, hands):
+    with_gateways(harness)
+    place = harness.near.place
     before = everything(place)
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     full = [pair.interface(), pair.peer(allowed_ips=[*DEFAULTS], route_allowed_ips=1)]
     for sections in (full, [pair.interface(nohostroute=1), full[1]]):
@@ -151,12 +151,12 @@ def test_after_a_crash_the_next_start_clears_up(world, hands):
         assert everything(place) == before
 
 
-def test_after_a_crash_what_is_no_longer_wanted_is_cleared_up_too(world, hands):
+def test_after_a_crash_what_is_no_longer_wanted_is_cleared_up_too(harness, hands):
     """The interface has another name at the next start, or none at all."""
-    with_gateways(world)
-    place = world.near.place
+    with_gateways(harness)
+    place = harness.near.place
     before = everything(place)
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     for other in (interface(net.unique("r"), private_key=Keys().private), "\n"):
         pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
@@ -171,9 +171,9 @@ def test_after_a_crash_what_is_no_longer_wanted_is_cleared_up_too(world, hands):
         assert not list(pair.router.run_directory.glob("*.added"))
 
 
-def test_a_table_of_the_owners_choice(world, hands):
-    place = world.near.place
-    pair = world.pair(**hands)
+def test_a_table_of_the_owners_choice(harness, hands):
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.router.start(
         pair.interface(ip4table=77, ip6table="local", metric=5),
         pair.peer(allowed_ips=["0.0.0.0/0", "fd78::/16"], route_allowed_ips=1),
@@ -186,53 +186,53 @@ def test_a_table_of_the_owners_choice(world, hands):
 
 
 @pytest.mark.parametrize("family,link,mtu", [(4, 1500, 1440), (6, 1500, 1420), (4, 1492, 1432), (6, 1492, 1412)])
-def test_the_mtu_follows_the_way_to_the_endpoint(world, hands, family, link, mtu):
+def test_the_mtu_follows_the_way_to_the_endpoint(harness, hands, family, link, mtu):
     """1492 is PPPoE's."""
-    for site in (world.near, world.far):
+    for site in (harness.near, harness.far):
         site.place.ip("link", "set", "outer", "mtu", str(link))
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(family=family))
     assert pair.router.mtu(pair.name) == mtu
-    place = world.near.place
+    place = harness.near.place
     traffic.reach(place, "fd77::2")
     pair.far.set_mtu(mtu)
     # The largest packet goes through in one piece outside as well: nothing was cut up.
     assert traffic.ping(place, "fd77::2", size=mtu - 48, fragment=False).lost == 0
     frags = place.run("sh", "-c", "cat /proc/net/snmp /proc/net/snmp6 | grep -E 'FragCreates|FragOKs'", check=False)[1]
     assert all(int(line.split()[1]) == 0 for line in frags.splitlines() if line.startswith("Ip6"))
-    for site in (world.near, world.far):
+    for site in (harness.near, harness.far):
         site.place.ip("link", "set", "outer", "mtu", "1400")
     place.ip("route", "add", "198.51.100.9", "via", "192.0.2.2")  # news of routes
     net.poll(lambda: pair.router.mtu(pair.name) == mtu - link + 1400, 5, what="the MTU of the new way")
 
 
-def test_the_mtu_without_an_endpoint_is_that_of_the_default_route(world, hands):
-    pair = world.pair(**hands)
+def test_the_mtu_without_an_endpoint_is_that_of_the_default_route(harness, hands):
+    pair = harness.pair(**hands)
     pair.router.start(pair.interface(), pair.peer(family=None))
     assert pair.router.mtu(pair.name) == 1420
-    world.near.place.ip("link", "set", "outer", "mtu", "1492")
-    world.near.place.ip("route", "add", "default", "via", "192.0.2.2")
+    harness.near.place.ip("link", "set", "outer", "mtu", "1492")
+    harness.near.place.ip("route", "add", "default", "via", "192.0.2.2")
     net.poll(lambda: pair.router.mtu(pair.name) == 1412, 5)
 
 
-def test_a_mtu_of_the_routes_own(world, hands):
-    world.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2", "mtu", "1300")
-    pair = world.pair(**hands)
+def test_a_mtu_of_the_routes_own(harness, hands):
+    harness.near.place.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.2", "mtu", "1300")
+    pair = harness.pair(**hands)
     pair.router.start(pair.interface(addresses="10.77.0.1/24"), pair.peer(endpoint_host="198.51.100.9"))
     assert pair.router.mtu(pair.name) == 1240
 
 
-def test_a_narrow_way_leaves_ipv6_what_it_needs(world, hands):
+def test_a_narrow_way_leaves_ipv6_what_it_needs(harness, hands):
     """The kernel takes IPv6 from a link with less than 1280: better the datagrams are cut up on the way."""
-    world.near.place.ip("route", "add", "192.0.2.2", "dev", "outer", "mtu", "1300")
-    pair = world.pair(**hands)
+    harness.near.place.ip("route", "add", "192.0.2.2", "dev", "outer", "mtu", "1300")
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::/16"], route_allowed_ips=1))
-    traffic.reach(world.near.place, "fd77::2")
+    traffic.reach(harness.near.place, "fd77::2")
     assert pair.router.mtu(pair.name) == 1280
     assert "cannot" not in pair.router.log()
-    assert traffic.ping(world.near.place, "fd77::2", size=1232).lost == 0
+    assert traffic.ping(harness.near.place, "fd77::2", size=1232).lost == 0
     pair.router.reload(pair.interface(addresses="10.77.0.1/24"), pair.peer(allowed_ips="10.77.0.2"))
     net.poll(lambda: pair.router.mtu(pair.name) == 1240, 3)
 
@@ -240,22 +240,22 @@ def test_a_narrow_way_leaves_ipv6_what_it_needs(world, hands):
 class Second:
     """A second way out of `near`: another link to `far`."""
 
-    def __init__(self, world):
-        self.near, self.far = world.near.place, world.far.place
+    def __init__(self, harness):
+        self.near, self.far = harness.near.place, harness.far.place
         self.near.ip("link", "add", "wan2", "type", "veth", "peer", "name", "wan2", "netns", self.far.name)
         for place, number in ((self.near, 1), (self.far, 2)):
             place.ip("addr", "add", f"198.51.100.{number}/24", "dev", "wan2")
             place.ip("link", "set", "wan2", "up")
 
 
-def test_the_host_route_follows_when_the_way_out_changes(world, hands):
+def test_the_host_route_follows_when_the_way_out_changes(harness, hands):
     """Two providers; the endpoint lies behind both. The first one fails in the middle of a transfer."""
-    second = Second(world)
-    add_inside(world, "203.0.113.1/32")
-    place = world.near.place
+    second = Second(harness)
+    add_inside(harness, "203.0.113.1/32")
+    place = harness.near.place
     place.ip("route", "add", "default", "via", "192.0.2.2", "metric", "10")
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(endpoint_host="203.0.113.1", allowed_ips=DEFAULTS, route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
@@ -266,11 +266,11 @@ def test_the_host_route_follows_when_the_way_out_changes(world, hands):
     assert second
 
 
-def test_without_a_way_out_nothing_goes_round_in_the_tunnel(world, hands):
+def test_without_a_way_out_nothing_goes_round_in_the_tunnel(harness, hands):
     """Sent to an endpoint that the default route covers, each packet would come back into the tunnel, and grow."""
-    with_gateways(world)
-    place = world.near.place
-    pair = world.pair(**hands)
+    with_gateways(harness)
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
@@ -287,17 +287,17 @@ def test_without_a_way_out_nothing_goes_round_in_the_tunnel(world, hands):
     assert "unreachable" not in everything(place)
 
 
-def test_where_the_peer_has_moved_to_stays_outside_as_well(world, hands):
-    with_gateways(world)
-    place, far = world.near.place, world.far.place
-    pair = world.pair(**hands)
+def test_where_the_peer_has_moved_to_stays_outside_as_well(harness, hands):
+    with_gateways(harness)
+    place, far = harness.near.place, harness.far.place
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
     far.ip("addr", "add", "198.51.100.7/32", "dev", "lo")
     far.ip("route", "change", "192.0.2.0/24", "dev", "outer", "src", "198.51.100.7")
     pair.far.restart()
-    pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", world.near.endpoint(4, 51820))
+    pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", harness.near.endpoint(4, 51820))
     traffic.reach(far, "10.77.0.1")
     assert pair.router.dump(pair.name)[1][2] == "198.51.100.7:51821"
     # Until here the way back is the one that it came by; news of routes make that void.
@@ -309,25 +309,25 @@ def test_where_the_peer_has_moved_to_stays_outside_as_well(world, hands):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_an_end_without_a_way_out(world, hands, family):
+def test_an_end_without_a_way_out(harness, hands, family):
     """Nor is it left behind by who ends then, or is killed."""
-    place = world.near.place
-    pair = world.pair(**hands)
+    place = harness.near.place
+    pair = harness.pair(**hands)
     place.ip("link", "set", "outer", "down")
     for end in (pair.router.kill, pair.router.stop):
         pair.router.start(pair.interface(), pair.peer(family=family, allowed_ips=DEFAULTS, route_allowed_ips=1))
-        net.poll(lambda: f"unreachable {world.far.outer[family]} " in everything(place), 3)
+        net.poll(lambda: f"unreachable {harness.far.outer[family]} " in everything(place), 3)
         end()
     assert "unreachable" not in everything(place)
 
 
-def test_tunlink_chooses_the_way(world, hands):
-    Second(world)
-    add_inside(world, "203.0.113.1/32")
-    place = world.near.place
+def test_tunlink_chooses_the_way(harness, hands):
+    Second(harness)
+    add_inside(harness, "203.0.113.1/32")
+    place = harness.near.place
     place.ip("route", "add", "default", "via", "192.0.2.2", "metric", "10")
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     options = {"endpoint_host": "203.0.113.1"}
     pair.router.start(pair.interface(tunlink="wan2"), pair.peer(**options))
@@ -336,22 +336,22 @@ def test_tunlink_chooses_the_way(world, hands):
     # Without a host route the sockets are bound to it: the routes of the machine stay as they are.
     pair.router.reload(pair.interface(tunlink="wan2", nohostroute=1), pair.peer(**options))
     assert "via 192.0.2.2 dev outer" in place.ip("route", "get", "203.0.113.1")
-    world.near.place.run("ip", "route", "del", "default", "metric", "10")
+    harness.near.place.run("ip", "route", "del", "default", "metric", "10")
     place.ip("route", "add", "blackhole", "203.0.113.1/32", "metric", "99")
     assert traffic.ping(place, "10.77.0.2").received
 
 
-def test_another_address_of_ours_in_mid_transfer(world, hands):
+def test_another_address_of_ours_in_mid_transfer(harness, hands):
     """The provider gives us another address: TCP through the tunnel goes on."""
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(persistent_keepalive=25))
-    place, far = world.near.place, world.far.place
+    place, far = harness.near.place, harness.far.place
     traffic.reach(place, "10.77.0.2")
     with traffic.echo(far) as port, traffic.connect(place, "10.77.0.2", port) as stream:
         for number in (1, 7, 8):
             if number > 1:
-                world.near.readdress(4, f"192.0.2.{number}")
+                harness.near.readdress(4, f"192.0.2.{number}")
             stream.sendall(b"%d" % number)
             assert stream.recv(9) == b"%d" % number
     seen = far.run("wg", "show", pair.far.interface, "endpoints")[1]
@@ -359,20 +359,20 @@ def test_another_address_of_ours_in_mid_transfer(world, hands):
     assert pair.router.running()
 
 
-def test_no_ipv6_on_the_machine(world, hands):
-    place = world.near.place
+def test_no_ipv6_on_the_machine(harness, hands):
+    place = harness.near.place
     for which in ("all", "default"):
         place.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{which}/disable_ipv6")
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::2"], route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
     assert "cannot add the address fd77::1/64" in pair.router.log()
 
 
-def test_one_interface_inside_another(world, hands):
+def test_one_interface_inside_another(harness, hands):
     """The endpoint of the second tunnel lies behind the first one, and is left there."""
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far("10.55.0.0/16")
     second = net.unique("r")
     pair.router.start(
@@ -380,19 +380,19 @@ def test_one_interface_inside_another(world, hands):
         interface(second, private_key=Keys().private, addresses="10.60.0.1"),
         peer(second, public_key=Keys().public, endpoint_host="10.77.0.2", allowed_ips="10.61.0.0/16", route_allowed_ips=1),
     )  # fmt: skip
-    traffic.reach(world.near.place, "10.77.0.2")
-    with world.far.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+    traffic.reach(harness.near.place, "10.77.0.2")
+    with harness.far.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         end.bind(("10.77.0.2", 51820))
         end.settimeout(10)
-        world.near.place.run("ping", "-c", "1", "-W", "1", "10.61.0.1", check=False)
+        harness.near.place.run("ping", "-c", "1", "-W", "1", "10.61.0.1", check=False)
         assert len(end.recv(256)) == 148, "the initiation came through the first tunnel"
 
 
-def test_what_others_take_away_comes_back(world, hands):
+def test_what_others_take_away_comes_back(harness, hands):
     """Addresses and routes that the kernel takes along with others, and those that somebody deletes."""
-    with_gateways(world)
-    place = world.near.place
-    pair = world.pair(**hands)
+    with_gateways(harness)
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.start_far("10.77.0.9/32")
     everywhere = pair.peer(allowed_ips=[*DEFAULTS, "10.77.0.0/24"], route_allowed_ips=1)
     pair.router.start(pair.interface(addresses=["10.77.0.9/24", "10.77.0.1/24", "fd77::1/64"]), everywhere)
@@ -409,12 +409,12 @@ def test_what_others_take_away_comes_back(world, hands):
     assert "cannot" not in pair.router.log()
 
 
-def test_rules_that_others_take_away_come_back(world, hands):
+def test_rules_that_others_take_away_come_back(harness, hands):
     """Without them all that the tunnel should have would go past it."""
-    with_gateways(world)
-    add_inside(world, "203.0.113.9/32", "2001:db8:9::9/128")
-    place = world.near.place
-    pair = world.pair(**hands)
+    with_gateways(harness)
+    add_inside(harness, "203.0.113.9/32", "2001:db8:9::9/128")
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.start_far()
     before = everything(place)
     pair.router.start(pair.interface(nohostroute=1), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
@@ -429,11 +429,11 @@ def test_rules_that_others_take_away_come_back(world, hands):
     assert everything(place) == before
 
 
-def test_a_link_that_is_away_for_a_moment(world, hands):
+def test_a_link_that_is_away_for_a_moment(harness, hands):
     """The provider's link goes and comes, and the kernel has taken the host route to the endpoint with it."""
-    with_gateways(world)
-    place = world.near.place
-    pair = world.pair(**hands)
+    with_gateways(harness)
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=DEFAULTS, route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")
@@ -444,44 +444,44 @@ def test_a_link_that_is_away_for_a_moment(world, hands):
     assert not place.ip("route", "show", "192.0.2.2/32")
 
 
-def test_the_link_of_tunlink_is_made_anew(world, hands):
+def test_the_link_of_tunlink_is_made_anew(harness, hands):
     """As with PPPoE, which has a new link of the old name after each dialling."""
-    Second(world)
-    add_inside(world, "203.0.113.1/32")
-    place = world.near.place
+    Second(harness)
+    add_inside(harness, "203.0.113.1/32")
+    place = harness.near.place
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(
         pair.interface(tunlink="wan2", nohostroute=1), pair.peer(endpoint_host="203.0.113.1", persistent_keepalive=1)
     )
     traffic.reach(place, "10.77.0.2")
     place.ip("link", "del", "wan2")
-    Second(world)
+    Second(harness)
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
     traffic.reach(place, "10.77.0.2", within=10)
     assert "cannot bind" not in pair.router.log()
 
 
-def test_the_link_of_tunlink_comes_late(world, hands):
-    add_inside(world, "203.0.113.1/32")
-    place = world.near.place
-    pair = world.pair(**hands)
+def test_the_link_of_tunlink_comes_late(harness, hands):
+    add_inside(harness, "203.0.113.1/32")
+    place = harness.near.place
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(
         pair.interface(tunlink="wan2", nohostroute=1), pair.peer(endpoint_host="203.0.113.1", persistent_keepalive=1)
     )
     rest(6)  # of the tries every 5 s, none may leave a socket behind
-    Second(world)
+    Second(harness)
     place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
     traffic.reach(place, "10.77.0.2", within=10)
 
 
 @pytest.mark.parametrize("endpoint", ["203.0.113.1", "2001:db8:f::1"])
-def test_a_gateway_outside_all_networks(world, hands, endpoint):
+def test_a_gateway_outside_all_networks(harness, hands, endpoint):
     """Providers give one address and no network: the way to their gateway is said with the route to it."""
-    add_inside(world, "203.0.113.1/32", "2001:db8:f::1/128")
-    place = world.near.place
+    add_inside(harness, "203.0.113.1/32", "2001:db8:f::1/128")
+    place = harness.near.place
     for network, address, gateway in (
         ("192.0.2.1/24", "192.0.2.1/32", "192.0.2.2"), ("2001:db8::1/64", "2001:db8::1/128", "2001:db8::2")
     ):  # fmt: skip
@@ -489,7 +489,7 @@ def test_a_gateway_outside_all_networks(world, hands, endpoint):
         place.ip("addr", "add", address, "dev", "outer", *["nodad"] * (":" in address))
         place.ip("route", "add", "default", "via", gateway, "dev", "outer", "onlink")
     before = everything(place)
-    pair = world.pair(**hands)
+    pair = harness.pair(**hands)
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(endpoint_host=endpoint, allowed_ips=DEFAULTS, route_allowed_ips=1))
     traffic.reach(place, "10.77.0.2")

@@ -40,10 +40,10 @@ def counted(refused):
     return Counter(refused.read_text().split()) if refused.exists() else Counter()
 
 
-def prove(world, family, refused, things):
+def prove(harness, family, refused, things):
     """Traffic both ways, and that each of the things was asked for in vain."""
-    near, far = world.near.place, world.far.place
-    pair = world.pair()
+    near, far = harness.near.place, harness.far.place
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(family=family))
     traffic.reach(near, "10.77.0.2")
@@ -61,7 +61,7 @@ def prove(world, family, refused, things):
     assert "applied" in pair.router.reload(pair.interface(), pair.peer(family=family), pair.other_peer(1))
     # The other end begins anew: it is answered.
     pair.far.restart()
-    pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", world.near.endpoint(family, 51820))
+    pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", harness.near.endpoint(family, 51820))
     traffic.reach(far, "10.77.0.1")
     assert traffic.ping(near, "10.77.0.2").lost == 0
     counts = counted(refused)
@@ -76,8 +76,8 @@ OF_IPV6 = ["pktinfo6", "recvtclass"]
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("things", [[t] for t in USUAL + OF_IPV6 + ["ipv6", *AT_WORK]], ids="".join)
-def test_without(world, runtime, things, refused):
-    pair, counts = prove(world, 4, refused, things)
+def test_without(harness, runtime, things, refused):
+    pair, counts = prove(harness, 4, refused, things)
     if things[0] in ("tos", "gso-driver"):
         assert counts[things[0]] <= 2, "once a socket"
     if things == ["inotify"]:
@@ -86,8 +86,8 @@ def test_without(world, runtime, things, refused):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("things", [[t] for t in [*OF_IPV6, "tclass", "pktinfo6-send", "gso"]], ids="".join)
-def test_without_over_ipv6(world, runtime, things, refused):
-    prove(world, 6, refused, things)
+def test_without_over_ipv6(harness, runtime, things, refused):
+    prove(harness, 6, refused, things)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -96,14 +96,14 @@ def test_without_over_ipv6(world, runtime, things, refused):
     [(4, [*USUAL, "ipv6"]), (4, [*USUAL, *OF_IPV6]), (6, [*USUAL[:-1], *OF_IPV6, "tclass"])],
     ids=["no-ipv6", "ipv4", "ipv6"],
 )
-def test_without_everything(world, runtime, family, things, refused):
-    prove(world, family, refused, things)
+def test_without_everything(harness, runtime, family, things, refused):
+    prove(harness, family, refused, things)
 
 
 @pytest.mark.parametrize("things", [["memfd"]], ids="".join)
 @pytest.mark.parametrize("runtime", ["cpython"])
-def test_without_what_pyroute2_is_called_by(world, things, runtime, refused):
-    pair, _ = prove(world, 4, refused, things)
+def test_without_what_pyroute2_is_called_by(harness, things, runtime, refused):
+    pair, _ = prove(harness, 4, refused, things)
     assert "pyroute2 cannot be used here: going on without it" in pair.router.log()
 
 
@@ -113,12 +113,12 @@ SENTENCE = "the kernel cannot mark packets: fwmark and nohostroute have no effec
 @pytest.mark.parametrize("things", [["mark"]], ids="".join)
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("options", [{"fwmark": 7}, {"nohostroute": 1}, {"fwmark": 7, "nohostroute": 1}], ids=str)
-def test_without_marks(world, things, runtime, refused, options):
+def test_without_marks(harness, things, runtime, refused, options):
     """A default route that marks would keep the tunnel's own datagrams out of: host routes do it."""
-    near = world.near.place
+    near = harness.near.place
     near.ip("route", "add", "default", "via", "192.0.2.2")
-    world.far.place.ip("addr", "add", "203.0.113.9/32", "dev", "lo")
-    pair = world.pair()
+    harness.far.place.ip("addr", "add", "203.0.113.9/32", "dev", "lo")
+    pair = harness.pair()
     pair.start_far()
     everything = pair.peer(allowed_ips=["0.0.0.0/0"], route_allowed_ips=1)
     pair.router.start(pair.interface(**options), everything)
@@ -137,9 +137,9 @@ def test_without_marks(world, things, runtime, refused, options):
 
 @pytest.mark.parametrize("things", [["mark"]], ids="".join)
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_without_marks_where_none_is_wanted(world, things, runtime, refused):
-    pair = world.pair()
+def test_without_marks_where_none_is_wanted(harness, things, runtime, refused):
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(nohostroute=1), pair.peer())
-    traffic.reach(world.near.place, "10.77.0.2")
+    traffic.reach(harness.near.place, "10.77.0.2")
     assert SENTENCE not in pair.router.log()

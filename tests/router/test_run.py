@@ -18,13 +18,13 @@ def routes(place, *arguments):
     return place.ip("route", "show", *arguments).splitlines()
 
 
-def test_a_tunnel_from_the_configuration(world):
-    pair = world.pair()
+def test_a_tunnel_from_the_configuration(harness):
+    pair = harness.pair()
     pair.start_far("10.90.0.0/16")
     pair.router.start(
         pair.interface(metric=7), pair.peer(allowed_ips=["10.77.0.2", "fd77::2", "10.91.1.1/16"], route_allowed_ips=1)
     )
-    place = world.near.place
+    place = harness.near.place
     for inside in ("10.77.0.2", "fd77::2"):
         traffic.reach(place, inside)
     assert "10.91.0.0/16 dev " + pair.name in "\n".join(routes(place))
@@ -37,19 +37,19 @@ def test_a_tunnel_from_the_configuration(world):
     assert place.run("ip", "link", "show", pair.name, check=False)[0] != 0
 
 
-def test_a_reload_under_traffic_loses_nothing(world):
-    pair = world.pair()
+def test_a_reload_under_traffic_loses_nothing(harness):
+    pair = harness.pair()
     pair.start_far()
     others = [pair.other_peer(n) for n in range(20)]
     pair.router.start(pair.interface(), pair.peer(), *others)
-    place = world.near.place
+    place = harness.near.place
     traffic.reach(place, "10.77.0.2")
     before = pair.handshake()
     data = os.urandom(8 << 20)
-    with traffic.echo(world.far.place) as port, ThreadPoolExecutor() as pool:
+    with traffic.echo(harness.far.place) as port, ThreadPoolExecutor() as pool:
         back = pool.submit(traffic.stream_to_echo, place, "10.77.0.2", port, data)
         # Towards us: the receive queue of wireguard-go overflows under such a load, reload or not.
-        load = pool.submit(traffic.iperf, place, world.far.place, "10.77.0.2", "-C", "cubic", "-b", "80M", "-t", "4", "-R")
+        load = pool.submit(traffic.iperf, place, harness.far.place, "10.77.0.2", "-C", "cubic", "-b", "80M", "-t", "4", "-R")
         _reload_under_pings(pair, others)
         assert back.result() == data
         assert load.result()["sum_received"]["bytes"] > 20e6
@@ -71,8 +71,8 @@ def _reload_under_pings(pair, others):
     assert traffic.parse_pings(pings.finish(30)).lost == 0
 
 
-def test_a_changed_file_is_applied_by_itself(world):
-    pair = world.pair()
+def test_a_changed_file_is_applied_by_itself(harness):
+    pair = harness.pair()
     pair.router.start(pair.interface())
     pair.router.write(pair.interface(), pair.other_peer(1))
     net.poll(lambda: len(pair.router.dump(pair.name)) == 2, 5, what="the new peer")
@@ -82,12 +82,12 @@ def test_a_changed_file_is_applied_by_itself(world):
     assert len(pair.router.dump(pair.name)) == 1
 
 
-def test_interfaces_come_and_go(world):
-    pair = world.pair()
+def test_interfaces_come_and_go(harness):
+    pair = harness.pair()
     pair.start_far()
     second, third = net.unique("r"), net.unique("r")
     pair.router.start(pair.interface(), pair.peer(), interface(second, private_key=Keys().private, addresses="10.5.0.1"))
-    place = world.near.place
+    place = harness.near.place
     traffic.reach(place, "10.77.0.2")
     before = pair.handshake()
     assert "10.5.0.1/32" in place.ip("addr", "show", second)
@@ -101,11 +101,11 @@ def test_interfaces_come_and_go(world):
     assert place.run("ip", "link", "show", third, check=False)[0] != 0
 
 
-def test_changes_of_an_interface_take_effect_in_place(world):
-    pair = world.pair()
+def test_changes_of_an_interface_take_effect_in_place(harness):
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer())
-    place, keys = world.near.place, Keys()
+    place, keys = harness.near.place, Keys()
     traffic.reach(place, "10.77.0.2")
     before = pair.handshake()
     pair.router.reload(pair.interface(listen_port=52000, fwmark="0x99", mtu=1280), pair.peer(persistent_keepalive=25))
@@ -115,18 +115,18 @@ def test_changes_of_an_interface_take_effect_in_place(world):
     assert traffic.ping(place, "10.77.0.2").lost == 0
     assert pair.handshake() == before
     # Another private key: the other end knows it first.
-    world.far.place.run("wg", "set", pair.far.interface, "peer", pair.keys.public, "remove", "peer", keys.public,
+    harness.far.place.run("wg", "set", pair.far.interface, "peer", pair.keys.public, "remove", "peer", keys.public,
                         "allowed-ips", "10.77.0.1/32,fd77::1/128")  # fmt: skip
     pair.router.reload(pair.interface(private_key=keys.private), pair.peer())
     assert pair.router.dump(pair.name)[0][1] == keys.public
     traffic.reach(place, "10.77.0.2")
 
 
-def test_an_endpoint_that_the_peer_chose_survives_a_reload(world):
-    pair = world.pair()
-    pair.start_far(endpoint=world.near.endpoint(4, 51820))
+def test_an_endpoint_that_the_peer_chose_survives_a_reload(harness):
+    pair = harness.pair()
+    pair.start_far(endpoint=harness.near.endpoint(4, 51820))
     pair.router.start(pair.interface(), pair.peer(endpoint_host="192.0.2.77"))
-    traffic.reach(world.far.place, "10.77.0.1")
+    traffic.reach(harness.far.place, "10.77.0.1")
     learnt = pair.router.dump(pair.name)[1][2]
     assert learnt == "192.0.2.2:51821"
     pair.router.reload(pair.interface(), pair.peer(endpoint_host="192.0.2.77"), pair.other_peer(1))
@@ -135,8 +135,8 @@ def test_an_endpoint_that_the_peer_chose_survives_a_reload(world):
     assert pair.router.dump(pair.name)[1][2] == "192.0.2.78:51821"
 
 
-def test_what_wg_added_stays_and_moved_prefixes_come_back(world):
-    pair = world.pair()
+def test_what_wg_added_stays_and_moved_prefixes_come_back(harness):
+    pair = harness.pair()
     first, second, own = Keys().public, Keys().public, Keys().public
 
     def sections(*prefixes):
@@ -144,7 +144,7 @@ def test_what_wg_added_stays_and_moved_prefixes_come_back(world):
                 peer(pair.name, public_key=second, allowed_ips=["10.2.0.0/16", *prefixes])]  # fmt: skip
 
     pair.router.start(*sections())
-    world.near.place.run("wg", "set", pair.name, "peer", own, "allowed-ips", "10.3.0.0/16")
+    harness.near.place.run("wg", "set", pair.name, "peer", own, "allowed-ips", "10.3.0.0/16")
     pair.router.reload(*sections("10.1.0.0/16"))
 
     def allowed():
@@ -156,8 +156,8 @@ def test_what_wg_added_stays_and_moved_prefixes_come_back(world):
 
 
 @pytest.mark.parametrize("value", ["", "generate", None])
-def test_a_private_key_is_made_and_kept(world, value):
-    pair = world.pair()
+def test_a_private_key_is_made_and_kept(harness, value):
+    pair = harness.pair()
     options = {} if value is None else {"private_key": value}
     text = interface(pair.name, listen_port=51820, **options)
     pair.router.start(text)
@@ -171,9 +171,9 @@ def test_a_private_key_is_made_and_kept(world, value):
     assert private not in pair.router.log()
 
 
-def test_a_key_file_is_read_and_made(world):
-    pair = world.pair()
-    file = world.folder / "wg.key"
+def test_a_key_file_is_read_and_made(harness):
+    pair = harness.pair()
+    file = harness.folder / "wg.key"
     pair.router.start(interface(pair.name, private_key_file=file))
     private = pair.router.dump(pair.name)[0][0]
     assert file.read_text() == private + "\n" and stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -186,22 +186,22 @@ def test_a_key_file_is_read_and_made(world):
     assert pair.router.dump(pair.name)[0][0] == keys.private
 
 
-def test_a_deleted_link_is_made_again(world):
-    pair = world.pair()
+def test_a_deleted_link_is_made_again(harness):
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer())
-    place = world.near.place
+    place = harness.near.place
     traffic.reach(place, "10.77.0.2")
     place.ip("link", "del", pair.name)
     net.poll(lambda: place.run("ip", "link", "show", pair.name, check=False)[0] == 0, 5, what="the interface")
     traffic.reach(place, "10.77.0.2")
 
 
-def test_a_link_taken_down_and_up_has_its_routes_again(world):
-    pair = world.pair()
+def test_a_link_taken_down_and_up_has_its_routes_again(harness):
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer(allowed_ips=["10.77.0.2", "fd77::2", "10.91.0.0/16"], route_allowed_ips=1))
-    place = world.near.place
+    place = harness.near.place
     traffic.reach(place, "fd77::2")
     place.ip("link", "set", pair.name, "down")
     net.poll(lambda: "interface down" in pair.router.log(), 5)
@@ -210,10 +210,10 @@ def test_a_link_taken_down_and_up_has_its_routes_again(world):
     assert any(line.startswith("10.91.0.0/16") for line in routes(place))
 
 
-def test_a_port_in_use_is_waited_for_at_the_start_and_refused_later(world):
-    pair = world.pair()
+def test_a_port_in_use_is_waited_for_at_the_start_and_refused_later(harness):
+    pair = harness.pair()
     pair.start_far()
-    place = world.near.place
+    place = harness.near.place
     with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", 51820))
         pair.router.start(pair.interface(), pair.peer())
@@ -226,8 +226,8 @@ def test_a_port_in_use_is_waited_for_at_the_start_and_refused_later(world):
     assert traffic.ping(place, "10.77.0.2").lost == 0
 
 
-def test_two_interfaces_and_fifty_peers(world):
-    pair, second, keys = world.pair(), net.unique("r"), Keys()
+def test_two_interfaces_and_fifty_peers(harness):
+    pair, second, keys = harness.pair(), net.unique("r"), Keys()
     pair.start_far()
     names = [pair.name, second]
     pair.router.start(
@@ -235,14 +235,14 @@ def test_two_interfaces_and_fifty_peers(world):
         interface(second, private_key=keys.private, addresses="10.99.0.1/24", listen_port=51830),
         *[peer(second, public_key=Keys().public, allowed_ips=f"10.99.1.{n}") for n in range(25)],
     )  # fmt: skip
-    traffic.reach(world.near.place, "10.77.0.2")
+    traffic.reach(harness.near.place, "10.77.0.2")
     assert [len(pair.router.dump(name)) - 1 for name in names] == [25, 25]
     for _ in range(3):
         assert "applied" in pair.router.reload()
 
 
-def test_a_start_that_cannot_be_says_why(world):
-    router = world.router()
+def test_a_start_that_cannot_be_says_why(harness):
+    router = harness.router()
     for text, sentence in (
         ("config interface 'x'\n\toption listen_port 'soon'\n", "wgembed:2: interface 'x', option listen_port: a number"),
         ("config interface 'lo'\n", "lo"),
@@ -256,9 +256,9 @@ def test_a_start_that_cannot_be_says_why(world):
     assert code == 1 and "cannot be read" in told
 
 
-def test_reloads_do_not_grow_memory(world):
+def test_reloads_do_not_grow_memory(harness):
     """Each reload opens a routing socket; on MicroPython its buffer was never given back."""
-    pair = world.pair()
+    pair = harness.pair()
     pair.router.start(pair.interface(), pair.peer(), pair.other_peer(1))
     for _ in range(20):
         pair.router.reload()
@@ -268,8 +268,8 @@ def test_reloads_do_not_grow_memory(world):
     assert pair.router.memory() - before < 100
 
 
-def test_ports_change_hands_in_one_reload(world):
-    pair, second, keys = world.pair(), net.unique("r"), Keys()
+def test_ports_change_hands_in_one_reload(harness):
+    pair, second, keys = harness.pair(), net.unique("r"), Keys()
     pair.start_far()
 
     def sections(first_port, second_port):
@@ -279,7 +279,7 @@ def test_ports_change_hands_in_one_reload(world):
     def ports():
         return [pair.router.dump(name)[0][2] for name in (pair.name, second)]
 
-    place = world.near.place
+    place = harness.near.place
     pair.router.start(*sections(52001, 52002))
     traffic.reach(place, "10.77.0.2")
     before = pair.handshake()
@@ -296,9 +296,9 @@ def test_ports_change_hands_in_one_reload(world):
     assert traffic.ping(place, "10.77.0.2").lost == 0
 
 
-def test_a_port_goes_to_another_interface(world):
+def test_a_port_goes_to_another_interface(harness):
     """Who had it is given no other one by the configuration, and takes any."""
-    pair, second, keys = world.pair(), net.unique("r"), Keys()
+    pair, second, keys = harness.pair(), net.unique("r"), Keys()
     pair.start_far()
 
     def other(*port):
@@ -307,7 +307,7 @@ def test_a_port_goes_to_another_interface(world):
     def ports():
         return [pair.router.dump(name)[0][2] for name in (pair.name, second)]
 
-    place = world.near.place
+    place = harness.near.place
     without = {"private_key": pair.keys.private, "addresses": ["10.77.0.1/24", "fd77::1/64"]}
     pair.router.start(pair.interface(listen_port=52001), pair.peer(), other())
     traffic.reach(place, "10.77.0.2")
@@ -329,12 +329,12 @@ def test_a_port_goes_to_another_interface(world):
     assert "cannot listen" not in pair.router.log()
 
 
-def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
+def test_a_configuration_that_somebody_holds_is_waited_for_aside(harness):
     """A writer that sleeps with libuci's lock in its hands stops the reload, and no packet."""
-    pair = world.pair()
+    pair = harness.pair()
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer())
-    place = world.near.place
+    place = harness.near.place
     traffic.reach(place, "10.77.0.2")
     pair.router.write(pair.interface(), pair.peer(), pair.other_peer(1))
     with open(pair.router.config, "r+") as file:
@@ -345,9 +345,9 @@ def test_a_configuration_that_somebody_holds_is_waited_for_aside(world):
     net.poll(lambda: len(pair.router.dump(pair.name)) == 3, 3, what="the new peer")
 
 
-def test_the_level_of_the_log_goes_back(world):
+def test_the_level_of_the_log_goes_back(harness):
     """It is that of the environment again when the configuration says nothing, and stays where a reload is refused."""
-    pair = world.pair()
+    pair = harness.pair()
     quiet = "config globals 'globals'\n\toption log_level 'error'\n"
     pair.router.start(pair.interface())
     assert "cannot be written" in pair.router.reload(quiet, interface(pair.name, private_key_file="/dev/null/nowhere"))
@@ -357,9 +357,9 @@ def test_the_level_of_the_log_goes_back(world):
     assert "applied" in pair.router.reload(pair.interface())
 
 
-def test_a_reload_turns_what_is_told_of_handshakes_on_and_off(world):
+def test_a_reload_turns_what_is_told_of_handshakes_on_and_off(harness):
     """For each interface by itself, though they share the process."""
-    pair = world.pair()
+    pair = harness.pair()
     other, keys = net.unique("r"), Keys()
 
     def sections(number, level, others="error"):
@@ -384,9 +384,9 @@ def test_a_reload_turns_what_is_told_of_handshakes_on_and_off(world):
         assert told(before) == [(name, pair.far.site.outer[4] + ":9") for name in wanted]
 
 
-def test_a_signal_is_not_lost_while_somebody_writes(world):
+def test_a_signal_is_not_lost_while_somebody_writes(harness):
     """Nor because another package's file has changed just before."""
-    pair = world.pair()
+    pair = harness.pair()
     pair.router.start(pair.interface())
     with open(pair.router.config, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -396,9 +396,9 @@ def test_a_signal_is_not_lost_while_somebody_writes(world):
     pair.router.expect("configuration applied", 3)
 
 
-def test_an_interface_that_finds_no_memory_leaves_nothing_open(world):
+def test_an_interface_that_finds_no_memory_leaves_nothing_open(harness):
     """On MicroPython, where an object that is gone closes nothing, and a table of prefixes takes from a small heap."""
-    pair = world.pair()
+    pair = harness.pair()
     pair.router.start(pair.interface())
 
     def descriptors():

@@ -85,12 +85,12 @@ def environment(request):
     return {"WGEMBED_PYROUTE2": "0"} if runtime == "rtnetlink" else {}
 
 
-def live(world, prefix, environment):
+def live(harness, prefix, environment):
     """All that a router does in its life: names, routes, traffic, reloads, new keys, control, status, an end."""
-    near, far = world.near.place, world.far.place
-    names = world.names()
+    near, far = harness.near.place, harness.far.place
+    names = harness.names()
     names.set("far.test 192.0.2.2 2001:db8::2\n")
-    pair = world.pair(prefix=[*names.prefix, *prefix], **environment)
+    pair = harness.pair(prefix=[*names.prefix, *prefix], **environment)
     router, name = pair.router, pair.name
     pair.start_far()
     named = pair.peer(None, endpoint_host="far.test", endpoint_port=pair.far.port, route_allowed_ips=1)
@@ -116,7 +116,7 @@ def live(world, prefix, environment):
     # New sessions, from both sides
     for _ in range(2):
         pair.far.restart()
-        pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", world.near.endpoint(4, 443))
+        pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "endpoint", harness.near.endpoint(4, 443))
         traffic.reach(far, "10.77.0.1", within=30)
     # The control socket
     text = f"set=1\npublic_key={Keys().raw.hex()}\nallowed_ip=10.1.0.0/16\n\n"
@@ -139,11 +139,11 @@ def live(world, prefix, environment):
     return [line for line in told.splitlines() if other not in line]
 
 
-def test_the_list_suffices(world, environment):
+def test_the_list_suffices(harness, environment):
     """Under a filter of the kernel's that ends the process for anything else."""
     need(seccomp.prepare)
     prefix = [sys.executable, "-I", "-S", seccomp.__file__, str(seccomp.LIST)]
-    assert not [line for line in live(world, prefix, environment) if "cannot" in line]
+    assert not [line for line in live(harness, prefix, environment) if "cannot" in line]
 
 
 def test_the_filter_filters(tmp_path):
@@ -160,10 +160,10 @@ def test_the_filter_filters(tmp_path):
 SEEN = set()
 
 
-def test_what_is_called_is_on_the_list(world, environment, tmp_path):
+def test_what_is_called_is_on_the_list(harness, environment, tmp_path):
     need(programs, "strace")
     record = tmp_path / "calls"
-    live(world, ["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", str(record)], environment)
+    live(harness, ["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", str(record)], environment)
     called = set(re.findall(r"^\d+ +(\w+)\(", record.read_text(errors="replace"), re.M))
     SEEN.update(called)
     assert len(called) > 40

@@ -9,7 +9,7 @@ path.
 import sys
 import time
 
-from .simstory import Story
+from .simscenario import Scenario
 
 
 def _options(arguments):
@@ -45,20 +45,20 @@ def main(arguments):
     for seed in range(int(options["seed"]), int(options["seed"]) + int(options["seeds"])):
         trace = print if options["trace"] else None
         devices, together, library = int(options["devices"]), int(options["together"]), options["library"] or None
-        story = Story(seed, devices, options["topology"], together, library, trace)
+        scenario = Scenario(seed, devices, options["topology"], together, library, trace)
         began = time.time()
         try:
-            story.run(float(options["days"]))
+            scenario.run(float(options["days"]))
         except Exception as error:
             failed += 1
-            print("seed %d, after %.3f s: %s" % (seed, (story.sim.now - 1_000_000_000) / 1000, error))
+            print("seed %d, after %.3f s: %s" % (seed, (scenario.sim.now - 1_000_000_000) / 1000, error))
             print("again: " + command(options, seed))
             if not isinstance(error, AssertionError) or options["trace"]:
                 raise
         finally:
-            story.sim.close()
-        print("seed %d: %s; %d s" % (seed, story.sim.counts.as_text(), time.time() - began))
-        print("digest", story.sim.digest())
+            scenario.sim.close()
+        print("seed %d: %s; %d s" % (seed, scenario.sim.counts.as_text(), time.time() - began))
+        print("digest", scenario.sim.digest())
     return 1 if failed else 0
 
 

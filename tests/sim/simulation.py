@@ -2,7 +2,7 @@
 
 The random numbers of the crypto (ephemeral keys, indices, cookies, jitter) come from the seed too, so that a seed is the
 same run bit for bit, on every machine and interpreter: `digest` stands for all that was sent, delivered and done.
-What happens is in simstory.py, what must hold in simcheck.py.
+What happens is in simscenario.py, what must hold in simcheck.py.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ from wgembed.protocol import timers
 from wgembed.protocol.device import expire_timers
 from wgembed.protocol.memory import alloc
 
+from ..unit.harness import ipv4, ipv6
 from ..unit.support import Random
-from ..unit.world import ipv4, ipv6
 from . import simcheck
 from .simmachine import Machine
 from .simnet import Network

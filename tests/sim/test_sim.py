@@ -14,7 +14,7 @@ import wgembed
 
 from ..lab import debian, fastpath
 from ..lab.need import need
-from .simstory import Story
+from .simscenario import Scenario
 
 ROOT = Path(__file__).parents[2]
 RUNS = [("hub", 2, 1, 6), ("hub", 9, 1, 1), ("hub", 20, 1, 0.5), ("mesh", 3, 1, 2), ("mesh", 6, 1, 1),
@@ -22,18 +22,18 @@ RUNS = [("hub", 2, 1, 6), ("hub", 9, 1, 1), ("hub", 20, 1, 0.5), ("mesh", 3, 1, 
 
 
 def run(seed, days, devices=2, topology="hub", library=None, together=1):
-    """Run a story to its end and return its simulation."""
-    story = Story(seed, devices, topology, together, library)
+    """Run a scenario to its end and return its simulation."""
+    scenario = Scenario(seed, devices, topology, together, library)
     try:
-        story.run(days)
+        scenario.run(days)
     except AssertionError as error:
         pytest.fail(
             f"python -m tests.sim --seed {seed} --days {days} --devices {devices} --topology {topology} "
             f"--together {together}: {error}"
         )
     finally:
-        story.sim.close()
-    return story.sim
+        scenario.sim.close()
+    return scenario.sim
 
 
 @pytest.mark.parametrize("seed", range(101, 104))
@@ -83,7 +83,7 @@ def test_micropython_makes_no_difference():
 
 def test_memory_is_constant():
     """After a first day, what the package holds does not grow: integers become larger, that is all."""
-    story, held = Story(21), []
+    scenario, held = Scenario(21), []
     installed = Path(wgembed.__file__).parent  # which is here or where pip put it
 
     def measure(day):
@@ -94,13 +94,13 @@ def test_memory_is_constant():
     tracemalloc.start()
     try:
         # Everything is made while it is looked at: the tables of the first start as well.
-        for machine in story.sim.machines:
+        for machine in scenario.sim.machines:
             machine.stop()
             machine.start()
-        story.run(4, measure)
+        scenario.run(4, measure)
     finally:
         tracemalloc.stop()
-        story.sim.close()
+        scenario.sim.close()
     assert held[0] > 100_000, "the tables are seen"
     assert max(held[1:]) - held[0] < 8_000, held
 

@@ -6,19 +6,19 @@ from wgembed.packets import arena
 from wgembed.protocol import constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
 
 from . import simcheck, simnode
-from .simstory import Story
+from .simscenario import Scenario
 
 
 def found(topology="hub", devices=2, together=1, days=3, seeds=(31, 32, 33)):
     """Return what the simulation complains of first."""
     for seed in seeds:
-        story = Story(seed, devices, topology, together)
+        scenario = Scenario(seed, devices, topology, together)
         try:
-            story.run(days)
+            scenario.run(days)
         except (simcheck.Violation, AssertionError) as error:
             return str(error)
         finally:
-            story.sim.close()
+            scenario.sim.close()
     return "nothing"
 
 

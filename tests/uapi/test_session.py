@@ -8,8 +8,8 @@ from wgembed.protocol import noise
 from wgembed.runtime import address as addresses
 from wgembed.uapi.session import LINE_MAX, READ_SIZE, Session
 
+from ..unit.harness import Harness, connected, key
 from ..unit.support import Log
-from ..unit.world import World, connected, key
 
 KEY = "aa" * 32
 OTHER = "bb" * 32
@@ -40,8 +40,8 @@ class Interface:
 
 class Client:
     def __init__(self, peers=4):
-        self.world = World()
-        self.node = self.world.node("a", peers=peers)
+        self.harness = Harness()
+        self.node = self.harness.node("a", peers=peers)
         self.device = self.node.device
         self.device.down()
         self.device.set_private_key(bytes(32), 0)
@@ -53,11 +53,11 @@ class Client:
         data = text if isinstance(text, bytes) else text.encode()
         answer = b""
         for at in range(0, len(data) or 1, READ_SIZE):
-            answer += self.session.feed(data[at : at + READ_SIZE], self.world.now)
+            answer += self.session.feed(data[at : at + READ_SIZE], self.harness.now)
             while self.session.is_answering:
                 answer += self.session.piece()
                 if not self.session.is_answering:
-                    answer += self.session.feed(b"", self.world.now)
+                    answer += self.session.feed(b"", self.harness.now)
         return answer.decode()
 
     def set(self, *lines):
@@ -286,9 +286,9 @@ def test_a_line_without_end_is_cut_off():
 
 
 def test_keepalive_set_while_up_sends():
-    world, a, b, peer_b, _ = connected()
+    harness, a, b, peer_b, _ = connected()
     session = Session(Interface(a.device), Log())
-    session.feed(f"set=1\npublic_key={b.public.hex()}\npersistent_keepalive_interval=9\n\n".encode(), world.now)
+    session.feed(f"set=1\npublic_key={b.public.hex()}\npersistent_keepalive_interval=9\n\n".encode(), harness.now)
     assert len(a.sent) == 1
 
 

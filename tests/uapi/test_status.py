@@ -6,7 +6,7 @@ from wgembed.daemon.endpoints import Endpoint
 from wgembed.runtime import system
 from wgembed.uapi.session import Session
 
-from ..unit.world import A4, B4, PACKET, connected, ipv4, pair
+from ..unit.harness import A4, B4, PACKET, connected, ipv4, pair
 
 
 class Interface:
@@ -25,13 +25,13 @@ class Interface:
 class Reader:
     """The answer, as pairs, of the device and of each peer."""
 
-    def __init__(self, world, interface, question="status=1\n\n"):
+    def __init__(self, harness, interface, question="status=1\n\n"):
         session = Session(interface, None)
-        text = session.feed(question.encode(), world.now)
+        text = session.feed(question.encode(), harness.now)
         while session.is_answering:
             text += session.piece()
             if not session.is_answering:
-                text += session.feed(b"", world.now)
+                text += session.feed(b"", harness.now)
         assert not session.closed and text.endswith(b"errno=0\n\n")
         self.text = text.decode()
         self.device, self.peers = [], []
@@ -50,10 +50,10 @@ def addresses(monkeypatch):
 
 
 def test_a_tunnel_at_work():
-    world, a, b, peer_b, peer_a = connected(psk=b"\7" * 32)
-    world.advance(3000)
+    harness, a, b, peer_b, peer_a = connected(psk=b"\7" * 32)
+    harness.advance(3000)
     a.transmit(PACKET)
-    report = Reader(world, Interface(a.device))
+    report = Reader(harness, Interface(a.device))
     assert dict(report.device) == {
         "listen_port": "51820", "fwmark": "7", "mtu": "1420", "up": "1", "own_public_key": a.public.hex(),
     }  # fmt: skip
@@ -69,33 +69,33 @@ def test_a_tunnel_at_work():
 
 
 def test_no_secret_is_told():
-    world, a, b, peer_b, peer_a = connected(psk=b"\7" * 32)
-    text = Reader(world, Interface(a.device)).text
+    harness, a, b, peer_b, peer_a = connected(psk=b"\7" * 32)
+    text = Reader(harness, Interface(a.device)).text
     assert a.private.hex() not in text and "07" * 32 not in text
 
 
 def test_nobody_answers():
-    world, a, b, peer_b, peer_a = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = pair()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
-    world.advance(11_000)
-    [peer] = Reader(world, Interface(a.device)).peers
+    harness.advance(11_000)
+    [peer] = Reader(harness, Interface(a.device)).peers
     told = dict(peer)
     assert told["attempt"] == "3" and told["staged"] == "1" and "session" not in told and "last_rx_ms" not in told
     assert [value for name, value in peer if name == "event"] in (["initiation_sent,3,0"], ["initiation_sent,3,1"])
 
 
 def test_what_belongs_to_nobody():
-    world, a, b, peer_b, peer_a = connected()
-    stranger = world.node("c")
+    harness, a, b, peer_b, peer_a = connected()
+    stranger = harness.node("c")
     stranger.add(b, ((B4, 32),))
     stranger.transmit(ipv4(A4, B4))
     b.receive(b"\1\0\0\0" + bytes(144), ("d", 4))
-    a.device.allow(peer_b, bytes(4), 0, world.now)
+    a.device.allow(peer_b, bytes(4), 0, harness.now)
     a.transmit(ipv4(b"\x0a\x09\0\1", B4))
     b.transmit(ipv4(B4, b"\x0a\x63\0\1"))
-    world.advance(2000)
-    report = Reader(world, Interface(b.device))
+    harness.advance(2000)
+    report = Reader(harness, Interface(b.device))
     assert sorted([value for name, value in report.device if name == "unmatched_handshake"]) == [
         "invalid_mac1,1,2000,192.0.2.100:4,",
         "unknown_peer,1,2000,192.0.2.99:51820," + stranger.public.hex(),
@@ -108,24 +108,24 @@ def test_what_belongs_to_nobody():
 
 
 def test_what_is_configured_of_endpoints():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     endpoint = Endpoint(b.public, "vpn.example.org", 51821, None, None)
     endpoint.found = [b"\xc0\0\2\1", b"\xfd" + bytes(15)]
-    [peer] = Reader(world, Interface(a.device, {b.public: endpoint})).peers
+    [peer] = Reader(harness, Interface(a.device, {b.public: endpoint})).peers
     assert [line for line in peer if line[0].startswith("endpoint_")] == [
         ("endpoint_host", "vpn.example.org:51821"), ("endpoint_found", "192.0.2.1"), ("endpoint_found", "fd00::"),
     ]  # fmt: skip
-    [peer] = Reader(world, Interface(a.device, {b.public: Endpoint(b.public, "fe80::1%eth0", 7, None, None)})).peers
+    [peer] = Reader(harness, Interface(a.device, {b.public: Endpoint(b.public, "fe80::1%eth0", 7, None, None)})).peers
     assert ("endpoint_host", "[fe80::1%eth0]:7") in peer
 
 
 def test_errors_and_a_clock_that_was_set_back():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     interface = Interface(a.device)
     interface.errors = [(1, 4), (101, 6)]
     interface.bound_to = "wwan0"
     a.device.stamps.make(system.clock.realtime()[0] + 1000, 0)
-    report = Reader(world, interface)
+    report = Reader(harness, interface)
     assert [value for name, value in report.device if name == "send_error"] == ["1,4", "101,6"]
     assert dict(report.device)["link"] == "wwan0"
     assert dict(report.device)["clock_behind_s"] in ("999", "1000")
@@ -133,11 +133,11 @@ def test_errors_and_a_clock_that_was_set_back():
 
 def test_a_client_that_takes_its_time():
     """What happens while it reads is no older than its question."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     session = Session(Interface(a.device), None)
-    session.feed(b"status=1\n\n", world.now)
+    session.feed(b"status=1\n\n", harness.now)
     session.piece()
-    world.advance(5000)
+    harness.advance(5000)
     a.transmit(PACKET)
     lines = session.piece().decode().split("\n")
     assert {"last_rx_ms=0", "session=0,initiator", "event=response_received,1,0"} <= set(lines)
@@ -145,14 +145,14 @@ def test_a_client_that_takes_its_time():
 
 
 def test_it_alternates_with_get():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     interface = Interface(b.device)
-    text = Reader(world, interface, "status=1\n\nget=1\n\nstatus=1\n\n").text
+    text = Reader(harness, interface, "status=1\n\nget=1\n\nstatus=1\n\n").text
     answers = text.split("errno=0\n\n")
     assert answers[0] == answers[2] and "own_public_key=" in answers[0] and "private_key" not in answers[0]
     assert "private_key=" in answers[1] and answers[3:] == [""]
 
 
 def test_a_status_with_a_line_is_refused():
-    world, a, *_ = pair()
+    harness, a, *_ = pair()
     assert Session(Interface(a.device), None).feed(b"status=1\nx=1\n", 0) == b"errno=22\n\n"

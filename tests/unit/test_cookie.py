@@ -11,7 +11,7 @@ from wgembed.protocol.constants import (
 )
 from wgembed.protocol.cookie import CookieChecker, mac1_key
 
-from .world import A4, B4, ipv4, pair
+from .harness import A4, B4, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 
@@ -29,37 +29,37 @@ def load(b, count=UNDER_LOAD_HANDSHAKES):
 
 def under_load():
     """Return a pair whose b has just come under load."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     load(b)
-    b.device.handshakes(world.now, 10_000)
+    b.device.handshakes(harness.now, 10_000)
     del b.sent[:]
-    return world, a, b, peer_b, peer_a
+    return harness, a, b, peer_b, peer_a
 
 
 def test_load_begins_at_an_eighth_and_lasts_a_second():
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     load(b, UNDER_LOAD_HANDSHAKES - 1)
-    b.device.handshakes(world.now, 10_000)
+    b.device.handshakes(harness.now, 10_000)
     assert b.sent == [] and b.drop(drops.HS_INITIATION) == UNDER_LOAD_HANDSHAKES - 1
     load(b)
-    b.device.handshakes(world.now, 10_000)
+    b.device.handshakes(harness.now, 10_000)
     assert [m[0] for m, *_ in b.sent] == [3] * UNDER_LOAD_HANDSHAKES
-    world.now += 999
+    harness.now += 999
     b.receive(bogus(b, 1))
     assert len(b.sent) == UNDER_LOAD_HANDSHAKES + 1
-    world.now += 1
+    harness.now += 1
     b.receive(bogus(b, 1))
     assert len(b.sent) == UNDER_LOAD_HANDSHAKES + 1
 
 
 def test_full_backlog_refuses():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     load(b, MAX_QUEUED_HANDSHAKES - RESERVED_HANDSHAKES + 3)
     assert b.drop(drops.HS_QUEUE_FULL) == 3
 
 
 def test_a_place_is_kept_for_who_is_where_a_peer_is():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     load(b, MAX_QUEUED_HANDSHAKES)
     refused = b.drop(drops.HS_QUEUE_FULL)
     for n in range(RESERVED_HANDSHAKES):
@@ -67,8 +67,8 @@ def test_a_place_is_kept_for_who_is_where_a_peer_is():
     assert b.drop(drops.HS_QUEUE_FULL) == refused
     b.receive_run(bogus(b, 0), 148, peer_a.addr)
     assert b.drop(drops.HS_QUEUE_FULL) == refused + 1
-    assert b.device.handshakes(world.now, 8) == MAX_QUEUED_HANDSHAKES - 8
-    b.device.set_endpoint(peer_a, ("elsewhere", 1), world.now)
+    assert b.device.handshakes(harness.now, 8) == MAX_QUEUED_HANDSHAKES - 8
+    b.device.set_endpoint(peer_a, ("elsewhere", 1), harness.now)
     for addr, taken in ((("elsewhere", 1), 1), (("flood", 1), 0)):
         before = b.drop(drops.HS_QUEUE_FULL)
         b.receive_run(bogus(b, 0), 148, addr)
@@ -79,29 +79,29 @@ def test_a_place_is_kept_for_who_is_where_a_peer_is():
 
 
 def test_work_a_turn_is_bounded():
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     load(b, 12)
-    assert b.device.handshakes(world.now, 5 * HANDSHAKE_WORK) == 7
+    assert b.device.handshakes(harness.now, 5 * HANDSHAKE_WORK) == 7
     load(b, 20)
-    assert b.device.handshakes(world.now, 10) == 17, "under load a message is one unit"
+    assert b.device.handshakes(harness.now, 10) == 17, "under load a message is one unit"
 
 
 def test_cookie_exchange():
-    world, a, b, peer_b, peer_a = under_load()
+    harness, a, b, peer_b, peer_a = under_load()
     a.transmit(PACKET)
     assert [m[0] for m, *_ in b.sent] == [3] and peer_a.current is None
-    assert peer_b.cookie_birth == world.now
+    assert peer_b.cookie_birth == harness.now
     load(b)
-    world.advance(5_400)
+    harness.advance(5_400)
     load(b)
-    b.device.handshakes(world.now, 0)
+    b.device.handshakes(harness.now, 0)
     a_retry = [m for m, *_ in a.sent if m[0] == 1]
     assert len(a_retry) == 2 and any(a_retry[1][-16:]), "the retry carries mac2"
     assert b.got == [PACKET]
 
 
 def test_where_a_peer_is_a_cookie_goes_before_those_of_strangers():
-    world, a, b, peer_b, peer_a = under_load()
+    harness, a, b, peer_b, peer_a = under_load()
     b.is_crowded = True
     b.receive(bogus(b, 1), ("stranger", 1))
     assert b.sent == []
@@ -110,13 +110,13 @@ def test_where_a_peer_is_a_cookie_goes_before_those_of_strangers():
 
 
 def test_cookie_reply_is_for_address_and_port():
-    world, a, b, peer_b, peer_a = under_load()
+    harness, a, b, peer_b, peer_a = under_load()
     a.transmit(PACKET)
-    world.filter = lambda source, destination, datagram: []
-    world.advance(5_400)
+    harness.filter = lambda source, destination, datagram: []
+    harness.advance(5_400)
     initiation = [m for m, *_ in a.sent if m[0] == 1][-1]
     load(b)
-    b.device.handshakes(world.now, 10_000)
+    b.device.handshakes(harness.now, 10_000)
     del b.sent[:]
     for addr in (("a", 51821), ("c", 51820)):
         b.receive(initiation, addr)
@@ -127,22 +127,22 @@ def test_cookie_reply_is_for_address_and_port():
 
 
 def test_cookie_reply_touches_neither_endpoint_nor_timers():
-    world, a, b, peer_b, peer_a = under_load()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = under_load()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     b.receive(a.sent[0][0], a.addr)
     reply = b.sent[-1][0]
     before = (peer_b.addr, peer_b.src, peer_b.retransmit_at, peer_b.persistent_at, peer_b.rx_bytes)
     a.receive(reply, ("thief", 1), "elsewhere")
-    assert peer_b.cookie_birth == world.now
+    assert peer_b.cookie_birth == harness.now
     assert (peer_b.addr, peer_b.src, peer_b.retransmit_at, peer_b.persistent_at, peer_b.rx_bytes) == before
     a.receive(reply, b.addr)
     assert a.drop(drops.HS_COOKIE) == 1, "one cookie for each mac1 sent"
 
 
 def test_forged_cookie_reply():
-    world, a, b, peer_b, peer_a = under_load()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = under_load()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     b.receive(a.sent[0][0], a.addr)
     forged = bytearray(b.sent[-1][0])
@@ -154,17 +154,17 @@ def test_forged_cookie_reply():
 
 
 def test_cookie_is_used_for_115_s():
-    world, a, b, peer_b, peer_a = under_load()
+    harness, a, b, peer_b, peer_a = under_load()
     a.transmit(PACKET)
     assert peer_b.cookie_birth
-    world.filter = lambda source, destination, datagram: []
+    harness.filter = lambda source, destination, datagram: []
     limit = COOKIE_SECRET_MAX_AGE - 5_000
     birth = peer_b.cookie_birth = 1_000  # that an age is a difference shows with an early birth only
     for age, used in ((limit - 1, True), (limit, False), (limit + 7, False)):
         peer_b.cookie_birth = birth
-        world.now = birth + age
+        harness.now = birth + age
         peer_b.last_sent_handshake = 0
-        a.device.initiate(peer_b, world.now)
+        a.device.initiate(peer_b, harness.now)
         assert any(a.sent[-1][0][-16:]) is used
 
 
@@ -177,17 +177,17 @@ def test_cookie_secret_changes():
 
 
 def test_limiter_under_load_only():
-    world, a, b, peer_b, peer_a = under_load()
+    harness, a, b, peer_b, peer_a = under_load()
     a.transmit(PACKET)
-    world.filter = lambda source, destination, datagram: []
+    harness.filter = lambda source, destination, datagram: []
     passed = 0
     for _ in range(8):
         peer_b.last_sent_handshake = 0
         peer_a.last_initiation = 0
         a.clock += 1
-        a.device.initiate(peer_b, world.now)
+        a.device.initiate(peer_b, harness.now)
         load(b)
-        b.device.handshakes(world.now, 10_000)
+        b.device.handshakes(harness.now, 10_000)
         del b.sent[:]
         b.receive(a.sent[-1][0], a.addr)
         passed += [m[0] for m, *_ in b.sent].count(2)
@@ -195,14 +195,14 @@ def test_limiter_under_load_only():
 
 
 def test_responses_need_cookies_too():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     held = []
-    world.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
+    harness.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
     a.transmit(PACKET)
     load(a)
-    a.device.handshakes(world.now, 1000)
+    a.device.handshakes(harness.now, 1000)
     del a.sent[:]
     a.receive(held[0], b.addr)
     assert [m[0] for m, *_ in a.sent] == [3] and peer_b.current is None
-    world.settle()
+    harness.settle()
     assert peer_a.cookie_birth, "the index of a keypair leads to the peer as well"

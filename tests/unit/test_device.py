@@ -11,55 +11,55 @@ from wgembed.protocol.constants import (
 )
 from wgembed.protocol.memory import TableFull
 
-from .world import A4, A6, B4, B6, BACK, PACKET, World, connected, indices, ipv4, ipv6, key, pair, types
+from .harness import A4, A6, B4, B6, BACK, PACKET, Harness, connected, indices, ipv4, ipv6, key, pair, types
 
 # Handshake and first packets
 
 
 def test_first_packet_waits_for_the_handshake_and_arrives():
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     a.transmit(PACKET)
     assert b.got == [PACKET]
     assert types(a) == [1, 4] and types(b) == [2]
 
 
 def test_initiator_without_data_confirms_with_a_keepalive():
-    world, a, b, peer_b, peer_a = pair()
-    a.device.initiate(peer_b, world.now)
-    world.settle()
+    harness, a, b, peer_b, peer_a = pair()
+    a.device.initiate(peer_b, harness.now)
+    harness.settle()
     assert types(a) == [1, "k"]
     assert peer_a.current is not None and peer_a.next is None
 
 
 def test_both_families_batched():
-    world, a, b, *_ = connected()
+    harness, a, b, *_ = connected()
     packets = [PACKET, ipv6(A6, B6, b"six"), PACKET, PACKET, ipv6(A6, B6, bytes(1300))]
     a.transmit(*packets)
     assert b.got == packets
 
 
 def test_psk_must_agree():
-    world, a, b, peer_b, peer_a = pair(psk=b"p" * 32)
+    harness, a, b, peer_b, peer_a = pair(psk=b"p" * 32)
     b.device.set_preshared_key(peer_a, b"q" * 32)
     a.transmit(PACKET)
     assert b.got == [] and a.drop(drops.HS_RESPONSE) == 1
     b.device.set_preshared_key(peer_a, b"p" * 32)
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.advance(REKEY_TIMEOUT + 400)
     assert b.got == [PACKET]
 
 
 def test_new_psk_counts_from_the_next_handshake():
-    world, a, b, peer_b, peer_a = connected(psk=b"p" * 32)
+    harness, a, b, peer_b, peer_a = connected(psk=b"p" * 32)
     b.device.set_preshared_key(peer_a, b"q" * 32)
     a.transmit(PACKET)
     assert b.got == [PACKET]
 
 
 def test_last_handshake_is_told():
-    world, a, b, peer_b, peer_a = connected()
-    told = a.clock + world.now // 1000
+    harness, a, b, peer_b, peer_a = connected()
+    told = a.clock + harness.now // 1000
     assert peer_a.handshake_sec == peer_b.handshake_sec == told
-    world.advance(5_000)
+    harness.advance(5_000)
     a.transmit(PACKET)
     b.transmit(BACK)
     assert peer_a.handshake_sec == peer_b.handshake_sec == told, "data tells of no handshake"
@@ -67,7 +67,7 @@ def test_last_handshake_is_told():
 
 def test_transfer_is_counted_like_linux():
     """Handshake messages, keepalives and padded data, with the message's overhead and nothing of UDP."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     a.transmit(PACKET)
     sent = 148 + 32 + 32
     assert peer_b.tx_bytes == peer_a.rx_bytes == sent
@@ -78,13 +78,13 @@ def test_transfer_is_counted_like_linux():
 
 
 def test_rotation_of_the_initiator():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     first = peer_b.current
-    world.advance(REKEY_AFTER_TIME)
+    harness.advance(REKEY_AFTER_TIME)
     a.transmit(PACKET)
     assert peer_b.current is not first and peer_b.previous is first and peer_b.next is None
     assert indices(a) == 2
-    world.advance(REKEY_AFTER_TIME)
+    harness.advance(REKEY_AFTER_TIME)
     second = peer_b.current
     a.transmit(PACKET)
     assert peer_b.previous is second and indices(a) == 2
@@ -92,13 +92,13 @@ def test_rotation_of_the_initiator():
 
 
 def test_rotation_of_the_responder_waits_for_confirmation():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     current = peer_a.current
     held = []
-    world.filter = lambda source, destination, datagram: held.append(datagram) or []
-    world.advance(REKEY_AFTER_TIME)
-    a.device.initiate(peer_b, world.now)
-    world.filter = None
+    harness.filter = lambda source, destination, datagram: held.append(datagram) or []
+    harness.advance(REKEY_AFTER_TIME)
+    a.device.initiate(peer_b, harness.now)
+    harness.filter = None
     del b.sent[:]
     b.receive(held[-1], a.addr)
     assert peer_a.current is current and peer_a.next is not None and peer_a.previous is None
@@ -108,17 +108,17 @@ def test_rotation_of_the_responder_waits_for_confirmation():
 
 
 def test_responder_promotes_on_a_keepalive():
-    world, a, b, peer_b, peer_a = pair()
-    a.device.initiate(peer_b, world.now)
-    world.settle()
+    harness, a, b, peer_b, peer_a = pair()
+    a.device.initiate(peer_b, harness.now)
+    harness.settle()
     assert peer_a.current is not None and peer_a.next is None
     b.transmit(BACK)
     assert a.got == [BACK]
 
 
 def test_packets_in_flight_survive_a_rekey():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_AFTER_TIME - 1)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_AFTER_TIME - 1)
     late = []
 
     def delay_data(source, destination, datagram):
@@ -127,9 +127,9 @@ def test_packets_in_flight_survive_a_rekey():
             return []
         return [datagram]
 
-    world.filter = delay_data
+    harness.filter = delay_data
     a.transmit(PACKET)
-    world.advance(1)
+    harness.advance(1)
     a.transmit(PACKET)  # the rekey
     a.transmit(PACKET)
     assert len(b.got) == 2
@@ -139,23 +139,23 @@ def test_packets_in_flight_survive_a_rekey():
 
 def test_initiator_with_a_next_keypair_demotes_it():
     """Simultaneous roles: an initiator's new key puts an unconfirmed next key in the previous slot."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     old = peer_b.current
-    world.advance(REKEY_AFTER_TIME)
-    world.filter = lambda source, destination, datagram: [] if destination == b.addr and datagram[0] == 4 else [datagram]
-    b.device.initiate(peer_a, world.now)
+    harness.advance(REKEY_AFTER_TIME)
+    harness.filter = lambda source, destination, datagram: [] if destination == b.addr and datagram[0] == 4 else [datagram]
+    b.device.initiate(peer_a, harness.now)
     # b's confirmation reached a, whose own data cannot reach b: make a's next key unconfirmed again.
-    world.settle()
-    world.filter = lambda source, destination, datagram: [] if datagram[0] == 4 else [datagram]
-    world.advance(REKEY_AFTER_TIME)
-    b.device.initiate(peer_a, world.now)
-    world.settle()
+    harness.settle()
+    harness.filter = lambda source, destination, datagram: [] if datagram[0] == 4 else [datagram]
+    harness.advance(REKEY_AFTER_TIME)
+    b.device.initiate(peer_a, harness.now)
+    harness.settle()
     unconfirmed = peer_b.next
     assert unconfirmed is not None
-    world.filter = None
-    world.advance(REKEY_TIMEOUT)
-    a.device.initiate(peer_b, world.now)
-    world.settle()
+    harness.filter = None
+    harness.advance(REKEY_TIMEOUT)
+    a.device.initiate(peer_b, harness.now)
+    harness.settle()
     assert peer_b.next is None and peer_b.previous is unconfirmed and peer_b.current is not unconfirmed
     assert old is not None
     indices(a), indices(b)
@@ -166,16 +166,16 @@ def test_initiator_with_a_next_keypair_demotes_it():
 def test_simultaneous_initiation_leaves_no_deaf_side():
     """OpenBSD was once deaf on one side after it, and leaked an index each time."""
     for _ in range(20):
-        world, a, b, peer_b, peer_a = pair()
+        harness, a, b, peer_b, peer_a = pair()
         wire = []
-        world.filter = lambda source, destination, datagram, wire=wire: wire.append((source, destination, datagram)) or []
+        harness.filter = lambda source, destination, datagram, wire=wire: wire.append((source, destination, datagram)) or []
         a.transmit(PACKET)
         b.transmit(BACK)
-        world.filter = None
+        harness.filter = None
         for source, destination, datagram in wire:
-            world.carry(source, destination, datagram, 0)
-        world.settle()
-        world.advance(3 * REKEY_TIMEOUT)
+            harness.carry(source, destination, datagram, 0)
+        harness.settle()
+        harness.advance(3 * REKEY_TIMEOUT)
         a.transmit(PACKET)
         b.transmit(BACK)
         assert b.got[-1:] == [PACKET] and a.got[-1:] == [BACK]
@@ -183,21 +183,21 @@ def test_simultaneous_initiation_leaves_no_deaf_side():
 
 
 def test_indices_do_not_leak():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     for _ in range(50):
-        world.advance(REKEY_TIMEOUT)
-        a.device.initiate(peer_b, world.now)
-        b.device.initiate(peer_a, world.now)
-        world.settle()
+        harness.advance(REKEY_TIMEOUT)
+        a.device.initiate(peer_b, harness.now)
+        b.device.initiate(peer_a, harness.now)
+        harness.settle()
         indices(a), indices(b)
-    world.advance(4 * REJECT_AFTER_TIME)
+    harness.advance(4 * REJECT_AFTER_TIME)
     assert indices(a) == indices(b) == 0
 
 
 def test_indices_are_not_predictable():
     seen = set()
     for _ in range(20):
-        world, a, b, peer_b, _ = pair()
+        harness, a, b, peer_b, _ = pair()
         a.transmit(PACKET)
         seen.add(a.sent[0][0][4:8])
         seen.add(b.sent[0][0][4:8])
@@ -209,8 +209,8 @@ def test_indices_are_not_predictable():
 
 
 def test_initiator_rekeys_by_time_and_the_responder_never():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_AFTER_TIME)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_AFTER_TIME)
     b.transmit(BACK)
     assert 1 not in types(b)
     a.transmit(PACKET)
@@ -218,12 +218,12 @@ def test_initiator_rekeys_by_time_and_the_responder_never():
 
 
 def test_rekey_on_receive_once():
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: [] if datagram[0] == 1 else [datagram]
-    world.advance(165_000 - 1)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: [] if datagram[0] == 1 else [datagram]
+    harness.advance(165_000 - 1)
     b.transmit(BACK)
     before = types(a).count(1)
-    world.advance(1)
+    harness.advance(1)
     b.transmit(BACK)
     b.transmit(BACK)
     assert types(a).count(1) == before + 1
@@ -231,12 +231,12 @@ def test_rekey_on_receive_once():
 
 
 def test_an_old_key_is_used_neither_way():
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: [] if datagram[0] in (1, 2) else [datagram]
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: [] if datagram[0] in (1, 2) else [datagram]
     a.transmit(PACKET)
     replayed = a.sent[-1][0]
     for later in (REJECT_AFTER_TIME, 1_000):
-        world.advance(later)
+        harness.advance(later)
         del a.sent[:]
         a.transmit(PACKET)
         assert 4 not in types(a), "nothing leaves under a key of 180 s"
@@ -245,7 +245,7 @@ def test_an_old_key_is_used_neither_way():
 
 
 def test_rekey_after_messages():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     peer_b.last_sent_handshake = -REKEY_TIMEOUT
     peer_b.current.counter = REKEY_AFTER_MESSAGES
     a.transmit(PACKET)
@@ -253,8 +253,8 @@ def test_rekey_after_messages():
 
 
 def test_reject_after_messages():
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: []
     peer_b.current.counter = REJECT_AFTER_MESSAGES - 1
     a.transmit(PACKET)
     assert types(a) == [4]
@@ -263,14 +263,14 @@ def test_reject_after_messages():
 
 
 def test_counters_begin_at_zero():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     a.transmit(PACKET, PACKET)
     assert [m[8:16] for m, *_ in a.sent if m[0] == 4] == [bytes(8), b"\1" + bytes(7)]
 
 
 def test_the_counter_has_64_bits():
     """On 32-bit hosts others once truncated it."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     peer_b.current.counter = (1 << 40) + 5
     a.transmit(PACKET)
     assert a.sent[-1][0][8:16] == b"\5\0\0\0\0\1\0\0"
@@ -278,23 +278,23 @@ def test_the_counter_has_64_bits():
 
 
 def test_zeroing_after_540_s():
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: []
-    world.advance(3 * REJECT_AFTER_TIME - 1)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: []
+    harness.advance(3 * REJECT_AFTER_TIME - 1)
     assert peer_b.current is not None
-    world.advance(2)
+    harness.advance(2)
     assert peer_b.current is None and peer_b.handshake == noise.ZEROED
     assert not any(peer_b.secret(noise.HASH, noise.COOKIE - noise.HASH))
     assert not any(peer_b.secret(noise.KEYPAIRS, 192))
 
 
 def test_dropped_keys_are_wiped_at_once():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     keypair = peer_b.current
     sending = bytes(peer_b.secret(noise.KEYPAIRS + keypair.number * 64, 64))
     assert any(sending)
     for _ in range(2):
-        world.advance(REKEY_AFTER_TIME)
+        harness.advance(REKEY_AFTER_TIME)
         a.transmit(PACKET)
     assert sending not in bytes(a.tables.records)
 
@@ -303,15 +303,15 @@ def test_dropped_keys_are_wiped_at_once():
 
 
 def test_retransmission_every_5_s_and_twenty_in_all():
-    world, a, b, peer_b, peer_a = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = pair()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
-    at = [world.now]
+    at = [harness.now]
     for _ in range(200_000 // 100):
         before = len(a.sent)
-        world.advance(100)
+        harness.advance(100)
         if len(a.sent) > before:
-            at.append(world.now)
+            at.append(harness.now)
     assert types(a) == [1] * 20
     gaps = [y - x for x, y in zip(at, at[1:])]  # noqa: B905 (MicroPython has no strict)
     assert all(REKEY_TIMEOUT - 100 <= gap <= REKEY_TIMEOUT + 333 + 100 for gap in gaps)
@@ -321,85 +321,85 @@ def test_retransmission_every_5_s_and_twenty_in_all():
 def test_jitter_differs():
     gaps = set()
     for _ in range(30):
-        world, a, b, peer_b, peer_a = pair()
-        world.filter = lambda source, destination, datagram: []
+        harness, a, b, peer_b, peer_a = pair()
+        harness.filter = lambda source, destination, datagram: []
         a.transmit(PACKET)
-        gaps.add(peer_b.retransmit_at - world.now)
+        gaps.add(peer_b.retransmit_at - harness.now)
     assert len(gaps) > 10 and min(gaps) >= REKEY_TIMEOUT and max(gaps) <= REKEY_TIMEOUT + 333
 
 
 def test_a_late_response_counts():
     """Others dropped a response that took longer than 250 ms."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     held = []
-    world.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
+    harness.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
     a.transmit(PACKET)
-    world.filter = None
-    world.advance(4_000)
+    harness.filter = None
+    harness.advance(4_000)
     a.receive(held[0], b.addr)
-    world.settle()
+    harness.settle()
     assert b.got == [PACKET]
 
 
 def test_passive_keepalive_once_and_no_ping_pong():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(3 * KEEPALIVE_TIMEOUT)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(3 * KEEPALIVE_TIMEOUT)
     del a.sent[:], b.sent[:]
     a.transmit(PACKET)
-    world.advance(KEEPALIVE_TIMEOUT - 1)
+    harness.advance(KEEPALIVE_TIMEOUT - 1)
     assert types(b) == []
-    world.advance(1)
+    harness.advance(1)
     assert types(b) == ["k"]
-    world.advance(90_000)
+    harness.advance(90_000)
     assert types(b) == ["k"] and types(a) == [4]
 
 
 def test_new_handshake_when_nothing_comes_back():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(30_000)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(30_000)
     del a.sent[:]
     b.device.down()
     a.transmit(PACKET)
-    world.advance(14_999)
+    harness.advance(14_999)
     assert types(a) == [4]
-    world.advance(335)
+    harness.advance(335)
     assert types(a) == [4, 1]
 
 
 def test_persistent_keepalive():
-    world, a, b, peer_b, peer_a = pair()
-    a.device.set_persistent_keepalive(peer_b, 5, world.now)
-    world.settle()
+    harness, a, b, peer_b, peer_a = pair()
+    a.device.set_persistent_keepalive(peer_b, 5, harness.now)
+    harness.settle()
     assert types(a) == [1, "k"], "turned on while up, it sends at once"
-    world.advance(5_000)
+    harness.advance(5_000)
     assert types(a)[2:] == ["k"]
-    world.advance(3_000)
+    harness.advance(3_000)
     b.transmit(BACK)
-    world.advance(4_999)
+    harness.advance(4_999)
     assert types(a)[3:] == [], "any packet either way starts the interval anew"
-    world.advance(1)
+    harness.advance(1)
     assert types(a)[3:] == ["k"]
-    a.device.set_persistent_keepalive(peer_b, 0, world.now)
-    world.advance(100_000)
+    a.device.set_persistent_keepalive(peer_b, 0, harness.now)
+    harness.advance(100_000)
     assert types(a)[4:] == []
 
 
 def test_idle_arms_nothing():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(20 * 60_000)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(20 * 60_000)
     assert a.tables.timers.next() is None and b.tables.timers.next() is None
 
 
 def test_down_stops_everything():
-    world, a, b, peer_b, peer_a = connected()
-    a.device.set_persistent_keepalive(peer_b, 5, world.now)
+    harness, a, b, peer_b, peer_a = connected()
+    a.device.set_persistent_keepalive(peer_b, 5, harness.now)
     a.device.down()
     assert a.tables.timers.next() is None and peer_b.current is None and indices(a) == 0
     del a.sent[:]
-    world.advance(60_000)
+    harness.advance(60_000)
     assert a.sent == []
-    a.device.up(world.now)
-    world.settle()
+    a.device.up(harness.now)
+    harness.settle()
     assert types(a)[0] == 1
 
 
@@ -407,24 +407,24 @@ def test_down_stops_everything():
 
 
 def test_staged_packets_all_arrive_in_order():
-    world, a, b, *_ = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, *_ = pair()
+    harness.filter = lambda source, destination, datagram: []
     packets = [ipv4(A4, B4, bytes((i,)) * 30) for i in range(15)]
     for packet in packets:
         a.transmit(packet)
-    world.filter = None
-    world.advance(REKEY_TIMEOUT + 333)
+    harness.filter = None
+    harness.advance(REKEY_TIMEOUT + 333)
     assert b.got == packets
 
 
 def test_staged_pool_keeps_the_newest():
-    world, a, b, *_ = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, *_ = pair()
+    harness.filter = lambda source, destination, datagram: []
     packets = [ipv4(A4, B4, bytes((i,)) * 30) for i in range(40)]
     for packet in packets:
         a.transmit(packet)
-    world.filter = None
-    world.advance(REKEY_TIMEOUT + 333)
+    harness.filter = None
+    harness.advance(REKEY_TIMEOUT + 333)
     assert b.got == packets[-16:] and a.drop(drops.TX_STAGED) == 24
 
 
@@ -432,10 +432,10 @@ def test_staged_pool_keeps_the_newest():
 
 
 def test_roaming_on_any_authenticated_packet():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.transmit(PACKET)
     datagram = a.sent[-1][0]
-    world.filter = lambda source, destination, datagram: []
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     b.receive(a.sent[-1][0], ("elsewhere", 7), "other")
     assert peer_a.addr == ("elsewhere", 7) and peer_a.src == "other"
@@ -444,8 +444,8 @@ def test_roaming_on_any_authenticated_packet():
 
 
 def test_a_forged_packet_moves_nothing():
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     forged = bytearray(a.sent[-1][0])
     forged[-1] ^= 1
@@ -457,7 +457,7 @@ def test_a_forged_packet_moves_nothing():
 
 
 def test_sources_are_forgotten_when_routes_change():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     assert peer_a.src == "src-a"
     b.device.forget_sources()
     assert peer_a.src is None
@@ -466,16 +466,16 @@ def test_sources_are_forgotten_when_routes_change():
 
 
 def test_a_first_endpoint_opens_a_kept_path():
-    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
-    b.device.set_persistent_keepalive(peer_a, 25, world.now)
+    harness, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    b.device.set_persistent_keepalive(peer_a, 25, harness.now)
     assert b.sent == []
-    b.device.set_endpoint(peer_a, a.addr, world.now)
-    world.settle()
+    b.device.set_endpoint(peer_a, a.addr, harness.now)
+    harness.settle()
     assert types(b) == [1, "k"]
 
 
 def test_source_address_sticks_and_is_given_up():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     b.transmit(BACK)
     assert b.sent[-1][2] == "src-a"
     b.bad_sources = ("src-a",)
@@ -485,12 +485,12 @@ def test_source_address_sticks_and_is_given_up():
 
 
 def test_retransmission_gives_the_source_up():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_AFTER_TIME)
-    world.filter = lambda source, destination, datagram: []
-    a.device.initiate(peer_b, world.now)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_AFTER_TIME)
+    harness.filter = lambda source, destination, datagram: []
+    a.device.initiate(peer_b, harness.now)
     assert a.sent[-1][2] == "src-b"
-    world.advance(REKEY_TIMEOUT + 333)
+    harness.advance(REKEY_TIMEOUT + 333)
     assert a.sent[-1][0][0] == 1 and a.sent[-1][2] is None
 
 
@@ -498,56 +498,56 @@ def test_retransmission_gives_the_source_up():
 
 
 def test_a_replayed_initiation_is_refused():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_AFTER_TIME)
-    a.device.initiate(peer_b, world.now)
-    world.settle()
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_AFTER_TIME)
+    a.device.initiate(peer_b, harness.now)
+    harness.settle()
     initiation = [m for m, *_ in a.sent if m[0] == 1][0]
-    world.advance(1000)
+    harness.advance(1000)
     before = len(b.sent)
     b.receive(initiation, ("thief", 1))
     assert b.drop(drops.HS_REPLAY) == 1 and len(b.sent) == before and peer_a.addr == a.addr
 
 
 def test_initiations_20_ms_apart():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     seen = []
     for _ in range(3):
         peer_b.last_sent_handshake = -REKEY_TIMEOUT
         a.clock += 1
-        a.device.initiate(peer_b, world.now)
-        world.settle()
-        world.now += 10
+        a.device.initiate(peer_b, harness.now)
+        harness.settle()
+        harness.now += 10
         seen.append(b.drop(drops.HS_FLOOD))
     assert seen == [0, 1, 1]
 
 
 def test_a_clock_that_is_behind_is_refused_until_it_caught_up():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.clock -= 86_400
     a.device.stamps.latest[:] = bytes(12)  # as after a reboot
     a.device.down()
-    a.device.up(world.now)
+    a.device.up(harness.now)
     a.transmit(PACKET)
     assert b.got == [] and b.drop(drops.HS_REPLAY) == 1
     b.transmit(BACK)
-    world.advance(20_000)
+    harness.advance(20_000)
     a.transmit(PACKET)
     assert b.got == [PACKET, PACKET], "when the other side begins, its clock counts"
 
 
 def test_a_clock_stepping_back_in_mid_run_does_no_harm():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.clock -= 86_400
-    world.advance(REKEY_AFTER_TIME)
+    harness.advance(REKEY_AFTER_TIME)
     a.transmit(PACKET)
-    world.advance(100)
+    harness.advance(100)
     assert b.got == [PACKET] and peer_b.previous is not None
 
 
 def test_an_unknown_key_and_a_wrong_mac():
-    world, a, b, peer_b, peer_a = pair()
-    stranger = world.node("s")
+    harness, a, b, peer_b, peer_a = pair()
+    stranger = harness.node("s")
     stranger.add(b, ((B4, 32),))
     stranger.transmit(PACKET)
     assert b.drop(drops.HS_UNKNOWN_PEER) == 1 and b.sent == []
@@ -560,15 +560,15 @@ def test_an_unknown_key_and_a_wrong_mac():
 
 def test_own_public_key_of_low_order_is_refused():
     """An all-zero shared secret is never used."""
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     peer = a.device.add_peer(bytes(32))
-    a.device.set_endpoint(peer, b.addr, world.now)
-    a.device.initiate(peer, world.now)
+    a.device.set_endpoint(peer, b.addr, harness.now)
+    a.device.initiate(peer, harness.now)
     assert a.sent == []
 
 
 def test_responses_for_nothing():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     a.transmit(PACKET)
     response = b.sent[0][0]
     a.receive(response, b.addr)
@@ -577,13 +577,13 @@ def test_responses_for_nothing():
 
 
 def test_unknown_indices():
-    world, a, b, *_ = connected()
+    harness, a, b, *_ = connected()
     b.receive(b"\4\0\0\0" + b"\xaa" * 44, a.addr)
     assert b.drop(drops.RX_UNKNOWN_INDEX) == 1
 
 
 def test_every_size_of_garbage():
-    world, a, b, *_ = connected()
+    harness, a, b, *_ = connected()
     for type_ in range(6):
         for size in range(1, 200):
             data = (bytes((type_, 0, 0, 0)) + b"\x5a" * size)[:size]
@@ -594,8 +594,8 @@ def test_every_size_of_garbage():
 
 def test_runs_with_short_and_mixed_datagrams():
     """A run under GRO: another index, garbage and a short end in one receive."""
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(*[ipv4(A4, B4, bytes((i,)) * 60) for i in range(4)])
     sealed = [m for m, *_ in a.sent]
     stride = len(sealed[0])
@@ -610,9 +610,9 @@ def test_runs_with_short_and_mixed_datagrams():
 
 
 def test_new_private_key_lets_sessions_run_out():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     private, public = key()
-    a.device.set_private_key(private, world.now)
+    a.device.set_private_key(private, harness.now)
     b.transmit(BACK)
     assert a.got == [BACK], "what arrives under the old key is taken"
     a.transmit(PACKET)
@@ -621,33 +621,33 @@ def test_new_private_key_lets_sessions_run_out():
 
 
 def test_same_private_key_changes_nothing():
-    world, a, b, peer_b, peer_a = connected()
-    a.device.set_private_key(a.private, world.now)
+    harness, a, b, peer_b, peer_a = connected()
+    a.device.set_private_key(a.private, harness.now)
     a.transmit(PACKET)
     assert types(a) == [4]
 
 
 def test_private_key_of_a_peer_removes_the_peer():
-    world, a, b, peer_b, peer_a = pair()
-    a.device.set_private_key(b.private, world.now)
+    harness, a, b, peer_b, peer_a = pair()
+    a.device.set_private_key(b.private, harness.now)
     assert a.device.first is None and a.tables.used == 0
 
 
 def test_removed_private_key():
-    world, a, b, peer_b, peer_a = pair()
-    a.device.set_private_key(bytes(32), world.now)
+    harness, a, b, peer_b, peer_a = pair()
+    a.device.set_private_key(bytes(32), harness.now)
     a.transmit(PACKET)
     assert a.sent == []
-    b.device.set_endpoint(peer_a, a.addr, world.now)
+    b.device.set_endpoint(peer_a, a.addr, harness.now)
     b.transmit(BACK)
     assert a.drop(drops.HS_NO_PRIVATE_KEY) == 1
-    a.device.set_private_key(a.private, world.now)
-    world.advance(2 * REKEY_TIMEOUT + 700)
+    a.device.set_private_key(a.private, harness.now)
+    harness.advance(2 * REKEY_TIMEOUT + 700)
     assert BACK in a.got
 
 
 def test_removal_wipes_and_frees():
-    world, a, b, peer_b, peer_a = connected(psk=b"\xcc" * 32)
+    harness, a, b, peer_b, peer_a = connected(psk=b"\xcc" * 32)
     a.device.remove_peer(peer_b)
     assert not any(a.tables.records) and a.tables.indices.used == 0 and a.tables.timers.next() is None
     a.transmit(PACKET)
@@ -656,13 +656,13 @@ def test_removal_wipes_and_frees():
     assert again is peer_b, "the entry is used again"
     a.transmit(PACKET)
     assert b.got == []  # b's clock rule: no initiation within the same coarse instant is newer
-    world.advance(REKEY_TIMEOUT + 400)
+    harness.advance(REKEY_TIMEOUT + 400)
     assert b.got == [PACKET]
 
 
 def test_full_table():
-    world = World()
-    a = world.node("a", peers=2)
+    harness = Harness()
+    a = harness.node("a", peers=2)
     a.device.add_peer(key()[1])
     a.device.add_peer(key()[1])
     try:
@@ -675,7 +675,7 @@ def test_full_table():
 
 def test_mark_without_endpoint_then_contact():
     """The responder learns the endpoint from the initiation and answers there."""
-    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    harness, a, b, peer_b, peer_a = pair(b_knows_a=False)
     a.transmit(PACKET)
     assert peer_a.addr == a.addr
     b.transmit(BACK)
@@ -683,6 +683,6 @@ def test_mark_without_endpoint_then_contact():
 
 
 def test_keys_do_not_show():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     for thing in (peer_b, peer_b.current, a.device, a.device.identity, a.tables):
         assert a.private.hex() not in repr(thing)

@@ -3,7 +3,7 @@
 from wgembed.protocol import ecn
 from wgembed.protocol.icmp import checksum
 
-from .world import A4, A6, B4, B6, ipv4, ipv6
+from .harness import A4, A6, B4, B6, ipv4, ipv6
 
 NOT_ECT, ECT1, ECT0, CE = 0, 1, 2, 3
 

@@ -23,8 +23,8 @@ from wgembed.protocol.events import (
 from wgembed.protocol.messages import TYPE_INITIATION
 from wgembed.protocol.tai64n import Tai64n
 
+from .harness import A4, B4, BACK, PACKET, connected, ipv4, ipv6, key, pair
 from .support import Storage
-from .world import A4, B4, BACK, PACKET, connected, ipv4, ipv6, key, pair
 
 
 def told(node, peer):
@@ -101,27 +101,27 @@ def test_there_is_a_name_for_each():
 
 
 def test_a_handshake():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_RECEIVED, 1)]
     assert told(b, peer_a) == [(INITIATION_RECEIVED, 1), (KEYPAIR_CONFIRMED, 1)]
-    assert peer_b.last_rx == peer_b.last_data_rx == peer_b.last_data_tx == world.now
-    started = world.now
-    world.advance(9_000)
+    assert peer_b.last_rx == peer_b.last_data_rx == peer_b.last_data_tx == harness.now
+    started = harness.now
+    harness.advance(9_000)
     assert peer_a.last_rx == peer_a.last_data_rx == started
-    world.advance(2_000)
+    harness.advance(2_000)
     assert peer_a.last_rx == started + 10_000 and peer_a.last_data_rx == started  # a keepalive
 
 
 def test_nobody_answers():
-    world, a, b, peer_b, peer_a = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = pair()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
-    world.advance(120_000)
+    harness.advance(120_000)
     assert told(a, peer_b) == [(INITIATION_SENT, 20), (HANDSHAKE_TIMEOUT, 1)]
 
 
 def test_another_preshared_key():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     a.device.set_preshared_key(peer_b, b"\1" * 32)
     a.transmit(PACKET)
     assert told(a, peer_b) == [(INITIATION_SENT, 1), (RESPONSE_INVALID, 1)]
@@ -129,27 +129,27 @@ def test_another_preshared_key():
 
 
 def test_an_old_timestamp():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.clock -= 1000
     a.device.stamps = Tai64n()
     a.device.down()
-    a.device.up(world.now)
-    world.advance(1000)
+    a.device.up(harness.now)
+    harness.advance(1000)
     a.transmit(PACKET)
     assert told(b, peer_a)[-1] == (INITIATION_REPLAYED, 1)
 
 
 def test_no_reply():
-    world, a, b, peer_b, peer_a = connected()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = connected()
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
-    world.advance(16_000)
+    harness.advance(16_000)
     assert told(a, peer_b)[-2:] == [(NO_REPLY, 1), (INITIATION_SENT, 1)]
 
 
 def test_a_cookie():
-    world, a, b, peer_b, peer_a = pair()
-    b.device.backlog._last_load = world.now
+    harness, a, b, peer_b, peer_a = pair()
+    b.device.backlog._last_load = harness.now
     a.transmit(PACKET)
     assert told(a, peer_b) == [(INITIATION_SENT, 1), (COOKIE_RECEIVED, 1)]
 
@@ -159,16 +159,16 @@ def test_a_source_that_is_not_the_peers():
         (ipv4(b"\x0a\x63\0\1", B4), b"\x0a\x63\0\1"),
         (ipv6(b"\xfc" + bytes(14) + b"\1", bytes(16)), b"\xfc" + bytes(14) + b"\1"),
     ):
-        world, a, b, peer_b, peer_a = connected()
-        a.device.allow(peer_b, bytes(len(source)), 0, world.now)
+        harness, a, b, peer_b, peer_a = connected()
+        a.device.allow(peer_b, bytes(len(source)), 0, harness.now)
         a.transmit(packet)
         assert b.got == [] and told(b, peer_a)[-1] == (SOURCE_NOT_ALLOWED, 1)
         dropped = b.device.source_not_allowed
-        assert dropped.packed == source and dropped.number == peer_a.number and dropped.time == world.now
+        assert dropped.packed == source and dropped.number == peer_a.number and dropped.time == harness.now
 
 
 def test_the_next_peer_of_an_entry_is_not_who_sent_it():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.transmit(ipv4(b"\x0a\x63\0\1", B4))
     dropped = b.device.source_not_allowed
     b.device.remove_peer(b.device.add_peer(key()[1]))
@@ -178,13 +178,13 @@ def test_the_next_peer_of_an_entry_is_not_who_sent_it():
 
 
 def test_a_destination_that_is_unroutable():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     assert a.device.unroutable.packed == b""
     a.transmit(ipv6(bytes(16), b"\xfc" + bytes(14) + b"\1"))
     assert a.device.unroutable.packed == b"\xfc" + bytes(14) + b"\1"
     a.transmit(ipv4(A4, b"\x0a\x63\0\1"))
     unroutable = a.device.unroutable
-    assert unroutable.packed == b"\x0a\x63\0\1" and unroutable.time == world.now and unroutable.number == -1
+    assert unroutable.packed == b"\x0a\x63\0\1" and unroutable.time == harness.now and unroutable.number == -1
     for packet in (ipv6(bytes(16), b"\xff" + bytes(15)), ipv4(A4, b"\xe0\0\0\1"), ipv4(A4, b"\xff\xff\xff\xff")):
         a.transmit(packet)
     assert unroutable.packed == b"\x0a\x63\0\1", "multicast is no news"
@@ -193,72 +193,72 @@ def test_a_destination_that_is_unroutable():
 
 
 def test_another_address():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     moved = ("c", 1)
-    del world.nodes[a.addr]
+    del harness.nodes[a.addr]
     a.addr = moved
-    world.nodes[moved] = a
+    harness.nodes[moved] = a
     a.transmit(PACKET)
     assert peer_a.addr == moved and told(b, peer_a)[-1] == (ROAMED, 1)
     a.device.down()
-    a.device.up(world.now)
+    a.device.up(harness.now)
     a.addr = ("d", 1)
-    world.advance(REKEY_TIMEOUT)
+    harness.advance(REKEY_TIMEOUT)
     a.transmit(PACKET)
     assert peer_a.addr == ("d", 1) and (ROAMED, 1) in told(b, peer_a)[-3:]
 
 
 def test_the_first_address_is_no_other():
-    world, a, b, peer_b, peer_a = connected(b_knows_a=False)
+    harness, a, b, peer_b, peer_a = connected(b_knows_a=False)
     assert ROAMED not in [event for event, _ in told(b, peer_a)]
 
 
 def test_a_prefix_that_another_peer_gets():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     other = a.device.add_peer(key()[1])
-    a.device.allow(other, B4, 24, world.now)
+    a.device.allow(other, B4, 24, harness.now)
     assert told(a, other) == [] and ALLOWED_IP_MOVED not in [event for event, _ in told(a, peer_b)]
-    a.device.allow(other, B4, 32, world.now)
+    a.device.allow(other, B4, 32, harness.now)
     assert told(a, peer_b)[-1] == (ALLOWED_IP_MOVED, 1)
-    a.device.allow(other, B4, 32, world.now)
+    a.device.allow(other, B4, 32, harness.now)
     assert told(a, peer_b)[-1] == (ALLOWED_IP_MOVED, 1)
 
 
 def test_a_key_that_no_peer_has():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     b.device.remove_peer(peer_a)
     a.transmit(PACKET)
-    assert b.device.unmatched_handshakes.read() == [(UNKNOWN_PEER, a.public, a.addr, 1, world.now)]
-    world.advance(6000)
+    assert b.device.unmatched_handshakes.read() == [(UNKNOWN_PEER, a.public, a.addr, 1, harness.now)]
+    harness.advance(6000)
     [(_, found, _, count, when)] = b.device.unmatched_handshakes.read()
-    assert found == a.public and count == 2 and world.now - 1000 < when <= world.now
+    assert found == a.public and count == 2 and harness.now - 1000 < when <= harness.now
 
 
 def test_a_message_for_another_key():
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     a.device.remove_peer(peer_b)
     wrong = a.device.add_peer(key()[1])
-    a.device.allow(wrong, B4, 32, world.now)
-    a.device.set_endpoint(wrong, b.addr, world.now)
+    a.device.allow(wrong, B4, 32, harness.now)
+    a.device.set_endpoint(wrong, b.addr, harness.now)
     a.transmit(PACKET)
-    assert b.device.unmatched_handshakes.read() == [(INVALID_MAC1, b"", a.addr, 1, world.now)]
+    assert b.device.unmatched_handshakes.read() == [(INVALID_MAC1, b"", a.addr, 1, harness.now)]
     b.receive(TYPE_INITIATION + bytes(144), ("z", 3))
     assert sorted(b.device.unmatched_handshakes.read()) == [
-        (INVALID_MAC1, b"", a.addr, 1, world.now),
-        (INVALID_MAC1, b"", ("z", 3), 1, world.now),
+        (INVALID_MAC1, b"", a.addr, 1, harness.now),
+        (INVALID_MAC1, b"", ("z", 3), 1, harness.now),
     ]
 
 
 def test_the_next_peer_of_an_entry_inherits_nothing():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.device.remove_peer(peer_b)
     again = a.device.add_peer(key()[1])
     assert again is peer_b and told(a, again) == [] and again.last_rx == again.last_data_rx == again.last_data_tx == 0
 
 
 def test_what_was_received_is_noted_after_a_rekey():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     b.transmit(BACK)
-    world.advance(121_000)
+    harness.advance(121_000)
     a.transmit(PACKET)
     assert told(a, peer_b)[-1] == (RESPONSE_RECEIVED, 1) and told(b, peer_a)[-1] == (KEYPAIR_CONFIRMED, 1)

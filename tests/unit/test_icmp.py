@@ -2,7 +2,7 @@
 
 from wgembed.protocol import icmp
 
-from .world import A4, A6, B4, B6, ipv4, ipv6
+from .harness import A4, A6, B4, B6, ipv4, ipv6
 
 
 def unreachable(packet):

@@ -3,7 +3,7 @@
 from wgembed.protocol import drops
 from wgembed.protocol.constants import REKEY_TIMEOUT
 
-from .world import A4, A6, B4, PACKET, connected, ipv4, ipv6, pair
+from .harness import A4, A6, B4, PACKET, connected, ipv4, ipv6, pair
 
 # The peer's endpoint in the world is a name; whatever address stands in the packet, the allowed IPs lead to the peer.
 OUTSIDE4, OUTSIDE6 = b"\xc0\0\2\2", b"\xfc" + bytes(14) + b"\2"
@@ -17,13 +17,13 @@ def udp(message, ipv6_too=False, source=51820):
 
 
 def everything(a, peer):
-    a.device.allow(peer, bytes(4), 0, a.world.now)
-    a.device.allow(peer, bytes(16), 0, a.world.now)
+    a.device.allow(peer, bytes(4), 0, a.harness.now)
+    a.device.allow(peer, bytes(16), 0, a.harness.now)
 
 
 def test_data_goes_round_once():
     for ipv6_too in (False, True):
-        world, a, b, peer_b, peer_a = connected()
+        harness, a, b, peer_b, peer_a = connected()
         everything(a, peer_b)
         a.transmit(PACKET)
         message = a.sent[-1][0]
@@ -33,11 +33,11 @@ def test_data_goes_round_once():
 
 
 def test_data_under_the_key_before_as_well():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     everything(a, peer_b)
     a.transmit(PACKET)
     old = a.sent[-1][0]
-    world.advance(121_000)
+    harness.advance(121_000)
     a.transmit(PACKET)
     assert peer_b.previous is not None
     a.transmit(udp(old))
@@ -45,8 +45,8 @@ def test_data_under_the_key_before_as_well():
 
 
 def test_an_initiation_goes_round_once():
-    world, a, b, peer_b, peer_a = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, peer_b, peer_a = pair()
+    harness.filter = lambda source, destination, datagram: []
     everything(a, peer_b)
     a.transmit(PACKET)
     a.transmit(udp(a.sent[-1][0]))
@@ -54,7 +54,7 @@ def test_an_initiation_goes_round_once():
 
 
 def test_in_a_batch_the_others_leave():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     everything(a, peer_b)
     a.transmit(PACKET)
     a.transmit(PACKET, udp(a.sent[-1][0]), PACKET)
@@ -64,15 +64,15 @@ def test_in_a_batch_the_others_leave():
 def test_behind_others_to_the_same_address_as_well():
     """What is for the endpoint's host makes one run with our datagrams to it."""
     for ipv6_too in (False, True):
-        world, a, b, peer_b, peer_a = connected()
+        harness, a, b, peer_b, peer_a = connected()
         everything(a, peer_b)
-        b.device.allow(peer_a, bytes(4), 0, world.now)
-        b.device.allow(peer_a, bytes(16), 0, world.now)
+        b.device.allow(peer_a, bytes(4), 0, harness.now)
+        b.device.allow(peer_a, bytes(16), 0, harness.now)
         a.transmit(PACKET)
         outside = OUTSIDE6 if ipv6_too else OUTSIDE4
         a.address_bytes = lambda addr, ip=outside: ip + b"\0\7"
         # The same address, but another object: its bytes are asked for again.
-        a.device.set_endpoint(peer_b, peer_b.addr[:1] + peer_b.addr[1:], world.now)
+        a.device.set_endpoint(peer_b, peer_b.addr[:1] + peer_b.addr[1:], harness.now)
         theirs, ours = udp(b"theirs", ipv6_too), udp(a.sent[-1][0], ipv6_too)
         a.transmit(theirs, ours, ours, theirs)
         assert a.drop(drops.TX_LOOP) == 2 and b.got[1:] == [theirs, theirs]
@@ -80,9 +80,9 @@ def test_behind_others_to_the_same_address_as_well():
 
 def test_other_peoples_tunnels_pass():
     """Somebody behind us has a WireGuard of his own, to the same endpoint even."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     everything(a, peer_b)
-    b.device.allow(peer_a, bytes(4), 0, world.now)
+    b.device.allow(peer_a, bytes(4), 0, harness.now)
     a.transmit(PACKET)
     message = bytearray(a.sent[-1][0])
     message[4] ^= 1
@@ -93,19 +93,19 @@ def test_other_peoples_tunnels_pass():
 
 
 def test_a_session_that_is_gone_claims_nothing():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     everything(a, peer_b)
     a.transmit(PACKET)
     message = a.sent[-1][0]
     a.device.down()
-    a.device.up(world.now)
-    world.advance(REKEY_TIMEOUT)
+    a.device.up(harness.now)
+    harness.advance(REKEY_TIMEOUT)
     a.transmit(udp(message))
     assert a.drop(drops.TX_LOOP) == 0
 
 
 def test_short_packets_and_options():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     everything(a, peer_b)
     header = bytearray(ipv4(A4, B4, b""))
     for length in (5, 15):

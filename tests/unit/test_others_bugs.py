@@ -8,7 +8,7 @@ from wgembed.protocol import drops
 from wgembed.protocol.constants import REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
 
-from .world import A4, B4, connected, ipv4, pair
+from .harness import A4, B4, connected, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")
@@ -41,7 +41,7 @@ def forget(*nodes):
 
 def test_traffic_does_not_grow_memory():
     """Others kept buffers in pools without bound, and died of it on routers with 128 MB."""
-    world, a, b, *_ = connected()
+    harness, a, b, *_ = connected()
     large = [ipv4(A4, B4, bytes((i,)) * 1300) for i in range(30)]
 
     def burst():
@@ -54,8 +54,8 @@ def test_traffic_does_not_grow_memory():
 
 
 def test_packets_for_a_silent_peer_do_not_grow_memory():
-    world, a, b, *_ = pair()
-    world.filter = lambda source, destination, datagram: []
+    harness, a, b, *_ = pair()
+    harness.filter = lambda source, destination, datagram: []
     large = [ipv4(A4, B4, bytes((i,)) * 1300) for i in range(30)]
 
     def burst():
@@ -73,7 +73,7 @@ def bogus(public, n):
 
 def test_a_handshake_flood_does_not_grow_memory():
     """From ever new addresses, in load and out of it; a real handshake gets through afterwards."""
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     messages = [bogus(b.public, n) for n in range(40)]
     ports = [0]
 
@@ -81,25 +81,25 @@ def test_a_handshake_flood_does_not_grow_memory():
         for message in messages:
             ports[0] += 1
             b.receive_run(message, 148, ("%d" % (ports[0] >> 4), ports[0]))
-        b.device.handshakes(world.now, 100)
-        world.settle()
-        world.now += 7
+        b.device.handshakes(harness.now, 100)
+        harness.settle()
+        harness.now += 7
         forget(b)
 
     assert not grows(burst)
     assert b.tables.indices.used == 0
-    world.advance(1_000)
+    harness.advance(1_000)
     a.transmit(PACKET)
     assert b.got == [PACKET]
 
 
 def test_handshakes_of_a_real_peer_do_not_grow_memory():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
 
     def rekey():
-        world.advance(REKEY_TIMEOUT)
-        a.device.initiate(peer_b, world.now)
-        world.settle()
+        harness.advance(REKEY_TIMEOUT)
+        a.device.initiate(peer_b, harness.now)
+        harness.settle()
         forget(a, b)
 
     assert not grows(rekey)
@@ -107,26 +107,26 @@ def test_handshakes_of_a_real_peer_do_not_grow_memory():
 
 def test_a_clock_stepping_forward_in_mid_run_does_no_harm():
     """Nothing runs out: the life of a key is not measured with the clock that people set."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.clock += 10 * YEAR
     b.clock += 20 * YEAR
     a.transmit(PACKET)
     b.transmit(BACK)
     assert [m[0] for m, *_ in a.sent + b.sent] == [4, 4] and b.got == [PACKET] and a.got == [BACK]
-    world.advance(REKEY_AFTER_TIME)
+    harness.advance(REKEY_AFTER_TIME)
     a.transmit(PACKET)
     assert peer_b.previous is not None and len(b.got) == 2
 
 
 def test_a_clock_stepping_forward_and_back_again_does_no_harm():
     """Others could not shake hands again until the time of the step had come: for ten years, that is."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.clock += 10 * YEAR
-    world.advance(REKEY_AFTER_TIME)
+    harness.advance(REKEY_AFTER_TIME)
     a.transmit(PACKET)
     a.clock -= 10 * YEAR
     for _ in range(3):
-        world.advance(REJECT_AFTER_TIME)
+        harness.advance(REJECT_AFTER_TIME)
         forget(b)
         a.transmit(PACKET)
         assert b.got == [PACKET] and b.drop(drops.HS_REPLAY) == 0
@@ -134,33 +134,33 @@ def test_a_clock_stepping_forward_and_back_again_does_no_harm():
 
 def test_traffic_at_every_age_of_a_key():
     """Others lost packets at a rekey. Both sides talk, each second, for four lives of a key: nothing is lost."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     for second in range(4 * REJECT_AFTER_TIME // 1000):
         a.transmit(PACKET)
         if second % 3 == 0:
             b.transmit(BACK)
-        world.advance(1_000)
+        harness.advance(1_000)
     assert len(b.got) == 720 and len(a.got) == 240
     assert sum(a.device.drops) == sum(b.device.drops) == 0
 
 
 def test_one_sided_traffic_at_every_age_of_a_key():
     """The responder alone has something to say: the initiator renews the key in time, with a keepalive at the latest."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     for _ in range(4 * REJECT_AFTER_TIME // 1000):
         b.transmit(BACK)
-        world.advance(1_000)
+        harness.advance(1_000)
     assert len(a.got) == 720
     assert sum(a.device.drops) == sum(b.device.drops) == 0
 
 
 def test_roaming_of_both_ends_one_after_the_other():
     """Others moved an endpoint on initiations only: here data does it, in either direction."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     for node, mover in ((b, a), (a, b), (b, a)):
-        del world.nodes[mover.addr]
+        del harness.nodes[mover.addr]
         mover.addr = (mover.addr[0], mover.addr[1] + 1)
-        world.nodes[mover.addr] = mover
+        harness.nodes[mover.addr] = mover
         mover.transmit(PACKET if mover is a else BACK)
         assert node.device.first.addr == mover.addr
         forget(a, b)
@@ -171,12 +171,14 @@ def test_roaming_of_both_ends_one_after_the_other():
 
 def test_a_forged_response_does_not_end_the_handshake():
     """Others gave the handshake up when a response did not open: whoever was quicker than the peer kept the tunnel down."""
-    world, a, b, peer_b, peer_a = pair()
+    harness, a, b, peer_b, peer_a = pair()
     held = []
-    world.filter = lambda source, destination, datagram: [] if datagram[0] == 2 and not held.append(datagram) else [datagram]
+    harness.filter = lambda source, destination, datagram: (
+        [] if datagram[0] == 2 and not held.append(datagram) else [datagram]
+    )
     a.transmit(PACKET)
     response = held[0]
-    world.filter = None
+    harness.filter = None
     for at in (12, 43, 44, 59):
         forged = bytearray(response)
         forged[at] ^= 1
@@ -184,5 +186,5 @@ def test_a_forged_response_does_not_end_the_handshake():
         a.receive(bytes(forged), b.addr)
         assert peer_b.current is None
     a.receive(response, b.addr)
-    world.settle()
+    harness.settle()
     assert peer_b.current is not None and b.got == [PACKET]

@@ -5,8 +5,8 @@ import sys
 from wgembed.protocol import drops
 from wgembed.protocol.constants import SEND_OK
 
+from .harness import A4, A6, B4, B6, connected, ipv4, ipv6
 from .support import memory_in_use
-from .world import A4, A6, B4, B6, connected, ipv4, ipv6
 
 SIZE = 40
 
@@ -39,7 +39,7 @@ class Still:
 
 def batch(packets):
     """Return a function that carries the packets from one end to the other, and one that receives them again."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.device.host, b.device.host = Still(), Still()
     a.device.host.inbox, b.device.host.inbox = a.device.inbox, b.device.inbox
     arena, inbox = a.device.arena, b.device.inbox
@@ -58,7 +58,7 @@ def batch(packets):
             inbox.view[slot * stride : slot * stride + size] = arena.view[start : start + size]
 
     put()
-    a.device.transmit(world.now, count)
+    a.device.transmit(harness.now, count)
     stride = max(arena.lengths[:count])
 
     # Putting packets in place takes slices, which are memory: only what comes after it is measured.
@@ -66,13 +66,13 @@ def batch(packets):
     def transmit():
         put()
         before = memory_in_use()
-        a.device.transmit(world.now, count)
+        a.device.transmit(harness.now, count)
         return memory_in_use() - before
 
     def receive():
         carry()
         before = memory_in_use()
-        b.device.receive(world.now, stride * count, stride, addr, src, 0)
+        b.device.receive(harness.now, stride * count, stride, addr, src, 0)
         return memory_in_use() - before
 
     def both():

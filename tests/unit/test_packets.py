@@ -2,24 +2,24 @@
 
 from wgembed.protocol import drops
 
+from .harness import A4, A6, B4, B6, PACKET, Harness, connected, ipv4, ipv6, pair
 from .support import Random
-from .world import A4, A6, B4, B6, PACKET, World, connected, ipv4, ipv6, pair
 
 # Inner packets
 
 
-def open_at_b(world, a, b, inner):
+def open_at_b(harness, a, b, inner):
     """Seal any bytes at a and hand the message to b."""
     held = []
-    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    harness.filter = lambda source, destination, datagram: held.append(datagram) or []
     a.put([inner])
-    a.device._send_run(world.now, a.device.first, 0, 1)
-    world.filter = None
+    a.device._send_run(harness.now, a.device.first, 0, 1)
+    harness.filter = None
     b.receive(held[0], a.addr)
 
 
 def test_inner_packets_are_checked():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     short4 = bytearray(PACKET)
     short4[3] = 19
     long4 = bytearray(PACKET)
@@ -39,20 +39,20 @@ def test_inner_packets_are_checked():
         (ipv6(B6, A6, b""), drops.RX_INNER_SOURCE),
     ):
         before = b.drop(reason)
-        open_at_b(world, a, b, inner)
+        open_at_b(harness, a, b, inner)
         assert b.drop(reason) == before + 1, inner
         assert b.got == []
 
 
 def test_the_batch_is_checked_packet_by_packet():
     """A trusted source before it does not let a foreign one through."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     c_allowed = ipv4(b"\x0a\0\0\7", B4, b"spoof")
     batch = [PACKET, c_allowed, PACKET, ipv6(A6, B6, b"6"), ipv6(B6, B6, b"spoof"), ipv6(A6, B6, b"6")]
     a.put(batch)
     held = []
-    world.filter = lambda source, destination, datagram: held.append(datagram) or []
-    a.device._send_run(world.now, peer_b, 0, len(batch))
+    harness.filter = lambda source, destination, datagram: held.append(datagram) or []
+    a.device._send_run(harness.now, peer_b, 0, len(batch))
     stride = max(map(len, held))
     held.sort(key=len, reverse=True)
     for datagram in held:
@@ -71,18 +71,18 @@ def mixed(kinds):
         yield batch
 
 
-def carry_as_one_run(world, a, b, peer, inner, tos=0):
+def carry_as_one_run(harness, a, b, peer, inner, tos=0):
     """Seal packets of equal size at a and hand the messages to b as one receive with this outer TOS byte."""
     held = []
-    world.filter = lambda source, destination, datagram: held.append(datagram) or []
+    harness.filter = lambda source, destination, datagram: held.append(datagram) or []
     a.put(inner)
-    a.device._send_run(world.now, peer, 0, len(inner))
+    a.device._send_run(harness.now, peer, 0, len(inner))
     b.receive_run(b"".join(held), len(held[0]), a.addr, tos=tos)
 
 
 def test_runs_of_like_packets_with_others_among_them():
     """Each packet of a run counts as it would alone, wherever it stands, under any outer ECN bits but the mark."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     lying = bytearray(ipv4(A4, B4, bytes(60)))
     lying[3] = 81
     shorter = bytearray(ipv4(A4, B4, bytes(60)))
@@ -101,7 +101,7 @@ def test_runs_of_like_packets_with_others_among_them():
         before = list(b.device.drops)
         a.sent.clear()
         b.got.clear()
-        carry_as_one_run(world, a, b, peer_b, [sent for sent, _ in batch], tos=number % 3)
+        carry_as_one_run(harness, a, b, peer_b, [sent for sent, _ in batch], tos=number % 3)
         assert b.got == [result for _, result in batch if isinstance(result, bytes)]
         for reason in (drops.RX_INNER_SIZE, drops.RX_INNER_SOURCE, drops.RX_INNER_TYPE):
             assert b.drop(reason) == before[reason] + len([1 for _, result in batch if result == reason])
@@ -109,8 +109,8 @@ def test_runs_of_like_packets_with_others_among_them():
 
 def test_batches_of_like_packets_with_others_among_them():
     """Each packet of a batch goes where it would go alone, and a garbled one nowhere."""
-    world, a, b, peer_b, peer_a = connected()
-    c = world.node("c")
+    harness, a, b, peer_b, peer_a = connected()
+    c = harness.node("c")
     peer_c = a.add(c, ((b"\x0a\0\0\3", 32),))
     c.add(a, ((A4, 32), (A6, 128)))
     a.transmit(ipv4(A4, b"\x0a\0\0\3", b"first"))
@@ -141,21 +141,21 @@ def test_batches_of_like_packets_with_others_among_them():
 
 def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():
     """The 16 bytes from a good IPv4 source on, spelt again as an IPv6 source, are not known to be good."""
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     four = ipv4(A4, B4, b"payload!")
     six = ipv6(four[12:28], B6, b"")
     batch = [four + bytes(len(six) - len(four)), six]
     a.put(batch)
-    world.filter = lambda source, destination, datagram: []
-    a.device._send_run(world.now, peer_b, 0, 2)
+    harness.filter = lambda source, destination, datagram: []
+    a.device._send_run(harness.now, peer_b, 0, 2)
     b.receive_run(a.sent[0][0] + a.sent[1][0], len(a.sent[0][0]), a.addr)
     assert b.got == [four] and b.drop(drops.RX_INNER_SOURCE) == 1
 
 
 def test_a_peer_cannot_use_the_prefix_of_another():
     """Lookup is over all peers: a per-peer check would let b's own, wider prefix cover c's address."""
-    world = World()
-    hub, b, c = world.node("hub"), world.node("b"), world.node("c")
+    harness = Harness()
+    hub, b, c = harness.node("hub"), harness.node("b"), harness.node("c")
     hub.add(b, ((b"\x0a\0\0\0", 8),), endpoint=False)
     hub.add(c, ((b"\x0a\0\0\3", 32),), endpoint=False)
     b.add(hub, ((bytes(4), 0),))
@@ -166,7 +166,7 @@ def test_a_peer_cannot_use_the_prefix_of_another():
 
 
 def test_padding_never_exceeds_the_mtu():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     for mtu in (576, 1420, 1421, 1431):
         a.device.mtu = mtu
         a.device.arena.carve(mtu)
@@ -180,11 +180,11 @@ def test_padding_never_exceeds_the_mtu():
 
 
 def test_ecn_is_copied_out_and_folded_in():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     a.transmit(*[ipv4(A4, B4, b"x", tos) for tos in (0, 1, 1, 2, 3, 0xFC)])
     assert [tos for *_, tos in a.sent] == [0, 1, 1, 2, 2, 0]
     del a.sent[:], b.got[:]
-    world.filter = lambda source, destination, datagram: []
+    harness.filter = lambda source, destination, datagram: []
     a.transmit(ipv4(A4, B4, b"x", 2), ipv4(A4, B4, b"x", 0))
     b.receive(a.sent[0][0], a.addr, tos=3)
     b.receive(a.sent[1][0], a.addr, tos=3)
@@ -192,7 +192,7 @@ def test_ecn_is_copied_out_and_folded_in():
 
 
 def test_handshakes_carry_their_dscp_and_data_does_not():
-    world, a, b, *_ = pair()
+    harness, a, b, *_ = pair()
     a.transmit(PACKET)
     assert [tos for *_, tos in a.sent] == [0x88, 0] and b.sent[0][3] == 0x88
 
@@ -201,7 +201,7 @@ def test_handshakes_carry_their_dscp_and_data_does_not():
 
 
 def test_unreachable_without_peer_or_endpoint():
-    world, a, b, peer_b, peer_a = pair(b_knows_a=False)
+    harness, a, b, peer_b, peer_a = pair(b_knows_a=False)
     a.transmit(ipv4(A4, b"\x0a\0\0\x09", b"nobody"))
     assert a.got[0][20:22] == b"\3\1" and a.drop(drops.TX_NO_PEER) == 1
     b.transmit(ipv6(B6, A6, b"no endpoint"))
@@ -210,6 +210,6 @@ def test_unreachable_without_peer_or_endpoint():
 
 
 def test_not_ip_is_dropped():
-    world, a, *_ = pair()
+    harness, a, *_ = pair()
     a.transmit(b"\0" * 30, b"\x45\0", b"\x60" + bytes(20))
     assert a.drop(drops.TX_NOT_IP) == 3 and a.got == [] and a.sent == []

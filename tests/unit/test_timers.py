@@ -10,8 +10,8 @@ from wgembed.protocol.constants import (
 )
 from wgembed.protocol.timers import Timers, jitter
 
+from .harness import A4, B4, connected, ipv4, pair
 from .support import Random
-from .world import A4, B4, connected, ipv4, pair
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")
@@ -248,8 +248,8 @@ def test_row_any_authenticated_either():
 # The table: what happens when a timer is due
 
 
-def silent(world):
-    world.filter = lambda source, destination, datagram: []
+def silent(harness):
+    harness.filter = lambda source, destination, datagram: []
 
 
 def types(node):
@@ -264,81 +264,81 @@ def only(peer, name, now, timers):
 
 
 def test_row_retransmit_due():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_TIMEOUT)
-    silent(world)
-    a.device.initiate(peer_b, world.now)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_TIMEOUT)
+    silent(harness)
+    a.device.initiate(peer_b, harness.now)
     assert peer_b.src == "src-b" and types(a) == [1]
-    world.advance(REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX)
+    harness.advance(REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX)
     assert types(a) == [1, 1] and peer_b.src is None and peer_b.attempts == 1
     assert peer_b.retransmit_at, "and so on"
 
 
 def test_row_retransmit_due_after_the_twentieth():
-    world, a, b, peer_b, peer_a = pair()
-    silent(world)
+    harness, a, b, peer_b, peer_a = pair()
+    silent(harness)
     a.transmit(PACKET)
-    a.tables.timers.data_received(peer_b, world.now)
-    only(peer_b, "retransmit_at", world.now + 1, a.tables.timers)
+    a.tables.timers.data_received(peer_b, harness.now)
+    only(peer_b, "retransmit_at", harness.now + 1, a.tables.timers)
     peer_b.attempts = MAX_TIMER_HANDSHAKES
     peer_b.last_sent_handshake -= REKEY_TIMEOUT
-    world.advance(1)
+    harness.advance(1)
     assert types(a) == [1, 1] and not peer_b.zero_at and a.tables.staged.count(peer_b.number) == 1
     peer_b.keepalive_at = peer_b.retransmit_at + 60_000
     given_up = peer_b.retransmit_at
-    world.advance(given_up - world.now)
+    harness.advance(given_up - harness.now)
     assert types(a) == [1, 1], "that was all"
     assert armed(peer_b) == {"zero_at": given_up + 3 * REJECT_AFTER_TIME}, "keepalive stopped, zero started"
     assert a.tables.staged.count(peer_b.number) == 0 and a.drop(drops.TX_STAGED) == 1
 
 
 def test_row_retransmit_due_leaves_a_running_zero_timer():
-    world, a, b, peer_b, peer_a = connected()
-    silent(world)
+    harness, a, b, peer_b, peer_a = connected()
+    silent(harness)
     zero_at = peer_b.zero_at
     peer_b.attempts = MAX_TIMER_HANDSHAKES + 1
-    peer_b.retransmit_at = world.now + 1_000
+    peer_b.retransmit_at = harness.now + 1_000
     a.tables.timers.settle(peer_b)
-    world.advance(1_000)
+    harness.advance(1_000)
     assert armed(peer_b)["zero_at"] == zero_at
 
 
 def test_row_keepalive_due():
-    world, a, b, peer_b, peer_a = connected()
-    only(peer_b, "keepalive_at", world.now + 1, a.tables.timers)
-    world.advance(1)
+    harness, a, b, peer_b, peer_a = connected()
+    only(peer_b, "keepalive_at", harness.now + 1, a.tables.timers)
+    harness.advance(1)
     assert types(a) == ["k"] and armed(peer_b) == {}
 
 
 def test_row_keepalive_due_with_another_one_after_it():
-    world, a, b, peer_b, peer_a = connected()
-    only(peer_b, "keepalive_at", world.now + 1, a.tables.timers)
+    harness, a, b, peer_b, peer_a = connected()
+    only(peer_b, "keepalive_at", harness.now + 1, a.tables.timers)
     peer_b.another_keepalive = True
-    world.advance(1)
-    assert types(a) == ["k"] and armed(peer_b) == {"keepalive_at": world.now + KEEPALIVE_TIMEOUT}
-    world.advance(KEEPALIVE_TIMEOUT)
+    harness.advance(1)
+    assert types(a) == ["k"] and armed(peer_b) == {"keepalive_at": harness.now + KEEPALIVE_TIMEOUT}
+    harness.advance(KEEPALIVE_TIMEOUT)
     assert types(a) == ["k", "k"] and armed(peer_b) == {}
 
 
 def test_row_new_handshake_due():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_TIMEOUT)
-    silent(world)
-    only(peer_b, "new_handshake_at", world.now + 1, a.tables.timers)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_TIMEOUT)
+    silent(harness)
+    only(peer_b, "new_handshake_at", harness.now + 1, a.tables.timers)
     assert peer_b.src == "src-b"
-    world.advance(1)
+    harness.advance(1)
     assert types(a) == [1] and a.sent[0][2] is None and peer_b.src is None
     assert list(armed(peer_b)) == ["retransmit_at"]
 
 
 def test_row_zero_due():
-    world, a, b, peer_b, peer_a = connected()
-    world.advance(REKEY_TIMEOUT)
-    silent(world)
-    a.device.initiate(peer_b, world.now)
+    harness, a, b, peer_b, peer_a = connected()
+    harness.advance(REKEY_TIMEOUT)
+    silent(harness)
+    a.device.initiate(peer_b, harness.now)
     assert peer_b.handshake != noise.ZEROED and peer_b.current is not None
-    only(peer_b, "zero_at", world.now + 1, a.tables.timers)
-    world.advance(1)
+    only(peer_b, "zero_at", harness.now + 1, a.tables.timers)
+    harness.advance(1)
     assert peer_b.handshake == noise.ZEROED and a.tables.indices.used == 0
     assert peer_b.current is peer_b.previous is peer_b.next is None
     assert not any(peer_b.secret(noise.HASH, noise.COOKIE - noise.HASH))
@@ -347,18 +347,18 @@ def test_row_zero_due():
 
 
 def test_row_persistent_due():
-    world, a, b, peer_b, peer_a = connected()
+    harness, a, b, peer_b, peer_a = connected()
     peer_b.persistent_keepalive = 25
-    only(peer_b, "persistent_at", world.now + 1, a.tables.timers)
-    world.advance(1)
-    assert types(a) == ["k"] and armed(peer_b) == {"persistent_at": world.now + 25_000}
+    only(peer_b, "persistent_at", harness.now + 1, a.tables.timers)
+    harness.advance(1)
+    assert types(a) == ["k"] and armed(peer_b) == {"persistent_at": harness.now + 25_000}
 
 
 def test_row_retransmit_due_without_a_private_key():
     """Nothing can be sent: nothing is tried again, and what waits is kept for the key to come."""
-    world, a, b, peer_b, peer_a = pair()
-    silent(world)
+    harness, a, b, peer_b, peer_a = pair()
+    silent(harness)
     a.transmit(PACKET)
-    a.device.set_private_key(bytes(32), world.now)
-    world.advance(60_000)
+    a.device.set_private_key(bytes(32), harness.now)
+    harness.advance(60_000)
     assert peer_b.attempts == 1 and armed(peer_b) == {} and a.tables.staged.count(peer_b.number) == 1

@@ -34,7 +34,7 @@ _EXCHANGE = 4 * (CALM_DELAY + 2)
 _LATER = 20_000
 
 
-class Story:
+class Scenario:
     """Runs the simulation. `failed` is the text of what was violated, if anything was."""
 
     def __init__(self, seed, devices=2, topology="hub", together=1, library=None, trace=None):

@@ -1,4 +1,4 @@
-"""Two or more devices on a wire that does what the test says. No socket, no clock: `world.now` is the time."""
+"""Two or more devices on a wire that does what the test says. No socket, no clock: `harness.now` is the time."""
 
 from wgembed.crypto import random_fill, x25519_base
 from wgembed.packets.arena import Arena, Inbox
@@ -53,10 +53,10 @@ def ipv6(source, destination, payload=b"", tos=0):
 
 
 class Node:
-    """A device with its host: what it sends goes to the world's wire, what it delivers to `got`."""
+    """A device with its host: what it sends goes to the harness's wire, what it delivers to `got`."""
 
-    def __init__(self, world, name, peers=8):
-        self.world = world
+    def __init__(self, harness, name, peers=8):
+        self.harness = harness
         self.addr = (name, 51820)
         self.tables = Tables(peers, staged=16 * 512)
         self.fastpath = None
@@ -70,8 +70,8 @@ class Node:
             arena, inbox = self.fastpath.arena, self.fastpath.inbox
         self.device = Device(self.tables, arena, inbox, self, 64, 64)
         self.private, self.public = key()
-        self.device.set_private_key(self.private, world.now)
-        self.device.up(world.now)
+        self.device.set_private_key(self.private, harness.now)
+        self.device.up(harness.now)
         self.got = []
         self.sent = []
         self.clock = 1_700_000_000
@@ -84,7 +84,7 @@ class Node:
         if src is not None and src in self.bad_sources:
             return SEND_BAD_SOURCE
         self.sent.append((bytes(buf[:size]), addr, src, tos))
-        self.world.carry(self.addr, addr, bytes(buf[:size]), tos)
+        self.harness.carry(self.addr, addr, bytes(buf[:size]), tos)
         return SEND_OK
 
     def reply(self, addr, src, buf, size):
@@ -99,7 +99,7 @@ class Node:
             start = arena.offsets[slot]
             message = bytes(arena.view[start : start + arena.lengths[slot]])
             self.sent.append((message, addr, src, ecn))
-            self.world.carry(self.addr, addr, message, ecn)
+            self.harness.carry(self.addr, addr, message, ecn)
         return SEND_OK
 
     def unanswered(self, peer):
@@ -115,7 +115,7 @@ class Node:
         return name + bytes(4 - len(name)) + bytes((addr[1] >> 8, addr[1] & 255))
 
     def realtime(self):
-        return self.clock + self.world.now // 1000, self.world.now % 1000 * 1_000_000
+        return self.clock + self.harness.now // 1000, self.harness.now % 1000 * 1_000_000
 
     # what a test does with it
 
@@ -127,14 +127,14 @@ class Node:
         if psk is not None:
             self.device.set_preshared_key(peer, psk)
         if endpoint:
-            self.device.set_endpoint(peer, other.addr, self.world.now)
+            self.device.set_endpoint(peer, other.addr, self.harness.now)
         return peer
 
     def transmit(self, *packets):
         """Hand IP packets to the device as one batch read from its tunnel device."""
         self.put(packets)
-        self.device.transmit(self.world.now, len(packets))
-        self.world.settle()
+        self.device.transmit(self.harness.now, len(packets))
+        self.harness.settle()
 
     def put(self, packets):
         """Lay the packets into the slots of the arena, whatever they are."""
@@ -147,18 +147,18 @@ class Node:
     def receive(self, datagram, addr=("x", 9), src=None, tos=0):
         """Hand one datagram to the device, as if it had come from `addr`."""
         self.receive_run(datagram, len(datagram), addr, src, tos)
-        self.device.handshakes(self.world.now, 1000)
+        self.device.handshakes(self.harness.now, 1000)
 
     def receive_run(self, datagrams, stride, addr=("x", 9), src=None, tos=0):
         start = self.device.inbox.start
         self.device.inbox.buffer[start : start + len(datagrams)] = datagrams
-        self.device.receive(self.world.now, len(datagrams), stride, addr, src, tos)
+        self.device.receive(self.harness.now, len(datagrams), stride, addr, src, tos)
 
     def drop(self, reason):
         return self.device.drops[reason]
 
 
-class World:
+class Harness:
     """The wire and the time. `filter(source, destination, datagram)` returns the datagrams to deliver instead."""
 
     def __init__(self):
@@ -211,22 +211,22 @@ A6, B6 = b"\xfd" + bytes(14) + b"\1", b"\xfd" + bytes(14) + b"\2"
 
 
 def pair(psk=None, b_knows_a=True):
-    """Return (world, a, b, a's peer b, b's peer a): two nodes that are each other's only peer."""
-    world = World()
-    a, b = world.node("a"), world.node("b")
+    """Return (harness, a, b, a's peer b, b's peer a): two nodes that are each other's only peer."""
+    harness = Harness()
+    a, b = harness.node("a"), harness.node("b")
     peer_b = a.add(b, ((B4, 32), (B6, 128)), psk=psk)
     peer_a = b.add(a, ((A4, 32), (A6, 128)), endpoint=b_knows_a, psk=psk)
-    return world, a, b, peer_b, peer_a
+    return harness, a, b, peer_b, peer_a
 
 
 def connected(**how):
     """Return a pair that has just exchanged a packet each way; a was the initiator."""
-    world, a, b, peer_b, peer_a = pair(**how)
+    harness, a, b, peer_b, peer_a = pair(**how)
     a.transmit(ipv4(A4, B4, b"first"))
     b.transmit(ipv4(B4, A4, b"second"))
     assert b.got and a.got, "the pair does not connect"
     del a.got[:], b.got[:], a.sent[:], b.sent[:]
-    return world, a, b, peer_b, peer_a
+    return harness, a, b, peer_b, peer_a
 
 
 PACKET = ipv4(A4, B4, b"hello")
