@@ -20,13 +20,13 @@ FILES = sorted([
     *[ROOT / f"wgembed/uapi/{name}.py" for name in ("server", "session", "status")],
 ])  # fmt: skip
 TELLING = re.compile(
-    r"(^|_)(mac1|mac2|macs?|tag|cookie|secret|psk|preshared(_key)?|private(_key)?|shared|chain|hash|digest|stamp|keys?)$"
+    r"(^|_)(mac1|mac2|macs?|tag|cookie|secret|psk|preshared(_key)?|private(_key)?|shared|chain|hash|digest|stamp|timestamp|keys?)$"
 )
 ORDER = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn)
 
 # Not secret, or not remote: of each the file, what is compared, and why that is so.
 ALLOWED = {
-    ("protocol/device.py", "bytes(stamp) <= bytes(peer.secret(noise.TIMESTAMP, 12))"): "its sender has proved who it is",
+    ("protocol/device.py", "bytes(timestamp) <= bytes(peer.secret(noise.TIMESTAMP, 12))"): "its sender has proved who it is",
     ("protocol/events.py", "entry[1] == key"): "a public key, of what is told to the owner",
     ("protocol/ratelimiter.py", "self._tag[entry] == tag"): "stands for an address",
     ("config/keys.py", "encode(key) != bytes(text)"): "the owner's own file or command",

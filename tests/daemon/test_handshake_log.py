@@ -189,7 +189,7 @@ def test_what_is_kept_is_the_same(ends):
         note(*what)
 
     told.note = both
-    a.node.device.stamps = Tai64n()
+    a.node.device.timestamps = Tai64n()
     harness.filter = nowhere
     a.node.transmit(PACKET)
     harness.advance(30_000)

@@ -27,8 +27,8 @@ def peer(public, *networks, psk=None, keepalive=0):
 KEYS = [key()[1] for _ in range(8)]
 
 
-def apply(node, old, new):
-    return peer_diff.apply(node.device, old, new, node.harness.now)
+def sync_peers(node, old, new):
+    return peer_diff.sync_peers(node.device, old, new, node.harness.now)
 
 
 def owner(node, text):
@@ -72,51 +72,51 @@ def test_owners_are_the_last():
 
 def test_peers_come_and_go(node):
     a, b, c = peer(KEYS[0], "10.0.0.0/8"), peer(KEYS[1], "10.1.0.0/16"), peer(KEYS[2], "::/0")
-    assert apply(node, [], [a, b]) == [KEYS[0], KEYS[1]]
+    assert sync_peers(node, [], [a, b]) == [KEYS[0], KEYS[1]]
     assert present(node) == KEYS[:2] and owner(node, "10.1.1.1") == KEYS[1] and owner(node, "10.2.1.1") == KEYS[0]
-    assert apply(node, [a, b], [c, a]) == [KEYS[2]]
+    assert sync_peers(node, [a, b], [c, a]) == [KEYS[2]]
     assert sorted(present(node)) == sorted([KEYS[0], KEYS[2]])
     assert (owner(node, "10.1.1.1"), owner(node, "::1")) == (KEYS[0], KEYS[2])
-    assert apply(node, [c, a], []) == []
+    assert sync_peers(node, [c, a], []) == []
     assert present(node) == [] and node.tables.used == 0 and owner(node, "10.2.1.1") is NOBODY
 
 
 def test_a_prefix_moves_and_comes_back(node):
     a, b, more = peer(KEYS[0], "10.1.0.0/16"), peer(KEYS[1], "10.2.0.0/16"), peer(KEYS[1], "10.2.0.0/16", "10.1.0.0/16")
-    apply(node, [], [a, b])
-    apply(node, [a, b], [a, more])
+    sync_peers(node, [], [a, b])
+    sync_peers(node, [a, b], [a, more])
     assert owner(node, "10.1.1.1") == KEYS[1] and prefixes(node, KEYS[0]) == set()
-    apply(node, [a, more], [a, b])
+    sync_peers(node, [a, more], [a, b])
     assert owner(node, "10.1.1.1") == KEYS[0]
     # In the other order as well: who had it goes, who gets it was there before.
-    apply(node, [a, b], [more])
+    sync_peers(node, [a, b], [more])
     assert owner(node, "10.1.1.1") == KEYS[1]
 
 
 def test_what_wg_changed_and_the_configuration_does_not_stays(node):
     a, b = peer(KEYS[0], "10.1.0.0/16", keepalive=25), peer(KEYS[1], "10.2.0.0/16")
-    apply(node, [], [a, b])
+    sync_peers(node, [], [a, b])
     device = node.device
     by_hand = device.add_peer(KEYS[2])
     device.allowed.insert(*options.network("10.3.0.0/16"), by_hand.number)
     device.allowed.insert(*options.network("10.2.0.0/16"), by_hand.number)
     device.set_persistent_keepalive(device.find(KEYS[0]), 7, node.harness.now)
-    apply(node, [a, b], [a, b])
+    sync_peers(node, [a, b], [a, b])
     assert [owner(node, text) for text in ("10.3.0.1", "10.2.0.1")] == [KEYS[2], KEYS[2]]
     assert device.find(KEYS[0]).persistent_keepalive == 7
     # A peer that `wg` took away comes back with all it had, and one that it added may be taken over.
     device.remove_peer(device.find(KEYS[0]))
     taken = peer(KEYS[2], "10.4.0.0/16")
-    assert apply(node, [a, b], [a, b, taken]) == [KEYS[0]]
+    assert sync_peers(node, [a, b], [a, b, taken]) == [KEYS[0]]
     assert owner(node, "10.1.0.1") == KEYS[0] and device.find(KEYS[0]).persistent_keepalive == 25
     assert device.find(KEYS[2]) is by_hand and owner(node, "10.3.0.1") == owner(node, "10.4.0.1") == KEYS[2]
 
 
 def test_keepalive_changes_alone_are_made(node):
     first, second = peer(KEYS[0], keepalive=25), peer(KEYS[0], keepalive=0)
-    apply(node, [], [first])
+    sync_peers(node, [], [first])
     assert node.device.find(KEYS[0]).persistent_keepalive == 25
-    apply(node, [first], [second])
+    sync_peers(node, [first], [second])
     assert node.device.find(KEYS[0]).persistent_keepalive == 0
 
 
@@ -129,7 +129,7 @@ def test_a_session_goes_on_while_others_change():
     old = [mine]
     for number in range(5):
         new = [peer(b.public, "10.0.0.2", "fd00::2", f"10.9.{number}.0/24"), peer(KEYS[number], f"10.{number + 1}.0.0/16")]
-        apply(a, old, new)
+        sync_peers(a, old, new)
         a.transmit(ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", b"more"))
         assert a.device.find(b.public) is peer_b and peer_b.current is session and len(b.got) == number + 2
         old = new
@@ -141,7 +141,7 @@ def test_a_preshared_key_is_that_of_the_configuration():
     harness, a, b, peer_b, peer_a = pair()
     psk = bytes(range(32))
     plain, secret = peer(b.public, "10.0.0.2"), peer(b.public, "10.0.0.2", psk=psk)
-    apply(a, [plain], [secret])
+    sync_peers(a, [plain], [secret])
     assert bytes(peer_b.secret(noise.PRESHARED, 32)) == psk
     a.transmit(ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", b"lost"))
     assert not b.got
@@ -149,7 +149,7 @@ def test_a_preshared_key_is_that_of_the_configuration():
     harness.advance(2 * REKEY_AFTER_TIME // 10)
     a.transmit(ipv4(b"\x0a\0\0\1", b"\x0a\0\0\2", b"there"))
     assert b.got
-    apply(a, [secret], [plain])
+    sync_peers(a, [secret], [plain])
     assert not any(peer_b.secret(noise.PRESHARED, 32))
 
 
@@ -204,7 +204,7 @@ def test_a_walk_from_configuration_to_configuration(node, seed):
     for _ in range(60):
         new = some_peers(chance)
         before = {public: device.find(public) for public in present(node)}
-        fresh = apply(node, old, new)
+        fresh = sync_peers(node, old, new)
         oracle.follow(new)
         assert sorted(present(node)) == sorted(oracle.peers) and node.tables.used == len(oracle.peers)
         assert sorted(fresh) == sorted(set(oracle.peers) - set(before))
@@ -228,13 +228,13 @@ def test_full_tables_take_another_configuration_of_the_same_size(node):
         return [peer(KEYS[which], *["10.%d.%d.0/24" % (which, n) for n in range(capacity)])]
 
     old = full(0)
-    apply(node, [], old)
+    sync_peers(node, [], old)
     for which in (1, 2):
         new = full(which)
-        apply(node, old, new)
+        sync_peers(node, old, new)
         assert node.device.allowed.trie4.used == capacity and owner(node, "10.%d.0.1" % which) == KEYS[which]
         old = new
     moved = [peer(KEYS[3]), peer(KEYS[2], *["10.2.%d.0/24" % n for n in range(capacity)])]
-    apply(node, old, moved)
-    apply(node, moved, [peer(KEYS[3], *["10.2.%d.0/24" % n for n in range(capacity)]), peer(KEYS[2])])
+    sync_peers(node, old, moved)
+    sync_peers(node, moved, [peer(KEYS[3], *["10.2.%d.0/24" % n for n in range(capacity)]), peer(KEYS[2])])
     assert owner(node, "10.2.7.1") == KEYS[3]

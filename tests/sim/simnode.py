@@ -60,7 +60,7 @@ class Node:
         self.mtu = DEFAULT_MTU
         self.mtu_since = sim.now
         self.fleeting = "run%d" % number  # the file in memory
-        self.device = self.stamps = None
+        self.device = self.timestamps = None
         self.old_publics = []
         self.newest = b""  # of the timestamps that this key was ever used with
         self.crash_in = 0  # so many more sends
@@ -85,7 +85,7 @@ class Node:
         machine = self.machine
         self.works = False
         self.limits.forget()
-        self.stamps = Timestamps("flash%d" % self.number, self.fleeting, self._save, self.sim)
+        self.timestamps = Timestamps("flash%d" % self.number, self.fleeting, self._save, self.sim)
         self.device = Device(machine.tables, machine.arena, machine.inbox, self, PREFIXES, PREFIXES, self)
         self.device.mtu = self.mtu
         self.device.set_private_key(self.private, self.now)
@@ -96,7 +96,7 @@ class Node:
         self.device.up(self.now)
 
     def end(self):
-        self.device = self.stamps = None
+        self.device = self.timestamps = None
         self.crash_in = 0
         for known in self.knows:
             known.peer = None
@@ -114,7 +114,7 @@ class Node:
 
     def make(self, sec, nsec):
         """Make a timestamp, as the device asks: the real marks, looked at."""
-        stamp = self.stamps.make(sec, nsec)
+        stamp = self.timestamps.make(sec, nsec)
         simcheck.want(bytes(stamp) > self.newest, "a timestamp went back")
         self.newest = bytes(stamp)
         return stamp

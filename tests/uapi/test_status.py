@@ -124,7 +124,7 @@ def test_errors_and_a_clock_that_was_set_back():
     interface = Interface(a.device)
     interface.errors = [(1, 4), (101, 6)]
     interface.bound_to = "wwan0"
-    a.device.stamps.make(system.clock.realtime()[0] + 1000, 0)
+    a.device.timestamps.make(system.clock.realtime()[0] + 1000, 0)
     report = Reader(harness, interface)
     assert [value for name, value in report.device if name == "send_error"] == ["1,4", "101,6"]
     assert dict(report.device)["link"] == "wwan0"

@@ -525,7 +525,7 @@ def test_initiations_20_ms_apart():
 def test_a_clock_that_is_behind_is_refused_until_it_caught_up():
     harness, a, b, peer_b, peer_a = connected()
     a.clock -= 86_400
-    a.device.stamps.latest[:] = bytes(12)  # as after a reboot
+    a.device.timestamps.latest[:] = bytes(12)  # as after a reboot
     a.device.down()
     a.device.up(harness.now)
     a.transmit(PACKET)

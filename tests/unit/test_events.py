@@ -131,7 +131,7 @@ def test_another_preshared_key():
 def test_an_old_timestamp():
     harness, a, b, peer_b, peer_a = connected()
     a.clock -= 1000
-    a.device.stamps = Tai64n()
+    a.device.timestamps = Tai64n()
     a.device.down()
     a.device.up(harness.now)
     harness.advance(1000)

@@ -20,7 +20,7 @@ def owners(peers):
     return found
 
 
-def apply(device, old, new, now):
+def sync_peers(device, old, new, now):
     """Bring the device from the peers `old` to the peers `new`, lists of PeerConfig; there must be room for them.
 
     Returns the public keys of those that were not there before.

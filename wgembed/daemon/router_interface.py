@@ -65,7 +65,7 @@ class RouterInterface:
         """Apply the configuration; `old` is the one that held, None for none. Nothing here can fail."""
         config, device = self.config, self.interface.device
         device.set_private_key(config.private_key, now)
-        fresh = peer_diff.apply(device, old.peers if old else [], config.peers, now)
+        fresh = peer_diff.sync_peers(device, old.peers if old else [], config.peers, now)
         self._set_endpoints(fresh)
 
     def _set_endpoints(self, fresh):

@@ -1,11 +1,11 @@
 """Timestamps that never go back, not even when the machine starts with its clock set back.
 
 A peer refuses an initiation whose timestamp is not newer than the last one it took, and a router without a battery
-for its clock starts in the past. So a mark is kept in /etc/wgembed/clock: no timestamp above it was ever sent. It is
-written ahead by more than an hour, at most once an hour, and once at the start if the last mark has been reached.
-Flash lasts for years at that rate.
+for its clock starts in the past. So a high-water mark is kept in /etc/wgembed/clock: no timestamp above it was ever sent.
+It is written ahead by more than an hour, at most once an hour, and once at the start if it has been reached. Flash lasts
+for years at that rate.
 
-A second mark, in /var/run, is the last timestamp itself. It does not outlive the machine's start but a start of the
+A second file, in /var/run, has the last timestamp itself. It does not outlive the machine's start but a start of the
 daemon, which therefore costs no hour of the mark on flash, nor a write.
 
 Both files hold 12 bytes of TAI64N in hexadecimal and their BLAKE2s. The one on flash is written beside, synced and
@@ -21,7 +21,7 @@ from ..runtime import system
 
 # A clock before this (2025-01-01) was never set.
 CLOCK_UNSET = 1735689600
-# How far ahead the mark is written, and what is left of that when it is written again: an hour apart. In seconds.
+# How far ahead the high-water mark is written, and what is left of that when it is written again: an hour apart. In seconds.
 AHEAD_S = 4200
 SPARE_S = 600
 # While flash cannot be written, it is tried again this often.
@@ -31,7 +31,7 @@ AGAIN_S = 60
 class Timestamps(Tai64n):
     """Where all initiations of the process get their timestamps from.
 
-    flash, run  the files with the two marks
+    flash, run  the files with the high-water mark and with the last timestamp
     save(path, data, urgent, failed)  replaces the file; if it is not urgent, in the background, and calls failed() if
                                       nothing came of it (runtime/durable.py)
     """
@@ -44,33 +44,33 @@ class Timestamps(Tai64n):
         self._log = log
         self._told = False  # that the mark cannot be kept
         self._again = 0  # not to be tried before this, in seconds since 1970
-        self._reserved = read(flash)
+        self._high_water = read(flash)
         last = read(run)
         if last is None:
             # After a start of the machine: all up to the mark may have been used.
-            last = self._reserved
+            last = self._high_water
         if last is not None:
             self.latest[:] = last
 
     def make(self, sec, nsec):
-        """See Tai64n.make; marks are kept up."""
-        stamp = super().make(sec, nsec)
+        """See Tai64n.make; both files are kept up."""
+        timestamp = super().make(sec, nsec)
         try:
-            system.files.write_new(self._run, _encode(stamp))
+            system.files.write_new(self._run, _encode(timestamp))
         except OSError as e:
             self._log.verbose("cannot write %s: %s" % (self._run, e))
-        if seconds(stamp) >= self._again:
-            if self._reserved is None or stamp >= self._reserved:
-                self._reserve(stamp, True)
-            elif seconds(stamp) + SPARE_S >= seconds(self._reserved):
-                self._reserve(stamp, False)
-        return stamp
+        if seconds(timestamp) >= self._again:
+            if self._high_water is None or timestamp >= self._high_water:
+                self._reserve(timestamp, True)
+            elif seconds(timestamp) + SPARE_S >= seconds(self._high_water):
+                self._reserve(timestamp, False)
+        return timestamp
 
-    def _reserve(self, stamp, urgent):
-        before = self._reserved
-        self._reserved = (seconds(stamp) + TAI64_EPOCH + AHEAD_S).to_bytes(8, "big") + bytes(4)
+    def _reserve(self, timestamp, urgent):
+        before = self._high_water
+        self._high_water = (seconds(timestamp) + TAI64_EPOCH + AHEAD_S).to_bytes(8, "big") + bytes(4)
         try:
-            self._save(self._flash, _encode(self._reserved), urgent, lambda: self._take_back(before))
+            self._save(self._flash, _encode(self._high_water), urgent, lambda: self._take_back(before))
         except OSError as e:
             self._take_back(before)
             if not self._told:
@@ -81,7 +81,7 @@ class Timestamps(Tai64n):
 
     def _take_back(self, before):
         """The mark on flash is the old one still: a later timestamp tries again."""
-        self._reserved = before
+        self._high_water = before
         self._again = seconds(self.latest) + AGAIN_S
 
 
@@ -100,10 +100,10 @@ def read(path):
     return data[:TIMESTAMP_SIZE]
 
 
-def _encode(stamp):
-    stamp = bytes(stamp)
-    return hexlify(stamp + _check(stamp)) + b"\n"
+def _encode(timestamp):
+    timestamp = bytes(timestamp)
+    return hexlify(timestamp + _check(timestamp)) + b"\n"
 
 
-def _check(stamp):
-    return bytes(crypto.blake2s(8, b"", stamp))
+def _check(timestamp):
+    return bytes(crypto.blake2s(8, b"", timestamp))

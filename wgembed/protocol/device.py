@@ -62,7 +62,7 @@ from .tai64n import Tai64n
 class Device:
     """One interface: its keys, its peers, its allowed IPs, over tables that the process shares."""
 
-    def __init__(self, tables, arena, inbox, host, prefixes4=4096, prefixes6=4096, stamps=None):
+    def __init__(self, tables, arena, inbox, host, prefixes4=4096, prefixes6=4096, timestamps=None):
         self.tables = tables
         self.arena = arena
         self.inbox = inbox
@@ -75,7 +75,7 @@ class Device:
         self.unmatched_handshakes = events.UnmatchedHandshakes()
         self.unroutable = events.Address()  # where a packet was to go that is in no peer's allowed IPs
         self.source_not_allowed = events.Address()  # where one came from that is not in its peer's
-        self.stamps = stamps or Tai64n()
+        self.timestamps = timestamps or Tai64n()
         self.is_up = False
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
         self.first = self.last = None  # the list of peers, in the order of their coming
@@ -344,8 +344,8 @@ class Device:
             peer.attempts = 0
         if now - peer.last_sent_handshake < REKEY_TIMEOUT or peer.addr is None or not self.is_up:
             return
-        stamp = self.stamps.make(*self.host.realtime())
-        if not noise.create_initiation(self.identity, peer, self._initiation, stamp):
+        timestamp = self.timestamps.make(*self.host.realtime())
+        if not noise.create_initiation(self.identity, peer, self._initiation, timestamp):
             return
         self._note(peer, events.INITIATION_SENT, now)
         self._send_handshake(peer, self._initiation, now)
@@ -570,10 +570,10 @@ class Device:
         if peer is None:
             self.unmatched_handshakes.note(events.UNKNOWN_PEER, public_key, addr, now)
             return drops.HS_UNKNOWN_PEER
-        stamp = noise.read_timestamp(peer, message)
-        if stamp is None:
+        timestamp = noise.read_timestamp(peer, message)
+        if timestamp is None:
             return drops.HS_INITIATION
-        if bytes(stamp) <= bytes(peer.secret(noise.TIMESTAMP, 12)):
+        if bytes(timestamp) <= bytes(peer.secret(noise.TIMESTAMP, 12)):
             self._note(peer, events.INITIATION_REPLAYED, now)
             return drops.HS_REPLAY
         if now - peer.last_initiation < INITIATION_INTERVAL:

@@ -77,7 +77,7 @@ _shared = memoryview(bytearray(32))
 _ephemeral = memoryview(bytearray(32))
 _public = memoryview(bytearray(32))
 _static = memoryview(bytearray(32))
-_stamp = bytearray(12)
+_timestamp = bytearray(12)
 _nothing = bytearray(0)
 _three = memoryview(bytearray(96))
 _two = _three[:64]
@@ -240,16 +240,16 @@ def read_timestamp(peer, message):
     if not any(static_static):
         return None
     _mix_key(static_static)  # ss
-    if not _open_hash(_stamp, memoryview(message)[INITIATION_TIMESTAMP:INITIATION_MAC1]):  # {t}
+    if not _open_hash(_timestamp, memoryview(message)[INITIATION_TIMESTAMP:INITIATION_MAC1]):  # {t}
         return None
-    return _stamp
+    return _timestamp
 
 
 def consume_initiation(peer, message):
     """Accept the initiation just read: its sender is the peer, and its timestamp was found to be newer."""
     message = memoryview(message)
     peer.drop_handshake()
-    peer.secret(TIMESTAMP, 12)[:] = _stamp  # t
+    peer.secret(TIMESTAMP, 12)[:] = _timestamp  # t
     peer.secret(REMOTE_EPHEMERAL, 32)[:] = message[INITIATION_EPHEMERAL:INITIATION_STATIC]  # e, for ee and se
     peer.remote_index = bytes(message[SENDER : SENDER + 4])
     _keep(peer, CONSUMED_INITIATION)

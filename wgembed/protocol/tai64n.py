@@ -5,9 +5,9 @@ from struct import pack_into
 from .constants import TAI64_EPOCH, TAI64N_COARSENESS, TIMESTAMP_SIZE
 
 
-def seconds(stamp):
+def seconds(timestamp):
     """Return the seconds since 1970 of 12 bytes of TAI64N."""
-    return int.from_bytes(bytes(stamp[:8]), "big") - TAI64_EPOCH
+    return int.from_bytes(bytes(timestamp[:8]), "big") - TAI64_EPOCH
 
 
 class Tai64n:

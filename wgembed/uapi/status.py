@@ -54,7 +54,7 @@ def tell_device(interface, now):
         lines.append(("send_error", "%d,%d" % error))
     if interface.bound_to:
         lines.append(("link", interface.bound_to))
-    behind = seconds(device.stamps.latest) - system.clock.realtime()[0]
+    behind = seconds(device.timestamps.latest) - system.clock.realtime()[0]
     if behind > 0:
         lines.append(("clock_behind_s", behind))
     for reason, key, addr, count, time in device.unmatched_handshakes.read():
