@@ -160,7 +160,7 @@ def write_new(path, data):
     """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, data)
+        write(fd, data)
     finally:
         os.close(fd)
 

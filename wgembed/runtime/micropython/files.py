@@ -36,6 +36,10 @@ _LOCK_UN = 8
 _PATH_MAX = 4096
 
 
+def _open(path, flags):
+    return libc.check(libc.open_(path, flags | abi.O_CLOEXEC, 0o600))  # the mode of what O_CREAT makes
+
+
 def close(fd):
     libc.check(libc.close(fd))
 
@@ -57,7 +61,7 @@ def read_ready(fd, size):
 
 def open_device(path):
     """Open a device for reading and writing, never blocking."""
-    return libc.check(libc.open_(path, abi.O_RDWR | abi.O_NONBLOCK | abi.O_CLOEXEC, 0))
+    return _open(path, abi.O_RDWR | abi.O_NONBLOCK)
 
 
 def ioctl(fd, request, argument):
@@ -84,16 +88,16 @@ def write(fd, data):
 
 def open_for_change(path):
     """Open an existing file for reading and writing."""
-    return libc.check(libc.open_(path, abi.O_RDWR | abi.O_CLOEXEC, 0))
+    return _open(path, abi.O_RDWR)
 
 
 def open_to_read(path):
-    return libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
+    return _open(path, abi.O_RDONLY)
 
 
 def create(path):
     """Create a file that nobody else can read; OSError if there is one."""
-    return libc.check(libc.open_(path, abi.O_RDWR | abi.O_CREAT | abi.O_EXCL | abi.O_CLOEXEC, 0o600))
+    return _open(path, abi.O_RDWR | abi.O_CREAT | abi.O_EXCL)
 
 
 def lock(fd, shared=False):
@@ -131,7 +135,7 @@ def sync(fd):
 
 def sync_directory(path):
     """Have the names in the directory on the disk."""
-    fd = libc.check(libc.open_(path, abi.O_RDONLY | abi.O_CLOEXEC, 0))
+    fd = _open(path, abi.O_RDONLY)
     try:
         libc.check(_fsync(fd))
     finally:
@@ -154,7 +158,7 @@ def real_path(path):
 def write_over(fd, data):
     """Put `data` in place of what is in the open file, whose place this leaves where it is."""
     # Not by ftruncate and pwrite: how wide an offset is depends on the C library.
-    again = libc.check(libc.open_("/proc/self/fd/%d" % fd, abi.O_WRONLY | abi.O_TRUNC | abi.O_CLOEXEC, 0))
+    again = _open("/proc/self/fd/%d" % fd, abi.O_WRONLY | abi.O_TRUNC)
     try:
         write(again, data)
     finally:
@@ -163,13 +167,13 @@ def write_over(fd, data):
 
 def write_file(path, text):
     """Write `text` to an existing file."""
-    with open(path, "w") as file:
+    with open(path, "r+") as file:
         file.write(text)
 
 
 def write_new(path, data):
     """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
-    fd = libc.check(libc.open_(path, abi.O_WRONLY | abi.O_CREAT | abi.O_TRUNC | abi.O_CLOEXEC, 0o600))
+    fd = _open(path, abi.O_WRONLY | abi.O_CREAT | abi.O_TRUNC)
     try:
         write(fd, data)
     finally:
@@ -220,7 +224,9 @@ def is_socket(path):
     """Whether the path names a socket."""
     try:
         return os.stat(path)[0] & 0o170000 == 0o140000
-    except OSError:
+    except OSError as e:
+        if e.errno != abi.ENOENT:
+            raise
         return False
 
 

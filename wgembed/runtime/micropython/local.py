@@ -19,8 +19,8 @@ class Listener:
     """A listening socket at `path`; OSError if it cannot be made."""
 
     def __init__(self, path):
-        self.fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
         address = _address(path)
+        self.fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
         before = files.set_umask(0o177)
         try:
             libc.check(libc.bind(self.fd, address, len(address)))
@@ -74,8 +74,8 @@ class Stream:
 
 def is_answered(path):
     """Whether somebody listens at `path`."""
-    fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
     address = _address(path)
+    fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
     answered = libc.connect(fd, address, len(address)) == 0 or libc.errno() == abi.EAGAIN
     libc.close(fd)
     return answered
