@@ -79,7 +79,7 @@ def python_modules():
     """Yield what CPython runs, by its path in wgembed/."""
     for path in sorted((ROOT / "wgembed").rglob("*.py")):
         name = path.relative_to(ROOT / "wgembed").as_posix()
-        if not name.startswith((*ONLY_MICROPYTHON, "commands/demo.py")):
+        if not name.startswith((*ONLY_MICROPYTHON, *build_mpy.CONTRACTS, "commands/demo.py")):
             yield name
 
 

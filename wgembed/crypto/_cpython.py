@@ -50,7 +50,7 @@ def address_of(pointer):
 
 
 def aead_addresses():
-    """Return the addresses of libsodium's AEAD and its parts: see `wgembed.crypto`."""
+    """Return the addresses of libsodium's AEAD and its parts: see contract.py."""
     prefix = "crypto_aead_chacha20poly1305_ietf_"
     whole = [address_of(_ffi.addressof(_lib, prefix + name)) for name in ("encrypt", "decrypt")]
     return whole + _parts_of_aead()

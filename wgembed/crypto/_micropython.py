@@ -51,7 +51,7 @@ def address_of(pointer):
 
 
 def aead_addresses():
-    """Return the addresses of libsodium's AEAD and its parts: see `wgembed.crypto`."""
+    """Return the addresses of libsodium's AEAD and its parts: see contract.py."""
     prefix = "crypto_aead_chacha20poly1305_ietf_"
     names = prefix + "encrypt", prefix + "decrypt", "crypto_stream_chacha20_ietf_xor_ic", "crypto_onetimeauth_poly1305"
     return [_lib.addr(name) for name in names + ("crypto_verify_16",)]

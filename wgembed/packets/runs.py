@@ -1,7 +1,4 @@
-"""What is done to runs of packets: the backend that fits the interpreter. contract.py says what each function does.
-
-Pointers are those of wgembed.crypto. Nothing here may allocate in proportion to what it is given.
-"""
+"""What is done to runs of packets: the backend that fits the interpreter. contract.py says what each function does."""
 
 from ..crypto import BACKEND
 

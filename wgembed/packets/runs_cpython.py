@@ -1,4 +1,4 @@
-"""What is done to runs of packets, on CPython: see runs.py.
+"""What is done to runs of packets, on CPython: see contract.py.
 
 What a function does is spread over loops within the interpreter, each of which does one thing to all packets of the run:
 statement by statement, they would cost as much as the cipher.
@@ -91,17 +91,7 @@ def _fill(view, at, stride, count, word):
 
 
 def seal_run(arena, first, end, key, header, counter, mtu):
-    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
-
-    arena    has `view`, `offsets` (of each slot's message), `pointers` (`message_pointers` of each), the `stride` of the
-             slots, a multiple of 4, and `lengths`: of the packets; afterwards of the messages
-    key      pointer to the sending key
-    header   the message's first 8 bytes: type and receiver index
-    counter  of the first packet; each next one has one more
-    mtu      packets are padded with zeros to a multiple of 16, but not beyond this
-
-    Returns the bytes of all messages.
-    """
+    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages: see contract.py."""
     lengths = arena.lengths
     total = 0
     while first < end:
@@ -146,18 +136,7 @@ def _seal_equal(arena, first, end, size, key, header, counter):
 
 
 def open_run(inbox, start, end, stride, key):
-    """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
-
-    inbox    has `view`, `pointer`, `pointers` and `pointers_for` (kept from run to run), and for the results the lists
-             `counters` and `lengths`: the message's counter, and the length of the opened packet, which stands
-             16 bytes into its datagram, or -1 where the tag does not match; and `in_order`: whether all tags match and
-             each counter is one more than the one before
-    end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
-    key      pointer to the receiving key
-
-    Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
-    more than `counters` has room for.
-    """
+    """Open in place the run of datagrams of `inbox` that begins at `start`: see contract.py."""
     view = inbox.view
     whole, rest = divmod(end - start, stride)
     count = common_run(view, start, 8, stride, min(whole + (rest >= 32), len(inbox.counters)))

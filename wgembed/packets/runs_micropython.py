@@ -1,4 +1,4 @@
-"""What is done to runs of packets, on MicroPython: see runs.py.
+"""What is done to runs of packets, on MicroPython: see contract.py.
 
 On 64-bit machines nothing here allocates; where pointers do not fit a small int some garbage is left, but nothing kept.
 """
@@ -61,17 +61,7 @@ def message_pointers(pointer, message):
 
 
 def seal_run(arena, first, end, key, header, counter, mtu):
-    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages.
-
-    arena    has `buffer`, `offsets` (of each slot's message), `pointers` (`message_pointers` of each) and `lengths`: of
-             the packets; afterwards of the messages
-    key      pointer to the sending key
-    header   the message's first 8 bytes: type and receiver index
-    counter  of the first packet; each next one has one more
-    mtu      packets are padded with zeros to a multiple of 16, but not beyond this
-
-    Returns the bytes of all messages.
-    """
+    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages: see contract.py."""
     # One by one: a tuple of four would be an allocation.
     buffer = arena.buffer
     offsets = arena.offsets
@@ -100,18 +90,7 @@ def seal_run(arena, first, end, key, header, counter, mtu):
 
 
 def open_run(inbox, start, end, stride, key):
-    """Open in place the datagrams of `inbox` that carry the same type and receiver as the one at `start`.
-
-    inbox    has `buffer`, `pointer`, and for the results the lists `counters` and `lengths`: the message's
-             counter, and the length of the opened packet, which stands 16 bytes into its datagram, or -1
-             where the tag does not match; and `in_order`: whether all tags match and each counter is one more than the
-             one before
-    end      where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
-    key      pointer to the receiving key
-
-    Returns how many datagrams were taken: up to the first of another kind or shorter than 32 bytes, and no
-    more than `counters` has room for.
-    """
+    """Open in place the run of datagrams of `inbox` that begins at `start`: see contract.py."""
     counters = inbox.counters
     lengths = inbox.lengths
     first = message = inbox.pointer + start

@@ -1,25 +1,11 @@
 """The seam to the machine: everything that is a system call.
 
-Each backend has the same modules; `system` below is the one that fits the interpreter. What is the same on both is
-written once, in the modules beside this one, on top of it.
+There are two backends, cpython/ and micropython/, which offer the same modules; contract.py says what each of them has and
+how it behaves. `system` is the backend that fits the interpreter. What only commands need is in tool.py, which chooses
+likewise. Code that is the same on both is written once, in the modules beside this one.
 
-    system.clock     now() in ms of CLOCK_BOOTTIME, realtime()
-    system.files     open, close, read, write, ioctl by descriptor; memory that is resident only where touched
-    system.heap      reserve, release: around the making of what stays
-    system.poll      Poller: which descriptors are ready
-    system.tun       read_batch, write_batch
-    system.clib      Library: functions of a C library
-    system.inet      addresses and their parts, ifindex, host names
-    system.udp       UdpSocket: one family's socket, with GSO, GRO, source addresses
-    system.local     UNIX stream sockets
-    system.notify    DirectoryWatch: names that come and go in a directory
-    system.process   signals, children, log lines
-    system.start     becoming the daemon, in the foreground or behind the user's back
-
-packets/fastpath.py is loaded where there is a C library for the packet path: `fastpath_library` tells. privileges.py is
-loaded for as long as it takes to give up privileges.
-
-What only commands need is in tool.py, which chooses likewise.
+The rest of the program calls the machine through these alone. This room knows nothing of tunnels' peers: of protocol/ it
+uses constants, of crypto/ pointers.
 """
 
 import sys
