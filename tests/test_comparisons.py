@@ -17,7 +17,7 @@ FILES = sorted([
     *ROOT.glob("wgembed/packets/*.py"), *ROOT.glob("wgembed/crypto/*.py"),
     *[ROOT / f"wgembed/daemon/{name}.py" for name in ("interface", "peer_diff", "router", "router_interface")],
     ROOT / "wgembed/config/keys.py",
-    *[ROOT / f"wgembed/uapi/{name}.py" for name in ("server", "session", "status")],
+    *[ROOT / f"wgembed/uapi/{name}.py" for name in ("server", "session", "status_lines")],
 ])  # fmt: skip
 TELLING = re.compile(
     r"(^|_)(mac1|mac2|macs?|tag|cookie|secret|psk|preshared(_key)?|private(_key)?|shared|chain|hash|digest|stamp|timestamp|keys?)$"

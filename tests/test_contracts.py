@@ -43,7 +43,7 @@ ALIASES = {
 }
 # Files of one backend alone, which are no part of the seam.
 BESIDE = {
-    "runtime/cpython/iproute.py": "a program for a child process",
+    "runtime/cpython/pyroute2_child.py": "a program for a child process",
     "runtime/micropython/libc.py": "what the other modules of this backend stand on",
 }
 

@@ -66,3 +66,14 @@ def test_the_check_finds_what_is_missing():
     text = "`tests/unit`, `tests/units`, tests/fuzz/fuzz.py, python -m tests.fuzz.fuzz, python -m tests.fuzz, -m tests.none"
     assert nowhere(text) == ["tests/units", "tests.none"]
     assert NAME.search((ROOT / "docs/others-bugs.md").read_text())
+
+
+PLACES = re.findall(
+    r"`([\w/.]+\.py):(\w+)`", (ROOT / "README.md").read_text().partition("## Where to look")[2].partition("\n## ")[0]
+)
+
+
+@pytest.mark.parametrize(("file", "name"), PLACES)
+def test_where_the_readme_says_that_it_is(file, name):
+    text = (ROOT / "wgembed" / file).read_text()
+    assert re.search(rf"^ *(def|class) {name}\b|^{name} = ", text, re.M)

@@ -1,4 +1,4 @@
-"""Errors that are meant for people: what they asked for cannot be, for a reason that they can see or mend.
+"""Errors shown to the user: the request cannot be carried out, for a reason that the user can understand or fix.
 
     UserError                   what was asked for cannot be had
     +-- UsageError              the arguments are wrong
@@ -8,8 +8,9 @@
     +-- WgError                 as wg(8) says it (commands/output.py)
     +-- TableFull               a table of fixed size has no room (protocol/memory.py)
 
-They are caught by `guard`, around whatever a process does, and before that only where a running daemon must go on: at a
-reload, and at the control socket.
+They are caught by `guard`, around whatever a process does; earlier only where the caller can go on without, or says it
+better: a reload, the control socket, one interface of several, a library that does not fit. A running daemon writes
+them to its log (runtime/log.py).
 """
 
 import sys

@@ -10,7 +10,7 @@ import pytest
 
 from wgembed.commands import status_format, status_model
 from wgembed.protocol import drops, events
-from wgembed.uapi import status
+from wgembed.uapi import status_lines as status
 from wgembed.uapi.session import Session
 
 PAGE = (Path(__file__).parents[2] / "docs/status.md").read_text()

@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from wgembed.commands import diagnose, status_format, status_model
+from wgembed.commands import diagnose, diagnosis, status_format, status_model
 from wgembed.commands import status as status_command
 from wgembed.errors import UsageError, UserError
 from wgembed.uapi import client
@@ -48,7 +48,7 @@ def printed(monkeypatch):
         printed[fd] += data
 
     monkeypatch.setattr(status_command.system.files, "write", write)
-    monkeypatch.setattr(status_command, "complain", lambda text: write(2, text.encode() + b"\n"))
+    monkeypatch.setattr(status_model, "complain", lambda text: write(2, text.encode() + b"\n"))
     return printed
 
 
@@ -77,7 +77,7 @@ def test_an_interface_that_may_not_be_asked(served, printed):
     assert status_command.show_status("wgembed", ["status", "--interval=0"]) == 0
     assert printed[1].startswith(b"wg0: up") and printed[2] == b"wgembed: wg1 gives no answer: Permission denied\n"
     del served["wg0"]
-    for command in (status_command.show_status, status_command.show_diagnosis):
+    for command in (status_command.show_status, diagnose.show_diagnosis):
         with pytest.raises(UserError, match="wg1 gives no answer: Permission denied"):
             command("wgembed", ["status"])
 
@@ -114,10 +114,10 @@ def test_a_peer_of_an_interface_that_is_down(served, printed, monkeypatch):
     served["wg0"] = status_model.parse("wg0", [("up", "0"), ("own_public_key", KEY), *peer])
     for arguments in ([], ["wg0"], ["wg0", status_model.key_text(KEY)]):
         printed[1] = b""
-        assert status_command.show_diagnosis("wgembed", ["diagnose", *arguments]) == 1
+        assert diagnose.show_diagnosis("wgembed", ["diagnose", *arguments]) == 1
         assert printed[1] == b"wg0: down\n  the interface is down: take it up with `ip link set wg0 up`\n"
     with pytest.raises(UsageError):
-        status_command.show_diagnosis("wgembed", ["diagnose", "wg0", "AAAA"])
+        diagnose.show_diagnosis("wgembed", ["diagnose", "wg0", "AAAA"])
 
 
 def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
@@ -127,8 +127,8 @@ def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
         machine.is_out_of_time = True
         return []
 
-    monkeypatch.setattr(diagnose, "about_peer", about_peer)
-    assert status_command.show_diagnosis("wgembed", ["diagnose"]) == 0
+    monkeypatch.setattr(diagnosis, "about_peer", about_peer)
+    assert diagnose.show_diagnosis("wgembed", ["diagnose"]) == 0
     assert printed[1].endswith(b"\nnot every peer was asked, for it took too long: name an interface and a peer\n")
 
 

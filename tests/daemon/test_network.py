@@ -11,7 +11,7 @@ from wgembed.daemon.network_plan import Paths, plan
 from wgembed.runtime import abi
 from wgembed.runtime.address import covers, masked
 from wgembed.runtime.rtnetlink import Route
-from wgembed.runtime.rtnl import RT_TABLE_MAIN
+from wgembed.runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 from ..unit.support import Log
 

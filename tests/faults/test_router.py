@@ -58,7 +58,7 @@ def check(pair, faults):
     time.sleep(0.3)
     log = router.log()
     # What pyroute2 prints in its child process is its own; the daemon goes on without it.
-    ours = "".join(part for part in re.split(r"(?m)^(?=Traceback)", log) if "iproute.py" not in part[:200])
+    ours = "".join(part for part in re.split(r"(?m)^(?=Traceback)", log) if "pyroute2_child.py" not in part[:200])
     assert not BROKEN.search(ours), log
     if not router.running():
         last = [line for line in log.splitlines() if line.strip()][-1]

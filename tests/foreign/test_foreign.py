@@ -121,7 +121,7 @@ sys.path.insert(0, sys.argv[1])
 import ffi
 from wgembed.runtime import tool
 ffi.open("libc.so.6").func("I", "alarm", "I")(1)
-tool.rest(3_600_000_000)
+tool.sleep_us(3_600_000_000)
 """
 
 

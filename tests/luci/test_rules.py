@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wgembed.commands import diagnose, status_model
+from wgembed.commands import diagnosis, status_model
 from wgembed.config import convert, uci, wg_quick
 from wgembed.config import options as config
 from wgembed.errors import UserError
@@ -117,13 +117,13 @@ def test_states_and_sentences(folder):
         calls.append(["wgembed.state", "ofInterface", iface])
         expected.append(ours.state)
         calls.append(["wgembed.diagnosis", "ofInterface", iface])
-        expected.append(_sentences(diagnose.about_interface(ours, NoMachine())))
+        expected.append(_sentences(diagnosis.about_interface(ours, NoMachine())))
         for peer, mine in zip(iface["peers"], ours.peers, strict=True):
             calls.append(["wgembed.state", "ofPeer", iface, peer])
             expected.append(status_model.state(ours, mine, NOW))
             calls.append(["wgembed.diagnosis", "ofPeer", iface, peer, NOW])
             is_up = ours.state == status_model.UP
-            expected.append(_sentences(diagnose.about_peer(ours, mine, NoMachine())) if is_up else [])
+            expected.append(_sentences(diagnosis.about_peer(ours, mine, NoMachine())) if is_up else [])
     for call, found, wanted in zip(calls, pages.run(calls, folder), expected, strict=True):
         assert found.get("value") == wanted, (call, found)
     words = {wanted for wanted in expected if isinstance(wanted, str)}

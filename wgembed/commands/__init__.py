@@ -1,11 +1,13 @@
-"""What a person types, and what is over soon: no daemon keeps this loaded.
+"""What a person types, and what is over soon.
 
 The one table of commands: main.py calls what it names, usage.py prints it; tests hold the man page and the completion of
-bash to it. It is one string, for a daemon on MicroPython keeps what it has loaded.
+bash to it. It is one string, which `wgembed run` on MicroPython keeps; the daemon for one interface drops it (__main__.py).
 """
 
-# A command a line: its verb, the function as module:function in this folder, its arguments. Each function is called with the
-# program's name and the arguments, the verb first, and returns the exit status.
+# A command a line: its verb, from column 10 on the function as module:function in this folder, from column 35 on its
+# arguments. Each function is called with the program's name and the arguments, the verb first, and returns the exit status.
+# A new command needs a line here, its function, a word in the man page and in the completion (package/files/completions),
+# and its tests; one of wg(8) a line in wg/main.py as well; main.py says what an interrupt does to it.
 TABLE = """\
 run       run:run                  [--config-dir DIR]
 check     check:check              [--config-dir DIR]
@@ -19,7 +21,7 @@ genkey    wg.keys:make
 genpsk    wg.keys:make
 pubkey    wg.keys:pubkey
 status    status:show_status       [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]
-diagnose  status:show_diagnosis    [INTERFACE [PEER]]
+diagnose  diagnose:show_diagnosis  [INTERFACE [PEER]]
 up        quick:up                 FILE|INTERFACE
 down      quick:down               FILE|INTERFACE
 import    convert:import_file      FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR]

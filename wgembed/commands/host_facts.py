@@ -29,7 +29,7 @@ _WORDS = {
 
 
 class HostFacts:
-    """Answers what the rules of diagnose.py ask.
+    """Answers what the rules of diagnosis.py ask.
 
     is_out_of_time  some question was not asked, for the others took too long
     """

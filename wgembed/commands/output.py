@@ -73,6 +73,11 @@ class Output:
         self._pieces = []
 
 
+def print_text(text):
+    """Write the text to the standard output, at once; OSError."""
+    system.files.write(1, to_bytes(text))
+
+
 def to_bytes(text):
     """Return text as the bytes that it came as."""
     return text if isinstance(text, bytes) else tool.encode(text)

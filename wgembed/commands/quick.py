@@ -1,8 +1,8 @@
 """`wgembed up` and `wgembed down`: what wg-quick(8) does, for hosts that are no routers.
 
 The interface is served by a daemon of its own. Addresses, MTU and routes are planned as those of a router are
-(network.py), a default route with its mark and rules as wg-quick has them; what outlives the link is written down, and
-taken away by that record.
+(daemon/network_plan.py), a default route with its mark and rules as wg-quick has them; what outlives the link is written
+down, and taken away by that record.
 """
 
 from ..config import options, wg_quick
@@ -186,7 +186,7 @@ def _end(name):
         rtnetlink.RtNetlink().remove_link(index)
     end = system.clock.now() + _END_TIMEOUT_MS
     while is_served(name) and system.clock.now() < end:
-        tool.rest(_STEP_MS * 1000)
+        tool.sleep_us(_STEP_MS * 1000)
     _clear_up(name)
 
 

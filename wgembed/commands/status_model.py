@@ -1,4 +1,4 @@
-"""The state of an interface and its peers, as the daemon tells it (uapi/status.py), and in a word.
+"""The state of an interface and its peers, as the daemon tells it (uapi/status_lines.py), and in a word.
 
 A program that does not know `status`, such as wireguard-go, is asked with `get`, and less is known then.
 """
@@ -6,7 +6,7 @@ A program that does not know `status`, such as wireguard-go, is asked with `get`
 from binascii import b2a_base64, hexlify, unhexlify
 
 from ..config import keys
-from ..errors import UserError
+from ..errors import UserError, complain
 from ..runtime import abi
 from ..uapi import client
 from .output import reason
@@ -182,6 +182,29 @@ def look(name):
         raise UserError("%s gives no answer: %s" % (name, reason(e))) from None
     except (ValueError, IndexError):
         raise UserError("%s gives an answer that makes no sense" % name) from None
+
+
+def looker(names):
+    """Return a function that returns the status of these interfaces; of all, where none is named."""
+
+    def look_at_all():
+        if names:
+            return [look(name) for name in names]
+        found, refusals = [], []
+        for name in sorted(client.list_interfaces()):
+            try:
+                found.append(look(name))
+            except NotServed:
+                continue  # it ended just now
+            except UserError as e:
+                refusals.append(e)
+        if refusals and not found:
+            raise refusals[0]
+        for e in refusals:
+            complain(e.message())
+        return found
+
+    return look_at_all
 
 
 def _ask(name, question):

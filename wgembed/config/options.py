@@ -11,7 +11,8 @@ from .. import crypto
 from ..errors import UserError
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
-from ..runtime import abi, log, rtnl, system
+from ..runtime import abi, log, system
+from ..runtime import rtnetlink_abi as rtnl
 from ..runtime.address import parse_ip
 from ..runtime.link import NAME_MAX, is_valid_name
 from ..runtime.modes import S_IFMT, S_IFREG

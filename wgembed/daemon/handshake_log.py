@@ -1,7 +1,7 @@
 """What happens in handshakes, as lines of the log: loaded only where a log tells everything.
 
-It stands in the place of the rings of events (protocol/events.py), which every event comes to: it keeps them as those
-do, and tells what it was by `verbose` of the host of the peer's device. Peers are named as wireguard-go names them.
+It takes the place of the rings of events (protocol/events.py): it keeps every event as they do, and writes it to the log
+of the interface as well (`peer.device.host.verbose`). Peers are named as wireguard-go names them.
 """
 
 from binascii import b2a_base64

@@ -12,12 +12,13 @@ _RECORD = ".added"
 class Network:
     """What has been added for one interface.
 
-    netconf  carries out the requests
+    netconf  carries out the requests (netconf.NetConf)
     record   the file for what outlives the link
+    log      a runtime.log.Log
     """
 
-    def __init__(self, conf, record, log):
-        self._conf = conf
+    def __init__(self, netconf, record, log):
+        self._netconf = netconf
         self._record = record
         self._log = log
         self._added = []
@@ -73,7 +74,7 @@ class Network:
         if any(self._outlives(obj) for _, obj in requests):
             self._write_record()
         self._is_waiting = True
-        self._conf.submit(requests, lambda answers: self._handle_answers(requests, answers))
+        self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers))
 
     def _handle_answers(self, requests, answers):
         """See what came of it. What was there before is nobody's to remove, unless it goes with our link anyway."""
@@ -100,13 +101,13 @@ class Network:
         """Take away what does not go with the link."""
         self._next = None
         self._is_over = True
-        self._conf.after(self._end)
+        self._netconf.after(self._end)
 
     def _end(self):
         requests = [("del", obj) for obj in reversed(self.outside)]
         self._added = []
         if requests:
-            self._conf.submit(requests, lambda answers: None)
+            self._netconf.submit(requests, lambda answers: None)
         _forget(self._record)
 
     def _write_record(self):

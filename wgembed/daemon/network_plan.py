@@ -15,7 +15,7 @@ Objects of the network are tuples, as in netconf.py; putting them in place and t
 from ..protocol.constants import DEFAULT_MTU, IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU
 from ..runtime import abi, netconf
 from ..runtime.address import covers, format_ip, masked, parse_ip
-from ..runtime.rtnl import RT_TABLE_MAIN
+from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 # IPv6 has no metric 0: the kernel makes it this.
 _METRIC_IPV6 = 1024
@@ -60,7 +60,7 @@ class Paths:
         return best
 
     def has(self, wanted):
-        """Whether the address, route or rule, an object of netconf.py, stands. What we are not told of does."""
+        """Whether the address, route or rule, an object of netconf.py, is there; True if the kernel could not be asked."""
         if wanted[0] == "address":
             _, index, ip, length = wanted
             found = self._addresses_of(index)

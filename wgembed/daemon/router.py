@@ -52,14 +52,14 @@ class Router(Process):
         except OSError as e:
             self.log.error("cannot make %s: %s" % (self._state_directory, e))
         self.netconf = netconf.NetConf(self.loop, self.log)
-        self.names = Names(self.loop, self.alarms, self.log)
+        self.host_names = Names(self.loop, self.alarms, self.log)
         self.timestamps = Timestamps(
             self._state_directory + "/clock", self.run_directory + "/clock", durable.Saver(self.loop, self.log), self.log
         )
         self._ip = rtnetlink.RtNetlink()
         self._way_out = None
         self._seen = self._identity()
-        if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_names):
+        if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
             self.log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
         try:
             network.clear_up(self.run_directory, is_served, self.netconf)
@@ -82,7 +82,7 @@ class Router(Process):
         for router_interface in self.router_interfaces:
             router_interface.close()
         self.router_interfaces.clear()
-        self.names.close()
+        self.host_names.close()
         self.netconf.finish()
         self.log.verbose("ended")
 
@@ -275,7 +275,7 @@ class Router(Process):
         )
         if way_out != self._way_out:
             self._way_out = way_out
-            self.names.all_again()
+            self.host_names.all_again()
 
     def on_signal(self, number):
         process = system.process
@@ -286,7 +286,7 @@ class Router(Process):
             self.log.verbose("signal %d" % number)
             self.loop.stop()
 
-    def _on_names(self):
+    def _on_directory_change(self):
         self.alarms.hasten("files", system.clock.now() + _SETTLE_MS, self._on_files)
 
     def _on_files(self):

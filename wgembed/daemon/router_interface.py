@@ -77,7 +77,7 @@ class RouterInterface:
                 del self.endpoints[key]
         for key, peer in wanted.items():
             if key not in self.endpoints:
-                self.endpoints[key] = Endpoint(key, peer.host, peer.port, self, self._router.names)
+                self.endpoints[key] = Endpoint(key, peer.host, peer.port, self, self._router.host_names)
                 self.endpoints[key].start()
 
     def on_endpoint(self, endpoint):

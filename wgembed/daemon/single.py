@@ -35,7 +35,7 @@ class Daemon(Process):
             interface = Interface(name, self, self, prefixes, self.log)
             self.interfaces.append(interface)
             self._server = ControlServer(interface, self.loop, self.alarms, self.log)
-            if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_names):
+            if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_directory_change):
                 self.log.error("the kernel cannot tell when the control socket is deleted")
             interface.follow_link()
         except (OSError, UserError):
@@ -74,7 +74,7 @@ class Daemon(Process):
     def on_unanswered(self, peer):
         """Endpoints are set by `wg` alone, and stay."""
 
-    def _on_names(self):
+    def _on_directory_change(self):
         if not self._server.exists():
             self.log.verbose("the control socket was deleted")
             self.loop.stop()

@@ -6,7 +6,7 @@ copied by the kernel alone. What is done with a run of packets is a method here,
 """
 
 from .. import crypto
-from ..protocol import loops
+from ..protocol import own_datagrams
 from ..protocol.constants import TAG_SIZE, TRANSPORT_HEADER_SIZE, TRANSPORT_OVERHEAD
 from ..protocol.ip import (
     IPV4_DESTINATION,
@@ -87,7 +87,7 @@ class Arena:
         run = runs.common_run(view, packet + protocol, 1, stride, run)
         is_udp = view[packet + protocol] == UDP
         for slot in range(first + 1, first + run):
-            if lengths[slot] < header or is_udp and loops.is_own(view, self.packets[slot], lengths[slot], peer):
+            if lengths[slot] < header or is_udp and own_datagrams.is_own(view, self.packets[slot], lengths[slot], peer):
                 return slot
         return first + run
 

@@ -20,7 +20,7 @@ Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner 
 """
 
 from .. import crypto
-from . import cookie, drops, ecn, events, icmp, loops, messages, noise, replay
+from . import cookie, drops, ecn, events, icmp, messages, noise, own_datagrams, replay
 from .allowedips import AllowedIPs
 from .backlog import Backlog
 from .constants import (
@@ -251,7 +251,7 @@ class Device:
         if peer.addr is None:
             self._unreachable(packet, size, drops.TX_NO_ENDPOINT)
             return None
-        if loops.is_own(buf, packet, size, peer):
+        if own_datagrams.is_own(buf, packet, size, peer):
             self.drops[drops.TX_LOOP] += 1
             return None
         return peer

@@ -1,11 +1,12 @@
 """The seam to the machine: everything that is a system call.
 
-There are two backends, cpython/ and micropython/, which offer the same modules; contract.py says what each of them has and
-how it behaves. `system` is the backend that fits the interpreter. What only commands need is in tool.py, which chooses
-likewise. Code that is the same on both is written once, in the modules beside this one.
+There are two backends, cpython/ and micropython/, with the same modules, but for pyroute2_child.py and libc.py, which are
+one backend's own. contract.py says what each module has and how it behaves. `system` is the backend that fits the
+interpreter. What only commands need is in tool.py, which chooses likewise. Code that is the same on both is written once,
+in the modules beside this one.
 
-The rest of the program calls the machine through these alone. This room knows nothing of tunnels' peers: of protocol/ it
-uses constants, of crypto/ pointers.
+The rest of the program calls the machine through these alone, but for what runs on CPython only: the demo, and
+daemon_entry.py. This room knows nothing of tunnels' peers: of protocol/ it uses constants, of crypto/ pointers.
 """
 
 import sys

@@ -133,7 +133,7 @@ NAMES_GONE = IN_DELETE | IN_MOVED_FROM
 FILES_CHANGED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM
 
 # News by rtnetlink (Linux rtnetlink.h, if_link.h). Structs by their C names, as `struct` has them; the numbers of requests
-# are in rtnl.py.
+# are in rtnetlink_abi.py.
 NLMSGHDR = "IHHII"  # length, type, flags, sequence, port
 NLMSGHDR_SIZE = 16
 RTATTR = "HH"  # length, type

@@ -41,7 +41,7 @@ class clib:
 class clock:
     """Time."""
 
-    LONGEST_REST: "int | None"  # ms that may pass between two calls of now(); None: any time
+    LONGEST_SLEEP_MS: "int | None"  # ms that may pass between two calls of now(); None: any time
 
     @staticmethod
     def now():
@@ -216,16 +216,16 @@ class files:
 class heap:
     """Room at the beginning of MicroPython's heap for the frames of calls; CPython does nothing here.
 
-    The calls are counted: the start is one `reserve`, and `start` calls its `release`.
+    The calls nest. Loading the program counts as the first `reserve`; start.py calls the `release` that ends it.
     """
 
     @staticmethod
     def reserve():
-        """Objects that stay are made from here on: keep them out of the room."""
+        """Objects that live long are made from here on: keep them out of the space for frames."""
 
     @staticmethod
     def release():
-        """They are made. The last of these calls collects garbage and gives the room to the frames."""
+        """They are made. The outermost call collects garbage and leaves the space to the frames."""
 
 
 class inet:
@@ -405,7 +405,7 @@ class process:
         fd: int  # readable when one has come
 
         def __init__(self, numbers):
-            """Have these signals, an iterable of numbers, end nothing any more. SIGPIPE is ignored from here on as well."""
+            """Keep these signals, an iterable of numbers, from ending the process; ignore SIGPIPE, too."""
 
         def pending(self):
             """Return the numbers of the signals that came since the last call: an iterable, perhaps empty."""
@@ -527,7 +527,7 @@ class tool:
         """Instead of `prepare`, for a command that has something to undo: SIGINT raises KeyboardInterrupt."""
 
     @staticmethod
-    def rest(microseconds):
+    def sleep_us(microseconds):
         """Sleep for so long; MicroPython for whole milliseconds."""
 
     @staticmethod

@@ -42,5 +42,5 @@ class Loop:
         deadline = self._deadline()
         now = system.clock.now()
         if deadline is None:
-            return system.clock.LONGEST_REST
+            return system.clock.LONGEST_SLEEP_MS
         return max(0, deadline - now)

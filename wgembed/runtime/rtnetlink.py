@@ -6,7 +6,8 @@ packed, 4 or 16 bytes.
 
 from struct import pack, unpack_from
 
-from . import abi, rtnl, system
+from . import abi, system
+from . import rtnetlink_abi as rtnl
 
 # The kernel answers at once, or what it said was lost, in ms.
 _ANSWER_TIMEOUT_MS = 1000

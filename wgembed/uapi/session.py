@@ -14,7 +14,7 @@ from .. import crypto
 from ..protocol import noise
 from ..protocol.memory import TableFull
 from ..runtime import abi, address, system
-from . import status
+from . import status_lines
 
 # A client's longest line by far is a key; more without a line feed is no client of ours.
 LINE_MAX = 1024
@@ -109,7 +109,7 @@ class _Reader:
 class Session:
     """One connection to the interface's control socket.
 
-    Beyond the standard there is `status`, which tells no keys but public ones: see status.py.
+    Beyond the standard there is `status`, which tells no keys but public ones: see status_lines.py.
 
     closed  set when the client broke the protocol and the connection must end, once the output is sent
     """
@@ -383,16 +383,16 @@ class Session:
         if value != b"1":
             raise UapiError(abi.EINVAL, "protocol_version is 1, not %s" % _shown(value))
 
-    # get, and status (see status.py)
+    # get, and status (see status_lines.py)
 
     def _start_get(self, now):
         self._reader = _Reader(self._device.first)
         self._device.readers.append(self._reader)
         if self._wants_status:
             interface = self._interface
-            about_device = status.tell_device(interface, now).encode()
+            about_device = status_lines.tell_device(interface, now).encode()
             self._get = self._tell(
-                about_device, lambda peer: (status.tell_peer(peer, interface.endpoints.get(peer.public_key), now), -1)
+                about_device, lambda peer: (status_lines.tell_peer(peer, interface.endpoints.get(peer.public_key), now), -1)
             )
         else:
             self._get = self._tell(self._tell_device(), self._tell_peer)

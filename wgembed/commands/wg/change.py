@@ -234,7 +234,7 @@ def endpoint(value):
             if e.errno in _PERMANENT or retries == 0:
                 raise WgError(told) from None
         complain(b"%s. Trying again in %s seconds..." % (told, hundredths(wait, 1_000_000).encode()))
-        tool.rest(wait)
+        tool.sleep_us(wait)
         retries -= 1
         wait = min(_LAST_WAIT_US, wait * 6 // 5)
 

@@ -10,7 +10,7 @@ except OSError:
     _clock = CLOCK_MONOTONIC
 
 # How long may pass between two calls of now(), in ms; None: any time.
-LONGEST_REST = None
+LONGEST_SLEEP_MS = None
 
 
 def now():

@@ -52,7 +52,7 @@ def pyroute2_command():
     if folders == "0":
         return None
     environment["WGEMBED_PATH"] = folders
-    return [sys.executable, "-S", "-E", "-s", __file__.rpartition("/")[0] + "/iproute.py"], environment
+    return [sys.executable, "-S", "-E", "-s", __file__.rpartition("/")[0] + "/pyroute2_child.py"], environment
 
 
 def command_for(verb, argument):

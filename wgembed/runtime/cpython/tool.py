@@ -22,7 +22,7 @@ from .probe import Probe
 
 __all__ = (
     "Connection", "Probe", "decode", "encode", "heed_interrupts", "is_terminal", "list_names", "name_address", "prepare",
-    "resolve", "rest", "run", "strerror",
+    "resolve", "sleep_us", "run", "strerror",
 )  # fmt: skip
 
 list_names = os.listdir
@@ -89,7 +89,7 @@ def heed_interrupts():
     """Have an interrupt raise KeyboardInterrupt, for a command that has something to undo: here it does of itself."""
 
 
-def rest(microseconds):
+def sleep_us(microseconds):
     """Do nothing for so long."""
     sleep(microseconds / 1_000_000)
 

@@ -11,7 +11,7 @@ _CLOCK_BOOTTIME = 7
 _is_64bit = sys.maxsize > 1 << 32
 
 # How long may pass between two calls of now(), in ms; None: any time.
-LONGEST_REST = None
+LONGEST_SLEEP_MS = None
 
 if _is_64bit:
     _gettime = libc.func("i", "clock_gettime", "iP")
@@ -28,7 +28,7 @@ if _is_64bit:
 else:
     # What clock_gettime() fills in has two sizes on 32-bit machines, and nothing tells which the C library means.
     # ticks_ms() wraps; as long as it is asked once in six days, the sum of its steps does not.
-    LONGEST_REST = 86_400_000
+    LONGEST_SLEEP_MS = 86_400_000
     _ticks = time.ticks_ms()
     _now = _ticks + 1
 

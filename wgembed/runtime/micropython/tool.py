@@ -119,7 +119,7 @@ def prepare():
     _gc.threshold(_GARBAGE)
 
 
-def rest(microseconds):
+def sleep_us(microseconds):
     """Do nothing for so long."""
     # On 32 bits half an hour in microseconds is too much for a number of C's.
     time.sleep_ms(microseconds // 1000)

@@ -3,7 +3,7 @@
 'require wgembed.state as state';
 'require wgembed.values as values';
 
-/* Why a tunnel is down, in sentences: the rules of wgembed/commands/diagnose.py that need no more than what the daemon
+/* Why a tunnel is down, in sentences: the rules of wgembed/commands/diagnosis.py that need no more than what the daemon
    tells. `wgembed diagnose` knows more: it looks at routes, and asks the way. tests/luci/test_rules.py holds the two
    against each other. */
 

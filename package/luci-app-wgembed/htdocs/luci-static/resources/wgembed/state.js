@@ -84,7 +84,7 @@ function takePeerLine(peer, key, value) {
 		peer.allowed_ips.push(value);
 }
 
-/* The interface in the lines of a `status` answer (wgembed/uapi/status.py). */
+/* The interface in the lines of a `status` answer (wgembed/uapi/status_lines.py). */
 function parse(name, text) {
 	const iface = newInterface(name);
 	let peer = null;

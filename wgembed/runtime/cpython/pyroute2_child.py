@@ -11,7 +11,8 @@ sys.path[:1] = os.environ.get("WGEMBED_PATH", "").split(":")
 from pyroute2 import IPRoute  # noqa: E402
 from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
-from wgembed.runtime import abi, netconf, rtnl  # noqa: E402
+from wgembed.runtime import abi, netconf  # noqa: E402
+from wgembed.runtime import rtnetlink_abi as rtnl  # noqa: E402
 
 
 def main():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wgembed.commands import diagnose, status_model
+from wgembed.commands import diagnosis, status_model
 from wgembed.commands.host_facts import HostFacts
 from wgembed.daemon import network_plan
 from wgembed.runtime import ping, system
@@ -69,7 +69,7 @@ def state(interface, number=0):
 
 
 def about(interface, machine=None, number=0):
-    found = diagnose.about_peer(interface, interface.peers[number], machine or Quiet())
+    found = diagnosis.about_peer(interface, interface.peers[number], machine or Quiet())
     return [sentence for _, sentence in found]
 
 
@@ -103,10 +103,10 @@ def test_what_the_kernel_refuses_although_something_comes():
 def test_a_destination_and_a_source_that_are_allowed_by_now():
     where = [("unroutable", "10.9.0.1,5000"), ("source_not_allowed", "10.9.0.2,5000," + THEIRS)]
     interface = told([ENDPOINT], interface=where)
-    assert [s[:20] for _, s in diagnose.about_interface(interface, Quiet())] == ["packets to 10.9.0.1 "]
+    assert [s[:20] for _, s in diagnosis.about_interface(interface, Quiet())] == ["packets to 10.9.0.1 "]
     starts(about(interface), "it sends packets from 10.9.0.2,")
     interface = told([ENDPOINT, ("allowed_ip", "10.9.0.0/30")], interface=where)
-    assert diagnose.about_interface(interface, Quiet()) == [] == about(interface)
+    assert diagnosis.about_interface(interface, Quiet()) == [] == about(interface)
 
 
 def test_twenty_attempts_are_not_forgotten():
@@ -136,8 +136,8 @@ def test_a_prefix_that_was_lost_long_ago():
     lines = [ENDPOINT, ("session", "1000,responder"), *last(9, 9, 9),
              ("event", "allowed_ip_moved,1,7200")]  # fmt: skip
     interface, machine = told(lines), Quiet()
-    [(weight, sentence)] = diagnose.about_peer(interface, interface.peers[0], machine)
-    assert weight == diagnose.NOTE and sentence == "another peer got some of the same allowed_ips, 2 h ago"
+    [(weight, sentence)] = diagnosis.about_peer(interface, interface.peers[0], machine)
+    assert weight == diagnosis.NOTE and sentence == "another peer got some of the same allowed_ips, 2 h ago"
     assert machine.asked == ["largest_packet"]
 
 
@@ -220,7 +220,7 @@ def unmatched(reason, endpoint, key=""):
 
 def sentences(interface):
     """What is said of the interface, then of each of its peers."""
-    first = [sentence for _, sentence in diagnose.about_interface(interface, Quiet())]
+    first = [sentence for _, sentence in diagnosis.about_interface(interface, Quiet())]
     return [first, *[about(interface, number=number) for number in range(len(interface.peers))]]
 
 
