@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .lab import faketime
+from .lab import leftovers
 
 # What docs/trust.md and docs/threat-model.md rest on.
 TRUST = (
@@ -30,5 +30,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.trust)
 
 
+def pytest_sessionstart():
+    leftovers.sweep()
+
+
 def pytest_sessionfinish():
-    faketime.sweep()
+    leftovers.sweep()

@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 
+from .leftovers import sweep_namespaces
 from .need import Missing
+from .patience import stretch
 
 PREFIX = "wgl"
 CLONE_NEWNET = 0x40000000
@@ -34,14 +36,16 @@ def unique(letter):
 
 
 def poll(question, within, every=0.05, what="the condition"):
-    """Ask until the answer is true, and return it; fail when `within` seconds have passed."""
-    end = time.monotonic() + within
+    """Ask until the answer is true, and return it; fail when `within` seconds of a quiet machine have passed."""
+    begin = time.monotonic()
     while True:
         answer = question()
         if answer:
             return answer
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {within} s")
+        # The machine may have become busy in the meantime.
+        waited = time.monotonic() - begin
+        if waited > within and waited > stretch(within):
+            raise AssertionError(f"{what}: not within {within} s, {waited:.0f} s here")
         time.sleep(every)
 
 
@@ -90,7 +94,7 @@ class Process(Background):
         self.pid = self._child.pid
 
     def wait(self, timeout):
-        return self._child.wait(timeout)
+        return self._child.wait(stretch(timeout))
 
     def running(self):
         return self._child.poll() is None
@@ -123,7 +127,7 @@ class Namespace:
     """A network namespace of this run's own."""
 
     def __init__(self):
-        sweep()
+        sweep_namespaces()
         self.name = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self._children = []
         _ip("netns", "add", self.name)
@@ -144,7 +148,7 @@ class Namespace:
             self.command(*argv),
             input=input,
             text=True,
-            timeout=timeout,
+            timeout=stretch(timeout),
             stdin=None if input is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -188,22 +192,12 @@ def _setns(fd):
 
 def _ip(*args):
     try:
-        done = subprocess.run(["ip", *args], capture_output=True, text=True, timeout=20)
+        done = subprocess.run(["ip", *args], capture_output=True, text=True, timeout=stretch(20))
     except FileNotFoundError:
         raise Missing("not installed: ip") from None
     if done.returncode:
         raise CommandFailed(f"ip {' '.join(args)}: {done.stderr.strip()}")
     return done.stdout
-
-
-def sweep():
-    """Remove namespaces whose test run is gone."""
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir("/run/netns"):
-            owner = re.fullmatch(PREFIX + r"-(\d+)-\d+", name)
-            if owner and not os.path.exists(f"/proc/{owner[1]}"):
-                with contextlib.suppress(CommandFailed):
-                    _ip("netns", "del", name)
 
 
 class Site:

@@ -16,11 +16,10 @@ import signal
 import socket
 import subprocess
 import tarfile
-import tempfile
 import threading
 from pathlib import Path
 
-from . import debian, foreign, net, peers, procd, traffic
+from . import debian, foreign, leftovers, net, peers, procd, traffic
 from .need import programs
 
 STUBS = Path(__file__).parents[1] / "openwrt/root"
@@ -89,7 +88,7 @@ class Router:
     def __init__(self, namespace, devices=DEVICES):
         self.namespace = namespace
         # Short, for the path of a socket has a limit.
-        self._folder = Path(tempfile.mkdtemp(prefix="wrt"))
+        self._folder = leftovers.folder("wrt")
         self.root = self._folder / "r"
         self.messages = self.root / "tmp/messages"
         self._lay_out(devices)

@@ -12,13 +12,12 @@ import random
 import re
 import shutil
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from ..bench import process
-from ..lab import micropython, net, peers, traffic
+from ..lab import leftovers, micropython, net, peers, traffic
 from ..lab.router import Pair, Router
 
 HEAP = "1M"
@@ -48,7 +47,7 @@ class Soak:
         for place in places:
             closing.callback(place.close)
         near, far = net.veth(*places)
-        folder = tempfile.mkdtemp(prefix="soak")
+        folder = str(leftovers.folder("soak"))
         closing.callback(shutil.rmtree, folder, True)
         is_micropython = issubclass(kind, peers.WgembedMicropython)
         command = micropython.command(HEAP) if is_micropython else [sys.executable, "-m", "wgembed"]
