@@ -278,7 +278,7 @@ def test_vectors(monkeypatch, ephemerals, prologue, text0, text1, message0, mess
     # WireGuard's messages carry a timestamp and nothing, and have the room for just that.
     monkeypatch.setattr(noise, "INITIATION_MAC1", 88 + len(text0) + 16)
     monkeypatch.setattr(noise, "RESPONSE_MAC1", 44 + len(text1) + 16)
-    monkeypatch.setattr(noise, "_stamp", bytearray(len(text0)))
+    monkeypatch.setattr(noise, "_timestamp", bytearray(len(text0)))
     monkeypatch.setattr(noise, "_nothing", bytearray(text1))
     (init_identity, init_peer), (resp_identity, resp_peer) = secret_peers(monkeypatch, prologue)
     first, second = bytearray(148), bytearray(92)
@@ -289,7 +289,7 @@ def test_vectors(monkeypatch, ephemerals, prologue, text0, text1, message0, mess
 
     assert noise.read_initiation(resp_identity, first) == init_identity.public
     assert noise.read_timestamp(resp_peer, first) == text0
-    monkeypatch.setattr(noise, "_stamp", bytearray(12))
+    monkeypatch.setattr(noise, "_timestamp", bytearray(12))
     noise.consume_initiation(resp_peer, first)
     ephemerals.append(RESP_EPHEMERAL)
     assert noise.create_response(resp_peer, second)
