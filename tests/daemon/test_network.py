@@ -439,3 +439,26 @@ def test_what_a_link_that_has_gone_was_to_have_is_no_error(tmp_path, ends):
     assert (log.lines == []) is ends
     while conf.waiting:
         conf.answer(0)
+
+
+def test_what_goes_while_the_kernel_is_asked_comes_back(tmp_path):
+    """Somebody deletes a route while a child process still makes others: the news of it must not be lost."""
+    conf, log, again = Later(), Log(), []
+    one = network.Network(conf, str(tmp_path / "wg0.added"), log, again.append)
+    one.begin(TUNNEL)
+    wanted = network_plan.Plan()
+    wanted.mtu, wanted.objects = 1380, [("route", "10.1.0.0", 24, TUNNEL, "-", 0, RT_TABLE_MAIN)]
+    there = route("10.1.0.0/24", TUNNEL)
+    one.follow(wanted, True, paths())
+    conf.answer(0)
+    one.follow(wanted, False, paths(there))
+    assert not conf.waiting, "all is there"
+    other = network_plan.Plan()
+    other.mtu, other.objects = 1380, [*wanted.objects, ("route", "10.2.0.0", 24, TUNNEL, "-", 0, RT_TABLE_MAIN)]
+    one.follow(other, False, paths(there))
+    for raise_link in (True, False):
+        one.follow(other, raise_link, paths())
+    conf.answer(0)
+    assert again == [True], "what was seen before is out of date"
+    one.follow(other, False, paths(route("10.2.0.0/24", TUNNEL)))
+    assert conf.waiting.pop()[0] == [("add", wanted.objects[0])]

@@ -12,20 +12,23 @@ _RECORD = ".added"
 class Network:
     """What has been added for one interface.
 
-    netconf  carries out the requests (netconf.NetConf)
-    record   the file for what outlives the link
-    log      a runtime.log.Log
+    netconf       carries out the requests (netconf.NetConf)
+    record        the file for what outlives the link
+    log           a runtime.log.Log
+    follow_again  follow_again(raise_link) plans anew and calls `follow`. It is called when the kernel has answered, if
+                  `follow` was called in the meantime; a caller that calls `follow` once needs none.
     """
 
-    def __init__(self, netconf, record, log):
+    def __init__(self, netconf, record, log, follow_again=None):
         self._netconf = netconf
         self._record = record
         self._log = log
+        self._follow_again = follow_again
         self._added = []
         self._refused = {}
         self._mtu = 0
         self._is_waiting = False  # for answers; until then nobody knows what of it is ours
-        self._next = None  # what to do then
+        self._next = None  # whether to raise the link when the network is followed again then; None: it need not be
         self._is_over = False  # what is carried out still has no link any more
 
     @property
@@ -57,8 +60,8 @@ class Network:
                their network; None where that is not known
         """
         if self._is_waiting:
-            raise_link = raise_link or self._next is not None and self._next[1]
-            self._next = (wanted, raise_link)
+            # What the caller has seen of the machine may be out of date by then.
+            self._next = raise_link or bool(self._next)
             return
         gone = [obj for obj in self._added if obj not in wanted.objects]
         new = [obj for obj in wanted.objects if obj not in self._added or paths is not None and not paths.has(obj)]
@@ -93,9 +96,9 @@ class Network:
             self._added = [obj for obj in self._added if obj not in foreign]
             self._write_record()
         self._is_waiting = False
-        following, self._next = self._next, None
-        if following:
-            self.follow(*following)
+        raise_link, self._next = self._next, None
+        if raise_link is not None:
+            self._follow_again(raise_link)
 
     def end(self):
         """Take away what does not go with the link."""

@@ -179,7 +179,7 @@ class Router(Process):
             router_interface.set_up(before, now)
         for router_interface in made:
             router_interface.set_up(None, now)
-        self._follow(True)
+        self.follow(self.router_interfaces)
 
     def _check_capacity(self, config):
         others = self.tables.used - sum([router_interface.peers_present() for router_interface in self.router_interfaces])
@@ -257,19 +257,20 @@ class Router(Process):
 
     def follow_soon(self, delay=_SETTLE_MS):
         """Look at the machine's routes when they have settled."""
-        self.alarms.hasten("network", system.clock.now() + delay, self._follow)
+        self.alarms.hasten("network", system.clock.now() + delay, self.follow)
 
-    def _follow(self, raise_links=False):
+    def follow(self, raised=()):
+        """Make the networks of all interfaces fit the machine's routes now; the links of those in `raised` are taken up."""
         try:
-            self._follow_network(raise_links)
+            self._follow_network(raised)
         except OSError as e:
             self.log.error("the network cannot be set up now: %s" % e)
             self.follow_soon(RETRY_MS)
 
-    def _follow_network(self, raise_links):
+    def _follow_network(self, raised):
         for router_interface in self.router_interfaces:
             router_interface.bind()
-            router_interface.follow_network(self._ip, raise_links)
+            router_interface.follow_network(self._ip, router_interface in raised)
         way_out = network_plan.way_out(
             self._ip, [router_interface.interface.index for router_interface in self.router_interfaces]
         )

@@ -41,7 +41,7 @@ class RouterInterface:
             self.interface.close()
             raise
         record = network.record_of(router.run_directory, config.name)
-        self.network = network.Network(router.netconf, record, self.log)
+        self.network = network.Network(router.netconf, record, self.log, self._follow_again)
         self.network.begin(self.interface.index)
 
     def peers_present(self):
@@ -105,6 +105,9 @@ class RouterInterface:
         if wanted.fwmark != self.interface.fwmark:
             self.interface.set_fwmark(wanted.fwmark)
         self.network.follow(wanted, raise_link, paths)
+
+    def _follow_again(self, raise_link):
+        self._router.follow((self,) if raise_link else ())
 
     def _paths(self, ip):
         interfaces = self._router.router_interfaces
