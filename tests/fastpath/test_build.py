@@ -12,7 +12,7 @@ import pytest
 
 from ..lab import fastpath
 from ..lab.builders import build_ipk, build_wheels
-from ..lab.need import Missing, have, need, programs
+from ..lab.need import NotInstalled, have, need, programs
 from . import fastlib
 
 ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
@@ -92,7 +92,7 @@ def packages_for_building():
         import setuptools  # noqa: F401
         import wheel  # noqa: F401
     except ImportError:
-        raise Missing("not installed: setuptools, wheel") from None
+        raise NotInstalled("setuptools", "wheel") from None
 
 
 @pytest.fixture(scope="module")

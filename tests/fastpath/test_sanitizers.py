@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..lab import fastpath
-from ..lab.need import Missing, need
+from ..lab.need import NotInstalled, need
 from . import fastlib
 
 HERE = Path(__file__).parent
@@ -25,13 +25,13 @@ fast.seal(1, 2, bytes(32), bytes(8), 0, 1420)
 
 
 def runtime():
-    """Return the path of the sanitizer's library, which Python must load first; Missing if it is not there."""
+    """Return the path of the sanitizer's library, which Python must load first; NotInstalled if it is not there."""
     compiler = fastpath.compiler()
     for name in ("libasan.so", "libclang_rt.asan-x86_64.so"):
         found = subprocess.run([compiler, f"-print-file-name={name}"], capture_output=True, text=True).stdout.strip()
         if os.path.isabs(found):
             return found
-    raise Missing(f"not installed: the sanitizers of {compiler}")
+    raise NotInstalled(f"sanitizers of {os.path.basename(compiler)}")
 
 
 @pytest.fixture(scope="module")

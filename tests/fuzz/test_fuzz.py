@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ..lab.need import Missing, need
+from ..lab.need import NotInstalled, need
 from .samples import SAMPLES
 from .targets import TARGETS
 
@@ -20,7 +20,7 @@ def fuzzer():
     try:
         import atheris  # noqa: F401
     except ImportError:
-        raise Missing("not installed: atheris") from None
+        raise NotInstalled("atheris") from None
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -8,7 +8,7 @@ import os
 import re
 from pathlib import Path
 
-from .need import Missing
+from .need import NotInstalled
 
 _LEFT = re.compile(r"(?:sem\.)?faketime_(?:sem|shm)_(\d+)")
 
@@ -17,7 +17,7 @@ def preloaded():
     """Return the path of the library."""
     for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
         return str(path)
-    raise Missing("not installed: libfaketime")
+    raise NotInstalled("libfaketime")
 
 
 def environment(when):

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from . import debian
-from .need import Missing
+from .need import NotInstalled
 
 SOURCE = Path(__file__).parents[2] / "fastpath" / "fastpath.c"
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
@@ -19,7 +19,7 @@ def compiler():
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
         if name and shutil.which(name):
             return name
-    raise Missing("not installed: a C compiler (gcc, libc6-dev)")
+    raise NotInstalled("C compiler")
 
 
 def compile_library(folder, *options):

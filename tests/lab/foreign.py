@@ -7,7 +7,7 @@ armhf   32 bit, little-endian
 import functools
 
 from . import debian
-from .need import Missing, have
+from .need import NotInstalled, have
 
 EMULATORS = {"s390x": "qemu-s390x-static", "armhf": "qemu-arm-static"}
 PYTHON = ["python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "python3-nacl",
@@ -20,7 +20,7 @@ def _emulated(architecture, name, packages, suite, program):
     """Return where the packages were unpacked, and the command that runs the program of theirs."""
     emulator = EMULATORS[architecture]
     if not have(emulator):
-        raise Missing("not installed: qemu-user-static")
+        raise NotInstalled(emulator)
     root = debian.unpack(f"{name}-{architecture}", packages, suite, architecture)
     # The C library's folder is that of its loader; the others may be below /usr.
     loader = next(path for path in root.glob("**/ld*.so.*") if path.name.startswith(("ld64.", "ld-linux")))

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from . import net
-from .need import Missing, programs
+from .need import Missing, NotInstalled, programs
 
 RESOURCES = ("modules/luci-base/htdocs", "libs/luci-lib-uqr/htdocs", "themes/luci-theme-bootstrap/htdocs")
 # For root, "secret".
@@ -85,7 +85,7 @@ def prepare():
     try:
         import playwright  # noqa: F401
     except ImportError:
-        raise Missing("not installed: playwright") from None
+        raise NotInstalled("playwright") from None
 
 
 class Bus:

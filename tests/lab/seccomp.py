@@ -27,7 +27,7 @@ def numbers():
     """The numbers of this machine's system calls by their names, as its C compiler knows them."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not compiler:
-        raise OSError("not installed: a C compiler, for the numbers of system calls")
+        raise OSError("there is no C compiler, for the numbers of system calls")
     told = subprocess.run([compiler, "-E", "-dM", "-include", "sys/syscall.h", "-x", "c", "/dev/null"], check=True,
                           capture_output=True, text=True).stdout  # fmt: skip
     return {name: int(number) for name, number in re.findall(r"#define __NR_(\w+) (\d+)", told)}
@@ -35,12 +35,12 @@ def numbers():
 
 def prepare():
     """What the filter needs, for lab.need."""
-    from .need import Missing  # not there where this is run as a program
+    from .need import NotInstalled  # not there where this is run as a program
 
     try:
         numbers()
-    except OSError as e:
-        raise Missing(str(e)) from None
+    except OSError:
+        raise NotInstalled("C compiler") from None
 
 
 def names(path=LIST):

