@@ -8,6 +8,7 @@ import time
 import pytest
 
 from ..lab import wire
+from ..lab.patience import stretch
 from ..lab.uapi import UapiServer
 from .cli_cases import FULL, PRIVATE, RAW, device
 from .cli_harness import ALL, OURS, ROOT, Case
@@ -90,7 +91,7 @@ def test_ten_thousand_peers(inside, serve, many, wgs, line):
         assert (done.returncode, done.stderr) == (0, b""), name
         # Time goes by between two answers.
         told[name] = re.sub(rb"latest handshake: .*", b"", done.stdout)
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < stretch(20)
     assert told["cpython"] == told["router"] == told["newest"] and told["newest"].count(b"\n") >= MANY
 
 

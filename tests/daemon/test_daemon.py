@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ..lab import net
+from ..lab.patience import stretch
 
 SOCKETS = Path("/var/run/wireguard")
 
@@ -21,7 +22,7 @@ def path(name, directory=SOCKETS):
 
 def ask(name, text, timeout=5, directory=SOCKETS):
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(timeout)
+        client.settimeout(stretch(timeout))
         client.connect(str(path(name, directory)))
         client.sendall(text.encode())
         answer = b""

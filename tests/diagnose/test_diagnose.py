@@ -226,8 +226,14 @@ def test_the_peer_is_under_load(broken):
     messages = wire.anonymous_initiations(broken.far.public)
     with wire.Flood(broken.far_site.place, 4, ("192.0.2.2", broken.far.port), messages) as flood:
         poll(lambda: flood.cookies, 10, what="load")
-        broken.send(broken.near)
-        begins(broken.diagnose(broken.near, broken.far.key), "it is under load and answers with cookies")
+        # Between two bursts of the flood it may have a quiet moment, and answer: then once more.
+        for _ in range(5):
+            broken.send(broken.near)
+            told = broken.diagnose(broken.near, broken.far.key)
+            if told != ["nothing is wrong"]:
+                break
+            broken.near.restart()
+        begins(told, "it is under load and answers with cookies")
         assert broken.status(broken.near) == "peer under load"
 
 

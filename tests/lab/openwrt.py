@@ -21,6 +21,7 @@ from pathlib import Path
 
 from . import debian, foreign, leftovers, net, peers, procd, traffic
 from .need import programs
+from .patience import stretch
 
 STUBS = Path(__file__).parents[1] / "openwrt/root"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -200,7 +201,7 @@ class Router:
 
     def run(self, *argv, input=None, check=True, timeout=30):
         """Run a command to its end; returns (exit code, output)."""
-        done = subprocess.run(self.command(*argv), input=input, env=self.environment, timeout=timeout, text=True,
+        done = subprocess.run(self.command(*argv), input=input, env=self.environment, timeout=stretch(timeout), text=True,
                               stdin=None if input is not None else subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
         if check and done.returncode:

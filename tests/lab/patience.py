@@ -2,9 +2,10 @@
 
 A wait that an event ends costs nothing for being long; one that is too short turns a busy machine into a failure. So this is
 the one place that says how long is long enough: `stretch` takes the seconds that a quiet desktop core needs at the most, and
-gives them times how much longer a piece of work takes here and now.
+gives them times how much longer a piece of work takes here and now, and how many processes want each core.
 """
 
+import os
 import time
 
 # What the work below takes on a quiet core of a desktop or a server of 2020 or later, in s; measured, and rounded down.
@@ -17,6 +18,13 @@ _HOLDS_S = 2
 _measured = (0.0, 1.0)
 
 
+def _processes_a_core():
+    """How many processes want each core: those of this moment, or the mean of the last minute if that is more."""
+    with open("/proc/loadavg") as file:
+        mean, _, _, now, _ = file.read().split()
+    return max(float(mean), int(now.partition("/")[0])) / (os.cpu_count() or 1)
+
+
 def factor():
     """Return how many times longer things take now: 1 to 10."""
     global _measured
@@ -25,8 +33,9 @@ def factor():
     if now - when > _HOLDS_S:
         sum(range(_WORK))
         took = time.monotonic() - now
-        # A busy machine is not busy at every moment: what was just found counts as well.
-        found = min(max(1.0, took / _REFERENCE_S, found / 2), _MOST)
+        # A busy machine is not busy at every moment: what was just found counts as well. And a short piece of work may
+        # pass by others that compute all the time, which a longer one does not.
+        found = min(max(1.0, took / _REFERENCE_S, _processes_a_core(), found / 2), _MOST)
         _measured = (now, found)
     return found
 

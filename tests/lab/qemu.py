@@ -15,8 +15,9 @@ import subprocess
 import threading
 
 from . import debian
-from .need import Missing, have, programs
+from .need import Missing, NotInstalled, have, programs
 from .net import Background, CommandFailed, Namespace, Process, Site, poll
+from .patience import stretch
 
 QEMU = "qemu-system-x86_64"
 MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard", "sch_netem"]
@@ -78,7 +79,7 @@ def prepare(package):
     """The guest's kernel and initramfs, made on first use. Raises Missing."""
     programs(QEMU, *TOOLS)
     if not have("busybox"):
-        raise Missing("not installed: busybox (busybox-static)")
+        raise NotInstalled("busybox")
     image = debian.dependency(package, r"linux-image-\d\S+")
     root = debian.unpack(image, [image])
     kernel = next(root.glob("boot/vmlinuz-*"))
@@ -224,6 +225,7 @@ class Guest:
 
     def run(self, *argv, input=None, timeout=20, check=True):
         """Run a command to its end; return (exit code, output)."""
+        timeout = int(stretch(timeout))
         command = GuestCommand(self, argv, input, timeout)
         code = command.wait(timeout + 5)
         if check and code:

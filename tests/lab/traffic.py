@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .net import CommandFailed, poll
+from .patience import factor, stretch
 
 IPERF_PORT = "5201"
 
@@ -25,7 +26,7 @@ class Pings:
 
 
 def ping_command(address, count=3, interval=0.1, size=None, fragment=True, patience=2):
-    command = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", str(patience)]
+    command = ["ping", "-n", "-c", str(count), "-i", str(interval), "-W", str(round(stretch(patience)))]
     if size is not None:
         command += ["-s", str(size)]
     if not fragment:
@@ -89,9 +90,9 @@ def tcp(client, server, address, size="8M", reverse=False):
     return iperf(client, server, address, *options)["sum_received"]["bytes"]
 
 
-def udp(client, server, address, size="1M", rate="10M", reverse=False):
-    """Carry datagrams at a moderate rate; returns (sent, lost)."""
-    options = ["-u", "-b", rate, "-l", "1200", "-n", size] + (["-R"] if reverse else [])
+def udp(client, server, address, size="1M", rate_mbit=10, reverse=False):
+    """Carry datagrams at a moderate rate, of `rate_mbit` on a quiet machine; returns (sent, lost)."""
+    options = ["-u", "-b", f"{rate_mbit / factor():.2f}M", "-l", "1200", "-n", size] + (["-R"] if reverse else [])
     total = iperf(client, server, address, *options)["sum"]
     return total["packets"], total["lost_packets"]
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..lab import net, traffic
+from ..lab.patience import factor
 from ..lab.router import Keys, interface, peer, rest
 
 
@@ -52,7 +53,7 @@ def test_a_reload_under_traffic_loses_nothing(harness):
         load = pool.submit(traffic.iperf, place, harness.far.place, "10.77.0.2", "-C", "cubic", "-b", "80M", "-t", "4", "-R")
         _reload_under_pings(pair, others)
         assert back.result() == data
-        assert load.result()["sum_received"]["bytes"] > 20e6
+        assert load.result()["sum_received"]["bytes"] > 20e6 / factor()
     assert pair.router.running()
     assert pair.handshake() == before, "the session was kept"
     assert len(pair.router.dump(pair.name)) == 1 + 1 + 11 + 1
