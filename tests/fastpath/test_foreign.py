@@ -18,7 +18,7 @@ LEFT_OUT = (
     "test_tun.py",
 )  # fmt: skip
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="these are such tests already")]
+pytestmark = pytest.mark.skipif(fastlib.GIVEN in os.environ, reason="these are such tests already")
 
 
 @pytest.mark.parametrize("architecture", COMPILERS)

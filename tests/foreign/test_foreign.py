@@ -17,8 +17,6 @@ EXCHANGE = ["-m", "tests.foreign.exchange"]
 # Two devices with all their buffers, twice
 HEAP = ["-X", "heapsize=3M"]
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(params=["s390x", "armhf"])
 def architecture(request):

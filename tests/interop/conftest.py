@@ -51,14 +51,14 @@ def bench(kind, guests):
 
 
 @pytest.fixture(scope="module")
-def together(request):
+def together(request, guests):
     """Every selected test of the file with the parameters `kind` and `scenario`; all start when one is asked for."""
     lanes = {}
     for item in request.session.items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         if item.path == request.path and "scenario" in params and available(params["kind"]):
             lanes.setdefault(params["kind"], []).append(params["scenario"])
-    together = Together(lanes)
+    together = Together(lanes, guests)
     yield together
     together.close()
 

@@ -195,20 +195,17 @@ SCENARIOS = [
 KERNELS = [peers.Linux61, peers.Linux612]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_recovery(kind, scenario, together):
     together.outcome(kind, scenario)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KERNELS, indirect=True, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("scenario", [clock_of_kernel_behind], ids=lambda scenario: scenario.__name__)
 def test_clock_of_kernel(kind, scenario, together):
     together.outcome(kind, scenario)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind, scenario",
     [

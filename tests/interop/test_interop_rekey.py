@@ -50,13 +50,11 @@ def rekey_with_boringtun(bench):
     assert 115 <= tunnel.near.show(tunnel.far).latest_handshake - first <= 127
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("scenario", [rekey], ids=lambda scenario: scenario.__name__)
 def test_rekey(kind, scenario, together):
     together.outcome(kind, scenario)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", BORINGTUNS, indirect=True, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("scenario", [rekey_with_boringtun], ids=lambda scenario: scenario.__name__)
 def test_rekey_with_boringtun(kind, scenario, together):

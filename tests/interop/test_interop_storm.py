@@ -46,7 +46,6 @@ class Storm:
         return [datagram, *released]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", [peers.WireguardGo], indirect=True, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("seed", [1])
 def test_both_talk_again_after_a_storm(bench, seed):

@@ -71,10 +71,11 @@ class Bench:
 class Together:
     """Scenarios that mostly wait, side by side; those of one lane run one after the other.
 
-    A scenario is a function of a Bench. A lane is one peer, and has guests of its own.
+    A scenario is a function of a Bench. A lane is one peer, so no two want the same guest.
     """
 
-    def __init__(self, lanes):
+    def __init__(self, lanes, guests):
+        self._guests = guests
         pairs = [(kind, scenario) for kind, scenarios in lanes.items() for scenario in scenarios]
         self._outcomes = {pair: Future() for pair in pairs}
         self._pool = ThreadPoolExecutor(max(1, len(lanes)))
@@ -82,17 +83,15 @@ class Together:
             self._pool.submit(self._run, kind, scenarios)
 
     def _run(self, kind, scenarios):
-        guests = Guests()
         for scenario in scenarios:
             outcome = self._outcomes[kind, scenario]
             try:
-                outcome.set_result(self._one(kind, scenario, guests))
+                outcome.set_result(self._one(kind, scenario))
             except BaseException as error:
                 outcome.set_exception(error)
-        guests.close()
 
-    def _one(self, kind, scenario, guests):
-        bench = Bench(kind, guests)
+    def _one(self, kind, scenario):
+        bench = Bench(kind, self._guests)
         try:
             return scenario(bench)
         except Exception as error:
