@@ -77,3 +77,13 @@ PLACES = re.findall(
 def test_where_the_readme_says_that_it_is(file, name):
     text = (ROOT / "wgembed" / file).read_text()
     assert re.search(rf"^ *(def|class) {name}\b|^{name} = ", text, re.M)
+
+
+def test_every_environment_variable_is_described():
+    read = {
+        name
+        for path in (ROOT / "wgembed").rglob("*.py")
+        for name in re.findall(r'(?:getenv|environment\.get)\("(\w+)"', path.read_text())
+    }
+    described = set(re.findall(r"^\| `(\w+)", (ROOT / "docs/usage.md").read_text(), re.M))
+    assert read and read <= described
