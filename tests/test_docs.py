@@ -1,4 +1,4 @@
-"""What the documentation and the source say about tests is true: those that they name exist."""
+"""What the documentation says of the source and of tests is true: what it names exists."""
 
 import ast
 import re
@@ -68,15 +68,55 @@ def test_the_check_finds_what_is_missing():
     assert NAME.search((ROOT / "docs/others-bugs.md").read_text())
 
 
-PLACES = re.findall(
-    r"`([\w/.]+\.py):(\w+)`", (ROOT / "README.md").read_text().partition("## Where to look")[2].partition("\n## ")[0]
-)
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+# `path:name` and `path`, from wgembed/ or from the root.
+NAMED = sorted(set(re.findall(r"`([\w./-]+):([A-Za-z_][\w.]*)`", ARCHITECTURE)))
+FILES = sorted(set(re.findall(r"`([\w./-]+\.(?:py|js|c))(?=[:`])", ARCHITECTURE)))
 
 
-@pytest.mark.parametrize(("file", "name"), PLACES)
-def test_where_the_readme_says_that_it_is(file, name):
-    text = (ROOT / "wgembed" / file).read_text()
-    assert re.search(rf"^ *(def|class) {name}\b|^{name} = ", text, re.M)
+def source(path):
+    """The file of this path, from wgembed/ or from the root."""
+    return next((folder / path for folder in (ROOT / "wgembed", ROOT) if (folder / path).is_file()), None)
+
+
+def bound(statements):
+    """The names that statements bind: functions, classes, constants, and Class.method for what is in a class."""
+    found = set()
+    for node in statements:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found.update(f"{node.name}.{name}" for name in bound(node.body))
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            found.update(part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+    return found
+
+
+def defines(path, name):
+    """Whether the file defines the name: read from the source, which need not be Python."""
+    text = path.read_text()
+    if path.suffix == ".py":
+        return name in bound(ast.parse(text).body)
+    return bool(re.search(rf"^\s*(function\s+)?{re.escape(name)}\s*\(.*\)\s*\{{", text, re.M))
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_the_files_of_the_architecture_exist(path):
+    assert source(path)
+
+
+@pytest.mark.parametrize(("path", "name"), NAMED)
+def test_the_names_of_the_architecture_are_in_the_source(path, name):
+    assert defines(source(path), name)
+
+
+def test_the_check_of_names_finds_what_is_missing():
+    assert len(NAMED) > 100
+    device, poll = source("protocol/device.py"), source("init.d/wgembed")
+    assert defines(device, "Device.receive") and defines(poll, "reload_service")
+    for path, name in ((device, "receive"), (device, "Device.nothing"), (device, "expire"), (poll, "nothing")):
+        assert not defines(path, name)
+    assert source("protocol/nothing.py") is None
 
 
 def test_every_environment_variable_is_described():
