@@ -10,7 +10,12 @@ ROOT = Path(__file__).parents[1]
 NAME = re.compile(r"(?<![\w./-])([\w./-]*\btest_\w+\.py|(?<=`)(?=::))(?:::(\w+))?")
 PLACE = re.compile(r"(?<![\w./-])tests/[a-z0-9_./-]*[a-z0-9_]")
 MODULE = re.compile(r"-m (tests\.[\w.]*\w)")
-PAGES = [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*.8"), *ROOT.glob("tests/*/README.md")]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("docs/*.8"),
+    *ROOT.glob("tests/*/README.md"),
+]
 SOURCE = [
     path
     for folder in ("wgembed", "tests", "package", "fastpath")
