@@ -2,9 +2,15 @@
 
 import ast
 import re
+from base64 import b64decode
 from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
 
 import pytest
+
+from wgembed.commands import diagnose, diagnosis, status_model
+from wgembed.config import options, uci
 
 ROOT = Path(__file__).parents[1]
 NAME = re.compile(r"(?<![\w./-])([\w./-]*\btest_\w+\.py|(?<=`)(?=::))(?:::(\w+))?")
@@ -122,6 +128,55 @@ def test_the_check_of_names_finds_what_is_missing():
     for path, name in ((device, "receive"), (device, "Device.nothing"), (device, "expire"), (poll, "nothing")):
         assert not defines(path, name)
     assert source("protocol/nothing.py") is None
+
+
+README = (ROOT / "README.md").read_text()
+README_LINES, README_WIDTH = 110, 120
+
+
+def example(heading):
+    """The first block of code below the heading of the README, without its indentation."""
+    below = README.partition(f"\n## {heading}\n")[2]
+    return dedent(re.search(r"(?:^    .*\n|^\n)+(?=\S)", below[below.index("\n    ") + 1 :], re.M)[0]).strip() + "\n"
+
+
+def test_the_readme_is_short():
+    lines = README.splitlines()
+    assert len(lines) <= README_LINES
+    assert [line for line in lines if len(line) > README_WIDTH] == []
+
+
+def test_the_readme_has_no_figures_of_its_own():
+    rows = README.partition("## Which one do I want?")[2].partition("\n\nOn a")[0].splitlines()
+    figures = {
+        figure for row in rows for figure in re.findall(r"[\d,]*\d(?:\.\d+)?", row.partition("|")[2].partition("|")[2])
+    }
+    assert len(figures) > 10
+    assert [figure for figure in figures if f" {figure} " not in (ROOT / "docs/performance.md").read_text()] == []
+
+
+def test_the_first_tunnel_of_the_readme_is_a_good_configuration():
+    found = options.read(uci.parse(b"wgembed", example("A first tunnel").encode()), "wgembed")
+    (interface,) = found.interfaces
+    assert not found.warnings and interface.peers[0].host == "vpn.example.org"
+
+
+def test_the_readme_shows_what_diagnose_prints():
+    text = example("Why is my tunnel down?")
+    key = re.search(r"\S{43}=", text)[0]
+    interface = status_model.parse(
+        "wg0",
+        [
+            ("up", "1"), ("own_public_key", "aa" * 32), ("unroutable", "10.8.0.9,4000"),
+            ("public_key", b64decode(key).hex()), ("endpoint_host", "vpn.example.org:51820"), ("allowed_ip", "10.0.0.0/24"),
+        ],
+    )  # fmt: skip
+    [peer] = interface.peers
+    host = SimpleNamespace(is_name=lambda endpoint: True, is_within=lambda ip, prefix: False)
+    told = diagnose._report("wg0: " + interface.state, diagnosis.about_interface(interface, host))
+    about = f"wg0: {key}: {status_model.state(interface, peer, 0)}"
+    told += diagnose._report(about, diagnosis.about_peer(interface, peer, host))
+    assert text == "$ wgembed diagnose wg0\n" + told
 
 
 def test_every_environment_variable_is_described():
