@@ -179,6 +179,62 @@ def test_the_readme_shows_what_diagnose_prints():
     assert text == "$ wgembed diagnose wg0\n" + told
 
 
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINKING = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")),
+    *ROOT.glob("docs/**/*.md"),
+]
+# A page that comes with another change. Once it is there its line has no effect, and can go.
+TO_COME = {ROOT / "docs/testing.md"}
+
+
+def anchors(text):
+    """The anchors of a page: those of its headings, as GitHub makes them, and those that it has itself."""
+    found = set(re.findall(r'<a id="([^"]+)">', text))
+    for heading in re.findall(r"^#+ (.+?)\s*$", text, re.M):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        anchor = name = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        count = 0
+        while anchor in found:
+            count += 1
+            anchor = f"{name}-{count}"
+        found.add(anchor)
+    return found
+
+
+def leads_somewhere(link, page, text):
+    """Whether the link in the text of the page leads to a file of this repository, and to an anchor in it if it has one."""
+    name, _, anchor = link.partition("#")
+    path = (page.parent / name).resolve() if name else page
+    if not path.exists() or not path.is_relative_to(ROOT):
+        return path in TO_COME
+    return not anchor or anchor in anchors(text if path == page else path.read_text())
+
+
+def dead_links(page, text):
+    """The relative links in the text of the page that lead nowhere."""
+    links = [link for link in LINK.findall(text) if not re.match(r"[a-z]+:", link)]
+    return [link for link in links if not leads_somewhere(link, page, text)]
+
+
+@pytest.mark.parametrize("page", sorted(LINKING), ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_relative_links_lead_somewhere(page):
+    assert dead_links(page, page.read_text()) == []
+
+
+def test_the_check_of_links_finds_what_is_dead():
+    text = """# One `two`, [three](README.md)
+## One
+## One
+[a](#one-two-three) [b](#one) [c](#one-1) [d](#one-2) [e](README.md#measured) [f](README.md#nothing)
+[g](docs/nothing.md) [h](docs) [i](../elsewhere.md) [j](https://example.org/nothing.md)
+![k](docs/luci/status.png) [l](docs/differences.md#from-openwrts-proto-wireguard)
+"""
+    dead = ["#one-2", "README.md#nothing", "docs/nothing.md", "../elsewhere.md"]
+    assert dead_links(ROOT / "CONTRIBUTING.md", text) == dead
+    assert sum(len(LINK.findall(page.read_text())) for page in LINKING) > 100
+
+
 def test_every_environment_variable_is_described():
     read = {
         name
