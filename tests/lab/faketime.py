@@ -16,7 +16,8 @@ _LEFT = re.compile(r"(?:sem\.)?faketime_(?:sem|shm)_(\d+)")
 def preloaded():
     """Return the path of the library."""
     for path in Path("/usr/lib").glob("*/faketime/libfaketime.so.1"):
-        return str(path)
+        if path.is_file():
+            return str(path)
     raise NotInstalled("libfaketime")
 
 

@@ -51,7 +51,8 @@ def programs(*names):
 
 
 def privileges():
-    """Namespaces want root, and userspace peers a TUN device."""
+    """Namespaces need root and iproute2, and userspace peers a TUN device."""
+    programs("ip")
     if os.geteuid():
         raise Missing("root is needed for network namespaces")
     if not os.path.exists("/dev/net/tun"):
@@ -74,21 +75,24 @@ def summary(reasons):
 
     `reasons`: the reason of each test that was skipped, as pytest tells it.
     """
-    brought = {"apt install": Counter(), "pip install": Counter()}
-    others = Counter()
+    brought = {"apt install": set(), "pip install": set()}
+    waiting, others = Counter(), Counter()
     for reason in reasons:
         missing = re.search(rf"{_NOT_INSTALLED}.*\((.*)\)", reason)
-        for name in missing[1].split() if missing else ():
-            brought["pip install" if name.startswith("[") else "apt install"][name] += 1
         if not missing:
             others[reason.removeprefix("Skipped: ")] += 1
+            continue
+        for command, of_pip in (("apt install", False), ("pip install", True)):
+            packages = {name for name in missing[1].split() if name.startswith("[") is of_pip}
+            brought[command] |= packages
+            waiting[command] += bool(packages)
     if not reasons:
         return []
     lines = [f"{len(reasons)} tests were skipped; `-rs` lists each of them with its reason"]
     for command, packages in brought.items():
         if packages:
             names = (f".{name}" if name.startswith("[") else name for name in sorted(packages))
-            lines.append(f"up to {max(packages.values())} for want of packages: {command} {' '.join(names)}")
+            lines.append(f"{waiting[command]} because packages are missing: {command} {' '.join(names)}")
     space = _SUMMARY_LINES - len(lines)
     told = others.most_common(space if len(others) <= space else space - 1)
     lines += [f"{count}: {reason}" for reason, count in told]
