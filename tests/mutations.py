@@ -340,7 +340,7 @@ def copy_of_tree():
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
     ).stdout  # fmt: skip
-    folder = Path(tempfile.mkdtemp(prefix="mutation-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"mutation-{os.getpid()}-"))
     folder.chmod(0o755)  # as a tree has it: some tests become another user
     try:
         for name in listed.split("\0"):

@@ -17,7 +17,7 @@ from . import faketime
 
 NAMESPACE = re.compile(r"wgl-(\d+)-\d+")
 INTERFACE = re.compile(r"[a-z](\d+)n\d+\.(?:sock|added)")
-FOLDER = re.compile(r"(?:wrt|soak)-(\d+)-\w+")
+FOLDER = re.compile(r"(?:wrt-|soak-|mutation-|wgembed-test-stamps-)(\d+)(?:-\w+)?")
 
 
 def folder(kind):
