@@ -620,6 +620,24 @@ def test_new_private_key_lets_sessions_run_out():
     assert b.drop(drops.HS_UNKNOWN_PEER) == 1
 
 
+def test_new_private_key_lets_a_session_run_out_that_is_not_confirmed_yet():
+    harness, a, b, peer_b, peer_a = pair()
+    held = []
+    harness.filter = lambda source, destination, datagram: (
+        [datagram] if datagram[0] != 4 else held.append((source, datagram)) or []
+    )
+    a.transmit(PACKET)
+    assert peer_a.next is not None and peer_a.current is None and len(held) == 1
+    b.device.set_private_key(key()[0], harness.now)
+    source, datagram = held.pop()
+    b.receive(datagram, source)
+    assert b.got == [PACKET], "what arrives under the old key is taken"
+    del b.sent[:]
+    harness.filter = None
+    b.transmit(BACK)
+    assert types(b) == [1], "nothing is sent under it"
+
+
 def test_same_private_key_changes_nothing():
     harness, a, b, peer_b, peer_a = connected()
     a.device.set_private_key(a.private, harness.now)
