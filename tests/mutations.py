@@ -1,8 +1,9 @@
 """Faults put into the program on purpose, one at a time, to see that the default tests notice them.
 
-    .venv/bin/python -m tests.mutations [NUMBER...]
+    .venv/bin/python -m tests.mutations [--near] [NUMBER...]
 
-as root, with all that the tests need; with numbers, these faults alone. They are such as a developer makes by mistake, were
+as root, with all that the tests need; with numbers, these faults alone; with --near, only by the tests of the rooms nearby,
+which takes half an hour and not several. They are such as a developer makes by mistake, were
 chosen by reading the program and not its tests, and each is something that a user or an attacker would meet.
 
 Each fault goes into a copy of this tree, as it stands, in a folder for temporary files. There pytest runs until the first
@@ -401,7 +402,7 @@ def run_tests(folder, *selection):
     sys.exit(f"pytest did not come to the tests, exit code {status}:\n{output[-3000:]}")
 
 
-def catch(fault):
+def catch(fault, near_only=False):
     """Return what catches the fault, "" for nothing; None is no fault at all."""
     with copy_of_tree() as folder:
         if fault is not None:
@@ -412,7 +413,7 @@ def catch(fault):
             caught = run_tests(folder, *near, "-m", "not long", "-n", str(2 * (os.cpu_count() or 1)))
             if caught:
                 return caught
-        return run_tests(folder)
+        return "" if near_only else run_tests(folder)
 
 
 def report(number, title, caught, begin):
@@ -420,6 +421,8 @@ def report(number, title, caught, begin):
 
 
 def main(arguments):
+    near_only = "--near" in arguments
+    arguments = [word for word in arguments if word != "--near"]
     numbers = [int(word) for word in arguments] or list(range(len(FAULTS) + 1))
     if not all(0 <= number <= len(FAULTS) for number in numbers):
         sys.exit(f"the faults have numbers from 1 to {len(FAULTS)}")
@@ -435,7 +438,7 @@ def main(arguments):
             if failed:
                 return 1
             continue
-        failed = catch(FAULTS[number - 1])
+        failed = catch(FAULTS[number - 1], near_only)
         count += bool(failed)
         report(number, FAULTS[number - 1].title, f"caught by {failed}" if failed else "NOT CAUGHT", begin)
     tried = len([number for number in numbers if number])
