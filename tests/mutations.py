@@ -96,10 +96,10 @@ FAULTS = [
         "",
     ),
     Fault(
-        "a prefix does not match an address that agrees with a longer one for just as many bits: the packet goes elsewhere",
+        "a prefix of IPv4 does not match an address that agrees with it in just its own bits: the packet goes elsewhere",
         "wgembed/protocol/allowedips.py",
-        "while n <= common:",
-        "while n < common:",
+        "if common >= cidrs[last]:",
+        "if common > cidrs[last]:",
     ),
     Fault(
         "when an index is freed, one that belongs in its very place is not moved there: its session is not found any more",

@@ -194,6 +194,31 @@ def test_limiter_under_load_only():
     assert passed == 5 and b.drop(drops.HS_RATE_LIMIT) == 3
 
 
+def test_the_limit_is_that_of_an_address_whatever_the_port():
+    harness, a, b, peer_b, peer_a = under_load()
+    harness.filter = lambda source, destination, datagram: []
+
+    def ask(addr):
+        """Send an initiation from there; returns what b answers."""
+        peer_b.last_sent_handshake = peer_a.last_initiation = 0
+        a.clock += 1
+        a.device.initiate(peer_b, harness.now)
+        load(b)
+        b.device.handshakes(harness.now, 10_000)
+        del b.sent[:]
+        b.receive(a.sent[-1][0], addr)
+        return [m for m, *_ in b.sent]
+
+    passed = 0
+    for port in range(8):
+        addr = a.addr[0], 1000 + port
+        (cookie,) = ask(addr)
+        assert cookie[0] == 3
+        a.receive(cookie, b.addr)
+        passed += [m[0] for m in ask(addr)].count(2)
+    assert passed == 5 and b.drop(drops.HS_RATE_LIMIT) == 3
+
+
 def test_responses_need_cookies_too():
     harness, a, b, peer_b, peer_a = pair()
     held = []
