@@ -11,6 +11,7 @@ import pytest
 
 from wgembed.commands import diagnose, diagnosis, status_model
 from wgembed.config import options, uci
+from wgembed.protocol import drops, events
 
 ROOT = Path(__file__).parents[1]
 NAME = re.compile(r"(?<![\w./-])([\w./-]*\btest_\w+\.py|(?<=`)(?=::))(?:::(\w+))?")
@@ -177,6 +178,27 @@ def test_the_readme_shows_what_diagnose_prints():
     about = f"wg0: {key}: {status_model.state(interface, peer, 0)}"
     told += diagnose._report(about, diagnosis.about_peer(interface, peer, host))
     assert text == "$ wgembed diagnose wg0\n" + told
+
+
+TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
+
+
+def test_the_symptoms_are_ones_that_the_program_shows():
+    states = {value for name, value in vars(status_model).items() if name.isupper() and isinstance(value, str)}
+    tables = re.findall(r"^\| state \|.*\n\|[-|]+\n((?:\|.*\n)+)", TROUBLE, re.M)
+    told = [name for table in tables for row in table.splitlines() for name in re.findall("`([^`]+)`", row.split("|")[1])]
+    assert len(tables) == 2 and set(told) == states
+    reasons = set(re.findall(r"`((?:tx|rx|hs)_\w+)`", TROUBLE))
+    assert len(reasons) > 10 and reasons <= set(drops.NAMES)
+    noted = set(re.findall(r"[Ee]vent `(\w+)`", TROUBLE))
+    assert len(noted) > 3 and noted <= set(events.NAMES)
+
+
+def test_the_options_that_mend_a_tunnel_exist():
+    known = {*options._GLOBAL_OPTIONS, *options._INTERFACE_OPTIONS, *options._PEER_OPTIONS}
+    named = set(re.findall(r"`option (\w+)", TROUBLE))
+    # One is an option of a zone of the firewall.
+    assert len(named) > 5 and named - known == {"mtu_fix"}
 
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
