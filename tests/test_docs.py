@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from wgembed.commands import diagnose, diagnosis, status_model
-from wgembed.config import options, uci
+from wgembed.commands import diagnose, diagnosis, status_format, status_model
+from wgembed.config import convert, options, uci, wg_quick
 from wgembed.protocol import drops, events
 
 ROOT = Path(__file__).parents[1]
@@ -178,6 +178,74 @@ def test_the_readme_shows_what_diagnose_prints():
     about = f"wg0: {key}: {status_model.state(interface, peer, 0)}"
     told += diagnose._report(about, diagnosis.about_peer(interface, peer, host))
     assert text == "$ wgembed diagnose wg0\n" + told
+
+
+def blocks(page):
+    """The blocks of code of a page, without their indentation."""
+    found = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (ROOT / page).read_text(), re.M)
+    return [dedent(block).strip("\n") + "\n" for block in found]
+
+
+UCI = re.compile(r"uci (set|add_list) wgembed\.(.+?)\.(\w+)='?([^'\s]*)'?(?: +#.*)?")
+
+
+def configured_by(commands):
+    """The configuration after these commands of `uci`, which begin with that of the package."""
+    package = uci.parse(b"wgembed", (ROOT / "package/files/wgembed.config").read_bytes())
+    for line in commands.splitlines():
+        verb, section, option, value = (found := UCI.fullmatch(line)) and found.groups() or (None,) * 4
+        if line.startswith("uci add "):
+            package.add(line.split()[3].encode())
+        elif verb:
+            is_last = section == "@wireguard_wg0[-1]"
+            target = package.sections[-1] if is_last else package.find(section.encode())
+            (target.append if verb == "add_list" else target.set)(option.encode(), value.encode())
+        else:
+            assert line in ("uci commit wgembed", "/etc/init.d/wgembed check", "/etc/init.d/wgembed reload"), line
+    return options.read(package, "wgembed")
+
+
+PEER_KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
+
+
+@pytest.mark.parametrize(("page", "key"), [("docs/first-tunnel.md", "LAPTOP_PUBLIC_KEY"), ("docs/openwrt.md", "PUBLIC_KEY")])
+def test_the_commands_that_configure_a_peer_do(page, key):
+    [commands] = [block for block in blocks(page) if "uci add wgembed" in block]
+    found = configured_by(commands.replace(key, PEER_KEY))
+    (interface,) = found.interfaces
+    (peer,) = interface.peers
+    assert not found.warnings and interface.addresses and interface.key_file == "/etc/wgembed/wg0.key"
+    assert peer.allowed_ips and bool(peer.host) == peer.route
+
+
+def test_the_first_tunnel_shows_what_the_commands_print():
+    private = bytearray(b64decode("yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="))
+    own = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
+    page = [
+        block.replace("ROUTER_PUBLIC_KEY", own).replace("LAPTOP_PUBLIC_KEY", PEER_KEY)
+        for block in blocks("docs/first-tunnel.md")
+    ]
+    [commands] = [block for block in page if "uci add wgembed" in block]
+    (interface,) = configured_by(commands).interfaces
+    interface.private_key = private
+    file = convert.export(interface, convert.find_peer(interface, "laptop"), "", "vpn.example.org:51820", (), ())
+    [shown] = [block for block in page if block.startswith("[Interface]")]
+    assert re.sub("(?m)^#.*", "#", shown) == re.sub("(?m)^#.*", "#", file)
+    # The line that the reader puts in makes it a file for wg-quick.
+    assert wg_quick.parse(re.sub("(?m)^# PrivateKey = .*", f"PrivateKey = {own}", shown)).peers
+
+    about = [("up", "1"), ("listen_port", "51820"), ("mtu", "1420"), ("own_public_key", b64decode(own).hex())]
+    peer = [("public_key", b64decode(PEER_KEY).hex()), ("allowed_ip", "10.0.0.2/32")]
+    before = status_model.parse("wg0", [*about, *peer])
+    after = status_model.parse(
+        "wg0",
+        [
+            *about, *peer, ("endpoint", "198.51.100.7:38771"), ("source", "203.0.113.5"), ("session", "3000,responder"),
+            ("last_handshake_time_sec", "7"), ("rx_bytes", "692"), ("tx_bytes", "604"),
+        ],
+    )  # fmt: skip
+    told = [status_format.as_text([one], status_format.Rates([one], 1), 10) for one in (before, after)]
+    assert [block for block in page if block.startswith("wg0:")] == told
 
 
 TROUBLE = (ROOT / "docs/troubleshooting.md").read_text()
