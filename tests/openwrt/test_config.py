@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from wgembed.config import options, uci
 
 TEXT = (Path(__file__).parents[2] / "package/files/wgembed.config").read_text()
@@ -18,6 +20,15 @@ def read(text):
 def test_as_it_is_nothing_is_served():
     found = read(TEXT)
     assert not found.interfaces and not found.warnings
+
+
+def test_a_second_section_of_the_name_becomes_one_with_the_first():
+    """So docs/openwrt.md has a step before sections of /etc/config/network are moved: to remove the first."""
+    moved = f"config interface 'wg0'\n\toption proto 'wireguard'\n\toption private_key '{KEY}'\n"
+    assert [interface.name for interface in read(moved).interfaces] == ["wg0"]
+    assert not read(f"{TEXT}\n{moved}").interfaces, "the first is disabled"
+    with pytest.raises(options.ConfigError, match="private_key_file"):
+        read(f"{TEXT}\n{moved}\toption disabled '0'\n")
 
 
 def test_every_option_is_explained():
