@@ -96,10 +96,10 @@ FAULTS = [
         "",
     ),
     Fault(
-        "a prefix of IPv4 does not match an address that agrees with it in just its own bits: the packet goes elsewhere",
+        "when a prefix is removed, the shorter one just above it goes too: its packets go nowhere",
         "wgembed/protocol/allowedips.py",
-        "if common >= cidrs[last]:",
-        "if common > cidrs[last]:",
+        "if parent and not (left or right or self._owner[parent]):",
+        "if parent and not (left or right):",
     ),
     Fault(
         "when an index is freed, one that belongs in its very place is not moved there: its session is not found any more",
