@@ -98,6 +98,21 @@ def test_what_ends_a_merge(fast, header, change):
     assert check(fast, packets) in (3, 4)
 
 
+@pytest.mark.parametrize("at", [0, -1])
+@pytest.mark.parametrize("end", ["source", "destination"])
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+@pytest.mark.parametrize("header", [V4, V6], ids=["ipv4", "ipv6"])
+def test_a_packet_of_another_host_is_of_another_flow(fast, header, protocol, end, at):
+    """Its ports are the same, and so is all of the addresses but one bit."""
+    fast.state.offload = USO4 | USO6
+    packets = split(replace(header, protocol=protocol), bytes(1000), 100)
+    odd, payload = parse(packets[5])
+    address = bytearray(getattr(odd, end))
+    address[at] ^= 1
+    packets[5] = build(replace(odd, **{end: bytes(address)}), payload)
+    assert check(fast, packets) == (3 if protocol == TCP else 2)
+
+
 def test_a_push_ends_a_merge(fast):
     packets = split(V4, bytes(1000), 100)
     for i in (4, 7):
