@@ -96,10 +96,10 @@ FAULTS = [
         "",
     ),
     Fault(
-        "when a prefix is removed, the shorter one just above it goes too: its packets go nowhere",
+        "a branch between two longer prefixes hides the shorter one above it: packets go nowhere",
         "wgembed/protocol/allowedips.py",
-        "if parent and not (left or right or self._owner[parent]):",
-        "if parent and not (left or right):",
+        "owner = self._owner[node] or owner",
+        "owner = self._owner[node]",
     ),
     Fault(
         "when an index is freed, one that belongs in its very place is not moved there: its session is not found any more",
