@@ -194,6 +194,32 @@ def test_power_may_fail_at_any_byte():
     assert sorted(os.listdir(FOLDER)) == ["flash"]
 
 
+class Noted:
+    """In place of system.files in durable.py: notes what is called."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        def call(*arguments):
+            self.calls.append(name)
+            return getattr(system.files, name)(*arguments)
+
+        return call
+
+
+def test_the_content_is_on_the_disk_before_the_name_is_and_then_the_name():
+    fresh()
+    real, files = durable.system, Noted()
+    durable.system = System(files)
+    try:
+        durable.atomic_write(FLASH, b"content")
+    finally:
+        durable.system = real
+    calls = [name for name in files.calls if name in ("write", "sync", "rename", "sync_directory")]
+    assert calls == ["write", "sync", "rename", "sync_directory"]
+
+
 def test_what_cannot_be_kept_is_told_and_goes_on():
     save, log = fresh(), Log()
     clock = opened(save, log)
