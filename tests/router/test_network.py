@@ -1,5 +1,6 @@
 """Addresses, routes, rules and MTU that `wgembed run` makes, with real packets; and that it takes away just those."""
 
+import re
 import socket
 import sys
 
@@ -25,8 +26,16 @@ def hands(request, command):
     return {"WGEMBED_PYROUTE2": "0"} if "rtnetlink" in request.node.callspec.id else {}
 
 
+def _is_settled(place):
+    """Whether each address of IPv6 has its local route, which the kernel adds a moment later."""
+    addresses = re.findall(r"inet6 ([^/ ]+)", place.ip("-6", "-o", "addr", "show", "scope", "global"))
+    routes = place.ip("-6", "route", "show", "table", "local")
+    return all(f"local {address} " in routes for address in addresses)
+
+
 def everything(place):
     """All routes and rules, and the settings that are touched; not link-local ones, which the kernel makes in its time."""
+    net.poll(lambda: _is_settled(place), 5, what="the local routes")
     told = [
         place.ip(*family, kind, "show", *more)
         for family in ([], ["-6"])
