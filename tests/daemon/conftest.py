@@ -16,7 +16,10 @@ def namespace():
     namespace.close()
 
 
-@pytest.fixture(params=["cpython", "micropython"])
+# The last one is a 32-bit machine with its heap in the middle of the addresses.
+@pytest.fixture(params=["cpython", "micropython", pytest.param("micropython32", marks=pytest.mark.long)])
 def command(request):
     """What `wgembed` is on either runtime."""
-    return [sys.executable, "-m", "wgembed"] if request.param == "cpython" else need(micropython.command)
+    if request.param == "cpython":
+        return [sys.executable, "-m", "wgembed"]
+    return need(micropython.command if request.param == "micropython" else micropython.command32)

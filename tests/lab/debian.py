@@ -132,3 +132,11 @@ def wg_sid():
 def micropython():
     """MicroPython with ffi, and the libsodium that it loads."""
     return with_own_loader(unpack("micropython-trixie", MICROPYTHON, "trixie"), "micropython")
+
+
+@functools.cache
+def micropython32():
+    """The same for 32-bit x86, with its heap between 0x40000000 and 0x7fffffff, as on MIPS."""
+    programs("setarch")
+    root = unpack("micropython-trixie-i386", MICROPYTHON, "trixie", "i386")
+    return ["setarch", "-L", *with_own_loader(root, "micropython")]

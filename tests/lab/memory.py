@@ -4,12 +4,12 @@ import base64
 from pathlib import Path
 
 
-def writable(pid):
-    """Yield the content of each part of its memory that it can write to."""
+def writable(pid, without=()):
+    """Yield the content of each part of its memory that it can write to, but not of the parts named `without`."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
-            place, mode, *_ = line.split()
-            if not mode.startswith("rw"):
+            place, mode, *_, last = line.split()
+            if not mode.startswith("rw") or last in without:
                 continue
             start, end = (int(word, 16) for word in place.split("-"))
             try:
@@ -24,10 +24,10 @@ def forms(secret):
     return {"raw": secret, "hex": secret.hex().encode(), "base64": base64.b64encode(secret)[:-2]}
 
 
-def found(pid, secrets):
+def found(pid, secrets, without=()):
     """How often each form of each of the secrets, name -> bytes, stands there: {(name, form): count}, without zeros."""
     counts = {}
-    for part in writable(pid):
+    for part in writable(pid, without):
         for name, secret in secrets.items():
             for form, data in forms(secret).items():
                 count = part.count(data)

@@ -48,3 +48,9 @@ def command(heap=HEAP):
     """What `wgembed` is there; arguments follow."""
     # Modules are looked for in the working directory first: the source may be there.
     return ["env", "-C", str(compiled()), *debian.micropython(), "-X", f"heapsize={heap}", "-m", "wgembed"]
+
+
+@functools.cache
+def command32(heap=HEAP):
+    """The same on a 32-bit machine."""
+    return ["env", "-C", str(compiled("x86")), *debian.micropython32(), "-X", f"heapsize={heap}", "-m", "wgembed"]

@@ -7,6 +7,7 @@ anything is loaded, and is free from then on, but while things are made that sta
 """
 
 import gc
+from sys import maxsize
 
 from uctypes import addressof
 
@@ -20,8 +21,19 @@ _FRAMES = 131072
 # or it would soon be all over the room.
 _SIZE = 8192
 
+# MicroPython may give an address as a number with a sign. On 32-bit machines `id` keeps 31 bits of it: addresses from
+# 0x40000000 to 0x7fffffff, where the heap is on MIPS, are negative.
+_ADDRESSES = 2 * (maxsize + 1)
+
+
+def _address(thing):
+    """Return where the object is, as a number without a sign."""
+    address = id(thing)
+    return address if address >= 0 else address + _ADDRESSES // 2
+
+
 _room = bytearray(_SIZE)
-_end = addressof(_room) + _SIZE
+_end = addressof(_room) % _ADDRESSES + _SIZE
 _keepers = 1  # the start
 
 
@@ -36,7 +48,7 @@ def reserve():
     try:
         # A chain of the smallest things that there are takes every block up to the end, and so leaves no gap for anybody.
         _room = (None,)
-        while id(_room) < _end:
+        while _address(_room) < _end:
             _room = (_room,)
     except MemoryError:
         return
