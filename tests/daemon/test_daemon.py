@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ..lab import net
+from ..lab import net, wire
+from ..lab.counterpart import Counterpart
 from ..lab.patience import stretch
 
 SOCKETS = Path("/var/run/wireguard")
@@ -312,3 +313,26 @@ def test_idle_wakes_never(namespace, name, command, tmp_path):
     before = switches(daemon.pid)
     time.sleep(3)
     assert switches(daemon.pid) == before
+
+
+def test_a_lone_packet_right_after_the_link_came_up(namespace, name, daemon):
+    """The daemon reads the packet before the news of the link: it must not wait for a second one."""
+    private, port = wire.generate_private_key(), 4501
+    other = Counterpart(namespace, wire.public_key(private), ("127.0.0.1", port))
+    try:
+        configured = (
+            f"private_key={private.hex()}\nlisten_port={port}\npublic_key={other.mine.public.hex()}\n"
+            f"endpoint=127.0.0.1:{other.port}\nallowed_ip=10.99.0.2/32\n"
+        )
+        assert ask(name, f"set=1\n{configured}\n") == "errno=0\n\n"
+        namespace.ip("addr", "add", "10.99.0.1/24", "dev", name)
+        os.kill(daemon.pid, signal.SIGSTOP)
+        namespace.ip("link", "set", name, "up")
+        sender = namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.sendto(b"a question", ("10.99.0.2", 53))
+        sender.close()
+        os.kill(daemon.pid, signal.SIGCONT)
+        other.until(lambda: any(packet.endswith(b"a question") for packet in other.mine.got))
+    finally:
+        os.kill(daemon.pid, signal.SIGCONT)
+        other.close()

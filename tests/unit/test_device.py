@@ -178,6 +178,27 @@ def test_down_stops_everything():
 # Staged packets
 
 
+def test_packets_of_a_moment_ago_leave_when_the_interface_comes_up():
+    """The machine may send before the host has heard that the interface is up."""
+    harness, a, b, *_ = pair()
+    a.device.down()
+    a.transmit(PACKET)
+    assert a.sent == []
+    a.device.up(harness.now)
+    harness.settle()
+    assert b.got == [PACKET]
+
+
+def test_packets_from_before_the_private_key_leave_with_it():
+    harness, a, b, *_ = pair()
+    a.device.set_private_key(bytes(32), harness.now)
+    a.transmit(PACKET)
+    assert a.sent == []
+    a.device.set_private_key(a.private, harness.now)
+    harness.settle()
+    assert b.got == [PACKET]
+
+
 def test_staged_packets_all_arrive_in_order():
     harness, a, b, *_ = pair()
     harness.filter = lambda source, destination, datagram: []

@@ -109,6 +109,8 @@ class Device:
             self._precompute(peer)
             noise.expire(peer)
             peer.last_sent_handshake = NEVER
+            if self.is_up:
+                self.send_staged(peer, now)
             peer = peer.after
 
     def _precompute(self, peer):
@@ -197,6 +199,7 @@ class Device:
         self.is_up = True
         peer = self.first
         while peer is not None:
+            self.send_staged(peer, now)  # the machine may send before the host knows that the interface is up
             if peer.persistent_keepalive:
                 self.send_keepalive(peer, now)
             peer = peer.after
