@@ -153,8 +153,8 @@ FAULTS = [
     Fault(
         "of several pieces of news about the link only the last one is heeded: that it went down may be overlooked",
         "wgembed/runtime/link.py",
-        "            found |= self._parse(message)\n",
-        "            found = self._parse(message)\n",
+        "                    link.found |= link.handle(kind, message, body, end, nsid)\n",
+        "                    link.found = link.handle(kind, message, body, end, nsid)\n",
     ),
     # daemon and packets
     Fault(

@@ -73,7 +73,7 @@ ELSEWHERE = {
     "runtime/pyroute2_child": ("router/test_network.py", "who carries out requests where pyroute2 is"),
     "runtime/inet": ("uapi/test_session.py", "addresses, as programs write them"),
     "runtime/libc": ("runtime/test_micropython_batches.py", "under the batch steps"),
-    "runtime/link": ("daemon/test_daemon.py", "interfaces come, change, are lost, are another's"),
+    "runtime/link": ("daemon/test_links.py", "links are renamed, moved, lost, others'"),
     "runtime/local": ("daemon/test_daemon.py", "clients of the control socket"),
     "runtime/log": ("daemon/test_daemon.py", "what the daemon says"),
     "runtime/modes": ("commands/test_keys.py", "others may read it, or it is no file"),
@@ -85,6 +85,7 @@ ELSEWHERE = {
     "runtime/process": ("daemon/test_daemon.py", "signals, children, the name"),
     "runtime/start": ("daemon/test_daemon.py", "becomes the daemon, in the background or not"),
     "runtime/tool": ("commands/test_client.py", "the client's socket, beside the real wg"),
+    "runtime/tun_device": ("daemon/test_links.py", "devices as others left them"),
     "uapi/client": ("commands/test_client.py", "beside the real wg"),
     "uapi/server": ("daemon/test_daemon.py", "clients that are silent, slow, too many"),
 }

@@ -394,7 +394,11 @@ def main():
     program = MICROPYTHON if options.micropython else CPYTHON
     program.kind.prepare()
     if os.environ.get(ALONE) != "1":
-        os.execvpe("unshare", ["unshare", "--mount", sys.executable, *sys.argv], dict(os.environ, **{ALONE: "1"}))
+        os.execvpe(
+            "unshare",
+            ["unshare", "--mount", sys.executable, "-m", "tests.bench.memory", *sys.argv[1:]],
+            dict(os.environ, **{ALONE: "1"}),
+        )
     peers.SOCKETS.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "none", str(peers.SOCKETS)], check=True)
     report = Report()

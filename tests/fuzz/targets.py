@@ -214,9 +214,16 @@ def netlink(data):
 
     Bytes of one datagram.
     """
-    heard = link.Link.__new__(link.Link)
-    heard.index, heard.mtu, heard.is_up = 1, 1420, True
-    assert heard._parse(data) & ~(link.LINK_CHANGED | link.LINK_GONE | link.ROUTES_CHANGED) == 0
+    news = link.News.__new__(link.News)
+    news.on_routes = lambda kind, message, start, end: None
+    for nsid in (None, 7):
+        heard = link.Link.__new__(link.Link)
+        heard.index, heard.mtu, heard.is_up, heard.nsid, heard.found = 1, 1420, True, nsid, 0
+        heard.name, heard._kernel_name, heard._tun = "wg0", b"wg0", 1 << 20
+        news._links = [heard]
+        for where in (None, 7):
+            news.handle(data, where)
+            assert heard.found & ~(link.LINK_CHANGED | link.LINK_GONE | link.LINK_RENAMED | link.LINK_MOVED) == 0
 
 
 def addresses(data):

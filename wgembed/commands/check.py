@@ -10,9 +10,9 @@ from ..daemon import network_plan, peer_diff, timestamps
 from ..daemon.interface import bind_pair, do_without_marks
 from ..protocol import tai64n
 from ..runtime import address, folders, rtnetlink, system
-from ..runtime.link import TUN_DEVICE
 from ..runtime.modes import GROUP_OR_OTHERS
 from ..runtime.resolver import Lookup
+from ..runtime.tun_device import TUN_DEVICE
 from ..uapi.server import is_served
 from .run import config_directory
 

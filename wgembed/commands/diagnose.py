@@ -2,7 +2,7 @@
 
 from ..errors import UsageError
 from ..runtime import system
-from ..runtime.link import TUN_DEVICE
+from ..runtime.tun_device import TUN_DEVICE
 from . import diagnosis, status_model
 from .host_facts import HostFacts
 from .output import print_text

@@ -14,8 +14,8 @@ from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
 from ..runtime import abi, log, system
 from ..runtime import rtnetlink_abi as rtnl
 from ..runtime.address import parse_ip
-from ..runtime.link import NAME_MAX, is_valid_name
 from ..runtime.modes import S_IFMT, S_IFREG
+from ..runtime.tun_device import NAME_MAX, is_valid_name
 from . import keys, uci, uci_write
 
 PACKAGE = "wgembed"

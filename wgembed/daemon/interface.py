@@ -6,7 +6,7 @@ This is the `host` of its device: see protocol/device.py for what that asks.
 from ..protocol import drops
 from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, MAX_MTU, SEND_LOST
 from ..protocol.device import Device
-from ..runtime import abi, address, system
+from ..runtime import abi, address, system, tun_device
 from ..runtime import link as link_module
 
 _inet = system.inet
@@ -20,6 +20,7 @@ _DATAGRAMS = 128
 # next stretch, however slow the machine is. What does not fit the backlog by then is dropped, which costs little.
 _STRETCH_MS = 2
 _DATA_SHARE = 12
+_AWAY = "the interface was moved to another network namespace; its sockets stay in this one"
 
 
 class Interface:
@@ -28,10 +29,11 @@ class Interface:
     process     what all interfaces share: tables, arena, inbox, fastpath, loop, and fit_arena()
     owner       who is called back:
                 on_lost()           the link was deleted
+                on_renamed()        the link has another `name` now
+                on_moved()          the link went to another network namespace, or came back: see `is_away`
                 on_up()             the link came up, and its sockets are open
                 on_down()           the link went down, and the sockets are closed
                 on_no_port()        the link came up, but the port cannot be had now
-                on_routes()         an address or a route of the machine has changed
                 on_unanswered(peer) an initiation to the peer got no answer, or what was sent to it none for 15 s
     prefixes    how many allowed IPs of each family there can be
     log         a runtime.log.Log
@@ -41,7 +43,6 @@ class Interface:
     """
 
     def __init__(self, name, process, owner, prefixes, log, timestamps=None):
-        self.name = name
         self.arena = process.arena
         self.inbox = process.inbox
         self.fwmark = 0
@@ -60,7 +61,7 @@ class Interface:
         self._tun = _open_port(name, process.fastpath)
         self._link = None
         try:
-            self._link = link_module.Link(name)
+            self._link = link_module.Link(self._tun.fd, process.news, self._handle_news)
             self._link.prepare(DEFAULT_MTU)
             self.device = Device(process.tables, process.arena, process.inbox, self, prefixes, prefixes, timestamps)
         except (OSError, MemoryError):
@@ -73,13 +74,27 @@ class Interface:
         self.unanswered = owner.on_unanswered
         self.verbose = log.verbose  # for handshake_log.py
         self._loop.watch(self._tun.fd, self._on_tun)
-        self._loop.watch(self._link.fd, self._on_link)
         self._loop.after_turn.append(self._after_turn)
 
     @property
+    def name(self):
+        """What the link is called now."""
+        return self._link.name
+
+    @property
     def index(self):
-        """The number of the link."""
+        """The ifindex of the link; 0 if that is not known."""
         return self._link.index
+
+    @property
+    def link_is_up(self):
+        """Whether the link is up, even if its port cannot be had."""
+        return self._link.is_up
+
+    @property
+    def is_away(self):
+        """Whether the link is in another network namespace than the sockets."""
+        return self._link.nsid is not None
 
     def send_errors(self):
         """Return (errno, 4 or 6) for what the kernel last refused to send of a family, or for one that it has not."""
@@ -95,7 +110,6 @@ class Interface:
         self.device.remove_all_peers()
         self.device.identity.clear()
         self._loop.forget(self._tun.fd)
-        self._loop.forget(self._link.fd)
         self._loop.after_turn.remove(self._after_turn)
         self._link.close()
         system.files.close(self._tun.fd)
@@ -161,15 +175,17 @@ class Interface:
             self.handshakes_at = now + _DATA_SHARE * (now - begin)
         self._carries = False
 
-    def _on_link(self, events):
-        news = self._link.news()
+    def _handle_news(self, news):
         if news & link_module.LINK_GONE:
             self._log.error("the interface was deleted")
             self._owner.on_lost()
             return
-        if news & link_module.ROUTES_CHANGED:
-            self.device.forget_sources()
-            self._owner.on_routes()
+        if news & link_module.LINK_RENAMED:
+            self._log.note("the interface is now called %s" % self.name)
+            self._owner.on_renamed()
+        if news & link_module.LINK_MOVED:
+            self._log.note(_AWAY if self.is_away else "the interface is back in this network namespace")
+            self._owner.on_moved()
         if news & link_module.LINK_CHANGED:
             system.heap.reserve()
             self.follow_link()
@@ -193,6 +209,8 @@ class Interface:
             self._owner.on_down()
 
     def _up(self):
+        if not self.is_away:
+            self._link.send_no_redirects()
         try:
             self._open_sockets(self._port)
         except OSError as e:
@@ -278,9 +296,9 @@ class Interface:
 def _open_port(name, fastpath):
     """Make the tunnel device and return its port; UserError."""
     if fastpath is None:
-        return system.tun.TunPort(link_module.open_tun(name))
-    fd = link_module.open_tun(name, link_module.IFF_VNET_HDR)
-    return fastpath.port(fd, link_module.set_offload(fd))
+        return system.tun.TunPort(tun_device.open_tun(name))
+    fd = tun_device.open_tun(name, tun_device.IFF_VNET_HDR)
+    return fastpath.port(fd, tun_device.set_offload(fd))
 
 
 def do_without_marks(config):

@@ -53,9 +53,10 @@ class Network:
         self._added = self.outside
         self._mtu = 0
 
-    def follow(self, wanted, raise_link, paths=None):
+    def follow(self, wanted, raise_link, paths=None, is_up=True):
         """Make the network as planned; `raise_link`: also take the link up.
 
+        is_up  whether the link is up: if it is not, and stays down, it cannot have routes
         paths  to see what stands of it: the kernel takes routes along with links, and addresses with the first one of
                their network; None where that is not known
         """
@@ -63,8 +64,11 @@ class Network:
             # What the caller has seen of the machine may be out of date by then.
             self._next = raise_link or bool(self._next)
             return
-        gone = [obj for obj in self._added if obj not in wanted.objects]
-        new = [obj for obj in wanted.objects if obj not in self._added or paths is not None and not paths.has(obj)]
+        objects = wanted.objects
+        if not is_up and not raise_link:
+            objects = [obj for obj in objects if obj[0] != "route" or obj[3] != self.index]
+        gone = [obj for obj in self._added if obj not in objects]
+        new = [obj for obj in objects if obj not in self._added or paths is not None and not paths.has(obj)]
         requests = [("del", obj) for obj in reversed(gone)]
         requests += [("add", obj) for obj in new if obj[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
@@ -100,15 +104,20 @@ class Network:
         if raise_link is not None:
             self._follow_again(raise_link)
 
+    def leave(self):
+        """The link is in another network namespace: take away what does not go with it, and plan anew once it is back."""
+        self._netconf.after(self._take_away)
+
     def end(self):
         """Take away what does not go with the link."""
         self._next = None
         self._is_over = True
-        self._netconf.after(self._end)
+        self._netconf.after(self._take_away)
 
-    def _end(self):
+    def _take_away(self):
         requests = [("del", obj) for obj in reversed(self.outside)]
         self._added = []
+        self._mtu = 0
         if requests:
             self._netconf.submit(requests, lambda answers: None)
         _forget(self._record)

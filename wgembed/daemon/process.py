@@ -7,8 +7,8 @@ from ..protocol.device import expire_timers
 from ..protocol.peers import Tables
 from ..runtime import fastpath_library, system
 from ..runtime.alarms import Alarms
-from ..runtime.link import knows_vnet_header
 from ..runtime.loop import Loop
+from ..runtime.tun_device import knows_vnet_header
 
 # How long until what could not be had is tried again, in ms.
 RETRY_MS = 5000
@@ -21,9 +21,10 @@ class Process:
 
     peers    the size of the peer table
     signals  the numbers of the signals that `on_signal` is called with
+    news     a runtime.link.News, made before privileges were dropped
     """
 
-    def __init__(self, peers, signals):
+    def __init__(self, peers, signals, news):
         alloc = system.files.alloc
         self.tables = Tables(peers, alloc=alloc)
         self._events = self.tables.events
@@ -39,6 +40,11 @@ class Process:
         self.interfaces = []
         self._signals = system.process.Signals(signals)
         self.loop.watch(self._signals.fd, self._on_signals)
+        self.news = news
+        news.on_routes = self.on_routes
+        self.loop.watch(news.fd, lambda events: news.deliver())
+        if news.elsewhere_fd is not None:
+            self.loop.watch(news.elsewhere_fd, lambda events: news.deliver_elsewhere())
 
     def _start_fastpath(self, alloc):
         path = fastpath_library()
@@ -96,6 +102,11 @@ class Process:
     def _on_signals(self, events):
         for number in self._signals.pending():
             self.on_signal(number)
+
+    def on_routes(self, kind, message, start, end):
+        """An address, a route or a rule of the machine has changed: see runtime.link.News."""
+        for interface in self.interfaces:
+            interface.device.forget_sources()
 
     def on_signal(self, number):
         """The signal of this number came."""

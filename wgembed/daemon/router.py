@@ -13,6 +13,7 @@ from ..errors import UserError
 from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, drop_privileges, durable, folders, netconf, rtnetlink, system
 from ..runtime import log as log_module
+from ..runtime.link import News
 from ..uapi.server import is_served
 from . import network, network_plan
 from .endpoints import Names
@@ -37,12 +38,13 @@ class Router(Process):
         self._directory = directory
         self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
         self.log = log_module.Log("run", self._usual_level)
+        news = News()
         drop_privileges(self.log)
         self._warned = []
         self.router_interfaces = []
         config = self._load()
         process = system.process
-        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM))
+        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
         self.run_directory = folders.run()
         self._state_directory = folders.state()
@@ -254,6 +256,10 @@ class Router(Process):
         self.fit_arena()
 
     # What happens to us
+
+    def on_routes(self, kind, message, start, end):
+        super().on_routes(kind, message, start, end)
+        self.follow_soon()
 
     def follow_soon(self, delay=_SETTLE_MS):
         """Look at the machine's routes when they have settled."""

@@ -100,11 +100,13 @@ class RouterInterface:
 
     def follow_network(self, ip, raise_link):
         """Make addresses, routes and MTU fit what the configuration and the machine's routes are now."""
+        if self.interface.is_away:
+            return
         paths = self._paths(ip)
         wanted = self.plan(paths)
         if wanted.fwmark != self.interface.fwmark:
             self.interface.set_fwmark(wanted.fwmark)
-        self.network.follow(wanted, raise_link, paths)
+        self.network.follow(wanted, raise_link, paths, self.interface.link_is_up)
 
     def _follow_again(self, raise_link):
         self._router.follow((self,) if raise_link else ())
@@ -159,6 +161,17 @@ class RouterInterface:
     def on_lost(self):
         self._router.on_lost(self)
 
+    def on_renamed(self):
+        self.server.rename(self.interface.name)
+
+    def on_moved(self):
+        """What the configuration says of the network is for a link that is here."""
+        if self.interface.is_away:
+            self.network.leave()
+        else:
+            self.network.begin(self.interface.index)
+            self._router.follow_soon(0)
+
     def on_up(self):
         self._router.follow_soon(0)
 
@@ -167,9 +180,6 @@ class RouterInterface:
 
     def on_no_port(self):
         self._router.retry_ports()
-
-    def on_routes(self):
-        self._router.follow_soon()
 
     def on_unanswered(self, peer):
         endpoint = self.endpoints.get(peer.public_key)

@@ -9,7 +9,8 @@ from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, drop_privileges, system
 from ..runtime import log as log_module
-from ..runtime.link import is_valid_name
+from ..runtime.link import News
+from ..runtime.tun_device import is_valid_name
 from ..uapi.server import ControlServer, is_served
 from .interface import Interface
 from .process import PREFIXES_PER_PEER, Process, run_to_end
@@ -20,13 +21,14 @@ class Daemon(Process):
 
     def __init__(self, name, level):
         self.log = log_module.Log(name, level)
+        news = News()
         drop_privileges(self.log)
         if not is_valid_name(name):
             raise UserError("'%s' is no name for an interface" % name)
         if is_served(name):
             raise UserError("the interface %s is already served by another program" % name)
         peers = _max_peers()
-        super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM))
+        super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
         self.tell_of_handshakes(level >= log_module.VERBOSE)
         self._server = None
@@ -63,13 +65,17 @@ class Daemon(Process):
     def on_lost(self):
         self.loop.stop()
 
+    def on_renamed(self):
+        """The control socket is called as the interface is."""
+        self._server.rename(self.interfaces[0].name)
+
     def on_no_port(self):
         self.retry_ports()
 
     def on_up(self):
         """Addresses and routes are for others to set."""
 
-    on_down = on_routes = on_up
+    on_down = on_moved = on_up
 
     def on_unanswered(self, peer):
         """Endpoints are set by `wg` alone, and stay."""

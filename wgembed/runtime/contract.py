@@ -85,7 +85,7 @@ class files:
 
     @staticmethod
     def ioctl_number(fd, request, number):
-        """Call ioctl with a number."""
+        """Call ioctl with a number; return what it returns."""
 
     # Opening. Each returns an fd.
 
@@ -318,6 +318,21 @@ class netlink:
             """Return one datagram, bytes-like, or None if there is none. OSError ENOBUFS: events were lost.
 
             The result is valid until any of these sockets receives again. MicroPython cuts it off at 16384 bytes.
+            """
+
+        def hear_all_namespaces(self):
+            """Hear the groups of all network namespaces that have a number here. OSError without CAP_NET_BROADCAST."""
+
+        def join(self, group):
+            """Join the multicast group of this number."""
+
+        def leave(self, group):
+            """Leave the multicast group of this number."""
+
+        def receive_from(self):
+            """Return a datagram as `receive` does, and the number of its namespace, None for the own one.
+
+            Both are None if there is none.
             """
 
         def close(self):

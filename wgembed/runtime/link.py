@@ -1,197 +1,343 @@
-"""The tunnel device as a link: making it, its state, and the kernel's news of it (rtnetlink, tun)."""
+"""The link of a tunnel device: its state, and the kernel's news of it (Linux rtnetlink.h, if_link.h).
 
-from struct import pack, pack_into, unpack_from
+The link is known by the device's descriptor and by its ifindex. Its name is what others call it, and they may change that.
+They may also move it to another network namespace and back. Sockets and routes stay in the namespace of the process; of
+the link there, the kernel tells name, MTU and whether it is up, if it is of 4.15 or later and the process had
+CAP_NET_BROADCAST when it started. If not, a link that was moved counts as up.
+"""
 
-from ..errors import UserError
-from . import abi, system
+from struct import pack, unpack_from
 
-TUN_DEVICE = "/dev/net/tun"
-NAME_MAX = abi.IFNAMSIZ - 1
-_IFF_TUN = 1
-_IFF_NO_PI = 0x1000
-IFF_VNET_HDR = 0x4000
-_VNET_HEADER_SIZE = 10
-# What the kernel may leave to us: checksums; TCP, over IPv4 and IPv6; UDP likewise, since Linux 6.2
-_OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
+from . import abi, system, tun_device
 
-
-# What the news were
+# What the news of a link were
 LINK_CHANGED = 1
 LINK_GONE = 2
-ROUTES_CHANGED = 4
+LINK_RENAMED = 4
+LINK_MOVED = 8
+
+# Where the link is, if not in the namespace of the process or in one that has a number there.
+UNKNOWN = -1
 
 # The default of 500 overflows before a busy single core is back at the device.
 _QUEUE_LENGTH = 1000
+_SEND_REDIRECTS = "/proc/sys/net/ipv4/conf/all/send_redirects"
+_OWN_NAMESPACE = "/proc/self/ns/net"
+_OF_ROUTES = (
+    abi.RTM_NEWADDR, abi.RTM_DELADDR, abi.RTM_NEWROUTE, abi.RTM_DELROUTE, abi.RTM_NEWRULE, abi.RTM_DELRULE,
+)  # fmt: skip
+# Datagrams of news in one turn of the loop: packets wait.
+_DATAGRAMS = 32
 
 
-def is_valid_name(name):
-    """Whether the kernel takes this as the name of an interface."""
-    return 0 < len(name.encode()) <= NAME_MAX and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
+class News:
+    """The kernel's news of links, addresses, routes and rules: one for all links of the process.
 
-
-def _request(name):
-    request = bytearray(abi.IFREQ_SIZE)
-    encoded = name.encode()
-    request[: len(encoded)] = encoded
-    return request
-
-
-def open_tun(name, flags=0):
-    """Make the tunnel device, down; returns its descriptor. UserError if it cannot be.
-
-    flags  IFF_VNET_HDR for a header before each packet
-    """
-    try:
-        fd = system.files.open_device(TUN_DEVICE)
-    except OSError as e:
-        raise UserError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
-    error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
-    if error is not None:
-        system.files.close(fd)
-        reason = _REASONS.get(error.errno, str(error))
-        raise UserError("cannot make the interface %s: %s" % (name, reason))
-    return fd
-
-
-_REASONS = {
-    abi.EBUSY: "the interface is in use by another program",
-    abi.EPERM: "making interfaces needs root",
-    abi.EINVAL: "an interface of that name and another kind exists",
-}
-
-
-def _attach(fd, name, flags):
-    """Bind the open TUN device to the interface, made if it is not there; returns the error or None."""
-    request = _request(name)
-    pack_into("H", request, 16, flags)
-    return _ask_tun(system.files.ioctl, fd, abi.TUNSETIFF, request)
-
-
-def _ask_tun(ioctl, fd, codes, argument):
-    """Call ioctl with the first of the codes that the kernel knows; returns the error or None."""
-    error = None
-    for code in codes:
-        try:
-            ioctl(fd, code, argument)
-            return None
-        except OSError as e:
-            if error is None or error.errno == abi.ENOTTY:
-                error = e
-    return error
-
-
-def knows_vnet_header():
-    """Whether tunnel devices of this kernel can have a virtio header before each packet."""
-    try:
-        fd = system.files.open_device(TUN_DEVICE)
-    except OSError:
-        return False
-    features = bytearray(4)
-    error = _ask_tun(system.files.ioctl, fd, abi.TUNGETFEATURES, features)
-    system.files.close(fd)
-    return error is None and bool(unpack_from("I", features)[0] & IFF_VNET_HDR)
-
-
-def set_offload(fd):
-    """Let the kernel leave segmentation and checksums to us; returns for what it does (TUN_F_*).
-
-    The device has a virtio header before each packet: the short one, from here on.
-    """
-    _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", _VNET_HEADER_SIZE)))
-    for flags in _OFFLOADS:
-        if _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, flags) is None:
-            return flags
-    return 0
-
-
-class Link:
-    """State and news of the interface `name`, by a routing socket.
-
-    index, mtu, is_up  as last heard
-    fd                 to wait on for news
+    fd            to wait on for news of the namespace of the process; then call `deliver`
+    elsewhere_fd  the same for the links that are in others, with `deliver_elsewhere`; None if those cannot be heard of
+    on_routes     on_routes(kind, message, start, end) is called for each message about an address, a route or a rule, kind
+                  RTM_..., its body from `start` to `end`; and on_routes(0, b"", 0, 0) when some were lost
     """
 
-    def __init__(self, name):
-        self._name = name
+    def __init__(self):
+        """Open the sockets while the process may: news from other namespaces want CAP_NET_BROADCAST, and Linux 4.2."""
         addresses = abi.RTMGRP_IPV4_IFADDR | abi.RTMGRP_IPV6_IFADDR
         routes = abi.RTMGRP_IPV4_ROUTE | abi.RTMGRP_IPV6_ROUTE | abi.RTMGRP_IPV4_RULE | abi.RTMGRP_IPV6_RULE
-        self._netlink = system.netlink.Netlink(abi.RTMGRP_LINK | addresses | routes)
-        self.fd = self._netlink.fd
-        self.index = self._ask(abi.SIOCGIFINDEX)
-        self.refresh()
-
-    def _ask(self, request_code):
-        request = _request(self._name)
-        system.files.ioctl(self.fd, request_code, request)
-        return unpack_from("i", request, 16)[0]
-
-    def _tell(self, request_code, value):
-        request = _request(self._name)
-        pack_into("i", request, 16, value)
-        system.files.ioctl(self.fd, request_code, request)
-
-    def prepare(self, mtu):
-        """Set the MTU and a queue that outlasts a busy moment."""
-        self._tell(abi.SIOCSIFMTU, mtu)
-        self._tell(abi.SIOCSIFTXQLEN, _QUEUE_LENGTH)
-        self.mtu = mtu
-
-    def refresh(self):
-        """Ask for the present state; OSError when the interface is gone."""
-        self.mtu = self._ask(abi.SIOCGIFMTU)
-        self.is_up = bool(self._ask(abi.SIOCGIFFLAGS) & abi.IFF_UP)
-
-    def news(self):
-        """Take in what was heard; returns LINK_CHANGED, LINK_GONE and ROUTES_CHANGED or-ed together."""
-        found = 0
-        while True:
-            try:
-                message = self._netlink.receive()
-            except OSError:
-                return found | self._after_loss()
-            if message is None:
-                return found
-            found |= self._parse(message)
-
-    def _after_loss(self):
+        self._here = system.netlink.Netlink(abi.RTMGRP_LINK | addresses | routes)
+        self.fd = self._here.fd
+        self._elsewhere = system.netlink.Netlink(0)
+        self.elsewhere_fd = self._elsewhere.fd
         try:
-            self.refresh()
+            self._elsewhere.hear_all_namespaces()
         except OSError:
-            return LINK_GONE
-        return LINK_CHANGED | ROUTES_CHANGED
+            self._elsewhere.close()
+            self.elsewhere_fd = None
+        self._links = []
+        self._is_listening = False  # for news from elsewhere
+        self.on_routes = None
 
-    def _parse(self, message):
-        found = start = 0
+    def add(self, link):
+        self._links.append(link)
+
+    def remove(self, link):
+        self._links.remove(link)
+
+    def listen_elsewhere(self):
+        """Hear of other namespaces as long as one of the links is in one; OSError if that cannot be."""
+        wanted = any(link.nsid not in (None, UNKNOWN) for link in self._links)
+        if wanted == self._is_listening:
+            return
+        if self.elsewhere_fd is None:
+            raise OSError(abi.EPERM)
+        (self._elsewhere.join if wanted else self._elsewhere.leave)(abi.RTNLGRP_LINK)
+        self._is_listening = wanted
+
+    def deliver(self):
+        """Take in what there is, and call the links' `on_news`."""
+        try:
+            for _ in range(_DATAGRAMS):
+                message = self._here.receive()
+                if message is None:
+                    break
+                self.handle(message, None)
+        except OSError:
+            for link in self._links:
+                link.find_again()
+            self.on_routes(0, b"", 0, 0)
+        self._call()
+
+    def deliver_elsewhere(self):
+        """The same for links in other namespaces."""
+        try:
+            for _ in range(_DATAGRAMS):
+                message, nsid = self._elsewhere.receive_from()
+                if message is None:
+                    break
+                # What is of this namespace is heard by the other socket.
+                if nsid is not None:
+                    self.handle(message, nsid)
+        except OSError:
+            for link in self._links:
+                link.find_again()
+        self._call()
+
+    def _call(self):
+        for link in list(self._links):
+            found, link.found = link.found, 0
+            if found:
+                link.on_news(found)
+
+    def handle(self, message, nsid):
+        """Take in one datagram from the namespace `nsid`, None for that of the process."""
+        start = 0
         while start + abi.NLMSGHDR_SIZE <= len(message):
             length, kind, _, _, _ = unpack_from(abi.NLMSGHDR, message, start)
             if length < abi.NLMSGHDR_SIZE or start + length > len(message):
                 break
+            body, end = start + abi.NLMSGHDR_SIZE, start + length
             if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK):
-                found |= self._parse_link(message, start, start + length, kind)
-            elif abi.RTM_NEWADDR <= kind <= abi.RTM_DELROUTE or kind in (abi.RTM_NEWRULE, abi.RTM_DELRULE):
-                found |= ROUTES_CHANGED
+                for link in self._links:
+                    link.found |= link.handle(kind, message, body, end, nsid)
+            elif nsid is None and kind in _OF_ROUTES:
+                self.on_routes(kind, message, body, end)
             start += length + 3 & ~3
-        return found
 
-    def _parse_link(self, message, start, end, kind):
-        body = start + abi.NLMSGHDR_SIZE
+
+class Link:
+    """State and news of the link of an open tunnel device.
+
+    name, index, mtu, is_up  as last heard; the index is 0 where it is not known
+    nsid                     None: the link is in the network namespace of the process; else the number that its namespace
+                             has there, or UNKNOWN
+    found                    what has been heard and not been handled yet: LINK_... or-ed together
+    """
+
+    def __init__(self, tun, news, on_news):
+        """Take over the link as it is.
+
+        tun      the descriptor of the tunnel device
+        news     the News of the process
+        on_news  on_news(found) is called when something was heard: LINK_... or-ed together
+        """
+        self._tun = tun
+        self._news = news
+        self.on_news = on_news
+        self.found = 0
+        self.nsid = None
+        self.mtu = 0
+        self._kernel_name = tun_device.name_of(tun)
+        self.name = _text(self._kernel_name)
+        self._refresh()
+        news.add(self)
+
+    def close(self):
+        self._news.remove(self)
+        try:
+            self._news.listen_elsewhere()
+        except OSError:
+            return
+
+    # Asking
+
+    def _refresh(self):
+        """Ask for the present state; OSError if there is no link of this name where it was last."""
+        if self.nsid == UNKNOWN:
+            self.index, self.is_up = 0, True
+            return
+        body = _attribute(abi.IFLA_IFNAME, self._kernel_name + b"\0")
+        if self.nsid is not None:
+            body += _attribute(abi.IFLA_TARGET_NETNSID, pack("i", self.nsid))
+        answer = _request(abi.RTM_GETLINK, pack(abi.IFINFOMSG, 0, 0, 0, 0, 0) + body)
+        _, _, self.index, flags, _ = unpack_from(abi.IFINFOMSG, answer)
+        self._take(flags, _attributes(answer, abi.IFINFOMSG_SIZE, len(answer)))
+
+    def _take(self, flags, attributes):
+        self.is_up = bool(flags & abi.IFF_UP)
+        self.mtu = _number(attributes, abi.IFLA_MTU, self.mtu)
+
+    def prepare(self, mtu):
+        """Set what the kernel's WireGuard sets on its device (wg_open), the MTU, and a queue that outlasts a busy moment.
+
+        All of it can be missing, or set by others: a machine that refuses it still has a tunnel.
+        """
+        self._set(_attribute(abi.IFLA_MTU, pack("I", mtu)))
+        self._set(_attribute(abi.IFLA_TXQLEN, pack("I", _QUEUE_LENGTH)))
+        # No link-local address by itself: the address that peers know is the one that is configured.
+        mode = _attribute(abi.IFLA_INET6_ADDR_GEN_MODE, bytes((abi.IN6_ADDR_GEN_MODE_NONE,)))
+        self._set(_attribute(abi.IFLA_AF_SPEC, _attribute(abi.AF_INET6, mode)))
+        self._refresh()
+
+    def send_no_redirects(self):
+        """Let the machine send no ICMP redirects into the tunnel, where peers have no other way to each other."""
+        off = _attribute(abi.IFLA_INET_CONF, _attribute(abi.IPV4_DEVCONF_SEND_REDIRECTS, bytes(4)))
+        self._set(_attribute(abi.IFLA_AF_SPEC, _attribute(abi.AF_INET, off)))
+        try:
+            system.files.write_file(_SEND_REDIRECTS, "0")
+        except OSError:
+            return
+
+    def _set(self, attributes):
+        try:
+            _request(abi.RTM_NEWLINK, pack(abi.IFINFOMSG, 0, 0, self.index, 0, 0) + attributes)
+        except OSError:
+            return
+
+    # News
+
+    def find_again(self):
+        """News were lost: see what holds now."""
+        self.found |= self._find(self.nsid)
+
+    def handle(self, kind, message, body, end, nsid):
+        """Take in a message about a link, from `body` to `end`; return LINK_... or-ed together, 0 if it is another link."""
         at = body + abi.IFINFOMSG_SIZE
         if end < at:
             return 0
-        _, _, index, flags, _ = unpack_from(abi.IFINFOMSG, message, body)
+        family, _, index, flags, _ = unpack_from(abi.IFINFOMSG, message, body)
+        if family:
+            return 0  # of a bridge's port, say: it does not concern the link itself
+        if nsid != self.nsid:
+            return self._came_home(message, at, end) if nsid is None and kind == abi.RTM_NEWLINK else 0
         if index != self.index:
             return 0
+        attributes = _attributes(message, at, end)
         if kind == abi.RTM_DELLINK:
-            return LINK_GONE
-        self.is_up = bool(flags & abi.IFF_UP)
-        while at + abi.RTATTR_SIZE <= end:
-            length, attribute = unpack_from(abi.RTATTR, message, at)
-            if length < abi.RTATTR_SIZE or at + length > end:
-                break
-            if attribute == abi.IFLA_MTU and length >= abi.RTATTR_SIZE + 4:
-                self.mtu = unpack_from("I", message, at + abi.RTATTR_SIZE)[0]
-            at += length + 3 & ~3
-        return LINK_CHANGED
+            # That number is one of the namespace that it left.
+            return self._find(_number(attributes, abi.IFLA_NEW_NETNSID, UNKNOWN) if nsid is None else UNKNOWN)
+        self._take(flags, attributes)
+        return LINK_CHANGED | self._take_name(attributes.get(abi.IFLA_IFNAME, b"").rstrip(b"\0"))
 
-    def close(self):
-        self._netlink.close()
+    def _take_name(self, name):
+        if not name or name == self._kernel_name:
+            return 0
+        self._kernel_name = name
+        self.name = _text(name)
+        return LINK_RENAMED
+
+    def _came_home(self, message, at, end):
+        """A link has appeared in the namespace of the process: is it this one, which was away?"""
+        try:
+            name = tun_device.name_of(self._tun)
+        except OSError:
+            return LINK_GONE
+        # Another link may have the same name here: that is found out as far as the kernel can tell.
+        return self._find(None) if _attributes(message, at, end).get(abi.IFLA_IFNAME, b"").rstrip(b"\0") == name else 0
+
+    def _find(self, otherwise):
+        """See where the link is now and how it is called there; `otherwise` is its nsid if the kernel cannot tell."""
+        before = self.nsid
+        try:
+            found = self._take_name(tun_device.name_of(self._tun))
+        except OSError:
+            return LINK_GONE
+        self.nsid = self._number(otherwise)
+        try:
+            self._news.listen_elsewhere()
+            self._refresh()
+        except OSError:
+            self.nsid = UNKNOWN
+            self._refresh()
+        if self.nsid != before:
+            found |= LINK_MOVED
+        return found | LINK_CHANGED
+
+    def _number(self, otherwise):
+        """Return the `nsid` of where the link is."""
+        try:
+            own = system.files.status(_OWN_NAMESPACE)[0]
+            fd = tun_device.open_namespace_of(self._tun)
+        except OSError:
+            return otherwise
+        if fd is None:
+            return otherwise
+        try:
+            return None if system.files.status(fd)[0] == own else _nsid_of(fd)
+        except OSError:
+            return UNKNOWN
+        finally:
+            system.files.close(fd)
+
+
+def _nsid_of(fd):
+    """Return the number that the namespace has here, and give it one if it has none. OSError before Linux 3.20."""
+    namespace = bytes(abi.RTGENMSG_SIZE) + _attribute(abi.NETNSA_FD, pack("I", fd))
+    for _ in range(2):
+        answer = _request(abi.RTM_GETNSID, namespace)
+        number = _number(_attributes(answer, abi.RTGENMSG_SIZE, len(answer)), abi.NETNSA_NSID, UNKNOWN)
+        if number >= 0:
+            return number
+        _request(abi.RTM_NEWNSID, namespace + _attribute(abi.NETNSA_NSID, pack("i", -1)))
+    return UNKNOWN
+
+
+def _request(kind, body):
+    """Ask the kernel; return the body of its answer, b"" if that is a mere yes. OSError if it refuses."""
+    netlink = system.netlink.Netlink(0)
+    try:
+        length = abi.NLMSGHDR_SIZE + len(body)
+        netlink.send(pack(abi.NLMSGHDR, length, kind, abi.NLM_F_REQUEST | abi.NLM_F_ACK, 1, 0) + body)
+        # The answer is there when `send` returns.
+        found = b""
+        while True:
+            message = netlink.receive()
+            if message is None:
+                raise OSError(abi.EIO)
+            length, answer, _, _, _ = unpack_from(abi.NLMSGHDR, message)
+            if answer == abi.NLMSG_ERROR:
+                errno = -unpack_from("i", message, abi.NLMSGHDR_SIZE)[0]
+                if errno:
+                    raise OSError(errno)
+                return found
+            found = bytes(message[abi.NLMSGHDR_SIZE : length])
+    finally:
+        netlink.close()
+
+
+def _attribute(kind, data):
+    return pack(abi.RTATTR, abi.RTATTR_SIZE + len(data), kind) + data + bytes(-len(data) & 3)
+
+
+def _attributes(message, at, end):
+    """Return the attributes that a message has from `at` to `end`, by their kind."""
+    found = {}
+    while at + abi.RTATTR_SIZE <= end:
+        length, kind = unpack_from(abi.RTATTR, message, at)
+        if length < abi.RTATTR_SIZE or at + length > end:
+            break
+        found[kind & 0x3FFF] = bytes(message[at + abi.RTATTR_SIZE : at + length])
+        at += length + 3 & ~3
+    return found
+
+
+def _number(attributes, kind, otherwise):
+    """Return the attribute as a number, or `otherwise` if it is not there or too short."""
+    data = attributes.get(kind, b"")
+    return unpack_from("i", data)[0] if len(data) >= 4 else otherwise
+
+
+def _text(name):
+    """Return the kernel's name of a link as text: bytes that are not ASCII become question marks if they are not UTF-8."""
+    try:
+        return name.decode()
+    except ValueError:
+        return bytes([byte if byte < 128 else 63 for byte in name]).decode()

@@ -2,7 +2,7 @@
 
 from .. import crypto
 from ..errors import UserError
-from ..runtime import folders, system
+from ..runtime import abi, folders, system
 from .session import READ_SIZE, Session
 
 MAX_CLIENTS = 16
@@ -33,6 +33,18 @@ class ControlServer:
 
     def _listen(self):
         self._loop.watch(self._listener.fd, self._on_connect)
+
+    def rename(self, name):
+        """The interface has another name: the control socket is found under that, unless another program's is there."""
+        path = folders.socket_of(name)
+        try:
+            if system.files.is_socket(path) and system.local.is_answered(path):
+                raise OSError(abi.EADDRINUSE)
+            system.files.rename(self.path, path)
+        except OSError as e:
+            self._log.error("the control socket stays %s: %s" % (self.path, e))
+            return
+        self.path = path
 
     def exists(self):
         return system.files.is_socket(self.path)

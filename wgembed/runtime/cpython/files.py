@@ -41,8 +41,8 @@ def ioctl(fd, request, argument):
 
 
 def ioctl_number(fd, request, number):
-    """Call ioctl with a number."""
-    fcntl.ioctl(fd, request, number)
+    """Call ioctl with a number; return what it returns."""
+    return fcntl.ioctl(fd, request, number)
 
 
 def read_file(path):

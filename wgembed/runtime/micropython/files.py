@@ -70,8 +70,8 @@ def ioctl(fd, request, argument):
 
 
 def ioctl_number(fd, request, number):
-    """Call ioctl with a number."""
-    libc.check(libc.ioctl(fd, request, number))
+    """Call ioctl with a number; return what it returns."""
+    return libc.check(libc.ioctl(fd, request, number))
 
 
 def read_file(path):

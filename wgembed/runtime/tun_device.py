@@ -1,0 +1,130 @@
+"""The tunnel device: how it is opened, how others may have left it, and where its link is now (Linux tun.c)."""
+
+from struct import pack, pack_into, unpack_from
+
+from ..errors import UserError
+from . import abi, system
+
+TUN_DEVICE = "/dev/net/tun"
+NAME_MAX = abi.IFNAMSIZ - 1
+_IFF_TUN = 1
+_IFF_MULTI_QUEUE = 0x100
+_IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+_VNET_HEADER_SIZE = 10
+# What the kernel may leave to us: checksums; TCP, over IPv4 and IPv6; UDP likewise, since Linux 6.2
+_OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
+_SNDBUF_UNLIMITED = 0x7FFFFFFF
+
+
+def is_valid_name(name):
+    """Whether the kernel takes this as the name of an interface."""
+    return 0 < len(name.encode()) <= NAME_MAX and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
+
+
+def open_tun(name, flags=0):
+    """Make the tunnel device, or take over one that is there; return its descriptor. UserError if that cannot be.
+
+    flags  IFF_VNET_HDR for a header before each packet
+    """
+    try:
+        fd = system.files.open_device(TUN_DEVICE)
+    except OSError as e:
+        raise UserError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
+    error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
+    if error is not None and error.errno == abi.EINVAL:
+        # One that was made with several queues wants the flag. The queue that is opened here is then the only one.
+        error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | _IFF_MULTI_QUEUE | flags) and error
+    if error is not None:
+        system.files.close(fd)
+        reason = _REASONS.get(error.errno, str(error))
+        raise UserError("cannot make the interface %s: %s" % (name, reason))
+    _reset(fd)
+    return fd
+
+
+_REASONS = {
+    abi.EBUSY: "the interface is in use by another program",
+    abi.EPERM: "making interfaces needs root",
+    abi.EINVAL: "an interface of that name and another kind exists",
+}
+
+
+def _attach(fd, name, flags):
+    """Bind the open TUN device to the interface, made if it is not there; returns the error or None."""
+    request = bytearray(abi.IFREQ_SIZE)
+    encoded = name.encode()
+    request[: len(encoded)] = encoded
+    pack_into("H", request, abi.IFNAMSIZ, flags)
+    return _ask_tun(system.files.ioctl, fd, abi.TUNSETIFF, request)
+
+
+def _reset(fd):
+    """Undo what another program may have set on a device that outlived it. Old kernels lack most of this."""
+    number, buffer = system.files.ioctl_number, system.files.ioctl
+    _ask_tun(number, fd, abi.TUNSETOFFLOAD, 0)
+    for codes, value in (
+        (abi.TUNSETSNDBUF, _SNDBUF_UNLIMITED),
+        (abi.TUNSETVNETLE, 0),
+        (abi.TUNSETVNETBE, 0),
+        (abi.TUNSETSTEERINGEBPF, -1),
+        (abi.TUNSETFILTEREBPF, -1),
+        (abi.TUNSETCARRIER, 1),
+    ):
+        _ask_tun(buffer, fd, codes, bytearray(pack("i", value)))
+
+
+def _ask_tun(ioctl, fd, codes, argument):
+    """Call ioctl with the first of the codes that the kernel knows; returns the error or None."""
+    error = None
+    for code in codes:
+        try:
+            ioctl(fd, code, argument)
+            return None
+        except OSError as e:
+            if error is None or error.errno == abi.ENOTTY:
+                error = e
+    return error
+
+
+def knows_vnet_header():
+    """Whether tunnel devices of this kernel can have a virtio header before each packet."""
+    try:
+        fd = system.files.open_device(TUN_DEVICE)
+    except OSError:
+        return False
+    features = bytearray(4)
+    error = _ask_tun(system.files.ioctl, fd, abi.TUNGETFEATURES, features)
+    system.files.close(fd)
+    return error is None and bool(unpack_from("I", features)[0] & IFF_VNET_HDR)
+
+
+def set_offload(fd):
+    """Let the kernel leave segmentation and checksums to us; returns for what it does (TUN_F_*).
+
+    The device has a virtio header before each packet: the short one, from here on.
+    """
+    _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", _VNET_HEADER_SIZE)))
+    for flags in _OFFLOADS:
+        if _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, flags) is None:
+            return flags
+    return 0
+
+
+def name_of(fd):
+    """Return the name, bytes, that the link of the tunnel device has now, wherever it is; OSError if it was deleted."""
+    request = bytearray(abi.IFREQ_SIZE)
+    error = _ask_tun(system.files.ioctl, fd, abi.TUNGETIFF, request)
+    if error is not None:
+        raise error
+    return bytes(request[: abi.IFNAMSIZ]).rstrip(b"\0")
+
+
+def open_namespace_of(fd):
+    """Return a descriptor of the network namespace where the link is; None if the kernel cannot tell (before 5.2)."""
+    for code in abi.TUNGETDEVNETNS:
+        try:
+            return system.files.ioctl_number(fd, code, 0)
+        except OSError:
+            continue
+    return None
