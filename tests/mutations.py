@@ -153,8 +153,8 @@ FAULTS = [
     Fault(
         "of several pieces of news about the link only the last one is heeded: that it went down may be overlooked",
         "wgembed/runtime/link.py",
-        "                    link.found |= link.handle(kind, message, body, end, nsid)\n",
-        "                    link.found = link.handle(kind, message, body, end, nsid)\n",
+        "self._found |= LINK_CHANGED | self._take_name(",
+        "self._found = LINK_CHANGED | self._take_name(",
     ),
     # daemon and packets
     Fault(

@@ -85,6 +85,8 @@ ELSEWHERE = {
     "runtime/process": ("daemon/test_daemon.py", "signals, children, the name"),
     "runtime/start": ("daemon/test_daemon.py", "becomes the daemon, in the background or not"),
     "runtime/tool": ("commands/test_client.py", "the client's socket, beside the real wg"),
+    "runtime/rtsocket": ("runtime/test_rtnetlink.py", "all requests go by it"),
+    "runtime/sources": ("daemon/test_sources.py", "several ways to a peer, and changes of them"),
     "runtime/tun_device": ("daemon/test_links.py", "devices as others left them"),
     "uapi/client": ("commands/test_client.py", "beside the real wg"),
     "uapi/server": ("daemon/test_daemon.py", "clients that are silent, slow, too many"),

@@ -163,6 +163,9 @@ class End:
     def realtime(self):
         return 1_700_000_000, 0
 
+    def source(self, peer, is_new):
+        return peer.called_at
+
     def unanswered(self, peer):
         """Nothing is lost here."""
 

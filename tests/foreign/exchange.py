@@ -50,6 +50,9 @@ class End:
     def send_run(self, addr, src, arena, first, end, ecn):
         return self.socket.send_run(addr, None, arena, first, end, 0)
 
+    def source(self, peer, is_new):
+        return peer.called_at
+
     def unanswered(self, peer):
         """Nobody else knows where the peer may be."""
 

@@ -17,15 +17,19 @@ INITIATION_INTERVAL = 0.05
 class Counterpart(Harness):
     """One node of ours, and the daemon under test as its peer, which is at `target` and has the 32-byte `public` key.
 
-    learnt  what both ends have worked out between them, while `learning`: name -> set of secrets
+    address       its own
+    is_natted     nothing comes in but from where it last sent to, as behind a NAT
+    senders       where datagrams came from, without repetitions in a row
     """
 
     INSIDE, OTHER = b"\x0a\x63\0\2", b"\x0a\x63\0\1"
 
-    def __init__(self, place, public, target, psk=None):
+    def __init__(self, place, public, target, psk=None, address="127.0.0.1"):
         super().__init__()
+        self.is_natted = False
+        self.senders = []
         self._socket = place.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket.bind((address, 0))
         self.port = self._socket.getsockname()[1]
         self.tick()
         self.mine = self.node("here")
@@ -59,7 +63,9 @@ class Counterpart(Harness):
                 with contextlib.suppress(ConnectionError):
                     data, addr = self._socket.recvfrom(65535)
                     self.tick()
-                    self.mine.receive(data, addr)
+                    self.senders += [addr] if self.senders[-1:] != [addr] else []
+                    if not self.is_natted or addr == self.peer.addr:
+                        self.mine.receive(data, addr)
             self.tick()
 
     def talk(self):

@@ -202,6 +202,9 @@ class Node:
             self.sim.delivered(self, bytes(view[packets[i] : packets[i] + lengths[i]]))
         self.machine.inbox.clear()
 
+    def source(self, peer, is_new):
+        return peer.called_at
+
     def unanswered(self, peer):
         """Nobody else knows where the peer may be."""
 

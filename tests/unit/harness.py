@@ -102,6 +102,9 @@ class Node:
             self.harness.carry(self.addr, addr, message, ecn)
         return SEND_OK
 
+    def source(self, peer, is_new):
+        return peer.called_at
+
     def unanswered(self, peer):
         """Nobody else knows where the peer may be."""
 

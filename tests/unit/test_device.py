@@ -249,13 +249,34 @@ def test_a_forged_packet_moves_nothing():
     assert b.got == [PACKET], "the counter of a forgery is still to come"
 
 
-def test_sources_are_forgotten_when_routes_change():
+def test_sources_are_forgotten_with_the_port():
     harness, a, b, peer_b, peer_a = connected()
     assert peer_a.src == "src-a"
     b.device.forget_sources()
     assert peer_a.src is None
     a.transmit(PACKET)
     assert peer_a.src == "src-a", "and learnt again"
+
+
+def test_sources_are_looked_at_when_routes_change():
+    """Once a peer and change, before the next packet to the peer, and not for each packet."""
+    harness, a, b, peer_b, peer_a = connected()
+    asked = []
+    b.source = lambda peer, is_new: asked.append(is_new) or (peer.called_at if answer else None)
+    for answer in (True, False):
+        b.device.routes_changed()
+        b.transmit(BACK, BACK)
+        b.transmit(BACK)
+        assert asked == [False] and peer_a.src == ("src-a" if answer else None)
+        del asked[:]
+    a.transmit(PACKET)
+    assert asked == [], "it speaks to the address that it spoke to"
+    b.receive(a.sent[-1][0], a.addr, "other")
+    assert asked == [], "a replay"
+    harness.filter = lambda source, destination, datagram: []
+    a.transmit(PACKET)
+    b.receive(a.sent[-1][0], a.addr, "other")
+    assert asked == [True] and peer_a.called_at == "other"
 
 
 def test_a_first_endpoint_opens_a_kept_path():

@@ -61,7 +61,7 @@ class Interface:
         self._tun = _open_port(name, process.fastpath)
         self._link = None
         try:
-            self._link = link_module.Link(self._tun.fd, process.news, self._handle_news)
+            self._link = link_module.Link(self._tun.fd, process.news, process.rtsocket, self._handle_news)
             self._link.prepare(DEFAULT_MTU)
             self.device = Device(process.tables, process.arena, process.inbox, self, prefixes, prefixes, timestamps)
         except (OSError, MemoryError):
@@ -123,6 +123,9 @@ class Interface:
     def reply(self, addr, src, buf, size):
         socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.reply(addr, src, buf, size)
+
+    def source(self, peer, is_new):
+        return self._process.sources.choose(peer, self.fwmark, is_new)
 
     def send_run(self, addr, src, arena, first, end, ecn):
         socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4

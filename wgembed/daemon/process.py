@@ -5,13 +5,17 @@ from ..packets.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.device import expire_timers
 from ..protocol.peers import Tables
-from ..runtime import fastpath_library, system
+from ..runtime import abi, fastpath_library, system
 from ..runtime.alarms import Alarms
 from ..runtime.loop import Loop
+from ..runtime.rtsocket import RtSocket
+from ..runtime.sources import Sources
 from ..runtime.tun_device import knows_vnet_header
 
 # How long until what could not be had is tried again, in ms.
 RETRY_MS = 5000
+
+_OF_ADDRESSES = (abi.RTM_NEWADDR, abi.RTM_DELADDR)
 
 PREFIXES_PER_PEER = 16  # of each family, on average
 
@@ -41,6 +45,8 @@ class Process:
         self._signals = system.process.Signals(signals)
         self.loop.watch(self._signals.fd, self._on_signals)
         self.news = news
+        self.rtsocket = RtSocket()
+        self.sources = Sources(self.rtsocket)
         news.on_routes = self.on_routes
         self.loop.watch(news.fd, lambda events: news.deliver())
         if news.elsewhere_fd is not None:
@@ -105,8 +111,11 @@ class Process:
 
     def on_routes(self, kind, message, start, end):
         """An address, a route or a rule of the machine has changed: see runtime.link.News."""
+        if kind in _OF_ADDRESSES:
+            return  # of a source that is gone, the next packet tells
+        # However many there are, a peer's source is looked at once, before the next packet to it.
         for interface in self.interfaces:
-            interface.device.forget_sources()
+            interface.device.routes_changed()
 
     def on_signal(self, number):
         """The signal of this number came."""

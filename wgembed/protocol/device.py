@@ -8,11 +8,13 @@ What it asks of the machine, it asks of its host:
     host.deliver(view, packets, lengths, count)   `count` IP packets, by offset and length, to the tunnel device
     host.address_bytes(addr) -> bytes             IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
+    host.source(peer, is_new) -> src               what to send from to a peer that spoke to `peer.called_at`: that or None.
+                                                  is_new: it just did; else the machine's routes have changed
     host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or what
                                                   was sent none for 15 s (0): the host may change the endpoint
 
 `addr` and `src` are the host's own: they are kept, compared for equality and handed back. `src` None leaves the
-choice of the source to the machine.
+choice of the source to the machine. `peer.best_link` is the host's, to keep for a peer what it needs to choose a source.
 
 Leaving:   transmit: route, send_run: pad, seal, send, timers; without a key: stage, initiate
 Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner packet, deliver;
@@ -79,6 +81,7 @@ class Device:
         self.is_up = False
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
         self.first = self.last = None  # the list of peers, in the order of their coming
+        self._routes = 0  # counts changes of the machine's routes
         self.readers = []  # who walks that list across turns: objects with a `peer`, the next to visit
         self._by_key = {}
         self._initiation = bytearray(INITIATION_SIZE)
@@ -174,7 +177,7 @@ class Device:
         """Send to `addr` from now on, from whatever source address fits it."""
         was_unknown = peer.addr is None
         self.tables.move(peer, addr)
-        peer.src = None
+        peer.forget_source()
         if was_unknown and self.is_up and peer.persistent_keepalive:
             self.send_keepalive(peer, now)
 
@@ -188,11 +191,19 @@ class Device:
             self.send_keepalive(peer, now)
 
     def forget_sources(self):
-        """Let the machine choose source addresses anew: routes, addresses, the port or the mark have changed."""
+        """Let the machine choose source addresses anew: the port or the mark has changed."""
         peer = self.first
         while peer is not None:
-            peer.src = None
+            peer.forget_source()
             peer = peer.after
+
+    def routes_changed(self):
+        """Ask the host, before the next packet to each peer, whether its source is still right."""
+        self._routes += 1
+
+    def _choose_source(self, peer, is_new):
+        peer.routes_seen = self._routes
+        peer.src = None if peer.called_at is None else self.host.source(peer, is_new)
 
     def up(self, now):
         """The interface came up and its sockets are open."""
@@ -277,9 +288,11 @@ class Device:
         outer = ecn.encapsulate(ecn.inner(arena.buffer, arena.packets[first])) if data else 0
         total = arena.seal(first, end, keypair.sending, keypair.header, keypair.counter, self.mtu)
         keypair.counter += end - first
+        if peer.routes_seen != self._routes:
+            self._choose_source(peer, False)
         result = self.host.send_run(peer.addr, peer.src, arena, first, end, outer)
         if result == SEND_BAD_SOURCE:
-            peer.src = None
+            peer.forget_source()
             result = self.host.send_run(peer.addr, None, arena, first, end, outer)
         if result == SEND_OK:
             peer.tx_bytes += total
@@ -359,9 +372,11 @@ class Device:
         self.tables.timers.authenticated_sent(peer, now)
         peer.last_sent_handshake = now
         size = len(message)
+        if peer.routes_seen != self._routes:
+            self._choose_source(peer, False)
         result = self.host.send(peer.addr, peer.src, message, size, HANDSHAKE_DSCP)
         if result == SEND_BAD_SOURCE:
-            peer.src = None
+            peer.forget_source()
             result = self.host.send(peer.addr, None, message, size, HANDSHAKE_DSCP)
         if result == SEND_OK:
             peer.tx_bytes += size
@@ -414,8 +429,9 @@ class Device:
             return count
         if addr != peer.addr:
             self._move(peer, addr, now)
-        if src != peer.src:
-            peer.src = src
+        if src != peer.called_at:
+            peer.called_at = src
+            self._choose_source(peer, True)
         if noise.received_on(peer, keypair):
             self._note(peer, events.KEYPAIR_CONFIRMED, now)
             self._complete(peer)
@@ -510,6 +526,7 @@ class Device:
         """The peer is somewhere else."""
         was_known = peer.addr is not None
         self.tables.move(peer, addr)
+        peer.forget_source()
         if was_known:
             self._note(peer, events.ROAMED, now)
 
@@ -618,7 +635,8 @@ class Device:
         """Answer to where the peer's handshake message came from."""
         if addr != peer.addr:
             self._move(peer, addr, now)
-        peer.src = src
+        peer.called_at = src
+        self._choose_source(peer, True)
 
     def _complete(self, peer):
         """Both ends have the key."""
@@ -640,7 +658,7 @@ class Device:
                 self.tables.timers.start_keepalive(peer, now)
         if peer.new_handshake_at and peer.new_handshake_at <= now:
             peer.new_handshake_at = 0
-            peer.src = None
+            peer.forget_source()
             peer.attempts = 0
             self._note(peer, events.NO_REPLY, now)
             self.host.unanswered(peer)
@@ -661,7 +679,7 @@ class Device:
             timers.handshake_timed_out(peer, now)
             return
         peer.attempts += 1
-        peer.src = None
+        peer.forget_source()
         self.host.unanswered(peer)
         self.initiate(peer, now, retry=True)
         if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:

@@ -49,7 +49,9 @@ class Peer:
 
     __slots__ = (
         # who it is, and where
-        "number", "tables", "device", "public_key", "addr", "src", "before", "after",
+        "number", "tables", "device", "public_key", "addr", "before", "after",
+        # where it is answered from
+        "src", "called_at", "best_link", "routes_seen",
         # handshake and keypairs (noise.py)
         "handshake", "handshake_index", "remote_index", "keypairs", "current", "previous", "next",
         "last_initiation", "last_sent_handshake",
@@ -74,7 +76,8 @@ class Peer:
 
     def reset(self):
         self.public_key = b""
-        self.addr = self.src = None
+        self.addr = None
+        self.forget_source()
         self.handshake = noise.ZEROED
         self.handshake_index = self.remote_index = None
         self.current = self.previous = self.next = None
@@ -88,6 +91,11 @@ class Peer:
         self.another_keepalive = self.sent_lastminute = False
         self.handshake_sec = self.handshake_nsec = self.tx_bytes = self.rx_bytes = 0
         self.last_rx = self.last_data_rx = self.last_data_tx = 0
+
+    def forget_source(self):
+        """Let the machine choose the source of what is sent, until the peer speaks to an address."""
+        self.src = self.called_at = None
+        self.best_link = self.routes_seen = 0
 
     def secret(self, field, size):
         """Return the part of the peer's record that begins at `field`: a writable view of `size` bytes."""

@@ -8,7 +8,7 @@ CAP_NET_BROADCAST when it started. If not, a link that was moved counts as up.
 
 from struct import pack, unpack_from
 
-from . import abi, system, tun_device
+from . import abi, rtsocket, system, tun_device
 
 # What the news of a link were
 LINK_CHANGED = 1
@@ -36,7 +36,8 @@ class News:
     fd            to wait on for news of the namespace of the process; then call `deliver`
     elsewhere_fd  the same for the links that are in others, with `deliver_elsewhere`; None if those cannot be heard of
     on_routes     on_routes(kind, message, start, end) is called for each message about an address, a route or a rule, kind
-                  RTM_..., its body from `start` to `end`; and on_routes(0, b"", 0, 0) when some were lost
+                  RTM_..., its body from `start` to `end`; and on_routes(0, b"", 0, 0) when some were lost. It must not ask
+                  the kernel: the answer may take the place of the message
     """
 
     def __init__(self):
@@ -103,7 +104,7 @@ class News:
 
     def _call(self):
         for link in list(self._links):
-            found, link.found = link.found, 0
+            found = link.settle()
             if found:
                 link.on_news(found)
 
@@ -117,7 +118,7 @@ class News:
             body, end = start + abi.NLMSGHDR_SIZE, start + length
             if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK):
                 for link in self._links:
-                    link.found |= link.handle(kind, message, body, end, nsid)
+                    link.handle(kind, message, body, end, nsid)
             elif nsid is None and kind in _OF_ROUTES:
                 self.on_routes(kind, message, body, end)
             start += length + 3 & ~3
@@ -129,20 +130,23 @@ class Link:
     name, index, mtu, is_up  as last heard; the index is 0 where it is not known
     nsid                     None: the link is in the network namespace of the process; else the number that its namespace
                              has there, or UNKNOWN
-    found                    what has been heard and not been handled yet: LINK_... or-ed together
     """
 
-    def __init__(self, tun, news, on_news):
+    def __init__(self, tun, news, requests, on_news):
         """Take over the link as it is.
 
-        tun      the descriptor of the tunnel device
-        news     the News of the process
-        on_news  on_news(found) is called when something was heard: LINK_... or-ed together
+        tun       the descriptor of the tunnel device
+        news      the News of the process
+        requests  its RtSocket
+        on_news   on_news(found) is called when something was heard: LINK_... or-ed together
         """
         self._tun = tun
         self._news = news
+        self._rtsocket = requests
         self.on_news = on_news
-        self.found = 0
+        self._found = 0  # LINK_..., until `settle`
+        self._is_lost = False  # whether it is to be looked for then,
+        self._otherwise = UNKNOWN  # and where it is if the kernel cannot tell
         self.nsid = None
         self.mtu = 0
         self._kernel_name = tun_device.name_of(tun)
@@ -164,33 +168,33 @@ class Link:
         if self.nsid == UNKNOWN:
             self.index, self.is_up = 0, True
             return
-        body = _attribute(abi.IFLA_IFNAME, self._kernel_name + b"\0")
+        body = rtsocket.attribute(abi.IFLA_IFNAME, self._kernel_name + b"\0")
         if self.nsid is not None:
-            body += _attribute(abi.IFLA_TARGET_NETNSID, pack("i", self.nsid))
-        answer = _request(abi.RTM_GETLINK, pack(abi.IFINFOMSG, 0, 0, 0, 0, 0) + body)
+            body += rtsocket.attribute(abi.IFLA_TARGET_NETNSID, pack("i", self.nsid))
+        answer = self._rtsocket.ask(abi.RTM_GETLINK, pack(abi.IFINFOMSG, 0, 0, 0, 0, 0) + body)
         _, _, self.index, flags, _ = unpack_from(abi.IFINFOMSG, answer)
-        self._take(flags, _attributes(answer, abi.IFINFOMSG_SIZE, len(answer)))
+        self._take(flags, rtsocket.attributes(answer, abi.IFINFOMSG_SIZE, len(answer)))
 
     def _take(self, flags, attributes):
         self.is_up = bool(flags & abi.IFF_UP)
-        self.mtu = _number(attributes, abi.IFLA_MTU, self.mtu)
+        self.mtu = rtsocket.number(attributes, abi.IFLA_MTU, self.mtu)
 
     def prepare(self, mtu):
         """Set what the kernel's WireGuard sets on its device (wg_open), the MTU, and a queue that outlasts a busy moment.
 
         All of it can be missing, or set by others: a machine that refuses it still has a tunnel.
         """
-        self._set(_attribute(abi.IFLA_MTU, pack("I", mtu)))
-        self._set(_attribute(abi.IFLA_TXQLEN, pack("I", _QUEUE_LENGTH)))
+        self._set(rtsocket.attribute(abi.IFLA_MTU, pack("I", mtu)))
+        self._set(rtsocket.attribute(abi.IFLA_TXQLEN, pack("I", _QUEUE_LENGTH)))
         # No link-local address by itself: the address that peers know is the one that is configured.
-        mode = _attribute(abi.IFLA_INET6_ADDR_GEN_MODE, bytes((abi.IN6_ADDR_GEN_MODE_NONE,)))
-        self._set(_attribute(abi.IFLA_AF_SPEC, _attribute(abi.AF_INET6, mode)))
+        mode = rtsocket.attribute(abi.IFLA_INET6_ADDR_GEN_MODE, bytes((abi.IN6_ADDR_GEN_MODE_NONE,)))
+        self._set(rtsocket.attribute(abi.IFLA_AF_SPEC, rtsocket.attribute(abi.AF_INET6, mode)))
         self._refresh()
 
     def send_no_redirects(self):
         """Let the machine send no ICMP redirects into the tunnel, where peers have no other way to each other."""
-        off = _attribute(abi.IFLA_INET_CONF, _attribute(abi.IPV4_DEVCONF_SEND_REDIRECTS, bytes(4)))
-        self._set(_attribute(abi.IFLA_AF_SPEC, _attribute(abi.AF_INET, off)))
+        off = rtsocket.attribute(abi.IFLA_INET_CONF, rtsocket.attribute(abi.IPV4_DEVCONF_SEND_REDIRECTS, bytes(4)))
+        self._set(rtsocket.attribute(abi.IFLA_AF_SPEC, rtsocket.attribute(abi.AF_INET, off)))
         try:
             system.files.write_file(_SEND_REDIRECTS, "0")
         except OSError:
@@ -198,34 +202,58 @@ class Link:
 
     def _set(self, attributes):
         try:
-            _request(abi.RTM_NEWLINK, pack(abi.IFINFOMSG, 0, 0, self.index, 0, 0) + attributes)
+            self._rtsocket.ask(abi.RTM_NEWLINK, pack(abi.IFINFOMSG, 0, 0, self.index, 0, 0) + attributes)
         except OSError:
             return
 
     # News
 
     def find_again(self):
-        """News were lost: see what holds now."""
-        self.found |= self._find(self.nsid)
+        """News were lost: `settle` sees what holds now."""
+        self._look(self.nsid)
+
+    def _look(self, otherwise):
+        self._is_lost = True
+        self._otherwise = otherwise
 
     def handle(self, kind, message, body, end, nsid):
-        """Take in a message about a link, from `body` to `end`; return LINK_... or-ed together, 0 if it is another link."""
+        """Take in a message about a link, from `body` to `end`, from the namespace `nsid`."""
         at = body + abi.IFINFOMSG_SIZE
         if end < at:
-            return 0
+            return
         family, _, index, flags, _ = unpack_from(abi.IFINFOMSG, message, body)
         if family:
-            return 0  # of a bridge's port, say: it does not concern the link itself
+            return  # of a bridge's port, say: it does not concern the link itself
         if nsid != self.nsid:
-            return self._came_home(message, at, end) if nsid is None and kind == abi.RTM_NEWLINK else 0
+            if nsid is None and kind == abi.RTM_NEWLINK and self._has_its_name(message, at, end):
+                # Another link may have the same name here: that is found out as far as the kernel can tell.
+                self._look(None)
+            return
         if index != self.index:
-            return 0
-        attributes = _attributes(message, at, end)
+            return
+        given = rtsocket.attributes(message, at, end)
         if kind == abi.RTM_DELLINK:
             # That number is one of the namespace that it left.
-            return self._find(_number(attributes, abi.IFLA_NEW_NETNSID, UNKNOWN) if nsid is None else UNKNOWN)
-        self._take(flags, attributes)
-        return LINK_CHANGED | self._take_name(attributes.get(abi.IFLA_IFNAME, b"").rstrip(b"\0"))
+            self._look(rtsocket.number(given, abi.IFLA_NEW_NETNSID, UNKNOWN) if nsid is None else UNKNOWN)
+            return
+        self._take(flags, given)
+        self._found |= LINK_CHANGED | self._take_name(given.get(abi.IFLA_IFNAME, b"").rstrip(b"\0"))
+
+    def _has_its_name(self, message, at, end):
+        """Whether the message is about a link that is called as this one is, wherever that is."""
+        try:
+            name = tun_device.name_of(self._tun)
+        except OSError:
+            return True  # it was deleted
+        return rtsocket.attributes(message, at, end).get(abi.IFLA_IFNAME, b"").rstrip(b"\0") == name
+
+    def settle(self):
+        """Return what was heard since the last call, LINK_... or-ed together."""
+        if self._is_lost:
+            self._is_lost = False
+            self._found |= self._find(self._otherwise)
+        found, self._found = self._found, 0
+        return found
 
     def _take_name(self, name):
         if not name or name == self._kernel_name:
@@ -233,15 +261,6 @@ class Link:
         self._kernel_name = name
         self.name = _text(name)
         return LINK_RENAMED
-
-    def _came_home(self, message, at, end):
-        """A link has appeared in the namespace of the process: is it this one, which was away?"""
-        try:
-            name = tun_device.name_of(self._tun)
-        except OSError:
-            return LINK_GONE
-        # Another link may have the same name here: that is found out as far as the kernel can tell.
-        return self._find(None) if _attributes(message, at, end).get(abi.IFLA_IFNAME, b"").rstrip(b"\0") == name else 0
 
     def _find(self, otherwise):
         """See where the link is now and how it is called there; `otherwise` is its nsid if the kernel cannot tell."""
@@ -271,68 +290,22 @@ class Link:
         if fd is None:
             return otherwise
         try:
-            return None if system.files.status(fd)[0] == own else _nsid_of(fd)
+            return None if system.files.status(fd)[0] == own else self._nsid_of(fd)
         except OSError:
             return UNKNOWN
         finally:
             system.files.close(fd)
 
-
-def _nsid_of(fd):
-    """Return the number that the namespace has here, and give it one if it has none. OSError before Linux 3.20."""
-    namespace = bytes(abi.RTGENMSG_SIZE) + _attribute(abi.NETNSA_FD, pack("I", fd))
-    for _ in range(2):
-        answer = _request(abi.RTM_GETNSID, namespace)
-        number = _number(_attributes(answer, abi.RTGENMSG_SIZE, len(answer)), abi.NETNSA_NSID, UNKNOWN)
-        if number >= 0:
-            return number
-        _request(abi.RTM_NEWNSID, namespace + _attribute(abi.NETNSA_NSID, pack("i", -1)))
-    return UNKNOWN
-
-
-def _request(kind, body):
-    """Ask the kernel; return the body of its answer, b"" if that is a mere yes. OSError if it refuses."""
-    netlink = system.netlink.Netlink(0)
-    try:
-        length = abi.NLMSGHDR_SIZE + len(body)
-        netlink.send(pack(abi.NLMSGHDR, length, kind, abi.NLM_F_REQUEST | abi.NLM_F_ACK, 1, 0) + body)
-        # The answer is there when `send` returns.
-        found = b""
-        while True:
-            message = netlink.receive()
-            if message is None:
-                raise OSError(abi.EIO)
-            length, answer, _, _, _ = unpack_from(abi.NLMSGHDR, message)
-            if answer == abi.NLMSG_ERROR:
-                errno = -unpack_from("i", message, abi.NLMSGHDR_SIZE)[0]
-                if errno:
-                    raise OSError(errno)
-                return found
-            found = bytes(message[abi.NLMSGHDR_SIZE : length])
-    finally:
-        netlink.close()
-
-
-def _attribute(kind, data):
-    return pack(abi.RTATTR, abi.RTATTR_SIZE + len(data), kind) + data + bytes(-len(data) & 3)
-
-
-def _attributes(message, at, end):
-    """Return the attributes that a message has from `at` to `end`, by their kind."""
-    found = {}
-    while at + abi.RTATTR_SIZE <= end:
-        length, kind = unpack_from(abi.RTATTR, message, at)
-        if length < abi.RTATTR_SIZE or at + length > end:
-            break
-        found[kind & 0x3FFF] = bytes(message[at + abi.RTATTR_SIZE : at + length])
-        at += length + 3 & ~3
-    return found
-
-
-def _number(attributes, kind, otherwise):
-    """Return the attribute as a number, or `otherwise` if it is not there or too short."""
-    data = attributes.get(kind, b"")
-    return unpack_from("i", data)[0] if len(data) >= 4 else otherwise
+    def _nsid_of(self, fd):
+        """Return the number that the namespace has here, and give it one if it has none. OSError before Linux 3.20."""
+        namespace = bytes(abi.RTGENMSG_SIZE) + rtsocket.attribute(abi.NETNSA_FD, pack("I", fd))
+        for _ in range(2):
+            answer = self._rtsocket.ask(abi.RTM_GETNSID, namespace)
+            number = rtsocket.number(rtsocket.attributes(answer, abi.RTGENMSG_SIZE, len(answer)), abi.NETNSA_NSID, UNKNOWN)
+            if number >= 0:
+                return number
+            self._rtsocket.ask(abi.RTM_NEWNSID, namespace + rtsocket.attribute(abi.NETNSA_NSID, pack("i", -1)))
+        return UNKNOWN
 
 
 def _text(name):

@@ -5,45 +5,30 @@ Structs have their C names, and the form that `struct` takes. What news of links
 
 IFADDRMSG = "BBBBI"  # family, prefix length, flags, scope, index
 IFADDRMSG_SIZE = 8
-RTMSG = "BBBBBBBBI"  # family, length of destination, of source, TOS, table, protocol, scope, type, flags
-RTMSG_SIZE = 12
-FIB_RULE_HDR = RTMSG  # family, length of destination, of source, TOS, table, two reserved, action, flags
+FIB_RULE_HDR = "BBBBBBBBI"  # family, length of destination, of source, TOS, table, two reserved, action, flags
 FIB_RULE_HDR_SIZE = 12
 RTNEXTHOP = "HBBi"  # length, flags, hops, index
 RTNEXTHOP_SIZE = 8
 
-NLMSG_ERROR = 2
-NLMSG_DONE = 3
-NLM_F_REQUEST = 1
-NLM_F_ACK = 4
 NLM_F_DUMP = 0x300
 NLM_F_REPLACE = 0x100
 NLM_F_EXCL = 0x200
 NLM_F_CREATE = 0x400
 
-RTM_GETLINK = 18
-RTM_DELADDR = 21
 RTM_GETADDR = 22
-RTM_NEWROUTE = 24
-RTM_GETROUTE = 26
 RTM_GETRULE = 34
 
-IFLA_IFNAME = 3
 IFA_ADDRESS = 1
 IFA_LOCAL = 2
 IFA_F_NODAD = 2
 
-RTA_DST = 1
-RTA_OIF = 4
 RTA_GATEWAY = 5
 RTA_PRIORITY = 6
 RTA_PREFSRC = 7
 RTA_METRICS = 8
 RTA_MULTIPATH = 9
 RTA_TABLE = 15
-RTA_MARK = 16
 RTAX_MTU = 2
-RTN_UNICAST = 1
 RTN_UNREACHABLE = 7
 RTNH_F_DEAD = 1
 RTNH_F_ONLINK = 4
