@@ -17,7 +17,7 @@ from ..lab.router import Keys, Router, interface, peer
 
 NEEDED = 1 << 10 | 1 << 12 | 1 << 13  # CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW
 CONFINED = (
-    "confined: umask 077, no core file, not dumpable, no new privileges, "
+    "privileges dropped: umask 077, no core file, not dumpable, no new privileges, "
     "bounding set of net_admin, net_bind_service, net_raw, no other capabilities\n"
 )
 NOBODY = 65534
@@ -75,7 +75,7 @@ def test_daemon_for_one_interface(namespace, name, command):
     child = namespace.spawn(*command, "-f", name, env=dict(os.environ, LOG_LEVEL="verbose"))
     child.expect("ready", 10)
     assert_confined(child.pid)
-    assert CONFINED in child.text() and "not confined" not in child.text()
+    assert CONFINED in child.text() and "cannot drop privileges" not in child.text()
 
 
 def test_daemon_in_the_background(namespace, name, command, tmp_path):
@@ -122,7 +122,7 @@ def test_router(router, namespace, name, pyroute2, command):
     network = {"allowed_ips": "10.99.1.0/24", "route_allowed_ips": 1}
     router.start(one(), peer(name, public_key=other.public, **network))
     assert_confined(router.pid)
-    assert CONFINED in router.log() and "not confined" not in router.log()
+    assert CONFINED in router.log() and "cannot drop privileges" not in router.log()
     assert name in namespace.ip("route", "get", "10.99.1.1")
     # A port that needs a capability, a mark, another interface: all in mid-run.
     more = Keys(), net.unique("c")
@@ -205,12 +205,12 @@ def test_a_stranger_on_the_machine_gets_nowhere(router, name, open_folder):
 
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 @pytest.mark.parametrize("thing,sentence", [
-    ("no-new-privs", "not confined: no new privileges: error 22"),
-    ("dumpable", "not confined: not dumpable: error 22"),
-    ("bounding", "not confined: bounding set of net_admin, net_bind_service, net_raw: error 1"),
-    ("capset", "not confined: no other capabilities: error 1"),
-    ("capget", "not confined: no other capabilities: error 22"),
-    ("rlimit", "not confined: no core file: error 1"),
+    ("no-new-privs", "cannot drop privileges (no new privileges): error 22"),
+    ("dumpable", "cannot drop privileges (not dumpable): error 22"),
+    ("bounding", "cannot drop privileges (bounding set of net_admin, net_bind_service, net_raw): error 1"),
+    ("capset", "cannot drop privileges (no other capabilities): error 1"),
+    ("capget", "cannot drop privileges (no other capabilities): error 22"),
+    ("rlimit", "cannot drop privileges (no core file): error 1"),
 ])  # fmt: skip
 def test_what_the_kernel_lacks_is_told_and_gone_without(namespace, tmp_path, runtime, thing, sentence):
     if runtime == "cpython":
@@ -222,5 +222,5 @@ def test_what_the_kernel_lacks_is_told_and_gone_without(namespace, tmp_path, run
     name = net.unique("c")
     router.start(interface(name, private_key=Keys().private, addresses="10.99.0.1/24"))
     assert (tmp_path / "refused").read_text().split()[0] == thing
-    assert router.log().count("not confined") == 1 and f"ERROR: (run) {sentence}\n" in router.log()
+    assert router.log().count("cannot drop privileges") == 1 and f"ERROR: (run) {sentence}\n" in router.log()
     net.poll(lambda: "10.99.0.1/24" in namespace.ip("addr", "show", name), 5)

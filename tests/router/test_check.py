@@ -458,7 +458,7 @@ def without_libsodium(harness, folder):
     loader = need(debian.micropython)[0]
     shutil.copytree(Path(loader).parent, kept, ignore=shutil.ignore_patterns("libsodium*"))
     hidden = [f"mount --bind /dev/null {path}" for path in Path("/usr/lib").glob("*/libsodium.so*")]
-    return in_mounts(f"mount --bind {kept} {Path(loader).parent}", *hidden), "none of libsodium.so.23, libsodium.so.26"
+    return in_mounts(f"mount --bind {kept} {Path(loader).parent}", *hidden), "cannot load libsodium (libsodium.so.23"
 
 
 @pytest.mark.parametrize("verb", ["check", "run", "genkey", "pubkey"])

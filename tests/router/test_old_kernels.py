@@ -104,7 +104,7 @@ def test_without_everything(harness, runtime, family, things, refused):
 @pytest.mark.parametrize("runtime", ["cpython"])
 def test_without_what_pyroute2_is_called_by(harness, things, runtime, refused):
     pair, _ = prove(harness, 4, refused, things)
-    assert "pyroute2 cannot be used here: going on without it" in pair.router.log()
+    assert "pyroute2 does not work here, using rtnetlink" in pair.router.log()
 
 
 SENTENCE = "the kernel cannot mark packets: fwmark and nohostroute have no effect"

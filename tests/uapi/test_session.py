@@ -214,7 +214,7 @@ def test_a_peer_too_many():
     c = Client(peers=2)
     third = "cc" * 32
     assert c.set("public_key=" + KEY, "public_key=" + OTHER, "public_key=" + third) == "errno=-28\n\n"
-    assert "the peer table holds 2 peers" in c.log.lines[-1]
+    assert "the peer table is full (2 peers)" in c.log.lines[-1]
     assert c.set("public_key=" + third, "endpoint=192.0.2.1:1") == "errno=-28\n\n"
     told = c.get()
     assert KEY in told and OTHER in told and third not in told

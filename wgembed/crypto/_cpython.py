@@ -17,7 +17,7 @@ __all__ = (
 )  # fmt: skip
 
 if _lib.sodium_init() < 0:
-    raise ImportError("libsodium cannot be initialised")
+    raise ImportError("cannot initialise libsodium")
 
 BACKEND = "cpython"
 NULL = _ffi.NULL
@@ -39,7 +39,7 @@ def pointer_to(buf):
     if isinstance(buf, memoryview):
         # Of what it shows: a garbage collection that meets a view and a pointer into it clears the view first, and crashes.
         if len(buf.obj) != buf.nbytes:
-            raise ValueError("a pointer to a part of a buffer")
+            raise ValueError("cannot point to a part of a buffer")
         buf = buf.obj
     return _from_buffer("unsigned char[]", buf, require_writable=True)
 
@@ -70,7 +70,7 @@ def _parts_of_aead():
 
 def _want(buf, size):
     if len(buf) != size:
-        raise ValueError("a buffer of %d bytes where %d belong" % (len(buf), size))
+        raise ValueError("got a buffer of %d bytes, expected %d bytes" % (len(buf), size))
 
 
 def random_fill(buf):

@@ -15,12 +15,12 @@ def _load():
             return _ffi.open(name)
         except OSError:
             pass
-    raise ImportError("none of " + ", ".join(_SONAMES) + " can be loaded")
+    raise ImportError("cannot load libsodium (" + ", ".join(_SONAMES) + ")")
 
 
 _lib = _load()
 if _lib.func("i", "sodium_init", "")() < 0:
-    raise ImportError("libsodium cannot be initialised")
+    raise ImportError("cannot initialise libsodium")
 
 BACKEND = "micropython"
 NULL = 0
@@ -59,7 +59,7 @@ def aead_addresses():
 
 def _want(buf, size):
     if len(buf) != size:
-        raise ValueError(f"a buffer of {len(buf)} bytes where {size} belong")
+        raise ValueError(f"got a buffer of {len(buf)} bytes, expected {size} bytes")
 
 
 def random_fill(buf):

@@ -58,7 +58,7 @@ class Arena:
         stride = TRANSPORT_HEADER_SIZE + slot_size + TAG_SIZE
         count = min(len(self.buffer) // stride, self._most)
         if count == 0:
-            raise ValueError("an MTU of %d does not fit the packet arena" % mtu)
+            raise ValueError("the MTU %d is too large for the packet arena" % mtu)
         self.slot_size = slot_size
         self.stride = stride
         self.slots = count

@@ -65,10 +65,10 @@ class Fastpath:
             self._library = library(path)
             self.functions = {name: self._function(name) for name in _FUNCTIONS}
         except OSError as e:
-            raise UserError("%s: %s" % (path, e)) from None
+            raise UserError("cannot load %s: %s" % (path, e)) from None
         abi = self.functions["abi"]()
         if abi != _ABI:
-            raise UserError("%s is of another version: %#x, where %#x is wanted" % (path, abi, _ABI))
+            raise UserError("%s has interface version %#x, expected %#x" % (path, abi, _ABI))
         self.state = alloc("I", _SIZE)
         self.at = crypto.pointer_to(self.state)
         self.state[_ABI_FIELD] = _ABI
@@ -77,7 +77,7 @@ class Fastpath:
         self._fill_in()
         wrong = self.functions["self_test"](self.at)
         if wrong:
-            raise UserError("%s fails its test %d" % (path, wrong))
+            raise UserError("%s fails its self-test %d" % (path, wrong))
 
     def _function(self, name):
         result, arguments = _FUNCTIONS[name]
@@ -203,7 +203,7 @@ class FastTunPort:
         """
         count = self._read(self._at, self.fd, _READS)
         if count < 0:
-            raise OSError(-count, "the tunnel device cannot be read")
+            raise OSError(-count, "cannot read the tunnel device")
         return count
 
     def read_rest(self, arena):

@@ -44,7 +44,7 @@ class AllowedIPs:
             return self.trie4
         if len(key) == 16:
             return self.trie6
-        raise ValueError(f"an address has 4 or 16 bytes, not {len(key)}")
+        raise ValueError(f"expected an address of 4 or 16 bytes, got {len(key)}")
 
     def insert(self, key, cidr, peer):
         """Give the prefix to `peer`, taking it from whoever had it; see Trie.insert."""
@@ -67,7 +67,7 @@ class Trie:
 
     def __init__(self, prefixes, peers, alloc=_alloc):
         if not 0 <= prefixes <= MAX_PREFIXES or not 0 <= peers <= MAX_PEERS:
-            raise ValueError(f"at most {MAX_PREFIXES} prefixes and {MAX_PEERS} peers")
+            raise ValueError(f"expected at most {MAX_PREFIXES} prefixes and {MAX_PEERS} peers")
         rows = 2 * prefixes or 2
         self.capacity = prefixes
         self.used = 0
@@ -91,7 +91,7 @@ class Trie:
         """
         want = self._masked(key, cidr)
         if not 0 <= peer < len(self._first):
-            raise ValueError(f"no peer {peer}")
+            raise ValueError(f"there is no peer {peer}")
         link = common = 0
         while True:
             node = self._follow(link)
@@ -103,7 +103,7 @@ class Trie:
             link = node << 1 | _bit(want, common)
         exact = node and common == cidr == self._cidr[node]
         if self.used == self.capacity and not (exact and self._owner[node]):
-            raise TableFull(f"all {self.capacity} prefixes of IPv{4 if self.HALVES == 2 else 6} are in use")
+            raise TableFull(f"the table of {self.capacity} prefixes of IPv{4 if self.HALVES == 2 else 6} is full")
         had = self._owner[node] - 1 if exact else -1
         self._give(node if exact else self._place(link, want, cidr, common), peer)
         return had

@@ -20,7 +20,7 @@ class IndexTable:
 
     def __init__(self, entries, alloc=_alloc):
         if not 1 <= entries <= MAX_ENTRIES:
-            raise ValueError(f"1 to {MAX_ENTRIES} indices, not {entries}")
+            raise ValueError(f"expected 1 to {MAX_ENTRIES} indices, got {entries}")
         buckets = 2
         while buckets < 2 * entries:
             buckets *= 2
@@ -34,9 +34,9 @@ class IndexTable:
     def new(self, owner):
         """Draw an index that is not in use, enter it for `owner`, and return its 4 bytes. May raise TableFull."""
         if self.used == self.capacity:
-            raise TableFull(f"all {self.capacity} indices are in use")
+            raise TableFull(f"the index table is full ({self.capacity} indices)")
         if not 1 <= owner <= self.capacity:
-            raise ValueError(f"no owner {owner}")
+            raise ValueError(f"there is no owner {owner}")
         index = bytearray(4)
         crypto.random_fill(index)
         while self._find(index, 0) >= 0:
@@ -61,9 +61,9 @@ class IndexTable:
         """Hand the index at `buf[offset]` on to `owner`; KeyError if it is not in use."""
         bucket = self._find(buf, offset)
         if bucket < 0:
-            raise KeyError("not an index in use")
+            raise KeyError("the index is not in use")
         if not 1 <= owner <= self.capacity:
-            raise ValueError(f"no owner {owner}")
+            raise ValueError(f"there is no owner {owner}")
         self._owner[bucket] = owner
 
     def free(self, buf, offset):

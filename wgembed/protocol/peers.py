@@ -150,7 +150,7 @@ class Peer:
         for keypair in self.keypairs:
             if keypair.index is None:
                 return keypair
-        raise AssertionError("three keypairs are in use and a fourth is wanted")
+        raise AssertionError("all three keypairs are in use")
 
 
 class Tables:
@@ -185,7 +185,7 @@ class Tables:
             peer = Peer(self, len(self._peers))
             self._peers.append(peer)
         else:
-            raise TableFull("the peer table holds %d peers" % self.capacity)
+            raise TableFull("the peer table is full (%d peers)" % self.capacity)
         self.used += 1
         return peer
 

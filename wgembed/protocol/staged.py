@@ -22,7 +22,7 @@ class StagedPool:
 
     def __init__(self, blocks, block_size, peers, alloc=_alloc):
         if not 1 <= blocks <= MAX_BLOCKS or not 0 <= peers < 1 << 16 or block_size < 1:
-            raise ValueError(f"at most {MAX_BLOCKS} blocks and peers")
+            raise ValueError(f"expected 1 to {MAX_BLOCKS} blocks, and at most as many peers")
         self.free_blocks = self._blocks = blocks
         self._block_size = block_size
         self._data = memoryview(alloc("B", blocks * block_size))

@@ -22,7 +22,7 @@ def parse_endpoint(text):
     """Return the socket address for `ip:port` or `[ipv6%scope]:port`; ValueError if it is none."""
     host, colon, port = text.rpartition(":")
     if not colon or not 0 < _decimal(port) < 65536:
-        raise ValueError("no port in the endpoint")
+        raise ValueError("expected a port from 1 to 65535")
     bracketed = host[:1] == "[" and host[-1:] == "]"
     scope = ""
     if bracketed:
@@ -32,7 +32,7 @@ def parse_endpoint(text):
     except ValueError:
         packed = b""
     if len(packed) != (16 if bracketed else 4):
-        raise ValueError("no IP address in the endpoint")
+        raise ValueError("expected an IP address, IPv6 in brackets")
     return _inet.make_address(packed, int(port), _scope(scope))
 
 
@@ -49,7 +49,7 @@ def _scope(text):
         return number
     index = _inet.ifindex(text)
     if index is None:
-        raise ValueError("no such interface in the endpoint")
+        raise ValueError("there is no interface of this name")
     return index
 
 

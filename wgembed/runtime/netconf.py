@@ -51,7 +51,7 @@ def _set(verb, obj):
     if verb == "del":
         system.files.write_file(path, before)
     elif system.files.read_file(path).strip().decode() == wanted:
-        raise OSError(abi.EEXIST, "set already")
+        raise OSError(abi.EEXIST, "already set")
     else:
         system.files.write_file(path, wanted)
 
@@ -96,7 +96,7 @@ def parse_request(line):
     """Undo `format_request`; ValueError for a line that is none."""
     verb, *words = line.split()
     if verb not in ("add", "del", "set") or not words:
-        raise ValueError("no request")
+        raise ValueError("not a request")
     if words[0] == "setting":
         return verb, tuple(words)
     return verb, tuple([int(word) if word.isdigit() or word == "-1" else word for word in words])
@@ -147,7 +147,7 @@ class NetConf:
         try:
             self._job = Job(*self._helper, requests)
         except OSError as e:
-            self._log.error("cannot start pyroute2: %s" % e)
+            self._log.error("cannot start pyroute2, using rtnetlink: %s" % e)
             self._done(apply(requests))
             self._go_on()
             return
@@ -163,7 +163,7 @@ class NetConf:
         self._job = None
         answers = job.finish()
         if len(answers) != len(job.requests):
-            self._log.error("pyroute2 cannot be used here: going on without it")
+            self._log.error("pyroute2 does not work here, using rtnetlink")
             self._helper = None
             answers += apply(job.requests[len(answers) :])
         done(answers)

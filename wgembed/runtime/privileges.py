@@ -31,15 +31,15 @@ def drop_privileges(log):
     try:
         libc = _Libc()
     except OSError as e:
-        log.error("no privileges are given up: %s" % e)
+        log.error("cannot drop privileges: %s" % e)
         return
     holds = []
     for name, step in _STEPS:
         if step(libc):
             holds.append(name)
         else:
-            log.error("not confined: %s: error %d" % (name, system.clib.errno()))
-    log.verbose("confined: " + ", ".join(holds))
+            log.error("cannot drop privileges (%s): error %d" % (name, system.clib.errno()))
+    log.verbose("privileges dropped: " + ", ".join(holds))
 
 
 class _Libc:

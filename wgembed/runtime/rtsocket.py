@@ -33,7 +33,7 @@ class RtSocket:
             message = self._netlink.receive()
             if message is None:
                 if system.clock.now() > end:
-                    raise OSError(abi.EIO, "rtnetlink request %d: no answer" % kind)
+                    raise OSError(abi.EIO, "rtnetlink request %d got no answer" % kind)
                 continue
             at = 0
             while at + abi.NLMSGHDR_SIZE <= len(message):
@@ -44,7 +44,7 @@ class RtSocket:
                     if answer == abi.NLMSG_ERROR:
                         errno = -unpack_from("i", message, at + abi.NLMSGHDR_SIZE)[0]
                         if errno:
-                            raise OSError(errno, "rtnetlink request %d" % kind)
+                            raise OSError(errno, "rtnetlink request %d failed" % kind)
                         return found
                     if answer == abi.NLMSG_DONE:
                         return found

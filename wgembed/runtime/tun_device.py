@@ -30,7 +30,7 @@ def open_tun(name, flags=0):
     try:
         fd = system.files.open_device(TUN_DEVICE)
     except OSError as e:
-        raise UserError("cannot open %s (%s): is the tun module loaded, and are you root?" % (TUN_DEVICE, e)) from None
+        raise UserError("cannot open %s: %s; load the module tun, and run as root" % (TUN_DEVICE, e)) from None
     error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
     if error is not None and error.errno == abi.EINVAL:
         # One that was made with several queues wants the flag. The queue that is opened here is then the only one.
@@ -44,9 +44,9 @@ def open_tun(name, flags=0):
 
 
 _REASONS = {
-    abi.EBUSY: "the interface is in use by another program",
-    abi.EPERM: "making interfaces needs root",
-    abi.EINVAL: "an interface of that name and another kind exists",
+    abi.EBUSY: "another program uses it",
+    abi.EPERM: "only root can make interfaces",
+    abi.EINVAL: "an interface of another kind has this name",
 }
 
 

@@ -64,14 +64,14 @@ class ControlServer:
             stream = self._listener.accept()
         except OSError as e:
             # Whoever waits is still there, and the loop would turn for nothing.
-            self._log.error("control socket: %s" % e)
+            self._log.error("control socket: cannot accept a client: %s" % e)
             self._loop.watch(self._listener.fd, self._on_connect, 0)
             self._alarms.set(self.path, system.clock.now() + _RESPITE_MS, self._listen)
             return
         if stream is None:
             return
         if self._clients >= MAX_CLIENTS:
-            self._log.error("control socket: more than %d clients" % MAX_CLIENTS)
+            self._log.error("control socket: refused a client, because %d are connected" % MAX_CLIENTS)
             stream.close()
             return
         self._clients += 1

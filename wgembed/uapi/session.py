@@ -42,7 +42,7 @@ def _key(value):
         key = b""
     if len(key) != 32:
         # The value may be a secret in the wrong place: it is not repeated.
-        raise UapiError(abi.EINVAL, "a key is 64 hexadecimal digits")
+        raise UapiError(abi.EINVAL, "public_key: expected 64 hexadecimal digits")
     return key
 
 
@@ -66,7 +66,7 @@ def _read_secret(buf, start, end):
         else:
             is_right = False
     if not is_right:
-        raise UapiError(abi.EINVAL, "a key is 64 hexadecimal digits")
+        raise UapiError(abi.EINVAL, "private_key, preshared_key: expected 64 hexadecimal digits")
 
 
 def _write_secret(out, at, secret):
@@ -83,7 +83,7 @@ def _number(value, most, what):
     base = 16 if text[:2] == "0x" else 10
     allowed = b"0123456789abcdefABCDEF" if base == 16 else b"0123456789"
     if not digits or len(digits) > 10 or not all(c in allowed for c in digits.encode()) or int(digits, base) > most:
-        raise UapiError(abi.EINVAL, "%s: a number from 0 to %d is wanted, not %s" % (what, most, _shown(value)))
+        raise UapiError(abi.EINVAL, "%s: expected a number from 0 to %d, got %s" % (what, most, _shown(value)))
     return int(digits, base)
 
 
@@ -94,7 +94,7 @@ def _shown(value):
 
 def _want_true(value, key):
     if value != b"true":
-        raise UapiError(abi.EINVAL, "%s=true is the only value, not %s" % (key, _shown(value)))
+        raise UapiError(abi.EINVAL, "%s: expected true, got %s" % (key, _shown(value)))
 
 
 class _Reader:
@@ -223,7 +223,7 @@ class Session:
     def _take_setting(self, line, now):
         key, equals, value = line.partition(b"=")
         if not equals:
-            raise UapiError(abi.EPROTO, "a line without '=': %s" % _shown(line[:16]))
+            raise UapiError(abi.EPROTO, "expected KEY=VALUE, got %s" % _shown(line[:16]))
         self._apply(key.decode(), value, now)
 
     def _take_secret(self, name, start, stop, now):
@@ -245,7 +245,7 @@ class Session:
         try:
             function(line, now)
         except UnicodeError:
-            self._fail(abi.EINVAL, "a line that is not ASCII")
+            self._fail(abi.EINVAL, "the line is not ASCII")
         except UapiError as e:
             self._fail(e.errno, e.text)
         except TableFull as e:
@@ -381,7 +381,7 @@ class Session:
 
     def _set_protocol_version(self, value, now):
         if value != b"1":
-            raise UapiError(abi.EINVAL, "protocol_version is 1, not %s" % _shown(value))
+            raise UapiError(abi.EINVAL, "protocol_version: expected 1, got %s" % _shown(value))
 
     # get, and status (see status_lines.py)
 

@@ -36,7 +36,7 @@ class blake2s:
 
     def __init__(self, data=b"", *, digest_size=32, key=b""):
         if not 1 <= digest_size <= 32 or len(key) > 32:
-            raise ValueError("digest_size is 1 to 32, a key has at most 32 bytes")
+            raise ValueError("expected a digest_size from 1 to 32, a key of at most 32 bytes")
         self.digest_size = digest_size
         self._state = bytearray(IV)
         self._state[0] ^= digest_size
