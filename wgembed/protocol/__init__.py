@@ -1,8 +1,8 @@
 """WireGuard itself, without a socket, a clock or an operating system.
 
-Every function that needs the time takes `now`: milliseconds of CLOCK_BOOTTIME, an int. What the protocol asks of
-the machine goes through the host object given to `Device`, and packets stand in the arena and the inbox given to it.
+Every function that needs the time takes `now`: milliseconds of CLOCK_BOOTTIME, an int. `Device` gets a host object,
+an arena and an inbox. The protocol calls the machine through the host, and the packets are in the arena and the inbox.
 
-Imports go one way: `device` joins the other modules, and none of them imports it. A peer's record
-refers to its device, but only `device` makes use of that.
+Imports go in one direction: `device` joins the other modules, and none of them imports `device`. A peer's record
+refers to its device, but only `device` uses this reference.
 """

@@ -1,12 +1,13 @@
-"""Allowed IPs: which peer a packet goes to, and which peer it may have come from.
+"""Allowed IPs: which peer a packet goes to, and which source addresses a peer may use.
 
-One binary trie per address family over the prefixes of all peers, path-compressed as in Linux's allowedips.c: a node
-stands for a prefix; it either belongs to a peer, or is a branch with two children. So p prefixes need at most
-2p - 1 nodes. Nodes are rows of parallel columns and are named by number; number 0 is no node, and its left child is
-the root. A node takes 15 bytes for IPv4 and 27 for IPv6.
+Each address family has one binary trie for the prefixes of all peers, path-compressed as in Linux's allowedips.c. A node
+is a prefix: it belongs to a peer, or it is a branch with two children. So p prefixes need at most 2p - 1 nodes. A node is
+a row of parallel columns, and its name is the number of the row. Number 0 is not a node: its left child is the root. A
+node takes 15 bytes for IPv4 and 27 for IPv6.
 
-A lookup walks down by testing bits alone and compares once, with the last node: nodes on one path agree in all bits
-that the upper ones have, so how far the address agrees with the last tells which of the others match it.
+A lookup walks down the trie. It tests one bit at each node, and compares the address once, with the last node. All nodes
+on a path agree in the bits that the upper ones have. So the number of leading bits that the address shares with the last
+node shows which of the other nodes match the address.
 """
 
 from .memory import TableFull
@@ -16,7 +17,7 @@ from .memory import alloc as _alloc
 MAX_PREFIXES = 1 << 15
 MAX_PEERS = (1 << 16) - 1
 
-# The length of no node ends every walk.
+# The prefix length of row 0. It is longer than every address, so it ends every walk.
 _NOWHERE = 255
 
 # Bit n of 16, counted from the most significant.
@@ -27,9 +28,9 @@ _LEADING = bytes((8, 7, 6, 6, 5, 5, 5, 5)) + b"\4" * 8 + b"\3" * 16 + b"\2" * 32
 
 
 class AllowedIPs:
-    """The allowed IPs of peers numbered 0 to `peers` - 1: at most `prefixes4` and `prefixes6` prefixes in all.
+    """The allowed IPs of peers 0 to `peers` - 1: at most `prefixes4` prefixes of IPv4 and `prefixes6` of IPv6 in total.
 
-    lookup4(buf, offset), lookup6(buf, offset)  the peer of the address at `offset`, or -1
+    lookup4(buf, offset), lookup6(buf, offset)  return the number of the peer of the address at `buf[offset]`, or -1
     trie4, trie6                                the two tables, for iteration and counts
     """
 
@@ -47,11 +48,11 @@ class AllowedIPs:
         raise ValueError(f"expected an address of 4 or 16 bytes, got {len(key)}")
 
     def insert(self, key, cidr, peer):
-        """Give the prefix to `peer`, taking it from whoever had it; see Trie.insert."""
+        """Give the prefix to `peer`, also if another peer has it; see Trie.insert."""
         return self._trie(key).insert(key, cidr, peer)
 
     def remove(self, key, cidr, peer):
-        """Remove the prefix if it is exactly one of `peer`; return whether it was."""
+        """Remove the prefix if `peer` has exactly this prefix. Returns whether it was removed."""
         return self._trie(key).remove(key, cidr, peer)
 
     def remove_peer(self, peer):
@@ -61,9 +62,9 @@ class AllowedIPs:
 
 
 class Trie:
-    """The prefixes of one address family. `used` counts them, `capacity` is the most there can be."""
+    """The prefixes of one address family. `used` is their number, `capacity` the largest possible number."""
 
-    HALVES = 0  # an address in 16-bit units
+    HALVES = 0  # the size of an address in 16-bit units
 
     def __init__(self, prefixes, peers, alloc=_alloc):
         if not 0 <= prefixes <= MAX_PREFIXES or not 0 <= peers <= MAX_PEERS:
@@ -76,7 +77,7 @@ class Trie:
         self._cidr[0] = _NOWHERE
         self._children = alloc("H", rows), alloc("H", rows)  # left where the next bit is 0, and right
         self._owner = alloc("H", rows)  # peer + 1, or 0 in a branch and in a free node
-        self._next = alloc("H", rows)  # of the same peer, in order of insertion
+        self._next = alloc("H", rows)  # the next node of the same peer, in order of insertion
         self._previous = alloc("H", rows)
         self._first = alloc("H", peers)
         self._last = alloc("H", peers)
@@ -84,10 +85,10 @@ class Trie:
         self._untouched = 1  # nodes from here on have never been used
 
     def insert(self, key, cidr, peer):
-        """Give the prefix `key`/`cidr` to `peer`; bits of `key` (network order) past `cidr` are ignored.
+        """Give the prefix `key`/`cidr` to `peer`. The bits of `key` (network order) after the first `cidr` are ignored.
 
-        A prefix of another peer moves; one that `peer` has already stays where it is in the order. Returns the peer
-        that had the prefix, or -1. Raises TableFull for a new prefix too many.
+        If another peer has the prefix, it moves. If `peer` has it already, its position in the order stays. Returns the
+        peer that had the prefix, or -1. TableFull if the prefix is new and the table is full.
         """
         want = self._masked(key, cidr)
         if not 0 <= peer < len(self._first):
@@ -109,7 +110,7 @@ class Trie:
         return had
 
     def _place(self, link, want, cidr, common):
-        """Hang a new node at `link`, where another may be that shares `common` bits with it; return it."""
+        """Add a node at `link` and return it. A node that is there already shares `common` bits with the new one."""
         below = self._follow(link)
         new = top = self._new(want, cidr)
         if below and common < cidr:
@@ -121,14 +122,14 @@ class Trie:
         return new
 
     def _follow(self, link):
-        """Return the node at `link`, which is twice the number of the node above, plus 1 for its right child."""
+        """Return the node at `link`. A link is twice the number of the node above it, plus 1 for its right child."""
         return self._children[link & 1][link >> 1]
 
     def _join(self, link, node):
         self._children[link & 1][link >> 1] = node
 
     def remove(self, key, cidr, peer):
-        """Remove the prefix if it is exactly one of `peer`; return whether it was."""
+        """Remove the prefix if `peer` has exactly this prefix. Returns whether it was removed."""
         return self._drop(self._masked(key, cidr), cidr, peer)
 
     def remove_peer(self, peer):
@@ -156,7 +157,11 @@ class Trie:
         return True
 
     def _unhang(self, node, link, above):
-        """Take out of the trie what it no longer needs of `node`, at `link` below the link `above`."""
+        """Remove `node` from the trie if it has no peer and fewer than two children, and then its parent likewise.
+
+        link   the link to `node`
+        above  the link to its parent
+        """
         left = self._follow(node << 1)
         right = self._follow(node << 1 | 1)
         if left and right:
@@ -173,7 +178,7 @@ class Trie:
         raise NotImplementedError
 
     def _deepest(self, last, common):
-        """Return the peer of the longest prefix of at most `common` bits above the node `last`, or -1."""
+        """Return the peer of the longest prefix of at most `common` bits on the path to the node `last`, or -1."""
         cidrs = self._cidr
         left, right = self._children
         base = last * self.HALVES
@@ -187,21 +192,21 @@ class Trie:
         return owner - 1
 
     def first(self, peer):
-        """Return a cursor to the oldest prefix of `peer`, or 0 when it has none."""
+        """Return a cursor to the oldest prefix of `peer`, or 0 if the peer has no prefix."""
         return self._first[peer]
 
     def next(self, peer, cursor):
         """Return the cursor after `cursor`, or 0 at the end.
 
-        Entries may come and go between the calls: a cursor whose prefix is gone is at the end, and one whose
-        place another prefix of `peer` has taken goes on from there.
+        Prefixes can be added and removed between the calls. If the prefix of the cursor was removed, the result is 0. If
+        another prefix of `peer` has taken its row, the list continues from that prefix.
         """
         if self._owner[cursor] != peer + 1:
             return 0
         return self._next[cursor]
 
     def prefix(self, cursor):
-        """Return the prefix at `cursor`: the key in network order, and its length in bits."""
+        """Return the prefix at `cursor`: the address in network order (bytes), and the length in bits."""
         key = bytearray()
         for half in self._halves(cursor):
             key.append(half >> 8)
@@ -209,7 +214,7 @@ class Trie:
         return bytes(key), self._cidr[cursor]
 
     def _masked(self, key, cidr):
-        """Return `key` as a list of 16-bit units, zero past `cidr` bits."""
+        """Return `key` as a list of 16-bit units. The bits after the first `cidr` are zero."""
         if len(key) != 2 * self.HALVES or not 0 <= cidr <= 16 * self.HALVES:
             raise ValueError(f"not a prefix: {len(key)} bytes, /{cidr}")
         halves = []
@@ -223,7 +228,7 @@ class Trie:
         return [self._key[base + i] for i in range(self.HALVES)]
 
     def _common(self, node, want, limit):
-        """Return how many leading bits, at most `limit`, the node's key shares with `want`."""
+        """Return the number of leading bits, at most `limit`, that the node's key shares with `want`."""
         base = node * self.HALVES
         for i in range((limit + 15) >> 4):
             different = self._key[base + i] ^ want[i]
@@ -251,7 +256,7 @@ class Trie:
         self._free = node
 
     def _give(self, node, peer):
-        """Make `peer` the owner of `node`, at the end of its list."""
+        """Make `peer` the owner of `node`. The node becomes the last one in the peer's list."""
         if self._owner[node] == peer + 1:
             return
         last = self._last[peer]
@@ -268,7 +273,7 @@ class Trie:
         self.used += 1
 
     def _take(self, node):
-        """Make `node` nobody's."""
+        """Remove `node` from its owner's list. Then it has no owner."""
         peer = self._owner[node] - 1
         before, after = self._previous[node], self._next[node]
         if before:
@@ -313,7 +318,7 @@ class Trie4(Trie):
             different = self._key[last << 1 | 1] ^ low
             common = 16
         common = common + _leading_zeros(different) if different else 32
-        # A path ends with a prefix of some peer: branches have both children.
+        # The last node of a path belongs to a peer, because a branch has two children.
         if common >= cidrs[last]:
             return self._owner[last] - 1
         return self._deepest(last, common)
@@ -350,7 +355,7 @@ class Trie6(Trie):
                     return self._deepest(last, common)
                 break
             offset += 2
-        # A path ends with a prefix of some peer: branches have both children.
+        # The last node of a path belongs to a peer, because a branch has two children.
         return self._owner[last] - 1
 
 

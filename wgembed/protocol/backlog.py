@@ -1,8 +1,8 @@
-"""Handshake messages that wait their turn: a fixed ring, and the rule of when it means load.
+"""Handshake messages that wait: a fixed ring, and the rule that decides whether the device is under load.
 
-Data goes first: a turn of the loop takes all packets and only a few handshakes. Load begins when an eighth of the
-ring is filled and lasts for a second after it was last seen (Linux receive.c). A flood fills the ring but for a part,
-which is for messages that come from a peer's endpoint.
+Data goes first: a turn of the loop handles all packets and only a few handshake messages. The device is under load when an
+eighth of the ring is full, and for one second after that (Linux receive.c). A part of the ring is reserved for messages
+that come from the endpoint of a peer, so a flood cannot fill it.
 """
 
 from .constants import (
@@ -18,7 +18,7 @@ _FOR_ANYBODY = MAX_QUEUED_HANDSHAKES - RESERVED_HANDSHAKES
 
 
 class Backlog:
-    """A ring of messages with where they came from. `count` is how many wait."""
+    """A ring of messages, each with its sender's address. `count` is the number of messages that wait."""
 
     __slots__ = ("count", "_addr", "_first", "_last_load", "_sizes", "_src", "_view")
 
@@ -31,9 +31,9 @@ class Backlog:
         self._last_load = NEVER
 
     def push(self, buf, offset, size, addr, src, is_known):
-        """Take in the message of `size` bytes at `offset`; False when there is no room.
+        """Append the message of `size` bytes at `buf[offset]`. False if the ring has no place for it.
 
-        is_known  is_known(addr) tells whether a message from there may have what is reserved
+        is_known  is_known(addr) returns whether a message from this address may use the reserved places
         """
         if self.count >= _FOR_ANYBODY and (self.count == MAX_QUEUED_HANDSHAKES or not is_known(addr)):
             return False
@@ -47,7 +47,7 @@ class Backlog:
         return True
 
     def pop(self):
-        """Return (message, addr, src) of the oldest; the message stays in the ring until the next push."""
+        """Remove the oldest message and return (message, addr, src). The message is valid until the next `push`."""
         place = self._first
         start = place * INITIATION_SIZE
         self._first = (place + 1) % MAX_QUEUED_HANDSHAKES
@@ -58,7 +58,7 @@ class Backlog:
         self.count = 0
 
     def under_load(self, now):
-        """Whether the handshake about to be popped needs a cookie."""
+        """Whether the device is under load, so that the next message needs a cookie; `now` in ms."""
         if self.count >= UNDER_LOAD_HANDSHAKES:
             self._last_load = now
         return now - self._last_load < UNDER_LOAD_TIME

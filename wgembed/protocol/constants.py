@@ -1,4 +1,4 @@
-"""The numbers that the protocol fixes, named as in the WireGuard paper and the Linux kernel. Times are in ms."""
+"""The numbers of the protocol, named as in the WireGuard paper and the Linux kernel. Times are in ms."""
 
 # Timers (WireGuard paper, 6.1; Linux messages.h)
 REKEY_AFTER_MESSAGES = 1 << 60
@@ -8,30 +8,31 @@ REJECT_AFTER_TIME = 180_000
 REKEY_TIMEOUT = 5_000
 REKEY_TIMEOUT_JITTER_MAX = 333
 KEEPALIVE_TIMEOUT = 10_000
-# 90 s of attempts, tested as "more than": twenty initiations leave before a peer is given up.
+# 90 s of attempts. The test is "more than", so twenty initiations are sent before the handshake times out.
 MAX_TIMER_HANDSHAKES = 18
 COOKIE_SECRET_MAX_AGE = 120_000
 COOKIE_SECRET_LATENCY = 5_000
 INITIATION_INTERVAL = 20  # Linux: 1 s / INITIATIONS_PER_SECOND
 UNDER_LOAD_TIME = 1_000
 
-# Long before any `now`.
+# Longer ago than every timeout, for every `now`.
 NEVER = -3 * REJECT_AFTER_TIME
 
-# A receiver keeps using the old key until a new one was confirmed, hence this much before rejection.
+# An initiator that receives a packet under a key of this age starts a handshake. A keepalive and a handshake still fit
+# before the key is rejected.
 REKEY_ON_RECEIVE_AFTER = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT
 
 # Replay window (RFC 6479; Linux messages.h)
 COUNTER_BITS_TOTAL = 8192
-COUNTER_WINDOW_SIZE = COUNTER_BITS_TOTAL - 64  # one word of the kernel's is kept back
+COUNTER_WINDOW_SIZE = COUNTER_BITS_TOTAL - 64  # the kernel keeps one word of 64 bits free
 
 # Queues
 MAX_STAGED_PACKETS = 128
 MAX_QUEUED_HANDSHAKES = 128
-# Of these, so many are kept for messages from where a peer of ours is: strangers must not keep it from a new key.
+# These places are reserved for messages from endpoints of peers. So a flood from other addresses does not stop rekeys.
 RESERVED_HANDSHAKES = MAX_QUEUED_HANDSHAKES // 8
 UNDER_LOAD_HANDSHAKES = MAX_QUEUED_HANDSHAKES // 8
-# What a handshake costs beside a message under load, which mostly gets a cookie and no curve multiplication.
+# The work for a handshake, as a multiple of that for a message under load, which mostly gets a cookie and needs no X25519.
 HANDSHAKE_WORK = 8
 
 # Message types and sizes (paper, 5.4.2 to 5.4.7)
@@ -56,27 +57,27 @@ IDENTIFIER = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
 LABEL_MAC1 = b"mac1----"
 LABEL_COOKIE = b"cookie--"
 
-# TAI64N: the label of 1970 is 2^62 plus the ten leap seconds of that day; nanoseconds are coarsened so that a
-# timestamp tells no more about the sender's clock than it must (Linux timestamp in noise.c).
+# TAI64N: the label of 1970-01-01 is 2^62 + 10, as in Linux (noise.c, tai64n_now). The low bits of the nanoseconds are
+# cleared, as there, so that a timestamp does not show the exact clock of its sender.
 TAI64_EPOCH = (1 << 62) + 10
 TAI64N_COARSENESS = 1 << 24
 
-# What became of a datagram that the host was given to send
+# Results of host.send and host.send_run
 SEND_OK = 0
 SEND_LOST = 1
 SEND_BAD_SOURCE = 2  # the machine no longer has the source address; nothing was sent
 
-# The largest MTU of a tunnel device whose messages still fit a UDP datagram over IPv4, headers and tag included.
+# The largest MTU of a tunnel device: a message with its headers and tag must fit into one UDP datagram.
 MAX_MTU = 65535 - 80
 DEFAULT_MTU = 1420
-# The least that a link must carry for IPv4 (RFC 791: what every host takes) and for IPv6 (RFC 8200, 5).
+# The smallest MTU for IPv4 (RFC 791: every host accepts such packets) and for IPv6 (RFC 8200, 5).
 IPV4_MIN_MTU = 576
 IPV6_MIN_MTU = 1280
-# What the index table has numbers for.
+# The largest peer table. The index table keeps the numbers of a peer and of its slot together in 16 bits.
 MAX_PEERS = 16383
 
 # Inner and outer IP
-HANDSHAKE_DSCP = 0x88  # AF41, the whole TOS byte with ECN left empty
+HANDSHAKE_DSCP = 0x88  # AF41, as the whole TOS byte, with zero ECN bits
 ECN_MASK = 3
 ECN_NOT_ECT = 0
 ECN_ECT1 = 1

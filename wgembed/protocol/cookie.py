@@ -1,7 +1,7 @@
-"""MACs and cookies: how a responder stays alive under a flood (WireGuard paper, 5.3 and 5.4.4; Linux cookie.c).
+"""MACs and cookies: how a responder keeps working under a flood (WireGuard paper, 5.3, 5.4.4 and 5.4.7; Linux cookie.c).
 
-The checker stands for this end as a responder, one a device. The maker's part is in the peer's record: the last
-MAC that we sent it, and the cookie that it answered with.
+Each device has one checker, for the messages that this end receives. For the messages that we send, the peer's record has
+the last mac1 that we sent to the peer, and the last cookie that the peer sent to us.
 """
 
 from .. import crypto
@@ -16,7 +16,7 @@ from .constants import (
 from .messages import COOKIE_NONCE, COOKIE_RECEIVER, COOKIE_SEALED, SENDER, TYPE_COOKIE_REPLY
 from .noise import COOKIE, LAST_MAC1
 
-# What checking a message finds
+# Results of `CookieChecker.check`
 INVALID_MAC = 0
 VALID_MAC = 1
 VALID_MAC_AND_COOKIE = 2
@@ -31,12 +31,12 @@ def mac1_key(public_key):
 
 
 def cookie_key(public_key):
-    """Return the key that cookie replies of the owner of this public key are sealed with."""
+    """Return the key that encrypts the cookie replies of the owner of this public key."""
     return crypto.blake2s(32, b"", LABEL_COOKIE, public_key)
 
 
 class CookieChecker:
-    """Checks the MACs of what comes in, and makes cookie replies."""
+    """Checks the MACs of messages that arrive, and makes cookie replies."""
 
     __slots__ = ("_cookie_key", "_mac1_key", "_secret", "_secret_birth")
 
@@ -50,9 +50,9 @@ class CookieChecker:
         self._cookie_key = cookie_key(public_key)
 
     def check(self, message, address, now):
-        """Check the MACs of an initiation or response.
+        """Check the MACs of an initiation or response. Returns INVALID_MAC, VALID_MAC or VALID_MAC_AND_COOKIE.
 
-        address  bytes that stand for its sender's IP address and port; None: do not look at mac2
+        address  the sender's IP address and port as bytes (host.address_bytes), or None: mac2 is not checked
         """
         message = memoryview(message)
         size = len(message) - 2 * MAC_SIZE
@@ -84,7 +84,7 @@ class CookieChecker:
 
 
 def add_macs(peer, message, now):
-    """Write mac1, and mac2 while a cookie is fresh, to the end of a handshake message to the peer."""
+    """Write mac1 and mac2 to the end of a handshake message to the peer. Without a fresh cookie, mac2 is zero."""
     message = memoryview(message)
     size = len(message) - 2 * MAC_SIZE
     mac1 = crypto.blake2s(MAC_SIZE, mac1_key(peer.public_key), message[:size])
@@ -100,7 +100,10 @@ def add_macs(peer, message, now):
 
 
 def consume_reply(peer, message, now):
-    """Keep the cookie of a reply to our last handshake message; False if it is not one. One reply a message."""
+    """Keep the cookie of a valid reply to our last handshake message. Otherwise return False.
+
+    Each handshake message of ours takes one reply.
+    """
     if not peer.has_sent_mac1:
         return False
     message = memoryview(message)

@@ -1,24 +1,25 @@
 """A WireGuard device: the one place where the parts of the protocol meet.
 
-What it asks of the machine, it asks of its host:
+The device calls the machine through its host:
 
     host.send(addr, src, buf, size, tos) -> SEND_OK, SEND_LOST or SEND_BAD_SOURCE
-    host.reply(addr, src, buf, size)              the same to a stranger, where it takes no room from the peers' packets
-    host.send_run(addr, src, arena, first, end, ecn) -> the same; messages of the slots first to end
-    host.deliver(view, packets, lengths, count)   `count` IP packets, by offset and length, to the tunnel device
-    host.address_bytes(addr) -> bytes             IP address in network order, then the port, 2 bytes
+    host.reply(addr, src, buf, size)              send to an address that no peer has; the packets of peers go first
+    host.send_run(addr, src, arena, first, end, ecn) -> as `send`; sends the messages in the slots `first` to `end` - 1
+    host.deliver(view, packets, lengths, count)   write `count` IP packets, by offset and length, to the tunnel device
+    host.address_bytes(addr) -> bytes             the IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
-    host.source(peer, is_new) -> src               what to send from to a peer that spoke to `peer.called_at`: that or None.
-                                                  is_new: it just did; else the machine's routes have changed
-    host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or what
-                                                  was sent none for 15 s (0): the host may change the endpoint
+    host.source(peer, is_new) -> src              the source for a peer that sent to `peer.called_at`: that, or None.
+                                                  is_new: the peer just did; else the machine's routes changed
+    host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or nothing
+                                                  came for 15 s after data was sent (`attempts` is 0): the host can
+                                                  change the endpoint
 
-`addr` and `src` are the host's own: they are kept, compared for equality and handed back. `src` None leaves the
-choice of the source to the machine. `peer.best_link` is the host's, to keep for a peer what it needs to choose a source.
+`addr` and `src` are objects of the host. The device keeps them, compares them and passes them back. If `src` is None,
+the machine chooses the source address. The host keeps in `peer.best_link` what it needs to choose a source.
 
 Leaving:   transmit: route, send_run: pad, seal, send, timers; without a key: stage, initiate
 Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner packet, deliver;
-           handshake messages to the backlog, from where `handshakes` takes them, data first
+           handshake messages go to the backlog, and `handshakes` handles them after the data
 """
 
 from .. import crypto
@@ -62,7 +63,7 @@ from .tai64n import Tai64n
 
 
 class Device:
-    """One interface: its keys, its peers, its allowed IPs, over tables that the process shares."""
+    """One interface: its keys, its peers and its allowed IPs. All devices of the process share `tables`."""
 
     def __init__(self, tables, arena, inbox, host, prefixes4=4096, prefixes6=4096, timestamps=None):
         self.tables = tables
@@ -75,14 +76,14 @@ class Device:
         self.backlog = Backlog()
         self.drops = [0] * len(drops.NAMES)
         self.unmatched_handshakes = events.UnmatchedHandshakes()
-        self.unroutable = events.Address()  # where a packet was to go that is in no peer's allowed IPs
-        self.source_not_allowed = events.Address()  # where one came from that is not in its peer's
+        self.unroutable = events.Address()  # the last destination that is in no peer's allowed IPs
+        self.source_not_allowed = events.Address()  # the last source that is not in the allowed IPs of its peer
         self.timestamps = timestamps or Tai64n()
         self.is_up = False
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
-        self.first = self.last = None  # the list of peers, in the order of their coming
+        self.first = self.last = None  # the list of peers, in the order in which they were added
         self._routes = 0  # counts changes of the machine's routes
-        self.readers = []  # who walks that list across turns: objects with a `peer`, the next to visit
+        self.readers = []  # objects that read this list in several turns; `peer` of each is the next peer to read
         self._by_key = {}
         self._initiation = bytearray(INITIATION_SIZE)
         self._response = bytearray(RESPONSE_SIZE)
@@ -91,10 +92,10 @@ class Device:
         self._icmp_packet = [0]
         self._icmp_length = [0]
 
-    # Configuration. What is refused raises before anything has changed.
+    # Configuration. A function that raises has changed nothing.
 
     def set_private_key(self, private, now):
-        """Take 32 bytes as private key; all zero removes it. Sessions run out, handshakes begin anew."""
+        """Use these 32 bytes as private key. All zero removes the key. Old sessions only receive; new handshakes begin."""
         clamped = memoryview(bytearray(32))
         if any(private):
             noise.clamp(clamped, private)
@@ -126,7 +127,7 @@ class Device:
         return self._by_key.get(bytes(public_key))
 
     def add_peer(self, public_key):
-        """Return a new peer with this public key; TableFull when there is no room."""
+        """Return a new peer with this public key. TableFull if the peer table is full."""
         peer = self.tables.allocate()
         peer.device = self
         peer.public_key = bytes(public_key)
@@ -141,7 +142,7 @@ class Device:
         return peer
 
     def remove_peer(self, peer):
-        """Forget the peer and wipe what it had."""
+        """Remove the peer and wipe its keys, sessions and staged packets."""
         for reader in self.readers:
             if reader.peer is peer:
                 reader.peer = peer.after
@@ -164,17 +165,17 @@ class Device:
             self.remove_peer(self.first)
 
     def allow(self, peer, packed, cidr, now):
-        """Give the prefix to the peer, taking it from whoever had it; TableFull if there is no room."""
+        """Give the prefix to the peer. If another peer has the prefix, it moves. TableFull if the table is full."""
         had = self.allowed.insert(packed, cidr, peer.number)
         if had >= 0 and had != peer.number:
             self.tables.events.note(had, events.ALLOWED_IP_MOVED, now)
 
     def set_preshared_key(self, peer, psk):
-        """Use this preshared key from the next handshake on; all zero is none."""
+        """Use this preshared key, 32 bytes, from the next handshake on. All zero means no preshared key."""
         peer.secret(noise.PRESHARED, 32)[:] = psk
 
     def set_endpoint(self, peer, addr, now):
-        """Send to `addr` from now on, from whatever source address fits it."""
+        """Send to `addr` from now on. The machine chooses the source address."""
         was_unknown = peer.addr is None
         self.tables.move(peer, addr)
         peer.forget_source()
@@ -182,7 +183,7 @@ class Device:
             self.send_keepalive(peer, now)
 
     def set_persistent_keepalive(self, peer, seconds, now):
-        """Keep the path open with a packet every so many seconds; 0 is off. Turned on while up, one leaves at once."""
+        """Send a packet every `seconds`, to keep the path open; 0 turns this off. If the device is up, it begins at once."""
         turned_on = seconds and not peer.persistent_keepalive
         peer.persistent_keepalive = seconds
         if not seconds:
@@ -191,14 +192,14 @@ class Device:
             self.send_keepalive(peer, now)
 
     def forget_sources(self):
-        """Let the machine choose source addresses anew: the port or the mark has changed."""
+        """Let the machine choose source addresses again, because the port or the fwmark changed."""
         peer = self.first
         while peer is not None:
             peer.forget_source()
             peer = peer.after
 
     def routes_changed(self):
-        """Ask the host, before the next packet to each peer, whether its source is still right."""
+        """Routes changed: before the next packet to each peer, ask the host for the source again."""
         self._routes += 1
 
     def _choose_source(self, peer, is_new):
@@ -206,7 +207,7 @@ class Device:
         peer.src = None if peer.called_at is None else self.host.source(peer, is_new)
 
     def up(self, now):
-        """The interface came up and its sockets are open."""
+        """Start: the interface is up and its sockets are open."""
         self.is_up = True
         peer = self.first
         while peer is not None:
@@ -216,7 +217,7 @@ class Device:
             peer = peer.after
 
     def down(self):
-        """The interface went down: sessions and everything that waits are gone."""
+        """Stop: the interface is down. Remove the sessions and all packets and messages that wait."""
         self.is_up = False
         self.backlog.clear()
         peer = self.first
@@ -231,7 +232,7 @@ class Device:
     # Leaving
 
     def transmit(self, now, count):
-        """Send the packets that stand in the arena's slots 0 to `count`, `arena.lengths` bytes each."""
+        """Send the packets in the arena's slots 0 to `count` - 1. `arena.lengths` has the size of each, in bytes."""
         first = 0
         while first < count:
             peer = self._route(now, first)
@@ -242,7 +243,7 @@ class Device:
             first = end
 
     def _route(self, now, slot):
-        """Return the peer for the packet in the slot; None, and answered and counted, if it can go nowhere."""
+        """Return the peer for the packet in the slot. None if no peer can take it: it is then counted, and answered."""
         arena = self.arena
         buf, packet, size = arena.buffer, arena.packets[slot], arena.lengths[slot]
         version = buf[packet] >> 4
@@ -256,7 +257,7 @@ class Device:
             self.drops[drops.TX_NOT_IP] += 1
             return None
         if number < 0:
-            # What the machine itself sends to all its neighbours says nothing about the configuration.
+            # Multicast and broadcast packets of the machine itself do not show a wrong configuration.
             if buf[where] < 0xE0 or width == 16 and buf[where] != 0xFF:
                 self.unroutable.note(buf, where, width, -1, now)
             self._unreachable(packet, size, drops.TX_NO_PEER)
@@ -278,13 +279,13 @@ class Device:
             self.host.deliver(self._icmp, self._icmp_packet, self._icmp_length, 1)
 
     def _send_run(self, now, peer, first, end):
-        """Send the slots `first` to `end`, all to this peer and with the same ECN bits, or stage them."""
+        """Send the packets in the slots `first` to `end` - 1, or stage them. All go to this peer, with the same ECN bits."""
         keypair = peer.current
         if not noise.may_send(keypair, end - first, now):
             self._stage(now, peer, first, end)
             return
         arena = self.arena
-        data = arena.lengths[first] > 0  # else it is a keepalive, which is a run of its own
+        data = arena.lengths[first] > 0  # otherwise the run is one keepalive
         outer = ecn.encapsulate(ecn.inner(arena.buffer, arena.packets[first])) if data else 0
         total = arena.seal(first, end, keypair.sending, keypair.header, keypair.counter, self.mtu)
         keypair.counter += end - first
@@ -317,21 +318,21 @@ class Device:
         self.drops[drops.TX_STAGED] += self.tables.staged.purge(peer.number)
 
     def send_staged(self, peer, now):
-        """Send what waits for the peer, if there is a key by now."""
+        """Send the packets that wait for the peer. If there is no key yet, start a handshake."""
         staged, arena, number = self.tables.staged, self.arena, peer.number
         while staged.count(number):
             if not noise.may_send(peer.current, 1, now):
                 self.initiate(peer, now)
                 return
             if staged.peek(number) > arena.slot_size:
-                self.drops[drops.TX_STAGED] += 1  # the link's MTU has shrunk in the meantime
+                self.drops[drops.TX_STAGED] += 1  # the MTU of the link became smaller in the meantime
                 staged.discard(number)
                 continue
             arena.lengths[0] = staged.pop(number, arena.buffer, arena.packets[0])
             self._send_run(now, peer, 0, 1)
 
     def send_keepalive(self, peer, now):
-        """Send what waits for the peer, or an empty packet; begin a handshake if there is no key."""
+        """Send the packets that wait for the peer, or an empty packet. If there is no key, start a handshake."""
         if self.tables.staged.count(peer.number):
             self.send_staged(peer, now)
         elif noise.may_send(peer.current, 1, now):
@@ -352,10 +353,13 @@ class Device:
             peer.sent_lastminute = True
             self.initiate(peer, now)
 
-    # Handshakes that we begin
+    # Handshakes that we start
 
     def initiate(self, peer, now, retry=False):
-        """Send an initiation, unless a handshake message left for this peer less than REKEY_TIMEOUT ago."""
+        """Send an initiation, unless a handshake message to this peer left less than REKEY_TIMEOUT ago.
+
+        retry  the initiation repeats one that got no answer: `peer.attempts` keeps its value
+        """
         if not retry:
             peer.attempts = 0
         if now - peer.last_sent_handshake < REKEY_TIMEOUT or peer.addr is None or not self.is_up:
@@ -387,9 +391,11 @@ class Device:
     # Arriving
 
     def receive(self, now, size, stride, addr, src, tos):
-        """Take the datagrams in the inbox, from its `start` on: one every `stride` bytes of `size`, the last may be shorter.
+        """Handle the datagrams in the inbox. They begin at its `start`.
 
-        addr, src  where they came from and which of our addresses they came to
+        size       bytes of all datagrams
+        stride     distance between two datagrams, in bytes; the last one can be shorter
+        addr, src  the address that sent them, and our address that received them
         tos        the outer TOS or traffic class byte
         """
         buf, start = self.inbox.buffer, self.inbox.start
@@ -409,7 +415,7 @@ class Device:
             start += stride
 
     def _open(self, now, start, end, stride, addr, src, tos):
-        """Open the run of transport messages that begins at `start`; returns how many it was."""
+        """Open the run of transport messages that begins at `start`. Returns the number of messages in the run."""
         inbox, tables = self.inbox, self.tables
         found = tables.indices.lookup(inbox.buffer, start + messages.TRANSPORT_RECEIVER) - 1
         if found < 0 or found & 3 == 3:
@@ -442,7 +448,7 @@ class Device:
         return count
 
     def _sift_replays(self, keypair, count):
-        """Mark what did not authenticate or was seen before with a length of -1; returns how many are left."""
+        """Give messages that are not authentic or were replayed the length -1. Returns the number of the others."""
         inbox = self.inbox
         first = inbox.counters[0]
         if inbox.in_order and first >= keypair.top and replay.accept_run(self.tables.windows, keypair, first, count):
@@ -463,7 +469,7 @@ class Device:
         return fresh
 
     def _handle_packets(self, now, peer, start, stride, count, tos):
-        """Check the inner packets of an opened run and hand the good ones to the host."""
+        """Check the inner packets of an opened run, and pass the good ones to the host."""
         inbox = self.inbox
         buf, lengths = inbox.buffer, inbox.lengths
         same = inbox.bytes_equal
@@ -488,7 +494,7 @@ class Device:
                     least, length, width = 1, 0, 0
                 if not least <= length <= size:
                     self._count_inner(kind)
-                # The source of the packet before was found to be the peer's: most often it is the same.
+                # Most packets have the source of the packet before, which the peer may use.
                 elif not (width == trusted_width and same(buf, trusted, where, width)) and not self._is_from(
                     peer, where, width
                 ):
@@ -497,7 +503,7 @@ class Device:
                     self.drops[drops.RX_ECN] += 1
                 else:
                     trusted, trusted_width = where, width
-                    # What says that there was congestion changes packets one by one.
+                    # An outer CE is copied into the inner packets one by one, so each packet is then a run.
                     end = inbox.append(packet, stride, i, end if mark == ECN_CE else count, where, width)
             elif size == 0:
                 inbox.received += TRANSPORT_OVERHEAD
@@ -509,7 +515,7 @@ class Device:
             self.host.deliver(inbox.view, inbox.packets, inbox.packet_lengths, inbox.good)
 
     def _count_inner(self, kind):
-        """Count a packet that is not IP, or that claims to be longer than what was received."""
+        """Count a packet that is not IP, or whose header has a wrong length."""
         self.drops[drops.RX_INNER_SIZE if kind in (0x40, 0x60) else drops.RX_INNER_TYPE] += 1
 
     def _drop_source(self, peer, where, width, now):
@@ -518,12 +524,12 @@ class Device:
         self._note(peer, events.SOURCE_NOT_ALLOWED, now)
 
     def _is_from(self, peer, where, width):
-        """Whether the source address of `width` bytes is one of the peer's."""
+        """Whether the source address, `width` bytes at `where`, is in the peer's allowed IPs."""
         lookup = self.allowed.lookup4 if width == 4 else self.allowed.lookup6
         return lookup(self.inbox.buffer, where) == peer.number
 
     def _move(self, peer, addr, now):
-        """The peer is somewhere else."""
+        """Change the peer's endpoint to `addr`."""
         was_known = peer.addr is not None
         self.tables.move(peer, addr)
         peer.forget_source()
@@ -536,9 +542,9 @@ class Device:
     # Handshakes that arrive
 
     def handshakes(self, now, work):
-        """Take messages from the backlog until so much work is done; returns how many still wait.
+        """Handle messages from the backlog until `work` units are done. Returns the number of messages that still wait.
 
-        A message is one unit of work under load, and HANDSHAKE_WORK otherwise.
+        A message costs one unit under load, otherwise HANDSHAKE_WORK units.
         """
         backlog = self.backlog
         while backlog.count and work > 0:
@@ -551,7 +557,7 @@ class Device:
         return backlog.count
 
     def _handle_handshake(self, message, addr, src, under_load, now):
-        """Act on one message; returns the reason if it was dropped, else 0."""
+        """Handle one message. Returns the drop reason, or 0 if the message was accepted."""
         if message[0] == MESSAGE_COOKIE_REPLY:
             return self._handle_cookie(message, now)
         if not self.identity.present:
@@ -627,26 +633,26 @@ class Device:
         timers.session_derived(peer, now)
         self._complete(peer)
         timers.authenticated_received(peer, now)
-        # The first packet under the new key is what lets the responder use it.
+        # The responder uses the new key only after the first packet under it.
         self.send_keepalive(peer, now)
         return 0
 
     def _hear_from(self, peer, addr, src, now):
-        """Answer to where the peer's handshake message came from."""
+        """Send from now on to the address from which the peer's handshake message came."""
         if addr != peer.addr:
             self._move(peer, addr, now)
         peer.called_at = src
         self._choose_source(peer, True)
 
     def _complete(self, peer):
-        """Both ends have the key."""
+        """Record that the handshake is complete: both ends have the key."""
         self.tables.timers.handshake_complete(peer)
         peer.handshake_sec, peer.handshake_nsec = self.host.realtime()
 
-    # Timers that are due: what happens stands in the table of timers.py
+    # Timers that are due. The table in timers.py describes what each does.
 
     def expire(self, peer, now):
-        """Do what the peer's timers that are due by now are for."""
+        """Handle the peer's timers that are due at `now`."""
         if peer.retransmit_at and peer.retransmit_at <= now:
             peer.retransmit_at = 0
             self._retransmit(peer, now)
@@ -683,12 +689,12 @@ class Device:
         self.host.unanswered(peer)
         self.initiate(peer, now, retry=True)
         if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
-            # Nothing left, for we have just answered the peer's own initiation. It may never confirm.
+            # No initiation left, because we have just answered one of the peer, which may never confirm our response.
             timers.handshake_initiated(peer, peer.last_sent_handshake + 1)
 
 
 def expire_timers(tables, now):
-    """Do what is due by now, for the peers of all devices."""
+    """Handle the timers that are due at `now`, of the peers of all devices."""
     timers = tables.timers
     while True:
         peer = timers.due(now)

@@ -1,4 +1,4 @@
-"""Why a packet was dropped: one counter a reason, in the order of NAMES."""
+"""Why a packet was dropped: one counter for each reason, in the order of NAMES."""
 
 NAMES = (
     # leaving

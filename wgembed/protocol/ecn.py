@@ -12,15 +12,17 @@ def inner(buf, packet):
 
 
 def encapsulate(bits):
-    """Return the outer ECN bits for a packet with these inner ones: congestion met inside is not news outside."""
+    """Return the outer ECN bits for a packet with the inner bits `bits`. CE becomes ECT(0), as RFC 6040 prescribes.
+
+    The congestion was inside the tunnel, so the outer packet does not report it.
+    """
     return ECN_ECT0 if bits == ECN_CE else bits
 
 
 def decapsulate(buf, packet, outer):
-    """Fold the outer ECN bits into the packet; False if it must be dropped.
+    """Copy an outer CE into the inner packet. Returns False if the packet must be dropped.
 
-    Only called when the outer bits say congestion experienced. A packet whose transport does not know ECN cannot
-    carry the mark, and the loss of it is the only signal left.
+    A packet whose transport does not use ECN cannot carry CE. It is dropped, because the loss then signals congestion.
     """
     if outer != ECN_CE:
         return True
@@ -36,7 +38,7 @@ def _set_ce(buf, packet, bits):
     if buf[packet] >> 4 == 6:
         buf[packet + 1] |= ECN_CE << 4
         return
-    # The header checksum covers the byte: RFC 1624, equation 3, for one changed 16-bit word.
+    # The header checksum covers this byte. RFC 1624, equation 3, for one changed 16-bit word:
     buf[packet + IPV4_TOS] |= ECN_CE
     total = (buf[packet + IPV4_CHECKSUM] << 8 | buf[packet + IPV4_CHECKSUM + 1]) - (ECN_CE - bits)
     if total <= 0:

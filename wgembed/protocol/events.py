@@ -1,8 +1,8 @@
-"""What happened last, in memory that is laid out at start: the reason why a tunnel is down can be told from it.
+"""The last events of each peer, in memory that is reserved at start. They show why a tunnel is down.
 
-Counters (drops.py) tell how often something went wrong; the ring of a peer tells what the last things were, and when.
-An event that repeats the one before only counts up and moves its time. What concerns no peer, or an address that is
-nowhere else, stands in a few places of the device.
+The counters in drops.py show how often packets were dropped. The ring of a peer shows its last events, and when they
+happened. An event that repeats the one before increases its count and updates its time. The device keeps the handshake
+messages that belong to no peer, and the last addresses that were refused.
 """
 
 from struct import pack_into, unpack_from
@@ -13,15 +13,15 @@ NAMES = (
     "none",
     "initiation_sent",
     "initiation_received",
-    "initiation_replayed",  # its timestamp was not newer than the last one's
+    "initiation_replayed",  # its timestamp was not newer than the last one
     "response_received",
-    "response_invalid",  # it did not open: another preshared key, or not the peer's
-    "keypair_confirmed",  # the first packet under a key that we answered with
+    "response_invalid",  # it is not authentic: another preshared key, or another sender
+    "keypair_confirmed",  # the first packet under a key from a handshake that we answered
     "handshake_timeout",  # twenty initiations had no answer
     "no_reply",  # nothing came for 15 s after something was sent
     "cookie_received",  # the peer is under load
     "send_failed",
-    "source_not_allowed",  # the inner source address is not the peer's
+    "source_not_allowed",  # the inner source address is not in the peer's allowed IPs
     "roamed",
     "allowed_ip_moved",  # to another peer
 )
@@ -44,10 +44,10 @@ NAMES = (
 ) = range(len(NAMES))
 
 RING = 12
-# Event, how often in a row (at most 255), and the time in seconds of the device's clock.
+# The event, how often it happened in a row (at most 255), and the time of the last one in seconds (`now` // 1000).
 _ENTRY = "<BBxxI"
 _ENTRY_SIZE = 8
-# The place of the newest entry, from 1, stands before the entries.
+# Before the entries, the record has the number of the newest entry, from 1; 0 if there is no entry.
 _RECORD = (RING + 1) * _ENTRY_SIZE
 
 
@@ -60,7 +60,7 @@ class Rings:
         self._buf = alloc("B", peers * _RECORD)
 
     def note(self, number, event, now):
-        """Note that this happened to the peer; `now` in ms."""
+        """Add this event of the peer; `now` in ms."""
         buf = self._buf
         start = number * _RECORD
         last = buf[start]
@@ -74,13 +74,13 @@ class Rings:
         pack_into(_ENTRY, buf, at, event, count, now // 1000)
 
     def clear(self, number):
-        """Forget what happened to the peer."""
+        """Remove all events of the peer."""
         start = number * _RECORD
         for at in range(start, start + _RECORD):
             self._buf[at] = 0
 
     def read(self, number):
-        """Return the events of the peer, oldest first: (event, how often in a row, time of the last in s)."""
+        """Return the events of the peer, oldest first: (event, how often in a row, time of the last one in s)."""
         start = number * _RECORD
         last = self._buf[start]
         found = []
@@ -94,13 +94,13 @@ class Rings:
 
 # Why a handshake message is unmatched
 UNKNOWN_PEER = 1  # an initiation from a public key that no peer has
-INVALID_MAC1 = 2  # a handshake message for another public key than ours
+INVALID_MAC1 = 2  # a handshake message to another public key than ours
 
 UNMATCHED_HANDSHAKES = 4
 
 
 class UnmatchedHandshakes:
-    """Handshake messages that belong to no peer: the last few, the one longest not repeated is replaced."""
+    """The last handshake messages that belong to no peer. A new one replaces the one whose last time is the oldest."""
 
     __slots__ = ("_seen",)
 
@@ -108,7 +108,7 @@ class UnmatchedHandshakes:
         self._seen = [None] * UNMATCHED_HANDSHAKES
 
     def note(self, reason, key, addr, now):
-        """Note a message; `key` is its public key or b"", `addr` where it came from, `now` in ms."""
+        """Add a message: `key` is its public key or b"", `addr` the address of its sender, `now` in ms."""
         oldest = 0
         for i, entry in enumerate(self._seen):
             if entry is not None and entry[0] == reason and entry[1] == key and entry[2] == addr:
@@ -120,15 +120,16 @@ class UnmatchedHandshakes:
         self._seen[oldest] = [reason, key, addr, 1, now]
 
     def read(self):
-        """Return what is known: (reason, key, addr, how often, time of the last in ms)."""
+        """Return a list of (reason, key, addr, how often, time of the last one in ms)."""
         return [tuple(entry) for entry in self._seen if entry is not None]
 
 
 class Address:
-    """The IP address of the last packet that was dropped for it.
+    """The IP address of the last packet that was dropped because of this address.
 
-    packed  4 or 16 bytes, b"" as long as there was none
-    number  of the peer that sent it, if one did
+    packed  4 or 16 bytes; b"" if no packet was dropped
+    number  the number of the peer that sent the packet, or -1
+    time    when it was dropped, in ms
     """
 
     __slots__ = ("_buf", "_width", "number", "time")
@@ -140,7 +141,7 @@ class Address:
         self.time = 0
 
     def note(self, buf, where, width, number, now):
-        """Keep the `width` bytes of `buf` at `where`; `now` in ms."""
+        """Keep the address: `width` bytes of `buf` at `where`; `now` in ms."""
         for i in range(width):
             self._buf[i] = buf[where + i]
         self._width = width
@@ -148,7 +149,7 @@ class Address:
         self.time = now
 
     def forget(self, number):
-        """The peer is no more, and its number may become another's."""
+        """Forget the address if it came from this peer, because the peer is removed and its number will be reused."""
         if self.number == number:
             self._width = 0
             self.number = -1

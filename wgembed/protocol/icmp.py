@@ -1,8 +1,7 @@
-"""Destination unreachable, into the tunnel device, for packets that no peer can take.
+"""ICMP answers to packets that no peer can take. They are written to the tunnel device.
 
-IPv4: host unreachable (RFC 792, type 3 code 1). IPv6: address unreachable (RFC 4443, type 1 code 3). The source is
-the address that could not be reached: it is the one that the reverse path check of the receiving stack believes to
-lie behind this interface.
+IPv4: host unreachable (RFC 792, type 3 code 1). IPv6: address unreachable (RFC 4443, type 1 code 3). The source is the
+address that could not be reached, because the reverse path filter of the kernel accepts this address on this interface.
 """
 
 from struct import pack_into
@@ -28,7 +27,7 @@ _QUOTED4 = 8  # RFC 792: the header and 8 bytes
 
 
 def checksum(buf, start, end, total=0):
-    """Return the Internet checksum (RFC 1071) of buf[start:end], begun with the sum `total`."""
+    """Return the Internet checksum (RFC 1071) of buf[start:end]. `total` is a sum that is added to it."""
     for i in range(start, end - 1, 2):
         total += buf[i] << 8 | buf[i + 1]
     if (end - start) & 1:
@@ -39,10 +38,10 @@ def checksum(buf, start, end, total=0):
 
 
 def unreachable(out, buf, packet, size):
-    """Write the answer to the packet of `size` bytes at `packet` into `out` (UNREACHABLE_MAX bytes).
+    """Write the answer to the packet of `size` bytes at `buf[packet]` to `out` (UNREACHABLE_MAX bytes).
 
-    Returns its length, or 0 if no answer may be given: to an ICMP error, a fragment other than the first, a
-    multicast, or a packet without a proper source.
+    Returns the length of the answer in bytes. Returns 0 if no answer is allowed: to an ICMP error, a fragment other than
+    the first, a multicast packet, or a packet without a valid source.
     """
     if buf[packet] >> 4 == 4:
         return _unreachable4(out, buf, packet, size)

@@ -1,8 +1,8 @@
-"""The receiver indices that are in use: from 32 random bits to what they stand for.
+"""The receiver indices that are in use: a table from 32 random bits to the owner.
 
-Open addressing with linear probing, at most half full. The indices are drawn at random by us alone, so their low
-bits spread well over the buckets and nobody outside can make a chain long. A deletion moves the rest of its chain
-up, so that nothing is left behind however often indices come and go.
+The table has open addressing with linear probing, and is at most half full. This end alone chooses the indices, at random.
+So their low bits spread well over the buckets, and no sender can make a chain long. A deletion moves the rest of its chain
+up, so the table does not fill with deleted entries.
 """
 
 from .. import crypto
@@ -15,7 +15,7 @@ MAX_ENTRIES = 1 << 20
 class IndexTable:
     """Up to `entries` indices, each with an owner: a number from 1 to `entries`. `used` counts them.
 
-    An index is 4 bytes as they stand in a message; every value is a valid one, zero too.
+    An index is 4 bytes, as in a message. Every value is valid, also zero.
     """
 
     def __init__(self, entries, alloc=_alloc):
@@ -32,7 +32,7 @@ class IndexTable:
         self._owner = alloc("H" if entries < 1 << 16 else "I", buckets)  # 0 in an empty bucket
 
     def new(self, owner):
-        """Draw an index that is not in use, enter it for `owner`, and return its 4 bytes. May raise TableFull."""
+        """Choose a random index that is not in use, add it for `owner`, and return its 4 bytes. May raise TableFull."""
         if self.used == self.capacity:
             raise TableFull(f"the index table is full ({self.capacity} indices)")
         if not 1 <= owner <= self.capacity:
@@ -58,7 +58,7 @@ class IndexTable:
         return self._owner[bucket] if bucket >= 0 else -1
 
     def assign(self, buf, offset, owner):
-        """Hand the index at `buf[offset]` on to `owner`; KeyError if it is not in use."""
+        """Give the index at `buf[offset]` to another `owner`. KeyError if the index is not in use."""
         bucket = self._find(buf, offset)
         if bucket < 0:
             raise KeyError("the index is not in use")
@@ -67,7 +67,7 @@ class IndexTable:
         self._owner[bucket] = owner
 
     def free(self, buf, offset):
-        """Forget the index at `buf[offset]`; return whether it was in use."""
+        """Remove the index at `buf[offset]`. Returns whether it was in use."""
         gap = self._find(buf, offset)
         if gap < 0:
             return False
@@ -75,7 +75,7 @@ class IndexTable:
         bucket = (gap + 1) & mask
         while self._owner[bucket]:
             home = self._home(self._low[bucket], self._high[bucket])
-            # An entry may move up to the gap unless its home lies behind that.
+            # An entry can move to the gap unless its home bucket is after the gap.
             if (bucket - home) & mask >= (bucket - gap) & mask:
                 self._low[gap] = self._low[bucket]
                 self._high[gap] = self._high[bucket]
@@ -87,7 +87,7 @@ class IndexTable:
         return True
 
     def _home(self, low, high):
-        # Never more than 24 bits, so that the sum is a small int on every machine.
+        # At most 24 bits, so that the number is a small int on every machine.
         return (low | (high & 255) << 16) & self._mask
 
     def _find(self, buf, offset):

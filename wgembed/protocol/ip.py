@@ -1,4 +1,4 @@
-"""Where the fields of IP headers begin, and how long headers are, in bytes (RFC 791, 8200, 768); named as in fastpath.c."""
+"""The offsets of fields in IP headers, and the sizes of headers, in bytes (RFC 791, 8200, 768); named as in fastpath.c."""
 
 IPV4_HEADER = 20  # without options
 IPV4_TOS = 1

@@ -1,6 +1,6 @@
-"""The four messages as they stand on the wire (WireGuard paper, 5.4.2 to 5.4.6). Integers are little-endian.
+"""The four messages on the wire (WireGuard paper, 5.4.2 to 5.4.7). Integers are little-endian.
 
-The fields in their order, and the size:
+The fields in order, and the size of the message. "+tag" means that the field is encrypted, with a tag of 16 bytes:
     initiation  type sender ephemeral static+tag timestamp+tag mac1 mac2     148 bytes
     response    type sender receiver ephemeral nothing+tag mac1 mac2          92 bytes
     cookie      type receiver nonce cookie+tag                                64 bytes
@@ -23,8 +23,8 @@ TYPE_RESPONSE = b"\x02\0\0\0"
 TYPE_COOKIE_REPLY = b"\x03\0\0\0"
 TYPE_TRANSPORT = b"\x04\0\0\0"
 
-# Where the fields begin.
-SENDER = 4  # of an initiation and of a response
+# The offsets of the fields, in bytes.
+SENDER = 4  # in an initiation and in a response
 
 INITIATION_EPHEMERAL = 8
 INITIATION_STATIC = 40
@@ -46,9 +46,9 @@ TRANSPORT_PACKET = 16
 
 
 def kind(buf, offset, size):
-    """Return the type of the message of `size` bytes at `offset`, or 0 if it is none.
+    """Return the type of the message of `size` bytes at `buf[offset]`, or 0 if it is not a message.
 
-    The reserved bytes must be zero and the size exact; a transport message has at least header and tag.
+    The reserved bytes must be zero and the size must be exact. A transport message has at least the header and the tag.
     """
     if size < TRANSPORT_OVERHEAD or buf[offset + 1] or buf[offset + 2] or buf[offset + 3]:
         return 0

@@ -1,7 +1,7 @@
-"""Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s and the rotation of the keypairs it makes.
+"""Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s, and the rotation of the keypairs that a handshake makes.
 
-Handshake and transport are one state machine over a fixed amount of state: a peer's record (peers.py) holds one
-handshake and three keypairs. What happens to them:
+Handshake and transport are one state machine with a fixed amount of state: a peer's record (peers.py) holds one
+handshake and three keypairs. They change as follows:
 
     event                          handshake becomes      keypairs
     we send an initiation          CREATED_INITIATION
@@ -13,7 +13,8 @@ handshake and three keypairs. What happens to them:
     first packet on next                                  previous = current, current = next
     540 s without a new key        ZEROED                 all freed
 
-The pattern (Noise, 7.5 and 9; names as there), which the comments in the functions below follow token by token:
+This is the pattern (Noise, 7.5 and 9, with the names of that document). The comments in the functions below follow it
+token by token:
 
     IKpsk2:
       <- s
@@ -21,11 +22,11 @@ The pattern (Noise, 7.5 and 9; names as there), which the comments in the functi
       -> e, es, s, ss, {t}
       <- e, ee, se, psk, {}
 
-{t} and {} are what the two messages carry, sealed: the timestamp, and nothing. In a pattern with psk, e goes into the
-chain as well as into the hash.
+{t} and {} are the payloads of the two messages: the timestamp, and nothing. Both are encrypted. In a pattern with psk,
+e is mixed into the chaining key as well as into the hash.
 
-Every message is worked out in scratch memory and touches the peer when it is known to be good: a forged message
-changes nothing. Integers that begin a session are little-endian; names are those of the WireGuard paper, 5.4.
+Every message is computed in scratch memory. The peer changes only when the message is authentic, so a forged message
+changes nothing. The names are those of the WireGuard paper, 5.4.
 """
 
 from .. import crypto
@@ -53,23 +54,23 @@ CONSUMED_INITIATION = 2
 CREATED_RESPONSE = 3
 CONSUMED_RESPONSE = 4
 
-# Fields of a peer's record in the table of secrets: where they begin, and their sizes.
+# Fields of a peer's record in the table of secrets: the offset of each, in bytes.
 PRESHARED = 0
 STATIC_STATIC = 32
 HASH = 64
 CHAIN = 96
-EPHEMERAL = 128  # our private one
+EPHEMERAL = 128  # our private ephemeral key
 REMOTE_EPHEMERAL = 160
 COOKIE = 192
 LAST_MAC1 = 208
-TIMESTAMP = 224  # the greatest that the peer has sent, 12 bytes
-KEYPAIRS = 240  # three times sending key, receiving key
+TIMESTAMP = 224  # the latest timestamp that the peer has sent, 12 bytes
+KEYPAIRS = 240  # three pairs of sending key and receiving key
 RECORD_SIZE = 432
 
 INITIAL_CHAIN = crypto.blake2s(32, b"", CONSTRUCTION)
 INITIAL_HASH = crypto.blake2s(32, b"", INITIAL_CHAIN, IDENTIFIER)
 
-# Scratch memory. Views, as what is put into them is copied once: a bytearray makes a copy of its own first.
+# Scratch memory. These are views, because an assignment to a slice of a bytearray makes an extra copy first.
 _chain = memoryview(bytearray(32))
 _hash = memoryview(bytearray(32))
 _key = memoryview(bytearray(32))
@@ -85,7 +86,7 @@ _first, _second, _third = _three[:32], _three[32:64], _three[64:]
 
 
 class Identity:
-    """This end's static key pair: `private` (clamped), `public`, and whether there is one at all."""
+    """This end's static key pair: `private` (clamped) and `public`, 32 bytes each. `present` is False without a key."""
 
     __slots__ = ("hash", "present", "private", "public")
 
@@ -94,7 +95,7 @@ class Identity:
         self.clear()
 
     def set(self, private):
-        """Take the 32-byte private key; all zero removes the identity."""
+        """Use this private key of 32 bytes. All zero removes the identity."""
         if not any(private):
             self.clear()
             return
@@ -112,14 +113,14 @@ class Identity:
 
 
 def clamp(out, private):
-    """Write the private key to `out` with the bits fixed that X25519 fixes (RFC 7748, 5)."""
+    """Write the private key to `out`, with the bits set and cleared that X25519 prescribes (RFC 7748, 5)."""
     out[:] = private
     out[0] &= 248
     out[31] = out[31] & 127 | 64
 
 
 def wipe_scratch():
-    """Overwrite what the last message left behind."""
+    """Overwrite the secrets that the last message left in the scratch memory."""
     for buf in (_chain, _hash, _key, _shared, _ephemeral, _static, _three):
         crypto.memzero(buf)
 
@@ -141,7 +142,7 @@ def _mix_ephemeral(public):
 
 
 def _mix_dh(scalar, point):
-    """Chain the secret shared by `scalar` and `point`; False if it is all zero."""
+    """Mix the shared secret of `scalar` and `point` into the chaining key. False if the secret is all zero."""
     if not crypto.x25519(_shared, scalar, point):
         return False
     crypto.kdf(_first, _chain, _shared)
@@ -182,16 +183,17 @@ def _make_ephemeral():
 
 
 def create_initiation(identity, peer, out, timestamp):
-    """Write an initiation to `out` up to its MACs and leave the peer's handshake waiting for the response.
+    """Write an initiation, without its MACs, to `out`. The peer's handshake then waits for the response.
 
+    out        INITIATION_SIZE bytes
     timestamp  12 bytes of TAI64N
-    Returns False when there is no private key or the peer's key is one that shares no secret.
+    Returns False if this end has no private key, or if the shared secret with the peer's public key is all zero.
     """
     static_static = peer.secret(STATIC_STATIC, 32)
     if not identity.present or not any(static_static):
         return False
     _chain[:] = INITIAL_CHAIN
-    _hash[:] = INITIAL_HASH  # name of the protocol, prologue
+    _hash[:] = INITIAL_HASH  # the protocol name and the prologue
     _mix_hash(peer.public_key)  # <- s
     _make_ephemeral()
     _mix_ephemeral(_public)  # e
@@ -210,7 +212,7 @@ def create_initiation(identity, peer, out, timestamp):
 
 
 def _keep(peer, state):
-    """Move the scratch chain and hash into the peer's handshake."""
+    """Copy the chaining key and the hash into the peer's handshake, and wipe the scratch memory."""
     peer.secret(CHAIN, 32)[:] = _chain
     peer.secret(HASH, 32)[:] = _hash
     peer.handshake = state
@@ -218,13 +220,14 @@ def _keep(peer, state):
 
 
 def read_initiation(identity, message):
-    """Open the static key of the initiation; returns the sender's public key, or None if the message is not for us.
+    """Decrypt the static key in the initiation. Returns the sender's public key, or None if the message is not for us.
 
-    The handshake goes on with `consume_initiation`, at once: the scratch memory is between the two.
+    Call `read_timestamp` and `consume_initiation` next, before any other message: the scratch memory holds the state of
+    the handshake between these calls.
     """
     message = memoryview(message)
     _chain[:] = INITIAL_CHAIN
-    _hash[:] = identity.hash  # name of the protocol, prologue; <- s
+    _hash[:] = identity.hash  # the protocol name, the prologue, and <- s
     ephemeral = message[INITIATION_EPHEMERAL:INITIATION_STATIC]
     _mix_ephemeral(ephemeral)  # e
     if not _mix_dh_key(identity.private, ephemeral):  # es
@@ -235,7 +238,7 @@ def read_initiation(identity, message):
 
 
 def read_timestamp(peer, message):
-    """Open the timestamp of the initiation begun with `read_initiation`, or return None. 12 bytes of TAI64N."""
+    """Decrypt the timestamp of the initiation that `read_initiation` began to read. Returns 12 bytes of TAI64N, or None."""
     static_static = peer.secret(STATIC_STATIC, 32)
     if not any(static_static):
         return None
@@ -246,7 +249,7 @@ def read_timestamp(peer, message):
 
 
 def consume_initiation(peer, message):
-    """Accept the initiation just read: its sender is the peer, and its timestamp was found to be newer."""
+    """Accept the initiation that was just read. The caller has checked that it is the peer's and that its time is newer."""
     message = memoryview(message)
     peer.drop_handshake()
     peer.secret(TIMESTAMP, 12)[:] = _timestamp  # t
@@ -256,7 +259,10 @@ def consume_initiation(peer, message):
 
 
 def create_response(peer, out):
-    """Write the response to the initiation just consumed to `out` up to its MACs; False if no secret is shared."""
+    """Write the response to the accepted initiation, without its MACs, to `out` (RESPONSE_SIZE bytes).
+
+    Returns False if a shared secret is all zero.
+    """
     _chain[:] = peer.secret(CHAIN, 32)
     _hash[:] = peer.secret(HASH, 32)
     _make_ephemeral()
@@ -277,7 +283,7 @@ def create_response(peer, out):
 
 
 def consume_response(identity, peer, message):
-    """Accept the response to our initiation; False, and nothing changed, if it is not one."""
+    """Accept the response to our initiation. Returns False, and changes nothing, if the message is not valid."""
     if peer.handshake != CREATED_INITIATION or not identity.present:
         return False
     message = memoryview(message)
@@ -296,7 +302,7 @@ def consume_response(identity, peer, message):
 
 
 def begin_session(peer, now):
-    """Turn the finished handshake into a keypair and rotate it in; the handshake is wiped."""
+    """Derive a keypair from the finished handshake, rotate the peer's keypairs, and wipe the handshake (paper, 5.4.5)."""
     initiator = peer.handshake == CONSUMED_RESPONSE
     crypto.kdf(_two, peer.secret(CHAIN, 32), b"")
     if initiator:
@@ -327,7 +333,7 @@ def begin_session(peer, now):
 
 
 def received_on(peer, keypair):
-    """Note an authenticated packet on the keypair; True if that confirmed it and made it the current one."""
+    """Record an authentic packet under the keypair. True if it confirmed the keypair, which is then the current one."""
     if keypair is not peer.next:
         return False
     peer.drop_keypair(peer.previous)
@@ -338,12 +344,12 @@ def received_on(peer, keypair):
 
 
 def may_receive(keypair, now):
-    """Whether the keypair is young enough for packets that arrive."""
+    """Whether the keypair is young enough to accept packets."""
     return now - keypair.birth < REJECT_AFTER_TIME
 
 
 def may_send(keypair, count, now):
-    """Whether the keypair, or None, is good for `count` more packets that leave."""
+    """Whether `count` more packets can be sent under the keypair. The keypair can be None."""
     return (
         keypair is not None
         and keypair.usable
@@ -353,7 +359,7 @@ def may_send(keypair, count, now):
 
 
 def expire(peer):
-    """Let the session run out: the private key has changed. What still arrives under it is taken."""
+    """Send nothing more in the peer's session, because the private key has changed. Packets of the session still arrive."""
     peer.drop_handshake()
     for keypair in (peer.current, peer.next):
         if keypair is not None:

@@ -1,18 +1,19 @@
-"""Our own datagrams, come back: the machine's route to a peer's endpoint leads into the tunnel to that peer.
+"""Our own datagrams that come back, because the machine's route to a peer's endpoint goes into the tunnel to that peer.
 
-Sent again they would go round without end, each round larger. Linux sees it by the route (ELOOP); here there is none to
-be seen, but the message in the datagram tells: it is ours if it carries the index of a session or handshake with the peer.
+If they were sent again, they would loop for ever and grow each time. Linux detects the loop by the route (ELOOP). A program
+in user space does not see the route. But the message in the datagram is ours if it has the index of a session or handshake
+with the peer.
 """
 
 from .constants import MESSAGE_INITIATION, MESSAGE_TRANSPORT
 from .ip import IPV4_PROTOCOL, IPV6_HEADER, IPV6_NEXT, UDP, UDP_HEADER
 from .messages import SENDER
 
-_START = 8  # of a message: its type and an index
+_START = 8  # the first bytes of a message: its type and an index
 
 
 def is_own(buf, packet, size, peer):
-    """Whether the IP packet of `size` bytes at offset `packet`, which leads to the peer, is a datagram of ours to it."""
+    """Whether the IP packet of `size` bytes at `buf[packet]`, which is routed to the peer, is our datagram to the peer."""
     if buf[packet] >> 4 == 4:
         at, protocol = packet + (buf[packet] & 15) * 4, buf[packet + IPV4_PROTOCOL]
     else:

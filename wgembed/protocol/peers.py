@@ -1,7 +1,7 @@
-"""The peer table: everything about a peer, in memory that is laid out at start.
+"""The peer table: everything about a peer, in memory that is reserved at start.
 
-Secrets and replay windows stand in two large tables, a fixed record a peer; untouched records cost no resident
-memory. The objects in this file are made when an entry of the table is first used, and reused ever after.
+Secrets and replay windows are in two large tables, with a fixed record for each peer. A record that was never used costs
+no resident memory. The objects of this file are made when an entry of the table is first used, and are then reused.
 """
 
 from .. import crypto
@@ -15,18 +15,21 @@ from .replay import WINDOW_BYTES
 from .staged import StagedPool
 from .timers import Timers
 
-_HANDSHAKE = 3  # beside 0, 1, 2 for the keypairs: what of a peer an index names
+_HANDSHAKE = 3  # an index names a keypair of a peer, 0, 1 or 2, or its handshake
 
 
 class Keypair:
-    """One of a peer's three keypair slots. Not in use while its index is None.
+    """One of a peer's three keypair slots. The slot is free while its index is None.
 
-    number   0, 1 or 2
-    index    our index, 4 bytes as on the wire
-    header   the first 8 bytes of what is sent with it: type and the other end's index
-    usable   False once expired or replaced by a new private key: then nothing more is sent with it
-    counter  of the next packet sent
-    top      of the replay window: one more than the highest counter accepted
+    number              0, 1 or 2
+    index               our receiver index, 4 bytes as on the wire
+    header              the first 8 bytes of each message that is sent: the type and the receiver index of the peer
+    sending, receiving  pointers to the two keys, 32 bytes each
+    birth               when the keypair was derived, a `now` value
+    usable              False after the private key changed: then nothing more is sent under this keypair
+    counter             the counter of the next packet that is sent
+    top                 the upper end of the replay window: one more than the highest counter that was accepted
+    window              the offset of the replay window in the table of windows, in bytes
     """
 
     __slots__ = (
@@ -45,12 +48,12 @@ class Keypair:
 
 
 class Peer:
-    """A peer of one device. Times are `now` values; 0 stands for never or not armed."""
+    """A peer of one device. Times are `now` values; 0 means never, or that the timer does not run."""
 
     __slots__ = (
-        # who it is, and where
+        # identity and endpoint
         "number", "tables", "device", "public_key", "addr", "before", "after",
-        # where it is answered from
+        # source address of what is sent to it
         "src", "called_at", "best_link", "routes_seen",
         # handshake and keypairs (noise.py)
         "handshake", "handshake_index", "remote_index", "keypairs", "current", "previous", "next",
@@ -60,7 +63,7 @@ class Peer:
         # timers (timers.py)
         "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "wake", "heap_index",
         "attempts", "another_keepalive", "sent_lastminute", "persistent_keepalive",
-        # what the owner is told
+        # reported at the control socket
         "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "last_rx", "last_data_rx", "last_data_tx",
     )  # fmt: skip
 
@@ -93,7 +96,7 @@ class Peer:
         self.last_rx = self.last_data_rx = self.last_data_tx = 0
 
     def forget_source(self):
-        """Let the machine choose the source of what is sent, until the peer speaks to an address."""
+        """Let the machine choose the source address, until the peer sends to one of our addresses."""
         self.src = self.called_at = None
         self.best_link = self.routes_seen = 0
 
@@ -105,10 +108,10 @@ class Peer:
     def wipe(self, field, size):
         crypto.memzero(self.secret(field, size))
 
-    # Indices: every way out of a handshake or a keypair leads through here.
+    # Indices. Every function that ends a handshake or a keypair calls one of these.
 
     def new_index(self):
-        """Draw the index of a new handshake and free the one of the handshake that it replaces."""
+        """Return a new index for the peer's handshake, 4 bytes, and free the index of the handshake before."""
         self.free_handshake_index()
         self.handshake_index = self.tables.indices.new(self.number * 4 + _HANDSHAKE + 1)
         return self.handshake_index
@@ -119,7 +122,7 @@ class Peer:
             self.handshake_index = None
 
     def give_index(self, keypair):
-        """Hand the handshake's index on to the keypair that came of it."""
+        """Give the index of the handshake to the keypair that was derived from the handshake."""
         keypair.index = self.handshake_index
         self.handshake_index = None
         self.tables.indices.assign(keypair.index, 0, self.number * 4 + keypair.number + 1)
@@ -132,7 +135,7 @@ class Peer:
             self.wipe(noise.HASH, noise.COOKIE - noise.HASH)
 
     def drop_keypair(self, keypair):
-        """Wipe the keypair and free its slot. The caller mends current, previous and next. None is ignored."""
+        """Wipe the keypair and free its slot. The caller updates current, previous and next. None is ignored."""
         if keypair is None:
             return
         self.tables.indices.free(keypair.index, 0)
@@ -146,7 +149,7 @@ class Peer:
         self.current = self.previous = self.next = None
 
     def spare_keypair(self):
-        """Return the slot that neither of current, previous and next uses."""
+        """Return a slot that is none of current, previous and next."""
         for keypair in self.keypairs:
             if keypair.index is None:
                 return keypair
@@ -156,8 +159,9 @@ class Peer:
 class Tables:
     """The fixed state of the process, shared by its devices.
 
-    peers     how many there can be
+    peers     the capacity of the peer table
     staged    bytes for packets that wait for a handshake
+    limiter   entries of the rate limiter
     alloc     see memory.py
     """
 
@@ -174,11 +178,11 @@ class Tables:
         self.capacity = peers
         self.used = 0
         self._peers = []  # by number
-        self._at = alloc("H", 2 * peers)  # a peer's number, by the hash of its endpoint: the last one to be there
+        self._at = alloc("H", 2 * peers)  # by the hash of an endpoint: the number of the last peer that moved there
         self._free = []
 
     def allocate(self):
-        """Return an unused Peer; TableFull when there is none."""
+        """Return an unused Peer. TableFull if all are in use."""
         if self._free:
             peer = self._free.pop()
         elif len(self._peers) < self.capacity:
@@ -205,17 +209,20 @@ class Tables:
         return self._peers[number]
 
     def move(self, peer, addr):
-        """The peer's endpoint is `addr` from now on."""
+        """Set the peer's endpoint to `addr`."""
         peer.addr = addr
         self._at[hash(addr) % len(self._at)] = peer.number
 
     def is_endpoint(self, addr):
-        """Whether `addr` is a peer's endpoint; of two with one hash, that of the last one to move is known."""
+        """Whether `addr` is a peer's endpoint. If two endpoints have the same hash, only the last one is known."""
         number = self._at[hash(addr) % len(self._at)]
         return number < len(self._peers) and self._peers[number].addr == addr
 
     def owner(self, buf, offset):
-        """Return (peer, keypair) for the index at `offset`: keypair None for a handshake, both None for no one."""
+        """Return (peer, keypair) for the index at `buf[offset]`.
+
+        `keypair` is None if the index names a handshake. Both are None if the index is unknown.
+        """
         found = self.indices.lookup(buf, offset) - 1
         if found < 0:
             return None, None

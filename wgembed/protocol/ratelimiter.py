@@ -1,9 +1,9 @@
-"""How many handshake messages one address may make us work on: 20 a second, 5 at once, as in Linux's ratelimiter.c.
+"""The limit of handshake messages from one address: 20 a second, 5 at once, as in Linux's ratelimiter.c.
 
-A token bucket for each IPv4 address and each IPv6 /64, kept as one number: the time when it will be full again.
-From then on nothing tells it from a new one, so its entry is free: there is no sweep and no timer. An address may
-stand in a few entries only, which a keyed hash chooses: nobody can aim at the entries of another, and where all of
-them are taken the answer is no.
+Each IPv4 address and each IPv6 /64 has a token bucket. The bucket is one number: the time when it will be full again. After
+that time it is like a new bucket, so its entry is free. Therefore no timer has to clean the table. A keyed hash of the
+address chooses a few entries, and the bucket can only be in one of these. So an attacker cannot choose addresses that take
+the entries of another address. If all these entries are in use, the message is refused.
 """
 
 from .. import crypto
@@ -29,9 +29,9 @@ class RateLimiter:
         crypto.random_fill(self._secret)
 
     def allow(self, ip, now):
-        """Return whether a message from `ip` (4 or 16 bytes) at `now` (ms) is within the limit, and count it."""
+        """Count a message from `ip` (4 or 16 bytes) at `now` (ms). Returns whether the message is within the limit."""
         digest = crypto.blake2s(8, self._secret, ip if len(ip) == 4 else ip[:8])
-        # 30 bits: a small int on every machine. Never 0, which is the tag of an entry that was never used.
+        # 30 bits, which are a small int on every machine. Never 0, because an entry that was never used has the tag 0.
         tag = digest[0] | digest[1] << 8 | digest[2] << 16 | (digest[3] & 31) << 24 | 1 << 29
         start = (digest[4] | digest[5] << 8 | digest[6] << 16) % self._windows * _WINDOW
         spare = -1

@@ -1,7 +1,7 @@
-"""The replay window: RFC 6479's ring of bitmap words, as the kernel has it (receive.c: counter_validate).
+"""The replay window: the ring of bitmap words of RFC 6479, as in Linux (receive.c: counter_validate).
 
-8192 bits of which 8128 are usable, whatever the width of a word here. A keypair carries `top`, one more than the
-highest counter that it accepted, and `window`, where its 1024 bytes begin in the table of all windows.
+The window has 8192 bits, and 8128 of them are usable, as in Linux, although a word here has 8 bits. A keypair has `top`,
+one more than the highest counter that was accepted, and `window`, the offset of its 1024 bytes in the table of all windows.
 """
 
 from .constants import COUNTER_BITS_TOTAL, COUNTER_WINDOW_SIZE, REJECT_AFTER_MESSAGES
@@ -12,13 +12,13 @@ _ZEROS = bytes(WINDOW_BYTES)
 
 
 def reset(windows, keypair):
-    """Forget every counter: the keypair is new."""
+    """Empty the window of a new keypair."""
     keypair.top = 0
     windows[keypair.window : keypair.window + WINDOW_BYTES] = _ZEROS
 
 
 def accept(windows, keypair, counter):
-    """Return whether the authenticated `counter` is fresh, and take note of it if so."""
+    """Accept the counter of an authentic message if it is fresh. Returns whether it was accepted."""
     if counter >= REJECT_AFTER_MESSAGES:
         return False
     counter += 1
@@ -39,10 +39,10 @@ def accept(windows, keypair, counter):
 
 
 def accept_run(windows, keypair, first, count):
-    """Take note of `count` authenticated counters from `first` on; none of them is below the window's top.
+    """Accept the counters `first` to `first + count` - 1 of authentic messages. `first` is not below `keypair.top`.
 
-    The same as `accept` for each in turn, for the usual case of packets that come as they were sent. Returns
-    whether they were fresh; there must be no more of them than WINDOW_BYTES.
+    This does the same as `accept` for each counter. It is for the usual case: the packets arrive in the order in which
+    they were sent. `count` is at most WINDOW_BYTES. Returns False, and accepts none, if a counter is too high.
     """
     high = first + count
     if high > REJECT_AFTER_MESSAGES:
@@ -62,7 +62,7 @@ def accept_run(windows, keypair, first, count):
 
 
 def _clear(windows, base, word, last):
-    """Make room for the words after `word` up to `last`."""
+    """Clear the words after `word`, up to and with `last`."""
     if last - word > _LAST:
         windows[base : base + WINDOW_BYTES] = _ZEROS
         return

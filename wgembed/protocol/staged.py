@@ -1,10 +1,10 @@
-"""Packets that wait for a handshake: one pool of blocks for the whole process, a queue in it for each peer.
+"""Packets that wait for a handshake: one pool of blocks for the whole process, with a queue for each peer.
 
-A packet is a chain of blocks, so that what waits costs its own size whatever the MTU. When the pool is full, the
-peer with the most packets loses its oldest; among equals, the one that has had as many for the longest time. To
-find it without a search, the peers that wait with n packets form a ring, one for each n.
+A packet is a chain of blocks, so its memory depends on its size, not on the MTU. When the pool is full, the
+peer with the most packets loses its oldest packet. If several peers have the same number, it is the peer that has had
+this number for the longest time. To find this peer without a search, the peers with n packets form a ring, for each n.
 
-Blocks and peers are counted from 1 in all links; 0 is none.
+In all links, blocks and peers are numbered from 1; 0 means no block or no peer.
 """
 
 from .constants import MAX_STAGED_PACKETS
@@ -17,7 +17,7 @@ MAX_SIZE = (1 << 16) - 1
 class StagedPool:
     """`blocks` blocks of `block_size` bytes, for peers numbered 0 to `peers` - 1.
 
-    free_blocks  how many hold nothing
+    free_blocks  the number of blocks that are free
     """
 
     def __init__(self, blocks, block_size, peers, alloc=_alloc):
@@ -34,7 +34,7 @@ class StagedPool:
         self._oldest = alloc("H", peers)
         self._newest = alloc("H", peers)
         self._count = alloc("B", peers)
-        self._ring = alloc("H", MAX_STAGED_PACKETS + 1)  # by count: the peer that has been there longest
+        self._ring = alloc("H", MAX_STAGED_PACKETS + 1)  # by count: the peer that has had this count for the longest time
         self._before = alloc("H", peers + 1)
         self._after = alloc("H", peers + 1)
         self._most = 0  # the count of the peer with the most packets
@@ -42,7 +42,8 @@ class StagedPool:
     def push(self, peer, buf, offset, size):
         """Append the packet `buf[offset : offset + size]` to the queue of `peer`.
 
-        Returns the number of packets dropped to make room; 1 also for a packet that the pool never has room for.
+        Returns the number of packets that were dropped to make room. A packet that is larger than the pool is itself
+        dropped, and the result is 1.
         """
         need = (size + self._block_size - 1) // self._block_size or 1
         if need > self._blocks or size > MAX_SIZE:
@@ -58,7 +59,7 @@ class StagedPool:
         return dropped
 
     def pop(self, peer, buf, offset):
-        """Move the oldest packet of `peer` to `buf[offset:]`; return its size, or -1 if none waits."""
+        """Move the oldest packet of `peer` to `buf[offset:]`. Returns its size in bytes, or -1 if no packet waits."""
         if not self._count[peer]:
             return -1
         block = self._oldest[peer]
@@ -73,7 +74,7 @@ class StagedPool:
         return self.discard(peer)
 
     def discard(self, peer):
-        """Drop the oldest packet of `peer`; return its size, or -1 if none waits."""
+        """Drop the oldest packet of `peer`. Returns its size in bytes, or -1 if no packet waits."""
         if not self._count[peer]:
             return -1
         first = self._oldest[peer]
@@ -89,22 +90,22 @@ class StagedPool:
         return self._size[first]
 
     def purge(self, peer):
-        """Drop all packets of `peer`; return how many they were."""
+        """Drop all packets of `peer`. Returns their number."""
         count = self._count[peer]
         for _ in range(count):
             self.discard(peer)
         return count
 
     def peek(self, peer):
-        """Return the size of the oldest packet of `peer`, or -1 if none waits."""
+        """Return the size of the oldest packet of `peer` in bytes, or -1 if no packet waits."""
         return self._size[self._oldest[peer]] if self._count[peer] else -1
 
     def count(self, peer):
-        """Return how many packets wait for `peer`."""
+        """Return the number of packets that wait for `peer`."""
         return self._count[peer]
 
     def _store(self, buf, offset, size):
-        """Copy the packet into free blocks, of which there are enough; return the first."""
+        """Copy the packet into free blocks. Returns the first block. The caller has checked that there are enough."""
         first = last = 0
         while True:
             block = self._take()

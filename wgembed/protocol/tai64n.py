@@ -6,12 +6,12 @@ from .constants import TAI64_EPOCH, TAI64N_COARSENESS, TIMESTAMP_SIZE
 
 
 def seconds(timestamp):
-    """Return the seconds since 1970 of 12 bytes of TAI64N."""
+    """Return the seconds since 1970 of a timestamp, 12 bytes of TAI64N."""
     return int.from_bytes(bytes(timestamp[:8]), "big") - TAI64_EPOCH
 
 
 class Tai64n:
-    """Makes timestamps that grow, also when the clock is set back. `latest` is the last one made, 12 bytes."""
+    """Makes timestamps that always increase, also when the clock is set back. `latest` is the last one, 12 bytes."""
 
     __slots__ = ("latest", "_next")
 
@@ -20,7 +20,10 @@ class Tai64n:
         self._next = bytearray(TIMESTAMP_SIZE)
 
     def make(self, sec, nsec):
-        """Return the label for `sec` and `nsec` since 1970, coarsened, or the least one above the latest."""
+        """Return the timestamp for `sec` and `nsec` since 1970, rounded down, or the smallest one after `latest`.
+
+        The result is `latest` itself: 12 bytes that the next call overwrites.
+        """
         _label(self._next, sec, nsec)
         if bytes(self._next) <= bytes(self.latest):
             self._succeed()

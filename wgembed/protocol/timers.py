@@ -1,6 +1,6 @@
-"""All timers of a peer: what starts and stops them, and the heap that knows which peer is due next.
+"""All timers of a peer: what starts and stops them, and the heap that finds the peer whose timer is due next.
 
-    event                       stops             starts (if not running: +, anew: !)
+    event                       stops             starts (+: if it does not run, !: again from the beginning)
     handshake initiated                           ! retransmit        5 s + jitter
     handshake complete          retransmit
     session derived                               ! zero              540 s
@@ -12,18 +12,18 @@
 
     timer due                   what happens (Device.expire)
     retransmit                  source address forgotten, initiation again; after the twentieth: keepalive stopped,
-                                staged packets purged, zero started if not running
-    keepalive                   an empty packet
+                                staged packets purged, zero started if it does not run
+    keepalive                   an empty packet is sent
     new handshake               source address forgotten, initiation
     zero                        handshake and keypairs wiped
-    persistent                  an empty packet
+    persistent                  an empty packet is sent
 
-(WireGuard paper, 6; Linux timers.c; OpenBSD if_wg.c.) `data` is a packet that is not empty, an empty one is a
-keepalive, `authenticated` is any packet of a session and any good handshake message. When these last happened is
-kept in the peer, to be told (`last_rx`, `last_data_rx`, `last_data_tx`).
+(WireGuard paper, 6; Linux timers.c; OpenBSD if_wg.c.) `data` is a packet that is not empty. An empty one is a
+keepalive. `authenticated` is any packet of a session and any valid handshake message. The peer keeps the times of the
+last ones for the control socket (`last_rx`, `last_data_rx`, `last_data_tx`).
 
-Starting a timer writes a time into the peer; the heap is touched only when that is earlier than what it knows, so
-a packet costs a comparison. A timer stopped in the meantime costs one wake-up at most.
+To start a timer, its time is written into the peer. The heap changes only if this time is earlier than the time of the
+peer in the heap, so most packets cost one comparison. A timer that is stopped later costs one wake-up at most.
 """
 
 from .. import crypto
@@ -34,13 +34,13 @@ from .constants import (
     REKEY_TIMEOUT_JITTER_MAX,
 )
 
-# Drawn for a hundred timers at once: one of them starts with nearly every batch of packets.
+# Random bytes for a hundred timers, because nearly every batch of packets starts a timer.
 _drawn = bytearray(200)
 _used = len(_drawn)
 
 
 def jitter():
-    """Return 0 to 333 ms, at random."""
+    """Return a random time from 0 to REKEY_TIMEOUT_JITTER_MAX, in ms."""
     global _used
     if _used == len(_drawn):
         crypto.random_fill(_drawn)
@@ -50,7 +50,7 @@ def jitter():
 
 
 class Timers:
-    """A binary heap of peers by `peer.wake`; `peer.heap_index` is where a peer stands in it, or -1."""
+    """A binary heap of peers by `peer.wake`. `peer.heap_index` is the position of a peer in the heap, or -1."""
 
     __slots__ = ("_heap",)
 
@@ -58,7 +58,7 @@ class Timers:
         self._heap = []
 
     def next(self):
-        """Return the earliest time at which some timer may be due, or None."""
+        """Return the earliest time at which a timer may be due, or None."""
         return self._heap[0].wake if self._heap else None
 
     def due(self, now):
@@ -107,7 +107,7 @@ class Timers:
         self._traversal(peer, now)
 
     def handshake_timed_out(self, peer, now):
-        """The last initiation got no answer either."""
+        """The handshake failed: the last initiation got no answer."""
         peer.keepalive_at = 0
         if not peer.zero_at:
             self.session_derived(peer, now)
@@ -127,7 +127,7 @@ class Timers:
     # the heap
 
     def settle(self, peer):
-        """Put the peer where its earliest timer belongs, after timers were stopped or taken."""
+        """Move the peer in the heap to the position of its earliest timer, after timers were stopped or handled."""
         wake = 0
         for at in (peer.retransmit_at, peer.keepalive_at, peer.new_handshake_at, peer.zero_at, peer.persistent_at):
             if at and (not wake or at < wake):
