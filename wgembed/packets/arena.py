@@ -1,8 +1,8 @@
-"""The two fixed places where packets stand: slots for what leaves, one inbox for what arrives.
+"""The two fixed buffers for packets: the arena with slots for packets that leave, and the inbox for datagrams that arrive.
 
-Nothing else on the packet path holds a packet. Sealing and opening happen where the packet was read, so a packet is
-copied by the kernel alone. What is done with a run of packets is a method here, so that a library may do it instead
-(fastpath.py): seal, end_of_run, gso_group_end; open, append.
+No other part of the packet path holds a packet. A packet is sealed or opened in the buffer into which it was read, so only
+the kernel copies it. The operations on a run of packets are methods of the two classes, so that the C library can replace
+them (fastpath.py): seal, end_of_run, gso_group_end; open, append.
 """
 
 from .. import crypto
@@ -31,11 +31,14 @@ _ALIGN = 4
 
 
 class Arena:
-    """A fixed buffer carved into slots by the MTU: room for header, padded packet and tag each.
+    """A fixed buffer, divided into slots by the MTU. A slot has space for the header, the padded packet and the tag.
 
-    view, stride, offsets[i], pointers[i], lengths[i] are what `runs.seal_run` takes; packets[i] is where the packet of
-    slot i begins, views[i] the part of the buffer that may be read into, `slot_size` bytes. A slot begins every `stride`
-    bytes: full messages stand without a gap, as one piece to be sent.
+    view, stride, offsets[i], pointers[i], lengths[i]  what `runs.seal_run` uses: see contract.py
+    packets[i]  the offset of the packet of slot i
+    views[i]    the part of the buffer for the packet of slot i, `slot_size` bytes
+    slots       the number of slots
+
+    A slot begins every `stride` bytes. So there is no gap between messages of full size, and one call can send them.
     """
 
     __slots__ = (
@@ -44,7 +47,7 @@ class Arena:
     )  # fmt: skip
 
     def __init__(self, mtu, size=ARENA_SIZE, alloc=alloc, most=MAX_SLOTS):
-        """Make a buffer of `size` bytes and carve it into `most` slots, or as many as it has room for."""
+        """Make a buffer of `size` bytes, and divide it into `most` slots, or fewer if they do not fit."""
         self._most = most
         self.buffer = alloc("B", size)
         self.view = memoryview(self.buffer)
@@ -52,7 +55,7 @@ class Arena:
         self.carve(mtu)
 
     def carve(self, mtu):
-        """Lay the slots out for links of up to `mtu` bytes. What stood in them is void."""
+        """Divide the buffer into slots for packets of up to `mtu` bytes. The content of the slots is lost."""
         # A packet is padded to a multiple of 16, but not beyond the MTU.
         slot_size = -(-mtu // _ALIGN) * _ALIGN
         stride = TRANSPORT_HEADER_SIZE + slot_size + TAG_SIZE
@@ -69,10 +72,10 @@ class Arena:
         self.lengths = [0] * count
 
     def end_of_run(self, first, count, peer, host):
-        """Return the first slot after `first`, `count` at most, whose packet cannot go with that one.
+        """Return the first slot after `first`, at most `count`, whose packet does not belong to the run of slot `first`.
 
-        It has another destination, TOS or protocol, or is a datagram of our own to the peer. The first packet has a whole
-        IP header.
+        This packet has another destination, TOS or protocol, or it is our own datagram to the peer. The packet in slot
+        `first` has a whole IP header.
         """
         view, stride, lengths = self.view, self.stride, self.lengths
         packet = self.packets[first]
@@ -92,22 +95,27 @@ class Arena:
         return first + run
 
     def seal(self, first, end, key, header, counter, mtu):
-        """Pad and seal the packets of the slots in place, as transport messages: see `runs.seal_run`."""
+        """Pad and seal the packets in the slots, in place, as transport messages: see `seal_run` in contract.py."""
         return runs.seal_run(self, first, end, key, header, counter, mtu)
 
     def gso_group_end(self, first, end):
-        """Return the end of the messages from `first` on that one segmented send can take: the last may be shorter."""
+        """Return the end of the messages from slot `first` on that one segmented send can carry.
+
+        All have the size of the first one; only the last one can be shorter.
+        """
         lengths = self.lengths
         stop = runs.run_end(lengths, first, end)
         return stop + 1 if stop < end and lengths[stop] < lengths[first] else stop
 
 
 class Inbox:
-    """One receive's worth of datagrams, and the lists in which opening them leaves its results.
+    """The datagrams of one receive, and lists with the results of opening them.
 
-    view, pointer, counters, lengths, in_order, pointers, pointers_for are what `runs.open_run` takes. The good packets are
-    `good` in number, by offset and length in `packets` and `packet_lengths`, in messages of `received` bytes. What is
-    received goes to the offset `start`, here 0.
+    view, pointer, counters, lengths, in_order, pointers, pointers_for  what `runs.open_run` uses: see contract.py
+    good                      the number of good packets
+    packets, packet_lengths   the offset and the length of each good packet
+    received                  the total size of their messages, in bytes
+    start                     the offset for the next receive, here always 0
     """
 
     __slots__ = (
@@ -131,23 +139,27 @@ class Inbox:
     bytes_equal = staticmethod(runs.bytes_equal)
 
     def open(self, start, end, stride, key):
-        """Open in place the run of messages that begins at `start`; returns how many it was: see `runs.open_run`."""
+        """Open, in place, the run of messages that begins at `start`. Returns the number of messages: see contract.py."""
         return runs.open_run(self, start, end, stride, key)
 
     def begin(self):
-        """Forget what was good of the last run."""
+        """Start a new run: forget the good packets of the last one."""
         self.good = self.received = 0
 
     def clear(self):
-        """Forget all that is here: it was written, or is not wanted."""
+        """Forget all good packets, because they were written or are not needed."""
         self.good = 0
 
     def append(self, packet, stride, first, count, where, width):
-        """Append the good packet at `packet`, the `first` of an opened run of `count`, with those behind that are like it.
+        """Append the packet `first` of an opened run, and the next ones that are like it, to the good packets.
 
-        where, width  its source address
+        packet        the offset of this packet
+        stride        the distance between two packets of the run
+        count         the number of packets in the run
+        where, width  the offset and the size of its source address
 
-        They are put behind the `good` ones that are there. Returns the first that was not taken.
+        Packets are alike if they have the same length, TOS and source. Returns the number of the first packet of the run
+        that was not appended.
         """
         view, lengths = self.view, self.lengths
         if width == 4:
@@ -167,7 +179,7 @@ class Inbox:
         return end
 
     def _common_run(self, packet, stride, count, where, width):
-        """Return how many of `count` packets, from the first on, have its length, TOS and source."""
+        """Return how many of `count` packets, counted from the first, have the length, TOS and source of the first."""
         view = self.view
         if width == 4:
             count = runs.common_run(view, packet, 4, stride, count)

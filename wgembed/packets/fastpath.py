@@ -1,6 +1,6 @@
-"""The batch steps of the packet path by the optional C library (fastpath/fastpath.c): arena, inbox and tunnel device.
+"""The batch steps of the packet path in the optional C library (fastpath/fastpath.c): arena, inbox and tunnel device.
 
-It has no state: all that it knows of is in one struct, which is laid out here, and keys are read where they stand.
+The library has no state. It uses one struct, which this module fills in, and reads keys from the table of secrets.
 """
 
 from struct import calcsize, pack_into
@@ -12,7 +12,8 @@ from . import arena as arena_module
 
 _ABI = 3 << 16 | 176  # the version, and the size of struct fastpath
 
-# struct fastpath: twelve pointers of 64 bits, then numbers of 32; where the latter stand, counted in their own size
+# struct fastpath has twelve pointers of 64 bits, then numbers of 32 bits. These are the positions of the numbers, in units
+# of 32 bits from the beginning of the struct.
 _POINTERS = "12Q"
 _SIZE = 44
 _BUFFER_SIZE = 24
@@ -28,7 +29,7 @@ _APPENDED_GOOD = 33
 _IN_ORDER = 34
 _ABI_FIELD = 42
 
-# MicroPython makes a long integer of whatever stands in an array of "Q".
+# MicroPython makes a long integer of every item that it reads from an array of "Q".
 _UINT64 = "L" if calcsize("L") == 8 else "Q"
 
 _FUNCTIONS = {
@@ -43,20 +44,21 @@ _FUNCTIONS = {
     "write": ("i", "PiPi"),
 }
 
-# Two super-packets of 64 KB: what one leaves for another segmented send goes with the next one's.
+# Two super-packets of 64 KB. The end of the first one, which needs another segmented send, can leave with the second one.
 _MOST_SLOTS = 100
 _ARENA_SIZE = _MOST_SLOTS * 1536
 
-_KEPT = 4  # receives that the inbox has room for
+_KEPT = 4  # the inbox has space for this many receives
 
-# After so many reads other descriptors have their turn.
+# After this many reads, the loop turns to other descriptors.
 _READS = 64
 
 
 class Fastpath:
-    """The library at `path` with arena and inbox, of the memory that `alloc` gives; UserError if it does not work.
+    """The library at `path`, with its arena and inbox. UserError if the library cannot be loaded or does not work.
 
     library  the class that loads it, clib.Library of the runtime
+    alloc    see protocol/memory.py
     """
 
     def __init__(self, path, library, alloc):
@@ -92,16 +94,16 @@ class Fastpath:
         self.state[_DATAGRAMS] = arena_module.MAX_DATAGRAMS
 
     def port(self, fd, offload):
-        """Return the port of the open tunnel device, whose packets have a virtio header.
+        """Return the port of an open tunnel device whose packets have a virtio header.
 
-        offload  what it was told to leave to us (TUNSETOFFLOAD); all devices are of one kernel
+        offload  the offloads that were set on the device (TUNSETOFFLOAD); they are the same for all devices of a kernel
         """
         self.state[_OFFLOAD] = offload
         return FastTunPort(self, fd)
 
 
 class FastArena(arena_module.Arena):
-    """The arena, whose runs the library seals."""
+    """An arena whose runs the library seals."""
 
     __slots__ = ("_at", "_end_of_run", "_fixed_lengths", "_gso_group_end", "_own", "_own_addr", "_seal", "_state")
 
@@ -124,7 +126,7 @@ class FastArena(arena_module.Arena):
         state[_SLOT_SIZE] = self.slot_size
 
     def end_of_run(self, first, count, peer, host):
-        # A datagram of our own is told by where it goes: the caller looks closer at what begins a run.
+        # The library only compares the destination to find our own datagrams. The caller checks the first packet of a run.
         if peer.addr is not self._own_addr:
             self._own_addr = peer.addr
             self._own = host.address_bytes(peer.addr)
@@ -138,10 +140,10 @@ class FastArena(arena_module.Arena):
 
 
 class FastInbox(arena_module.Inbox):
-    """The inbox, whose runs the library opens.
+    """An inbox whose runs the library opens.
 
-    It has room for some receives: the good packets of one may wait for those of the next, so that what belongs together
-    is written together. A super-packet of 64 KB does not fit one datagram any more, and comes by two.
+    It has space for several receives. So the good packets of one receive can wait for those of the next, and one write to
+    the tunnel device can join them. For example, a super-packet of 64 KB does not fit into one receive, and needs two.
     """
 
     __slots__ = ("_at", "_end", "_open", "_state", "_append")
@@ -160,10 +162,10 @@ class FastInbox(arena_module.Inbox):
     def begin(self):
         self.received = 0
         if self.good > (_KEPT - 1) * arena_module.MAX_DATAGRAMS:
-            self.clear()  # nobody writes what is good: there would be no room
+            self.clear()  # the good packets were not written, and there would be no space for more
 
     def keep(self):
-        """Have the next receive go behind what is here; False, and nothing done, if there is no room for another one."""
+        """Let the next receive go after the packets that are here. False, without a change, if there is no space for it."""
         others = _KEPT - 1
         if self._end > others * arena_module.INBOX_SIZE or self.good > others * arena_module.MAX_DATAGRAMS:
             return False
@@ -187,7 +189,7 @@ class FastInbox(arena_module.Inbox):
 
 
 class FastTunPort:
-    """The two batch steps on an open, non-blocking tunnel device whose packets have a virtio header."""
+    """The batch steps on an open, non-blocking tunnel device whose packets have a virtio header. See runtime/contract.py."""
 
     def __init__(self, fastpath, fd):
         self.fd = fd
@@ -197,9 +199,9 @@ class FastTunPort:
         self._inbox_at = crypto.pointer_to(self._inbox.buffer)
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes.
+        """Read packets into the arena's slots, from the first on. Returns their number; OSError if the device is gone.
 
-        What is in the inbox is lost.
+        The content of the inbox is lost.
         """
         count = self._read(self._at, self.fd, _READS)
         if count < 0:
@@ -207,13 +209,13 @@ class FastTunPort:
         return count
 
     def read_rest(self, arena):
-        """Have the next slots full of a super-packet that took more than there are; 0 if nothing of it is left."""
+        """Fill the slots again with the rest of a super-packet that needed more slots. Returns 0 if there is no rest."""
         return self._read(self._at, self.fd, 0) if self._state[_PENDING] else 0
 
     def write_batch(self, view, packets, lengths, count):
-        """Write `count` IP packets, given by offset and length; returns how many the kernel would not have.
+        """Write `count` IP packets, given by offset and length. Returns the number of packets that the kernel refused.
 
-        Those of the inbox may be kept there, to be written with the next ones or by `flush`.
+        Packets of the inbox can stay there. The next write or `flush` then writes them.
         """
         inbox = self._inbox
         if packets is inbox.packets:
@@ -223,7 +225,7 @@ class FastTunPort:
         return self._write(self._at, self.fd, crypto.pointer_to(view), count)
 
     def flush(self):
-        """Write what was kept; returns how many packets the kernel would not have."""
+        """Write the packets that were kept. Returns the number of packets that the kernel refused."""
         inbox = self._inbox
         refused = self._write(self._at, self.fd, self._inbox_at, inbox.good) if inbox.good else 0
         inbox.clear()

@@ -1,4 +1,4 @@
-"""What is done to runs of packets: the backend that fits the interpreter. contract.py says what each function does."""
+"""Operations on runs of packets: the backend for this interpreter. contract.py describes each function."""
 
 from ..crypto import BACKEND
 

@@ -1,7 +1,7 @@
-"""What is done to runs of packets, on CPython: see contract.py.
+"""Operations on runs of packets, on CPython: see contract.py.
 
-What a function does is spread over loops within the interpreter, each of which does one thing to all packets of the run:
-statement by statement, they would cost as much as the cipher.
+A function uses operations of the interpreter that do one thing to all packets of the run, for example a slice assignment.
+Python statements for each packet would cost as much as the cipher.
 """
 
 from struct import Struct, pack
@@ -21,13 +21,13 @@ _pack_header = Struct("<8sQ").pack_into
 _unpack_word = Struct("<I").unpack_from
 _is_little_endian = byteorder == "little"
 
-# The nonce of a packet that is sealed by itself: four zero bytes, then the counter (RFC 8439, 2.8; WireGuard paper, 5.4.6).
+# The nonce of packets that are sealed one by one: four zero bytes, then the counter (RFC 8439, 2.8; the paper, 5.4.6).
 _nonce = bytearray(12)
 _nonce_pointer = pointer_to(_nonce)
 
 
 def bytes_equal(buf, a, b, size):
-    """Whether `size` bytes at `a` and at `b` are the same. Not for secrets: it stops at the first difference."""
+    """Whether the `size` bytes at `a` and at `b` are the same. Not for secrets: see contract.py."""
     return buf[a : a + size] == buf[b : b + size]
 
 
@@ -35,15 +35,12 @@ _ITEMS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
 def common_run(view, at, size, stride, count):
-    """Return how many of `count` strings, from the first on, equal the first. Not for secrets.
-
-    One stands every `stride` bytes of the memoryview `view` from offset `at` on, `size` bytes: 1, 2, 4, 8 or 16.
-    """
+    """Return how many of `count` byte strings, counted from the first, are equal to the first: see contract.py."""
     if count < 2:
         return count
     if view[at : at + size] != view[at + stride : at + stride + size]:
         return 1
-    # Slice by slice this would cost as much as all else that the interpreter does for a packet.
+    # One slice for each string would cost as much as everything else that the interpreter does for a packet.
     width = min(size, 8)
     while stride % width:
         width >>= 1
@@ -55,7 +52,7 @@ def common_run(view, at, size, stride, count):
 
 
 def run_end(numbers, first, end):
-    """Return where the run of equal numbers ends that begins at `first` of the list, `end` at most."""
+    """Return the end of the run of equal numbers that begins at the index `first` of a list; at most `end`."""
     number = numbers[first]
     count = numbers[first:end].count(number)
     if numbers[first : first + count].count(number) == count:
@@ -66,10 +63,10 @@ def run_end(numbers, first, end):
 
 
 _PADDING = tuple(bytes(i) for i in range(16))
-_FEW = 4  # so many packets of one size are sealed one by one
+_FEW = 4  # fewer packets of one size are sealed one by one
 
-# The nonce is taken from where it stands in the message: before the counter are the four bytes of the receiver's index,
-# which are zero for as long as that takes.
+# The nonce is read from the message itself. The four bytes before the counter are the receiver index, and they are set to
+# zero while the cipher runs.
 _NONCE = TRANSPORT_RECEIVER
 _COUNTER_LOW = TRANSPORT_COUNTER
 _COUNTER_HIGH = TRANSPORT_COUNTER + 4
@@ -77,12 +74,12 @@ _PACKET = TRANSPORT_PACKET
 
 
 def _column(view, at, stride, count):
-    """Return the words of four bytes that stand every `stride` bytes, a multiple of 4, from offset `at` on."""
+    """Return words of four bytes: the first at offset `at`, then one every `stride` bytes. `stride` is a multiple of 4."""
     return view[at : at + 4 + (count - 1) * stride].cast("I")[:: stride >> 2]
 
 
 def _fill(view, at, stride, count, word):
-    """Write the four bytes `word` at `count` pointers, one every `stride` bytes from offset `at` on."""
+    """Write the four bytes `word` to `count` places: the first at offset `at`, then one every `stride` bytes."""
     if stride & 3:
         for start in range(at, at + count * stride, stride):
             view[start : start + 4] = word
@@ -91,7 +88,7 @@ def _fill(view, at, stride, count, word):
 
 
 def seal_run(arena, first, end, key, header, counter, mtu):
-    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages: see contract.py."""
+    """Pad and seal the packets in the arena's slots `first` to `end` - 1 in place: see contract.py."""
     lengths = arena.lengths
     total = 0
     while first < end:
@@ -163,7 +160,7 @@ def open_run(inbox, start, end, stride, key):
 
 
 def _read_counters(view, start, stride, count):
-    """Return the counters of the messages, of which the first begins at `start`."""
+    """Return the list of counters of `count` messages. The first message begins at `start`."""
     if _is_little_endian and not stride & 3 and common_run(view, start + _COUNTER_HIGH, 4, stride, count) == count:
         low = _column(view, start + _COUNTER_LOW, stride, count).tolist()
         high = _unpack_word(view, start + _COUNTER_HIGH)[0] << 32
@@ -172,7 +169,7 @@ def _read_counters(view, start, stride, count):
 
 
 def _pointers(inbox, start, stride, count):
-    """Return at least `count` pairs of pointers, to a packet and its nonce, for messages as in `open_run`."""
+    """Return at least `count` pairs of pointers, to the packet and the nonce of each message in `open_run`."""
     pointers = inbox.pointers
     if inbox.pointers_for != (start, stride):
         inbox.pointers_for = start, stride
@@ -183,5 +180,5 @@ def _pointers(inbox, start, stride, count):
 
 
 def message_pointers(pointer, message):
-    """Return what the run functions need to know of the message at offset `message` from `pointer`."""
+    """Return a pair of pointers, to the packet and the nonce of the message at offset `message` from `pointer`."""
     return pointer + (message + _PACKET), pointer + (message + _NONCE)

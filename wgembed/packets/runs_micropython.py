@@ -1,9 +1,9 @@
-"""What is done to runs of packets, on MicroPython: see contract.py.
+"""Operations on runs of packets, on MicroPython: see contract.py.
 
-On 64-bit machines nothing here allocates; where pointers do not fit a small int some garbage is left, but nothing kept.
+On 64-bit machines nothing here allocates. If pointers do not fit into a small int, the functions leave some garbage.
 """
 
-# A star import takes every name without an underscore here, whatever __all__ says.
+# Here a star import imports every name without an underscore, because MicroPython ignores __all__.
 from struct import pack_into as _pack_into
 
 import ffi as _ffi
@@ -25,9 +25,9 @@ _nonce_fields = _uctypes.struct(_nonce_pointer, {"counter": _uctypes.UINT64 | 4}
 
 
 def bytes_equal(buf, a, b, size):
-    """Whether `size` bytes at `a` and at `b` are the same. Not for secrets: it stops at the first difference."""
+    """Whether the `size` bytes at `a` and at `b` are the same. Not for secrets: see contract.py."""
     while size:
-        # From the end, where addresses differ first.
+        # From the end, because most addresses differ there.
         size -= 1
         if buf[a + size] != buf[b + size]:
             return False
@@ -35,10 +35,7 @@ def bytes_equal(buf, a, b, size):
 
 
 def common_run(view, at, size, stride, count):
-    """Return how many of `count` strings, from the first on, equal the first. Not for secrets.
-
-    One stands every `stride` bytes of `view` from offset `at` on, `size` bytes.
-    """
+    """Return how many of `count` byte strings, counted from the first, are equal to the first: see contract.py."""
     first = other = _uctypes.addressof(view) + at
     for number in range(1, count):
         other += stride
@@ -48,7 +45,7 @@ def common_run(view, at, size, stride, count):
 
 
 def run_end(numbers, first, end):
-    """Return where the run of equal numbers ends that begins at `first` of the list, `end` at most."""
+    """Return the end of the run of equal numbers that begins at the index `first` of a list; at most `end`."""
     number = numbers[first]
     while first < end and numbers[first] == number:
         first += 1
@@ -56,13 +53,13 @@ def run_end(numbers, first, end):
 
 
 def message_pointers(pointer, message):
-    """Return what the run functions need to know of the message at offset `message` from `pointer`: where its packet is."""
+    """Return a pointer to the packet of the message at offset `message` from `pointer`."""
     return pointer + message + 16
 
 
 def seal_run(arena, first, end, key, header, counter, mtu):
-    """Pad and seal the packets of the arena's slots `first` to `end` in place, as transport messages: see contract.py."""
-    # One by one: a tuple of four would be an allocation.
+    """Pad and seal the packets in the arena's slots `first` to `end` - 1 in place: see contract.py."""
+    # Four assignments, because a tuple of four values would be allocated.
     buffer = arena.buffer
     offsets = arena.offsets
     pointers = arena.pointers
