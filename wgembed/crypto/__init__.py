@@ -1,10 +1,9 @@
-"""The primitives that WireGuard is made of, by libsodium. A leaf: it imports no other room.
+"""The cryptographic primitives of WireGuard, with libsodium. This room imports no other room.
 
-What it shares with the protocol are the primitives' parameters: WireGuard's nonce and KDF_n. It knows no message, no peer
-and no time.
+The primitives have the parameters of WireGuard: its nonce, and KDF_n. They know no messages, no peers and no time.
 
-There are two backends, _cpython.py and _micropython.py; this file and hashes.py choose between them, and `BACKEND` is how
-other rooms do. contract.py says what each function takes and returns.
+There are two backends, _cpython.py and _micropython.py. This file and hashes.py choose between them. Other rooms use
+`BACKEND` to choose theirs. contract.py says what each function takes and returns.
 """
 
 import sys

@@ -1,8 +1,8 @@
 """The primitives on CPython, through PyNaCl's libsodium.
 
-PyNaCl's public functions take and return `bytes`: a copy and an allocation a packet. Its cffi module reaches
-the same library in place. Importing that module alone does not call sodium_init(), without which libsodium
-stays on its slowest code.
+PyNaCl's public functions take and return `bytes`, so each packet would cost a copy and an allocation. Its cffi module calls
+the same library on our buffers. The import of this module does not call sodium_init(). Without that call, libsodium uses
+its slowest code.
 """
 
 from struct import Struct
@@ -35,9 +35,9 @@ _nonce = bytearray(12)
 
 
 def pointer_to(buf):
-    """Return a pointer to the writable `buf`, which must live and keep its size as long as the pointer."""
+    """Return a pointer to the writable `buf`. `buf` must stay alive, with the same size, as long as the pointer."""
     if isinstance(buf, memoryview):
-        # Of what it shows: a garbage collection that meets a view and a pointer into it clears the view first, and crashes.
+        # Point to the object of the view: a garbage collection that frees a view and a pointer to it together crashes.
         if len(buf.obj) != buf.nbytes:
             raise ValueError("cannot point to a part of a buffer")
         buf = buf.obj
@@ -57,9 +57,9 @@ def aead_addresses():
 
 
 def _parts_of_aead():
-    """Return the addresses of what PyNaCl links but does not declare, as the linker finds them; zeros if it does not."""
+    """Return the addresses of functions that PyNaCl links but does not declare; zeros if there are none."""
     try:
-        import _cffi_backend as cffi  # not before it is needed: most processes here load no library
+        import _cffi_backend as cffi  # imported late, because most processes load no library
 
         library, kind = cffi.load_library(_path, 0), _ffi.typeof("void (*)(void)")
         names = "crypto_stream_chacha20_ietf_xor_ic", "crypto_onetimeauth_poly1305", "crypto_verify_16"
@@ -74,27 +74,27 @@ def _want(buf, size):
 
 
 def random_fill(buf):
-    """Fill `buf` from the system's random generator."""
+    """Fill `buf` from the random generator of the system."""
     _lib.randombytes(_from_buffer(buf, require_writable=True), len(buf))
 
 
 def memzero(buf):
-    """Overwrite `buf` with zeros in a way that no optimiser removes."""
+    """Overwrite `buf` with zeros. No compiler optimises this away."""
     _lib.sodium_memzero(_from_buffer(buf, require_writable=True), len(buf))
 
 
 def forget(data):
-    """Overwrite bytes that a function has just made, and that nobody but the caller has: they hold a secret."""
+    """Overwrite a bytes object that holds a secret, and to which only the caller has a reference: see contract.py."""
     _lib.sodium_memzero(_from_buffer(data), len(data))
 
 
 def equal(a, b):
-    """Compare two strings of bytes in a time that depends on their lengths alone."""
+    """Return whether two byte strings are equal. The time depends only on their lengths."""
     return len(a) == len(b) and _lib.sodium_memcmp(_from_buffer(a), _from_buffer(b), len(a)) == 0
 
 
 def x25519(out, scalar, point):
-    """Write the shared secret to `out`; False when it is all zero, which no honest peer causes (RFC 7748, 6.1)."""
+    """Write the shared secret to `out`. False if it is all zero, which no honest peer causes (RFC 7748, 6.1)."""
     _want(out, 32)
     _want(scalar, 32)
     _want(point, 32)
@@ -117,7 +117,7 @@ def _aead(function, out, key, nonce, source, ad):
 
 
 def seal(out, key, counter, plain, ad):
-    """Write ChaCha20-Poly1305 of `plain` with additional data `ad` and the tag to `out` (RFC 8439)."""
+    """Write ChaCha20-Poly1305 of `plain` with the additional data `ad`, and the tag, to `out` (RFC 8439)."""
     _want(out, len(plain) + 16)
     _want(key, 32)
     _pack_counter(_nonce, 4, counter)
@@ -125,7 +125,7 @@ def seal(out, key, counter, plain, ad):
 
 
 def open(out, key, counter, sealed, ad):
-    """Undo `seal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    """Undo `seal`: write the plaintext to `out`. False if the tag is wrong; the content of `out` is then undefined."""
     _want(out, len(sealed) - 16)
     _want(key, 32)
     _pack_counter(_nonce, 4, counter)
@@ -133,7 +133,7 @@ def open(out, key, counter, sealed, ad):
 
 
 def xseal(out, key, nonce, plain, ad):
-    """Write XChaCha20-Poly1305 under the 24-byte `nonce` to `out`, tag included."""
+    """Write XChaCha20-Poly1305 of `plain` with the 24-byte `nonce` and the additional data `ad`, and the tag, to `out`."""
     _want(out, len(plain) + 16)
     _want(key, 32)
     _want(nonce, 24)
@@ -141,7 +141,7 @@ def xseal(out, key, nonce, plain, ad):
 
 
 def xopen(out, key, nonce, sealed, ad):
-    """Undo `xseal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    """Undo `xseal`: write the plaintext to `out`. False if the tag is wrong; the content of `out` is then undefined."""
     _want(out, len(sealed) - 16)
     _want(key, 32)
     _want(nonce, 24)

@@ -1,6 +1,6 @@
 """The primitives on MicroPython: libsodium through `ffi`. Pointers are ints."""
 
-# A star import takes every name without an underscore here, whatever __all__ says.
+# Here a star import imports every name without an underscore, because MicroPython ignores __all__.
 from struct import pack_into as _pack_into
 
 import ffi as _ffi
@@ -41,7 +41,7 @@ _nonce = bytearray(12)
 
 
 def pointer_to(buf):
-    """Return a pointer to the writable `buf`, which must live and keep its size as long as the pointer."""
+    """Return a pointer to the writable `buf`. `buf` must stay alive, with the same size, as long as the pointer."""
     return _uctypes.addressof(buf)
 
 
@@ -63,27 +63,27 @@ def _want(buf, size):
 
 
 def random_fill(buf):
-    """Fill `buf` from the system's random generator."""
+    """Fill `buf` from the random generator of the system."""
     _randombytes(buf, len(buf))
 
 
 def forget(data):
-    """Overwrite bytes that a function has just made, and that nobody but the caller has: they hold a secret."""
+    """Overwrite a bytes object that holds a secret, and to which only the caller has a reference: see contract.py."""
     _sodium_memzero(data, len(data))
 
 
 def memzero(buf):
-    """Overwrite `buf` with zeros in a way that no optimiser removes."""
+    """Overwrite `buf` with zeros. No compiler optimises this away."""
     _sodium_memzero(buf, len(buf))
 
 
 def equal(a, b):
-    """Compare two strings of bytes in a time that depends on their lengths alone."""
+    """Return whether two byte strings are equal. The time depends only on their lengths."""
     return len(a) == len(b) and _sodium_memcmp(a, b, len(a)) == 0
 
 
 def x25519(out, scalar, point):
-    """Write the shared secret to `out`; False when it is all zero, which no honest peer causes (RFC 7748, 6.1)."""
+    """Write the shared secret to `out`. False if it is all zero, which no honest peer causes (RFC 7748, 6.1)."""
     _want(out, 32)
     _want(scalar, 32)
     _want(point, 32)
@@ -98,7 +98,7 @@ def x25519_base(out, scalar):
 
 
 def seal(out, key, counter, plain, ad):
-    """Write ChaCha20-Poly1305 of `plain` with additional data `ad` and the tag to `out` (RFC 8439)."""
+    """Write ChaCha20-Poly1305 of `plain` with the additional data `ad`, and the tag, to `out` (RFC 8439)."""
     _want(out, len(plain) + 16)
     _want(key, 32)
     _pack_into("<Q", _nonce, 4, counter)
@@ -106,7 +106,7 @@ def seal(out, key, counter, plain, ad):
 
 
 def open(out, key, counter, sealed, ad):
-    """Undo `seal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    """Undo `seal`: write the plaintext to `out`. False if the tag is wrong; the content of `out` is then undefined."""
     _want(out, len(sealed) - 16)
     _want(key, 32)
     _pack_into("<Q", _nonce, 4, counter)
@@ -114,7 +114,7 @@ def open(out, key, counter, sealed, ad):
 
 
 def xseal(out, key, nonce, plain, ad):
-    """Write XChaCha20-Poly1305 under the 24-byte `nonce` to `out`, tag included."""
+    """Write XChaCha20-Poly1305 of `plain` with the 24-byte `nonce` and the additional data `ad`, and the tag, to `out`."""
     _want(out, len(plain) + 16)
     _want(key, 32)
     _want(nonce, 24)
@@ -122,7 +122,7 @@ def xseal(out, key, nonce, plain, ad):
 
 
 def xopen(out, key, nonce, sealed, ad):
-    """Undo `xseal` into `out`; False, with `out` unspecified, when the tag does not match."""
+    """Undo `xseal`: write the plaintext to `out`. False if the tag is wrong; the content of `out` is then undefined."""
     _want(out, len(sealed) - 16)
     _want(key, 32)
     _want(nonce, 24)

@@ -1,16 +1,16 @@
-"""What both backends of crypto offer, and what callers may rely on: the contract of this seam.
+"""The contract of crypto: what both backends offer, and what callers can rely on.
 
-Nothing imports this file: it is the reference, and a test compares the backends with it. `hashes.py` is the same for both.
+Nothing imports this file. It is the reference, and a test compares the backends with it. `hashes.py` is the same for both.
 
-Arguments are bytes-like. `out` and `buf` are writable and are filled whole, so they have exactly the length of the
-result. Keys have 32 bytes. A buffer of the wrong length is a ValueError: it would be a mistake of the caller, never an
-answer to input. No other error is raised; what a peer can cause is in the result.
+Arguments are bytes-like. `out` and `buf` are writable. A function fills the whole of `out`, so `out` has exactly the length
+of the result. Keys have 32 bytes. A buffer of the wrong length raises ValueError: this is a mistake of the caller, and no
+message from outside can cause it. No other error is raised. The result shows whether a message of a peer is valid.
 
-A pointer is opaque, and `pointer + n` points n bytes further. It keeps nothing alive.
+A pointer is opaque, and `pointer + n` points n bytes further. A pointer does not keep its buffer alive.
 """
 
-BACKEND: str  # "cpython" or "micropython": how other rooms choose their own backend
-NULL: object  # the pointer to nothing
+BACKEND: str  # "cpython" or "micropython": other rooms choose their backend by it
+NULL: object  # the null pointer
 
 
 # Random bytes and secrets
@@ -21,26 +21,26 @@ def random_fill(buf):
 
 
 def memzero(buf):
-    """Overwrite the writable `buf` with zeros, in a way that no optimiser removes."""
+    """Overwrite the writable `buf` with zeros. No compiler optimises this away."""
 
 
 def forget(data):
     """Overwrite a bytes object that holds a secret.
 
-    Only for what a function has just made and the caller alone refers to. Bytes are immutable for everyone else: an
-    interned or shared object would change under its other owners.
+    Only for an object that a function has just made, and to which only the caller has a reference. Other code expects that
+    bytes never change, so an interned or shared object must not be overwritten.
     """
 
 
 def equal(a, b):
-    """Return whether two strings of bytes are equal, in a time that depends on their lengths alone."""
+    """Return whether two byte strings are equal. The time depends only on their lengths."""
 
 
 # BLAKE2s (hashes.py)
 
 
 def blake2s(size, key, *parts):
-    """Return BLAKE2s of the concatenated `parts` as `size` bytes, 1 to 32; keyed unless `key` is empty (RFC 7693)."""
+    """Return BLAKE2s of the concatenated `parts`, `size` bytes, 1 to 32. If `key` is empty, it is not keyed (RFC 7693)."""
 
 
 def hmac(key, *parts):
@@ -57,7 +57,7 @@ def kdf(out, key, data):
 def x25519(out, scalar, point):
     """Write the shared secret of a private key and a public key to `out`, 32 bytes each.
 
-    Return False if it is all zero, which no honest peer causes (RFC 7748, 6.1). `out` must not be used then.
+    Return False if the secret is all zero, which no honest peer causes (RFC 7748, 6.1). `out` must not be used then.
     """
 
 
@@ -71,30 +71,30 @@ def x25519_base(out, scalar):
 def seal(out, key, counter, plain, ad):
     """Write ChaCha20-Poly1305 of `plain` with the additional data `ad`, and the tag, to `out` (RFC 8439).
 
-    counter  64 bits; the nonce is four zero bytes and then the counter, little endian
+    counter  64 bits; the nonce is four zero bytes, then the counter, little-endian
     """
 
 
 def open(out, key, counter, sealed, ad):
-    """Undo `seal` into `out`. Return False, with the content of `out` unspecified, if the tag does not match."""
+    """Undo `seal`: write the plaintext to `out`. Return False if the tag is wrong; `out` is then undefined."""
 
 
 def xseal(out, key, nonce, plain, ad):
-    """Write XChaCha20-Poly1305 of `plain` under the 24-byte `nonce`, and the tag, to `out`."""
+    """Write XChaCha20-Poly1305 of `plain` with the 24-byte `nonce` and the additional data `ad`, and the tag, to `out`."""
 
 
 def xopen(out, key, nonce, sealed, ad):
-    """Undo `xseal` into `out`. Return False, with the content of `out` unspecified, if the tag does not match."""
+    """Undo `xseal`: write the plaintext to `out`. Return False if the tag is wrong; `out` is then undefined."""
 
 
-# For the packet path and for C libraries: nothing here is checked
+# For the packet path and for C libraries. These functions do not check their arguments
 
 
 def pointer_to(buf):
     """Return a pointer to the writable `buf`.
 
-    The caller keeps `buf` alive and at its size for as long as the pointer is used. A memoryview must show the whole of
-    its buffer; ValueError if CPython finds that it does not.
+    The caller keeps `buf` alive, with the same size, while the pointer is in use. A memoryview must show its whole buffer;
+    CPython raises ValueError if it does not.
     """
 
 
@@ -103,23 +103,23 @@ def address_of(pointer):
 
 
 def aead_addresses():
-    """Return the addresses of five functions of libsodium, ints, for a C library that calls them:
+    """Return the addresses of five functions of libsodium, as ints, for a C library that calls them.
 
-    crypto_aead_chacha20poly1305_ietf_encrypt, crypto_aead_chacha20poly1305_ietf_decrypt, and what they are made of:
-    crypto_stream_chacha20_ietf_xor_ic, crypto_onetimeauth_poly1305, crypto_verify_16. Each of the last three is 0 if the
+    In this order: crypto_aead_chacha20poly1305_ietf_encrypt, crypto_aead_chacha20poly1305_ietf_decrypt, and their parts
+    crypto_stream_chacha20_ietf_xor_ic, crypto_onetimeauth_poly1305 and crypto_verify_16. A part has the address 0 if the
     backend cannot find it.
     """
 
 
 def aead_encrypt(out, out_size, plain, plain_size, ad, ad_size, secret_nonce, nonce, key):
-    """libsodium's crypto_aead_chacha20poly1305_ietf_encrypt: by pointers, `out` may be `plain`.
+    """Call libsodium's crypto_aead_chacha20poly1305_ietf_encrypt with pointers. `out` can be `plain`.
 
-    `out_size` and `secret_nonce` are NULL, sizes are in bytes, `nonce` points to 12 bytes. Allocates nothing.
+    `out_size` and `secret_nonce` are NULL, sizes are in bytes, `nonce` points to 12 bytes. It allocates no memory.
     """
 
 
 def aead_decrypt(out, out_size, secret_nonce, sealed, sealed_size, ad, ad_size, nonce, key):
-    """libsodium's crypto_aead_chacha20poly1305_ietf_decrypt: as `aead_encrypt`; 0 if the tag matches.
+    """Call libsodium's crypto_aead_chacha20poly1305_ietf_decrypt, like `aead_encrypt`. Return 0 if the tag is right.
 
-    With a wrong tag the content of `out` is unspecified.
+    If the tag is wrong, the content of `out` is undefined.
     """

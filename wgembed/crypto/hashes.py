@@ -1,7 +1,7 @@
-"""BLAKE2s and what WireGuard builds of it: the same for both backends, whoever brings the hash.
+"""BLAKE2s, and HMAC and HKDF with BLAKE2s: the same code for both backends and every source of the hash.
 
-What HMAC and HKDF work out on their way is overwritten. A digest comes as an object that never changes, and does all the
-same here, where nobody else has seen it yet.
+The intermediate results of HMAC and HKDF are overwritten. A digest is a bytes object, which normally never changes. It is
+overwritten here only while no other code has a reference to it.
 """
 
 import sys
@@ -12,7 +12,7 @@ else:
     from ._cpython import forget, memzero
 
 try:
-    # hashlib would load OpenSSL: 4 MB for a hash that CPython carries itself.
+    # hashlib would load OpenSSL, which takes 4 MB, but CPython has this hash itself.
     from _blake2 import blake2s as _blake2s
 except ImportError:
     try:
@@ -28,12 +28,12 @@ def blake2s(size, key, *parts):
         state.update(part)
     digest = state.digest()
     if _wipe and not key:
-        # The hash of a handshake takes in what is secret; MACs are of what all can see, and floods are made of them.
+        # The hash of a handshake includes secrets. A keyed hash is a MAC of public data, and must be fast under a flood.
         _wipe(state)
     return digest
 
 
-_wipe = getattr(_blake2s, "wipe", None)  # CPython's own wipes itself when it goes
+_wipe = getattr(_blake2s, "wipe", None)  # CPython's hash wipes itself when it is freed
 _pad = memoryview(bytearray(64))
 _INNER = 0x36
 _OUTER = 0x5C
@@ -43,7 +43,7 @@ if hasattr(bytes, "translate"):
     _MASKED = {mask: bytes([x ^ mask for x in range(256)]) for mask in (_INNER, _OUTER)}
 
     def _keyed(key, mask):
-        """Return the hash state that has taken in the key, padded and masked (RFC 2104)."""
+        """Return the hash state after the key, which is padded and masked (RFC 2104)."""
         size = len(key)
         _pad[:size] = key
         _pad[size:] = bytes(64 - size)
@@ -57,7 +57,7 @@ if hasattr(bytes, "translate"):
 else:
 
     def _keyed(key, mask):
-        """Return the hash state that has taken in the key, padded and masked (RFC 2104)."""
+        """Return the hash state after the key, which is padded and masked (RFC 2104)."""
         for i in range(len(key)):
             _pad[i] = key[i] ^ mask
         for i in range(len(key), 64):
@@ -66,7 +66,7 @@ else:
 
 
 def _finish(pads, *parts):
-    """Return the HMAC of the parts, by the states that `_keyed` gives; the caller overwrites it if it is a secret."""
+    """Return the HMAC of the parts, from the two states of `_keyed`. If it is a secret, the caller overwrites it."""
     inner, outer = pads[0].copy(), pads[1].copy()
     for part in parts:
         inner.update(part)
@@ -93,7 +93,7 @@ def _end(pads):
 
 
 def hmac(key, *parts):
-    """Return HMAC-BLAKE2s of the concatenated `parts`: 32 bytes. `key` has at most 64."""
+    """Return HMAC-BLAKE2s of the concatenated `parts`, 32 bytes. `key` has at most 64 bytes."""
     pads = _pads(key)
     digest = _finish(pads, *parts)
     _end(pads)

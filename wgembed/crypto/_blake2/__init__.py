@@ -1,8 +1,9 @@
-"""BLAKE2s for MicroPython: a subset of CPython's `_blake2`, which is where the name comes from.
+"""BLAKE2s for MicroPython: a subset of CPython's module `_blake2`, with the same name.
 
-    blake2s(data=b"", *, digest_size=32, key=b"")    update(data)    digest()    copy()
+    blake2s(data=b"", *, digest_size=32, key=b"")    update(data)    digest()    copy()    wipe()
 
-`_viper`, `_words` and `_halves` are the same compression function: in machine code, and in two number sizes.
+`_viper`, `_words` and `_halves` have the same compression function: in machine code, with numbers of 32 bits, and with
+numbers of 16 bits.
 """
 
 import sys
@@ -13,15 +14,15 @@ try:
     if sys.byteorder != "little":
         raise ImportError
     from ._viper import compress
-except (ImportError, SyntaxError, ValueError):  # no such file in a bytecode build; no emitter; another machine's code
-    # Ints of 31 bits (tag bit and sign taken off) are what a 32-bit MicroPython keeps without allocating.
+except (ImportError, SyntaxError, ValueError):  # a bytecode build without this file; no emitter; code of another machine
+    # A 32-bit MicroPython can keep ints of 31 bits without an allocation, because one bit is a tag.
     if sys.maxsize > 0x7FFFFFFF:
         from ._words import compress
     else:
         from ._halves import compress
 
 
-# Where a digest is worked out
+# Scratch memory for `digest`
 _state = bytearray(32)
 _digest = memoryview(_state)
 _block = bytearray(64)
@@ -61,9 +62,9 @@ class blake2s:
             self._count += size
             return
         start = 0
-        data = memoryview(data)  # whose parts are no copies
+        data = memoryview(data)  # so that a slice is not a copy
         while start < size:
-            # The last block is marked as such, so a full one waits for more to come.
+            # The last block gets a mark. So a full block waits until there is more data.
             if self._fill == 64:
                 compress(self._state, self._block, self._count, 0)
                 self._fill = 0
@@ -74,7 +75,7 @@ class blake2s:
             start += part
 
     def digest(self):
-        """Return the hash of all data so far; more may follow."""
+        """Return the hash of all data so far, `digest_size` bytes. More data can follow."""
         fill = self._fill
         _state[:] = self._state
         _block[:] = self._block
@@ -83,12 +84,12 @@ class blake2s:
         return bytes(_digest[: self.digest_size])
 
     def wipe(self):
-        """Overwrite what the hash has taken in. It is of no use any more. Not in CPython's, which does so of itself."""
+        """Overwrite the state. The hash cannot be used after that. CPython's hash has no `wipe`, and wipes itself."""
         _state[:] = self._state[:] = _NOTHING[:32]
         _block[:] = self._block[:] = _NOTHING
 
     def copy(self):
-        """Return a hash that has taken in the same data and goes its own way."""
+        """Return an independent hash with the same data."""
         other = blake2s(digest_size=self.digest_size)
         other._state[:] = self._state
         other._block[:] = self._block

@@ -9,9 +9,9 @@ _high = array("H", bytes(32))
 
 
 def compress(state, block, count, final):
-    """Take `block` (64 bytes) into `state` (32 bytes, updated in place); RFC 7693, 3.2.
+    """Update `state` (32 bytes, in place) with `block` (64 bytes); RFC 7693, 3.2.
 
-    count  bytes hashed so far, those of the block included
+    count  bytes hashed so far, with those of this block
     final  0xFFFF for the last block, otherwise 0
     """
     order = ORDER
@@ -57,7 +57,7 @@ def compress(state, block, count, final):
     h12 ^= count >> 16
     l14 ^= final
     h14 ^= final
-    # Unrolled once: in a loop over indices, half of the time would go into finding the words.
+    # One round, unrolled: in a loop over indices, half of the time would be spent on access to the words.
     for r in range(0, 160, 16):
         i = order[r]
         t = l0 + l4 + low[i]

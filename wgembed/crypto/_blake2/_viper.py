@@ -1,7 +1,7 @@
-"""BLAKE2s compression in machine code: for MicroPython where it has a native emitter (not on MIPS or aarch64).
+"""BLAKE2s compression in machine code: for MicroPython with a native emitter (not on MIPS or aarch64).
 
-There this file does not compile, hence its standing alone. Words are read as the machine has them, so it is for
-little-endian machines; those with an emitter are. On 64-bit machines sums are cut to 32 bits, on others they are.
+Without an emitter this file does not compile, so it is a separate file. Words are read in the byte order of the machine, so
+this is for little-endian machines only. All machines with an emitter are. On 64-bit machines the code cuts sums to 32 bits.
 """
 
 import micropython
@@ -19,9 +19,9 @@ _MIX = bytes((
 
 @micropython.viper
 def compress(state, block, count: int, final: int):  # noqa: F821
-    """Take `block` (64 bytes) into `state` (32 bytes, updated in place); RFC 7693, 3.2.
+    """Update `state` (32 bytes, in place) with `block` (64 bytes); RFC 7693, 3.2.
 
-    count  bytes hashed so far, those of the block included
+    count  bytes hashed so far, with those of this block
     final  0xFFFF for the last block, otherwise 0
     """
     s = ptr32(state)  # noqa: F821

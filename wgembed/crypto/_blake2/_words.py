@@ -8,9 +8,9 @@ _IV = struct.unpack("<8I", IV)
 
 
 def compress(state, block, count, final):
-    """Take `block` (64 bytes) into `state` (32 bytes, updated in place); RFC 7693, 3.2.
+    """Update `state` (32 bytes, in place) with `block` (64 bytes); RFC 7693, 3.2.
 
-    count  bytes hashed so far, those of the block included
+    count  bytes hashed so far, with those of this block
     final  0xFFFF for the last block, otherwise 0
     """
     words = struct.unpack_from("<16I", block, 0)
@@ -19,7 +19,7 @@ def compress(state, block, count, final):
     v8, v9, v10, v11, v12, v13, v14, v15 = _IV
     v12 ^= count
     v14 ^= final << 16 | final
-    # Unrolled once: in a loop over indices, half of the time would go into finding the words.
+    # One round, unrolled: in a loop over indices, half of the time would be spent on access to the words.
     for r in range(0, 160, 16):
         v0 = (v0 + v4 + words[order[r]]) & 0xFFFFFFFF
         v12 ^= v0
