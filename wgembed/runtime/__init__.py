@@ -1,12 +1,12 @@
-"""The seam to the machine: everything that is a system call.
+"""The calls to the operating system.
 
-There are two backends, cpython/ and micropython/, with the same modules, but for pyroute2_child.py and libc.py, which are
-one backend's own. contract.py says what each module has and how it behaves. `system` is the backend that fits the
-interpreter. What only commands need is in tool.py, which chooses likewise. Code that is the same on both is written once,
-in the modules beside this one.
+There are two backends, cpython/ and micropython/, with the same modules. Only pyroute2_child.py and libc.py are in one
+backend alone. contract.py describes each module. `system` is the backend for this interpreter. tool.py has the functions
+that only commands need, and chooses the backend in the same manner. The modules beside this one have the code that is the
+same for both backends.
 
-The rest of the program calls the machine through these alone, but for what runs on CPython only: the demo, and
-daemon_entry.py. This room knows nothing of tunnels' peers: of protocol/ it uses constants, of crypto/ pointers.
+The rest of the program calls the operating system only through this room. Exceptions are the demo and daemon_entry.py,
+which run on CPython only. This room does not know peers. It uses constants of protocol/ and pointers of crypto/.
 """
 
 import sys
@@ -20,7 +20,7 @@ __all__ = ("drop_privileges", "fastpath_library", "system")
 
 
 def drop_privileges(log):
-    """Give up for good what the daemon does not need: see privileges.py, whose code is needed once and leaves again."""
+    """Drop the privileges that the daemon does not need: see privileges.py. Its code is unloaded after this call."""
     from . import privileges
 
     privileges.drop_privileges(log)
@@ -30,7 +30,7 @@ def drop_privileges(log):
 def fastpath_library():
     """Return the path of the C library for the packet path, or None.
 
-    It is the file fastpath.so beside the package's modules, or what WGEMBED_FASTPATH names; 0 does without.
+    The path is WGEMBED_FASTPATH, or the file fastpath.so in the folder of the package. With WGEMBED_FASTPATH=0 it is None.
     """
     path = system.files.getenv("WGEMBED_FASTPATH")
     if path not in ("", "0", "1"):

@@ -1,6 +1,6 @@
-"""Numbers of the kernel's interface that differ between architectures, and others that both backends need.
+"""Numbers of the kernel's interface that differ between architectures, and other numbers that both backends need.
 
-Most of Linux agrees on them; MIPS does not. It shows in what number EADDRINUSE has.
+Most architectures of Linux have the same numbers. MIPS has others, and the number of EADDRINUSE shows whether this is MIPS.
 """
 
 import errno
@@ -33,7 +33,7 @@ EHOSTUNREACH = 148 if MIPS else 113
 EPROTO = 71
 NOTHING_NOW = EAGAIN, EINTR  # errors that pass by themselves
 
-# MIPS and PowerPC encode the direction of an ioctl in other bits. Both are tried.
+# MIPS and PowerPC encode the direction of an ioctl in other bits. The caller tries both numbers.
 TUNSETIFF = (0x400454CA, 0x800454CA)
 TUNGETFEATURES = (0x800454CF, 0x400454CF)
 TUNSETOFFLOAD = (0x400454D0, 0x800454D0)
@@ -74,15 +74,16 @@ SO_RCVBUFFORCE = 33
 SO_MARK = 36
 SO_BINDTODEVICE = 25
 
-# A source address or interface that is no longer ours
+# Errors for a source address or interface that the machine does not have any more
 BAD_SOURCE = (EINVAL, ENODEV, EADDRNOTAVAIL, ENETUNREACH, EHOSTUNREACH)
 # EIO: the driver cannot checksum. EINVAL, EMSGSIZE: the segment does not fit the link, or the kernel is too old.
 GSO_REFUSED = (EIO, EINVAL, EMSGSIZE)
-# A machine without IPv6, or without IPv4
+# Errors of a machine without IPv6, or without IPv4
 NO_FAMILY = (EAFNOSUPPORT, EADDRNOTAVAIL)
 
-# Of a UDP socket: fragments are for the network to make, as in the kernel; the rest is told with each datagram. A
-# kernel that refuses one of them leaves us without sticky sources, or without ECN, and with a tunnel.
+# Options of a UDP socket: the network may fragment its datagrams, as in the kernel's WireGuard, and the kernel reports the
+# destination address and the TOS byte of each datagram. If a kernel refuses an option, the tunnel works without sticky
+# source addresses or without ECN.
 UDP_OPTIONS = {
     False: ((SOL_IP, IP_MTU_DISCOVER, PMTUDISC_DONT), (SOL_IP, IP_PKTINFO, 1), (SOL_IP, IP_RECVTOS, 1)),
     True: (
@@ -91,18 +92,18 @@ UDP_OPTIONS = {
         (SOL_IPV6, IPV6_RECVTCLASS, 1),
     ),
 }
-# Of a probe: without it only what is final is told, and that a host is not there may change.
+# Option of a probe. Without it the kernel reports only permanent errors, and "host unreachable" is a temporary one.
 RECVERR = {False: (SOL_IP, IP_RECVERR), True: (SOL_IPV6, IPV6_RECVERR)}
-# What a socket's queues may hold: with the privilege to exceed the system's limit, else up to it.
+# The size of a socket's queues in bytes. With CAP_NET_ADMIN it can exceed the limit of the system.
 UDP_BUFFER = 1 << 20
-# Answers to strangers wait in no more than this part of it. For the neighbours that a forged address makes us look for
-# the kernel holds packets for seconds, and the socket's queue counts them: the tunnels' must find room.
+# Answers to addresses that no peer has use at most one half of the queue. With a forged address, the kernel looks for a
+# neighbour and keeps the packet for seconds, and the packet counts in the socket's queue. The peers' packets need the rest.
 UDP_REPLIES = 2  # one half
-# What waits in it. PowerPC has another number: replies are not held back there.
+# The bytes that wait in the queue. PowerPC has another number, so replies are not limited there.
 SIOCOUTQ = 0x7472 if MIPS else 0x5411
 UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF))
 
-# What fits one segmented send
+# The limits of one segmented send
 GSO_BYTES = 65000
 GSO_SEGMENTS = 64
 
@@ -132,7 +133,7 @@ SIGINT = 2
 SIGTERM = 15
 SIG_BLOCK = 1 if MIPS else 0
 
-# inotify: what happens to the names in a directory
+# inotify: events of the names in a directory
 IN_CLOSE_WRITE = 8
 IN_MOVED_FROM = 0x40
 IN_MOVED_TO = 0x80
@@ -140,8 +141,8 @@ IN_DELETE = 0x200
 NAMES_GONE = IN_DELETE | IN_MOVED_FROM
 FILES_CHANGED = IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE | IN_MOVED_FROM
 
-# News by rtnetlink (Linux rtnetlink.h, if_link.h). Structs by their C names, as `struct` has them; the numbers of requests
-# are in rtnetlink_abi.py.
+# Messages of rtnetlink (Linux rtnetlink.h, if_link.h). Structs have their C names, and the format of `struct`.
+# rtnetlink_abi.py has the numbers of requests.
 NLMSGHDR = "IHHII"  # length, type, flags, sequence, port
 NLMSGHDR_SIZE = 16
 NLMSG_ERROR = 2
@@ -201,6 +202,6 @@ NETLINK_ADD_MEMBERSHIP = 1
 NETLINK_DROP_MEMBERSHIP = 2
 NETLINK_LISTEN_ALL_NSID = 8
 
-# The name of a link in requests of old: struct ifreq
+# The name of a link in an ioctl: struct ifreq
 IFREQ_SIZE = 40
-IFNAMSIZ = 16  # with the NUL that ends it
+IFNAMSIZ = 16  # with the NUL at the end

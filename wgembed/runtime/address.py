@@ -1,4 +1,4 @@
-"""Socket addresses as people and control programs write them, and as the protocol wants them for cookies."""
+"""Socket addresses as text, and as bytes for the cookies of the protocol."""
 
 from . import system
 
@@ -8,18 +8,18 @@ format_ip = _inet.format_ip
 
 
 def address_bytes(addr):
-    """Return the IP address of a socket address, then its port, in network order."""
+    """Return the IP address and the port of a socket address as bytes: 4 or 16, then 2, in network order."""
     packed, port, _ = _inet.split_address(addr)
     return packed + bytes((port >> 8, port & 255))
 
 
 def source_ip(src):
-    """Return the packed address in the control message (struct in_pktinfo or in6_pktinfo) that `src` is."""
+    """Return the packed address in `src`, which is a control message (struct in_pktinfo or in6_pktinfo)."""
     return bytes(src[4:8]) if len(src) == 12 else bytes(src[:16])
 
 
 def parse_endpoint(text):
-    """Return the socket address for `ip:port` or `[ipv6%scope]:port`; ValueError if it is none."""
+    """Return the socket address for the text `ip:port` or `[ipv6%scope]:port`. ValueError if it is not valid."""
     host, colon, port = text.rpartition(":")
     if not colon or not 0 < _decimal(port) < 65536:
         raise ValueError("expected a port from 1 to 65535")
@@ -37,7 +37,7 @@ def parse_endpoint(text):
 
 
 def _decimal(text):
-    """Return the number, or -1 for what is not plain digits."""
+    """Return the number, or -1 if the text is not only digits."""
     return int(text) if text and len(text) < 10 and all(c in "0123456789" for c in text) else -1
 
 
@@ -54,7 +54,7 @@ def _scope(text):
 
 
 def format_endpoint(addr):
-    """Undo `parse_endpoint`."""
+    """Undo `parse_endpoint`: return the text for a socket address. A scope is a number."""
     packed, port, scope = _inet.split_address(addr)
     if len(packed) == 4:
         return "%s:%d" % (format_ip(packed), port)
@@ -62,7 +62,7 @@ def format_endpoint(addr):
 
 
 def covers(network, length, packed):
-    """Whether the address is one of the prefix."""
+    """Whether the packed address is in the prefix."""
     if len(network) != len(packed):
         return False
     whole, rest = length >> 3, length & 7
@@ -72,7 +72,7 @@ def covers(network, length, packed):
 
 
 def masked(packed, length):
-    """Return the address with the bits past the prefix cleared."""
+    """Return the packed address with only its first `length` bits; the others are zero."""
     kept = bytearray(packed)
     for i in range(len(kept)):
         kept[i] &= 0xFF00 >> min(max(length - 8 * i, 0), 8) & 0xFF

@@ -1,10 +1,10 @@
-"""Child processes that do what would hold up the loop, and tell what came of it."""
+"""Child processes for work that would block the loop. They return bytes to the daemon."""
 
 from . import system
 
 
 class Child:
-    """A child process, as `process.spawn` and `spawn_command` make them. `fd` becomes readable when there is news."""
+    """A child process of `process.spawn` or `spawn_command`. `fd` is readable when the child has written bytes or ended."""
 
     def __init__(self, pid, fd):
         self._pid = pid
@@ -12,7 +12,7 @@ class Child:
         self._told = b""
 
     def advance(self):
-        """Take in what the child has told; returns whether it is over."""
+        """Read the bytes that the child has written. Returns whether the child has written all."""
         while True:
             part = system.files.read_ready(self.fd, 4096)
             if part is None:
@@ -22,7 +22,7 @@ class Child:
             self._told += part
 
     def end(self):
-        """End the child, whether it is done or not; returns what it has told."""
+        """End the child, also if it has not finished. Returns all bytes that it has written."""
         system.process.end(self._pid)
         system.files.close(self.fd)
         return self._told

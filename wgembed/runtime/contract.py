@@ -1,65 +1,67 @@
-"""What both backends of runtime offer, and what callers may rely on: the contract of the seam to the machine.
+"""The contract of runtime: what both backends offer, and what callers can rely on.
 
-Nothing imports this file: it is the reference, and a test compares the backends with it. A class written in lower case
-stands for the module of that name in cpython/ and micropython/; its static methods are the module's functions.
+Nothing imports this file. It is the reference, and a test compares the backends with it. A class with a name in lower case
+is the module of that name in cpython/ and micropython/. Its static methods are the functions of the module.
 
-What holds throughout, unless a function says otherwise:
+These rules hold for all functions, unless a docstring says otherwise:
 
-- Whatever the kernel refuses is an OSError with its errno. The text of the error differs between backends.
-- `fd` is an open file descriptor, an int. Descriptors are not inherited by programs that are executed.
-- Nothing waits, except for the disk.
+- If the kernel refuses a call, the function raises OSError with the kernel's errno. The text differs between backends.
+- `fd` is an open file descriptor, an int. Programs that are executed do not inherit descriptors.
+- No function waits, except for the disk.
 - Paths, names and hosts are text. Contents are bytes. IP addresses are 4 or 16 bytes in network order, called packed.
   Ports, indices and marks are ints.
-- A socket address (`addr`) is an object of the backend's own: hashable, compared by value, never looked into. `inet`
-  makes it and takes it apart.
-- Objects of a class without `__init__` here come from another call; how that makes them is the backend's own business.
+- A socket address (`addr`) is an object of the backend: hashable and compared by value. Callers do not look into it. `inet`
+  makes it and splits it.
+- If a class here has no `__init__`, another call returns its objects. Each backend has its own constructor for them.
 """
 
 
 class clib:
-    """C libraries that no module wraps."""
+    """Calls of C libraries for which there is no Python module."""
 
     class Library:
         """A shared library."""
 
         def __init__(self, path):
-            """Load the library at `path`, None for the C library. OSError if there is none, or no way to call it."""
+            """Load the library at `path`; None is the C library of the system. OSError if it cannot be loaded or called."""
 
         def function(self, result, name, arguments):
-            """Return the function of this name; OSError if there is none. It lives as long as the library object.
+            """Return the function of this name. OSError if the library has no such function.
+
+            The function is valid as long as the library object.
 
             result, arguments  a letter for each type: i and I 32 bits, signed and unsigned; Q 64 bits, unsigned; L an
-                               unsigned long; P a pointer of crypto, or bytes or a writable buffer. Nothing checks that
-                               they are the function's own.
+                               unsigned long; P a pointer of crypto, bytes, or a writable buffer. There is no check
+                               that the C function has these types.
             """
 
     @staticmethod
     def errno():
-        """Return the errno of the last call of a library's function that failed."""
+        """Return the errno of the last call that failed, of a function of a library."""
 
 
 class clock:
     """Time."""
 
-    LONGEST_SLEEP_MS: "int | None"  # ms that may pass between two calls of now(); None: any time
+    LONGEST_SLEEP_MS: "int | None"  # the longest allowed time between two calls of now(), in ms; None: no limit
 
     @staticmethod
     def now():
-        """Return milliseconds of a clock that never goes back and that nobody sets.
+        """Return the milliseconds of a clock that never goes back and cannot be set.
 
-        It goes on while the machine sleeps, except on kernels before 2.6.39 and on MicroPython for 32-bit machines.
+        The clock runs while the machine sleeps, except on kernels before 2.6.39 and on MicroPython for 32-bit machines.
         """
 
     @staticmethod
     def realtime():
-        """Return seconds and nanoseconds since 1970, of the clock that people set: two ints."""
+        """Return the time of day: seconds and nanoseconds since 1970, two ints. This clock can be set."""
 
 
 class files:
     """Descriptors, files, memory, the environment."""
 
-    USUAL_PEERS: int  # what tables are made for unless their owner says otherwise: by what unused entries cost
-    USUAL_PREFIXES: int  # of each family, of an interface
+    USUAL_PEERS: int  # the default size of the peer table. It depends on the memory that unused entries take
+    USUAL_PREFIXES: int  # the default number of prefixes of each address family, for one interface
 
     # Descriptors
 
@@ -69,11 +71,11 @@ class files:
 
     @staticmethod
     def read(fd, size):
-        """Return at most `size` bytes, b"" at the end. Waits for them on a blocking descriptor."""
+        """Return at most `size` bytes; b"" at the end. Waits for them if the descriptor is blocking."""
 
     @staticmethod
     def read_ready(fd, size):
-        """Return at most `size` bytes from a non-blocking descriptor: b"" at the end, None if there is nothing yet."""
+        """Return at most `size` bytes from a non-blocking descriptor; b"" at the end, None if there are no bytes yet."""
 
     @staticmethod
     def write(fd, data):
@@ -81,7 +83,7 @@ class files:
 
     @staticmethod
     def ioctl(fd, request, argument):
-        """Call ioctl with a writable buffer, which the kernel may change."""
+        """Call ioctl with a writable buffer, which the kernel can change."""
 
     @staticmethod
     def ioctl_number(fd, request, number):
@@ -103,33 +105,33 @@ class files:
 
     @staticmethod
     def create(path):
-        """Create a file, for its owner alone, and open it for reading and writing. OSError EEXIST if there is one."""
+        """Create a file with mode 0600, and open it for reading and writing. OSError EEXIST if the file exists."""
 
     # Open files
 
     @staticmethod
     def lock(fd, shared=False):
-        """Take the file's flock, exclusive unless `shared`, and wait for it. Does nothing on a kernel without flock."""
+        """Wait for the flock of the file and take it, exclusive unless `shared`. Does nothing on a kernel without flock."""
 
     @staticmethod
     def is_locked(fd):
-        """Return whether some other process or open file has the exclusive flock now."""
+        """Return whether another process or another open file has the exclusive flock now."""
 
     @staticmethod
     def set_owner(fd, owner):
-        """Give the file its owner: a pair, user and group."""
+        """Set the owner of the file: a pair, user and group."""
 
     @staticmethod
     def set_mode(fd, mode):
-        """Give the file its permissions."""
+        """Set the permissions of the file."""
 
     @staticmethod
     def sync(fd):
-        """Return when the content of the file is on the disk."""
+        """Write the content of the file to the disk, and wait until it is there."""
 
     @staticmethod
     def write_over(fd, data):
-        """Replace the content of an open file with `data`. The position of `fd` stays where it is."""
+        """Replace the content of an open file with `data`. The position of `fd` does not change."""
 
     # By path
 
@@ -139,30 +141,30 @@ class files:
 
     @staticmethod
     def write_file(path, text):
-        """Write `text` to the beginning of an existing file, such as a setting in /proc; OSError ENOENT if there is none."""
+        """Write `text` to the beginning of an existing file, such as a setting in /proc. OSError ENOENT if it is missing."""
 
     @staticmethod
     def write_new(path, data):
-        """Make the file, for its owner alone, or empty it, and write `data`. It is not synced."""
+        """Create the file with mode 0600, or empty it, and write `data`. The file is not synced."""
 
     @staticmethod
     def status(path):
-        """Return of a file, by path or fd: (device, inode), mode with the file's type, (user, group), number of links."""
+        """Return (device, inode), mode with the type, (user, group) and number of links of a file, given by path or fd."""
 
     @staticmethod
     def identity(path):
-        """Return an object that is unequal once the file has changed, or None if the file cannot be found.
+        """Return an object that is not equal any more when the file has changed. None if the file cannot be found.
 
-        MicroPython sees whole seconds: it misses a second change within one that keeps size and inode.
+        MicroPython has times in whole seconds. It misses a second change in the same second with the same size and inode.
         """
 
     @staticmethod
     def exists(path):
-        """Return whether the path leads to something; a broken link does not."""
+        """Return whether the path exists. False for a broken symbolic link."""
 
     @staticmethod
     def is_socket(path):
-        """Return whether the path leads to a socket. OSError unless the reason for there being none is ENOENT."""
+        """Return whether the path is a socket. False for ENOENT; another error is an OSError."""
 
     @staticmethod
     def real_path(path):
@@ -170,7 +172,7 @@ class files:
 
     @staticmethod
     def rename(old, new):
-        """Give the file its new name; it replaces what has that name."""
+        """Rename the file. A file with the new name is replaced."""
 
     @staticmethod
     def remove(path):
@@ -180,32 +182,32 @@ class files:
 
     @staticmethod
     def make_directory(path, mode):
-        """Make the directory with this mode, whatever the umask. Does nothing if the name is taken."""
+        """Make the directory with exactly this mode; the umask has no effect. Does nothing if the name exists."""
 
     @staticmethod
     def sync_directory(path):
-        """Return when the names in the directory are on the disk."""
+        """Write the names in the directory to the disk, and wait until they are there."""
 
     @staticmethod
     def names(path):
-        """Return the list of the names in the directory, in no order."""
+        """Return the list of the names in the directory, in any order."""
 
-    # The process's own
+    # Of this process
 
     @staticmethod
     def set_umask(mask):
-        """Set the umask; returns the one before."""
+        """Set the umask. Returns the previous one."""
 
     @staticmethod
     def getenv(name):
-        """Return the value of the environment variable, "" if there is none."""
+        """Return the value of the environment variable, or "" if it is not set."""
 
     @staticmethod
     def alloc(typecode, count):
         """Return `count` zeroed items of an array typecode, for a table that is never freed or resized.
 
-        The result can be indexed, sliced and measured, and has the buffer protocol. Of "B", pages that were never written
-        to are not resident. MemoryError or OSError if there is no room.
+        The result has items, slices, a length and the buffer protocol. With "B", pages that were never written are not
+        resident. MemoryError or OSError if there is not enough memory.
         """
 
     @staticmethod
@@ -214,18 +216,18 @@ class files:
 
 
 class heap:
-    """Room at the beginning of MicroPython's heap for the frames of calls; CPython does nothing here.
+    """Space at the beginning of MicroPython's heap for the frames of calls. On CPython the functions do nothing.
 
-    The calls nest. Loading the program counts as the first `reserve`; start.py calls the `release` that ends it.
+    The calls nest. The loading of the program counts as the first `reserve`, and start.py calls the `release` for it.
     """
 
     @staticmethod
     def reserve():
-        """Objects that live long are made from here on: keep them out of the space for frames."""
+        """Call this before long-lived objects are made. It keeps them out of the space for frames."""
 
     @staticmethod
     def release():
-        """They are made. The outermost call collects garbage and leaves the space to the frames."""
+        """Call this when they are made. The outermost call collects garbage and makes the space free for frames."""
 
 
 class inet:
@@ -233,11 +235,11 @@ class inet:
 
     @staticmethod
     def is_ipv6(addr):
-        """Return whether the socket address is one of IPv6."""
+        """Return whether the socket address is of IPv6."""
 
     @staticmethod
     def make_address(packed, port, scope):
-        """Return the socket address. `scope` is an ifindex or 0; IPv4 has none."""
+        """Return the socket address. `scope` is an ifindex or 0; it is ignored for IPv4."""
 
     @staticmethod
     def split_address(addr):
@@ -245,7 +247,7 @@ class inet:
 
     @staticmethod
     def parse_ip(text):
-        """Return the IP address packed; ValueError if the text is not one. IPv6 scopes are not taken."""
+        """Return the packed IP address. ValueError if the text is not an IP address, or has an IPv6 scope."""
 
     @staticmethod
     def format_ip(packed):
@@ -253,51 +255,51 @@ class inet:
 
     @staticmethod
     def ifindex(name):
-        """Return the ifindex of the link of this name, or None if there is none."""
+        """Return the ifindex of the link of this name, or None if the link does not exist."""
 
     @staticmethod
     def look_up(name):
-        """Return the list of a host name's packed addresses, in the resolver's order, perhaps repeated.
+        """Return the packed addresses of a host name, a list in the order of the resolver. Addresses can repeat.
 
-        Empty if the name cannot be resolved. Waits for name servers; what it allocates is freed with the process: it is
-        for a child process (see resolver.py).
+        The list is empty if the name cannot be resolved. This function waits for name servers, and its memory is only freed
+        with the process. So call it in a child process (see resolver.py).
         """
 
 
 class local:
-    """UNIX stream sockets, non-blocking, for their owner alone."""
+    """UNIX stream sockets, non-blocking, with mode 0600."""
 
     class Listener:
         """A listening socket."""
 
-        fd: int  # readable while somebody waits
+        fd: int  # readable while a client waits
 
         def __init__(self, path):
-            """Make the socket at `path`, 107 bytes at most. OSError leaves nothing behind."""
+            """Make the socket at `path`, 107 bytes at most. After an OSError the path does not exist."""
 
         def accept(self):
-            """Return a Stream, or None if nobody waits any more. OSError if somebody does and there is no room."""
+            """Return a Stream, or None if no client waits any more. OSError if a client waits but no descriptor is free."""
 
         def close(self):
-            """Stop listening; the name stays."""
+            """Stop listening. The path stays."""
 
     class Stream:
-        """The serving end of a connection."""
+        """The server's end of a connection."""
 
         fd: int
 
         def receive_into(self, buf):
-            """Receive into the buffer; return how many bytes: 0 at the end or if it broke, None if there are none yet."""
+            """Receive into the buffer. Return the number of bytes; 0 at the end or after an error, None if none came yet."""
 
         def send(self, data):
-            """Send what there is room for; return how many bytes, perhaps 0, or -1 if the other end is gone."""
+            """Send as many bytes as possible. Return their number, which can be 0, or -1 if the other end is closed."""
 
         def close(self):
             """Close the connection."""
 
     @staticmethod
     def is_answered(path):
-        """Return whether somebody listens at `path`, of which `files.is_socket` is true."""
+        """Return whether a program listens at `path`. `files.is_socket(path)` is true."""
 
 
 class netlink:
@@ -315,9 +317,9 @@ class netlink:
             """Send one datagram to the kernel."""
 
         def receive(self):
-            """Return one datagram, bytes-like, or None if there is none. OSError ENOBUFS: events were lost.
+            """Return one datagram, bytes-like, or None if nothing waits. OSError ENOBUFS: events were lost.
 
-            The result is valid until any of these sockets receives again. MicroPython cuts it off at 16384 bytes.
+            The result is valid until one of these sockets receives again. MicroPython cuts a datagram at 16384 bytes.
             """
 
         def hear_all_namespaces(self):
@@ -343,15 +345,15 @@ class notify:
     """Events of a directory (inotify)."""
 
     class DirectoryWatch:
-        """A watch for as long as the process lives."""
+        """A watch that lasts as long as the process."""
 
         fd: int  # readable when something has happened
 
         def __init__(self, path, mask):
-            """Watch the directory for the events in `mask`, IN_* of the kernel. OSError if it has no inotify."""
+            """Watch the directory for the events in `mask` (IN_* of the kernel). OSError if the kernel has no inotify."""
 
         def drain(self):
-            """Read the events that wait, so that only new ones make `fd` readable. No errors: the caller looks again."""
+            """Read and discard the events that wait, so that only new ones make `fd` readable. Raises no errors."""
 
 
 class poll:
@@ -360,7 +362,7 @@ class poll:
     # Bit masks
     IN: int  # can be read
     OUT: int  # can be written to
-    ERROR: int  # failed, was hung up or is not open: reported without being asked for
+    ERROR: int  # it failed, was hung up or is not open: always reported
 
     class Poller:
         """A set of descriptors."""
@@ -369,39 +371,39 @@ class poll:
             """Make an empty set."""
 
         def watch(self, fd, events):
-            """Wait for `events`, IN or OUT or both, of this descriptor, in place of those before."""
+            """Wait for `events` of this descriptor: IN, OUT or both. They replace the events from an earlier call."""
 
         def forget(self, fd):
             """Remove the descriptor from the set, before it is closed."""
 
         def wait(self, timeout):
-            """Wait for up to `timeout` ms, None for ever; return an iterable of (fd, events) of those that are ready.
+            """Wait up to `timeout` ms, or for ever if None. Return an iterable of (fd, events) of the ready descriptors.
 
-            It is iterated once, before the next `wait`, and a pair is valid until the next one.
+            Iterate it once, before the next `wait`. A pair is valid until the next pair.
             """
 
 
 class probe:
-    """Sockets that test a path: only commands load this."""
+    """Sockets that test a path. Only commands load this module."""
 
     class Probe:
-        """Datagrams to one address, and what routers answer to them."""
+        """Datagrams to one address, and the errors that routers report for them."""
 
         fd: int  # readable when there is an answer
 
         def __init__(self, addr, fwmark=0, link="", echo=False):
-            """Connect a datagram socket to the socket address, or with `echo` a raw ICMP socket. OSError without a route.
+            """Connect a datagram socket, or with `echo` a raw ICMP socket, to the socket address. OSError without a route.
 
-            fwmark  the firewall mark of what is sent, 0 for none
-            link    the name of the link that it leaves by, "" for any
-            echo    whole ICMP or ICMPv6 messages are sent and received, on IPv4 with the IP header when received
+            fwmark  the firewall mark of the datagrams; 0 for no mark
+            link    the name of the link by which they leave; "" for any
+            echo    send and receive whole ICMP or ICMPv6 messages. On IPv4, received ones include the IP header.
             """
 
         def send(self, data):
             """Send one datagram or message."""
 
         def receive(self):
-            """Return the bytes of one datagram, or None if there is none. OSError: what a router reported, by its errno."""
+            """Return one datagram, bytes, or None if nothing waits. OSError with the errno that a router reported."""
 
         def close(self):
             """Close the socket."""
@@ -415,43 +417,43 @@ class process:
     SIGTERM: int
 
     class Signals:
-        """Signals that are read like data. One object a process."""
+        """Signals that are read like data. A process has one object."""
 
-        fd: int  # readable when one has come
+        fd: int  # readable when a signal has come
 
         def __init__(self, numbers):
-            """Keep these signals, an iterable of numbers, from ending the process; ignore SIGPIPE, too."""
+            """Receive these signals, an iterable of numbers, at `fd`: they do not end the process. Ignore SIGPIPE."""
 
         def pending(self):
-            """Return the numbers of the signals that came since the last call: an iterable, perhaps empty."""
+            """Return the numbers of the signals that came since the last call: an iterable, which can be empty."""
 
     @staticmethod
     def pid():
-        """Return the process's own number."""
+        """Return the number of this process."""
 
     @staticmethod
     def write_line(text):
-        """Write the text and a line feed to the standard error. No errors."""
+        """Write the text and a line feed to the standard error. Raises no errors."""
 
     @staticmethod
     def spawn(function):
-        """Run function() in a child process, with nothing of ours open but the standard descriptors.
+        """Run function() in a child process. Only the standard descriptors stay open there.
 
-        Return (pid, fd): the bytes that the function returns can be read from the non-blocking `fd`, to their end. There
-        are none if the function raised. Both are the caller's: to be closed, and to be given to `end`.
+        Return (pid, fd). The function returns bytes, and the caller reads them, to the end, from the non-blocking `fd`.
+        If the function raised, there are no bytes. The caller closes `fd` and calls `end` with `pid`.
         """
 
     @staticmethod
     def spawn_command(command, environment, data):
-        """Run a command, a list of its path and arguments, with `data` for its standard input.
+        """Run a command, a list of its path and arguments, with `data` as its standard input.
 
-        Return (pid, fd) as `spawn` does, for its standard output. The environment is a dict. Only where
-        `start.pyroute2_command` has given the command.
+        Return (pid, fd) as `spawn` does; `fd` is its standard output. The environment is a dict. Only for a command that
+        `start.pyroute2_command` returned.
         """
 
     @staticmethod
     def end(pid):
-        """Kill the child process, if it still runs, and reap it."""
+        """Kill the child process if it still runs, and wait for it."""
 
 
 class start:
@@ -459,29 +461,30 @@ class start:
 
     @staticmethod
     def daemon(name, foreground, serve):
-        """Serve the interface; return an exit status for the command.
+        """Serve the interface. Return an exit status for the command.
 
-        foreground  whether in this process: it returns when the daemon ends, or never, if another program takes its place.
-                    Otherwise a child becomes the daemon, and the result is 0 as soon as its control socket exists.
-        serve       what the daemon does: serve(name, ready), which returns an exit status. It calls ready(peers), with the
-                    number of peers that may still be added, once the control socket exists. CPython starts a lean
-                    interpreter, where daemon_entry.py calls the same function.
+        foreground  True: serve in this process. The function returns when the daemon ends, or never, if another program
+                    replaces the process. False: a child process becomes the daemon. The result is 0 as soon as the control
+                    socket exists.
+        serve       the work of the daemon: serve(name, ready), which returns an exit status. When the control socket
+                    exists, it calls ready(peers) with the number of peers that can still be added. CPython starts a
+                    second, small interpreter instead, where daemon_entry.py calls the same function.
         """
 
     @staticmethod
     def router(directory, serve):
-        """Serve all interfaces that the configuration in `directory` has, in the foreground; `serve(directory, ready)`."""
+        """Serve all interfaces of the configuration in `directory`, in the foreground, with `serve(directory, ready)`."""
 
     @staticmethod
     def pyroute2_command():
-        """Return a command and its environment for `process.spawn_command`, which carries out requests with pyroute2.
+        """Return a command that applies requests with pyroute2, and its environment, for `process.spawn_command`.
 
-        None if there is no pyroute2, or WGEMBED_PYROUTE2=0. For the daemon's process alone. See netconf.py.
+        None without pyroute2, or with WGEMBED_PYROUTE2=0. Only for the daemon. See netconf.py.
         """
 
 
 class tool:
-    """What only commands need. They import it as runtime.tool: it would cost the daemon memory."""
+    """Functions that only commands need. They import runtime.tool. The daemon does not, to save memory."""
 
     class Connection:
         """A client's connection to a control socket, blocking."""
@@ -493,7 +496,7 @@ class tool:
             """Send all of `data`."""
 
         def receive(self):
-            """Return some bytes, once there are any; b"" at the end."""
+            """Wait for bytes and return them; b"" at the end."""
 
         def close(self):
             """Close the connection."""
@@ -503,23 +506,23 @@ class tool:
 
     @staticmethod
     def resolve(host, port):
-        """Return the first socket address of a host and a port, both bytes: numbers or names. Waits for name servers.
+        """Return the first socket address of a host and a port. Both are bytes, a number or a name. Waits for name servers.
 
-        host  None for the address of a socket that listens
-        Of the OSError, a negative errno is the resolver's own, EAI_*, with its text.
+        host  None for the address of a listening socket
+        OSError if it cannot be resolved. A negative errno is an EAI_* of the resolver, with its text.
         """
 
     @staticmethod
     def name_address(addr):
-        """Return the host of the socket address in numbers, for link-local ones with "%" and the link."""
+        """Return the IP address of the socket address as text. A link-local one has "%" and the link after it."""
 
     @staticmethod
     def list_names(path):
-        """Return the list of the names in the directory, in the kernel's order."""
+        """Return the list of the names in the directory, in the order of the kernel."""
 
     @staticmethod
     def strerror(errno):
-        """Return the C library's text for the errno."""
+        """Return the text of the C library for the errno."""
 
     @staticmethod
     def is_terminal(fd):
@@ -527,7 +530,7 @@ class tool:
 
     @staticmethod
     def encode(text):
-        """Return the bytes that an argument of the command line, or a name, came as."""
+        """Return the original bytes of an argument of the command line, or of a name."""
 
     @staticmethod
     def decode(data):
@@ -535,7 +538,7 @@ class tool:
 
     @staticmethod
     def prepare():
-        """Begin a command: SIGPIPE and SIGINT end the process, as they end programs that are not written in Python."""
+        """Begin a command. From now on SIGPIPE and SIGINT end the process, as usual for programs not written in Python."""
 
     @staticmethod
     def heed_interrupts():
@@ -543,19 +546,19 @@ class tool:
 
     @staticmethod
     def sleep_us(microseconds):
-        """Sleep for so long; MicroPython for whole milliseconds."""
+        """Sleep for this time. MicroPython rounds down to whole milliseconds."""
 
     @staticmethod
     def run(command):
-        """Run a command, a list of its path and arguments, with our own input, output and environment, to its end.
+        """Run a command, a list of its path and arguments, with our input, output and environment. Wait until it ends.
 
-        Return 0 if it succeeded. Another status tells nothing more: backends differ for signals, and for a command that
-        cannot be executed, which may be an OSError as well.
+        Return 0 if it succeeded. The other values differ between backends after a signal, and for a command that cannot be
+        executed, which can also be an OSError.
         """
 
 
 class tun:
-    """Packets from and to the tunnel device. packets/fastpath.py offers the same by the optional C library."""
+    """Packets from and to the tunnel device. packets/fastpath.py offers the same with the optional C library."""
 
     class TunPort:
         """The batch steps on an open, non-blocking tunnel device without packet information."""
@@ -563,81 +566,83 @@ class tun:
         fd: int  # readable when there are packets
 
         def __init__(self, fd):
-            """Use the device; whoever opened it closes it."""
+            """Use the open device. The caller closes it."""
 
         def read_batch(self, arena):
-            """Read packets into the arena's slots, from the first on; return how many, and their sizes in its `lengths`.
+            """Read packets into the arena's slots, from the first on. Their sizes go to the arena's `lengths`.
 
-            0 if there are none. OSError if the device is gone; an error that passes by itself is not raised.
+            Return the number of packets; 0 if nothing waits. OSError if the device is gone. An error that passes by itself
+            is not raised.
             """
 
         def read_rest(self, arena):
-            """Fill the slots again with what the last `read_batch` had no room for; return how many, 0 if nothing is left.
+            """Fill the slots again with packets for which the last `read_batch` had no slots. Return their number.
 
-            The C library splits what the kernel has joined. Without it the result is always 0.
+            Only the C library has such packets, because it splits packets that the kernel has joined. Otherwise 0.
             """
 
         def write_batch(self, view, packets, lengths, count):
             """Write `count` IP packets, given by lists of offsets in `view` and of lengths.
 
-            Return how many the kernel refused. The C library may keep them until the next call or `flush`.
+            Return the number of packets that the kernel refused. The C library can keep packets until the next call or
+            `flush`.
             """
 
         def flush(self):
-            """Write what was kept; return how many packets the kernel refused."""
+            """Write the packets that were kept. Return the number of packets that the kernel refused."""
 
 
 class udp:
-    """Datagrams in runs, with segmentation offload both ways where the kernel has it."""
+    """Datagrams in runs, with segmentation offload in both directions if the kernel has it."""
 
     class UdpSocket:
         """The socket of one address family, non-blocking, bound to a port on all addresses."""
 
         ipv6: bool  # its family
         fd: int  # readable when there is something to receive
-        port: int  # that it is bound to
-        errno: int  # of what was last lost in sending; 0 before that
+        port: int  # the port to which it is bound
+        errno: int  # of the last datagram that could not be sent; 0 if there was no such datagram
 
-        # What `receive` found. A `src` makes an answer leave from the address, and by the link, that the datagram came to:
-        # an object of the backend's own, compared by value and handed back.
-        length: int  # bytes; 0 after an error that concerns something sent earlier: there may be more to receive
-        stride: int  # distance of the datagrams that the kernel has joined; the last one may be shorter
-        addr: object  # socket address of the sender, of all of them
-        src: object  # None before anything was received
+        # The results of `receive`. `src` is an object of the backend, compared by value. With it, an answer leaves from the
+        # address, and by the link, at which the datagram arrived.
+        length: int  # bytes; 0 after an error of a datagram that was sent earlier: more can wait to be received
+        stride: int  # distance between the datagrams that the kernel has joined; the last one can be shorter
+        addr: object  # the socket address of the sender of all these datagrams
+        src: object  # None before the first datagram was received
         tos: int  # the whole TOS byte, or traffic class
 
         def __init__(self, ipv6, port, fwmark):
-            """Bind to the port, 0 for any, and set the mark. OSError if the port or the mark cannot be had."""
+            """Bind to the port, 0 for any, and set the mark. OSError if the kernel refuses the port or the mark."""
 
         def set_fwmark(self, fwmark):
-            """Set the firewall mark of what is sent, 0 for none. OSError if a mark is not permitted; none was set then."""
+            """Set the firewall mark of datagrams that are sent; 0 for none. OSError, without a change, if not permitted."""
 
         def bind_to(self, link):
-            """Let what is sent leave by the link of this name alone, "" for any."""
+            """Send only by the link of this name; "" for any link."""
 
         def send(self, addr, src, buf, size, tos):
-            """Send the first `size` bytes of `buf` as one datagram; return what became of it.
+            """Send the first `size` bytes of `buf` as one datagram. Return a constant of protocol/constants.py.
 
-            src  as received, or None: the kernel chooses
-            tos  the whole TOS byte; kernels before 3.13 do not take it, and it is left out
+            src  from a received datagram, or None: the kernel chooses the source
+            tos  the whole TOS byte. Kernels before 3.13 refuse it, and then it is left out.
 
-            SEND_OK, SEND_LOST (see `errno`), or SEND_BAD_SOURCE: the machine does not have the source address any more,
-            nothing was sent, and the caller may try again without one. Constants of protocol/constants.py.
+            SEND_OK, SEND_LOST (see `errno`), or SEND_BAD_SOURCE: the machine does not have the source address any more.
+            Nothing was sent then, and the caller can try again without a source.
             """
 
         def reply(self, addr, src, buf, size):
-            """Send an answer that anybody may ask for. SEND_LOST if too much waits in the queue: peers' packets go first."""
+            """Send an answer to an address that no peer has. SEND_LOST if the queue is too full, as peers go first."""
 
         def send_run(self, addr, src, arena, first, end, tos):
-            """Send the messages in the arena's slots from `first` up to, not including, `end`. Returns as `send` does.
+            """Send the messages in the arena's slots `first` to `end` - 1. Return the same constants as `send`.
 
-            Those of equal sizes go in one call. SEND_LOST if any was lost; after SEND_BAD_SOURCE some may have been sent.
+            One call sends messages of equal sizes. SEND_LOST if one was lost. After SEND_BAD_SOURCE some may have been sent.
             """
 
         def receive(self, inbox):
-            """Receive, to the inbox's `start`, as many datagrams as the kernel has joined; False if there is nothing.
+            """Receive the datagrams that the kernel has joined, to the inbox's `start`. False if nothing waits.
 
-            Fills in the attributes above. `src` and `tos` keep their values if the kernel does not tell new ones.
+            Fills in the attributes above. If the kernel does not report `src` or `tos`, they keep their values.
             """
 
         def close(self):

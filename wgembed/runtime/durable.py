@@ -1,13 +1,13 @@
-"""Files that are whole after a power cut: written beside, synced, renamed, and the directory synced."""
+"""Files that are complete after a power cut: a new file is written, synced and renamed, and the directory is synced."""
 
 from . import system
 from .child import Child
 
 
 def atomic_write(path, data):
-    """Put a file with these bytes, for its owner alone, in place of the one at `path`; OSError leaves that as it was."""
+    """Replace the file at `path` by one with these bytes and the mode 0600. After an OSError the old file is unchanged."""
     fresh = path + ".new"
-    _remove(fresh)  # of before a power cut
+    _remove(fresh)  # it can exist after a power cut
     fd = system.files.create(fresh)
     try:
         try:
@@ -30,14 +30,14 @@ def _remove(path):
 
 
 class Saver:
-    """Replaces files, in a child process where there is no hurry: flash may take a second to sync."""
+    """Replaces files. If it is not urgent, a child process does it, because a sync of flash can take a second."""
 
     def __init__(self, loop, log):
         self._loop = loop
         self._log = log
 
     def __call__(self, path, data, urgent, failed):
-        """Replace the file; OSError, or failed() is called later, if that cannot be done."""
+        """Replace the file. If that fails: OSError if `urgent`, otherwise failed() is called later."""
         if urgent:
             atomic_write(path, data)
             return

@@ -1,9 +1,9 @@
-"""Where files are kept on the machine, and the environment variables that name other folders, for tests.
+"""The folders for files on the machine, and the environment variables that replace them, for tests.
 
-The folder, the variable, and what is kept:
-    /var/run/wireguard   WGEMBED_SOCKET_DIR   control sockets, IFNAME.sock, where all programs look for them
-    /var/run/wgembed     WGEMBED_RUN_DIR      what does not outlive the machine's start: records of routes, a timestamp
-    /etc/wgembed         WGEMBED_STATE_DIR    what outlives it: the high-water mark of timestamps
+The folder, the variable or option, and the content:
+    /var/run/wireguard   WGEMBED_SOCKET_DIR   control sockets, IFNAME.sock, where all WireGuard programs look for them
+    /var/run/wgembed     WGEMBED_RUN_DIR      files that are lost at a reboot: the records of routes, a timestamp
+    /etc/wgembed         WGEMBED_STATE_DIR    files that survive a reboot: the high-water mark of timestamps
     /etc/config          --config-dir         UCI
 """
 
@@ -27,10 +27,10 @@ def socket_of(name):
 
 
 def run():
-    """Return the folder for what does not outlive the machine's start."""
+    """Return the folder for files that are lost at a reboot."""
     return system.files.getenv("WGEMBED_RUN_DIR") or RUN
 
 
 def state():
-    """Return the folder for what outlives the machine's start."""
+    """Return the folder for files that survive a reboot."""
     return system.files.getenv("WGEMBED_STATE_DIR") or STATE

@@ -9,7 +9,7 @@ LEVELS = {"silent": SILENT, "error": ERROR, "verbose": VERBOSE, "debug": VERBOSE
 
 
 class Log:
-    """Writes lines for the interface `name` at or below `level`."""
+    """Writes the lines of the interface `name` whose level is at most `level`."""
 
     def __init__(self, name, level):
         self._name = name
@@ -20,7 +20,7 @@ class Log:
             self._write("ERROR", text)
 
     def note(self, text):
-        """Tell what is no fault, but to be known wherever errors are."""
+        """Log a line that is not an error, at the same level as errors."""
         if self.level >= ERROR:
             self._write("NOTE", text)
 
@@ -33,5 +33,5 @@ class Log:
 
 
 def level_from(text):
-    """Return the level for the value of LOG_LEVEL; unset means errors only."""
+    """Return the level for the value of LOG_LEVEL. Without a valid value, only errors and notes are logged."""
     return LEVELS.get(text, ERROR)

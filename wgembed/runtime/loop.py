@@ -1,12 +1,12 @@
-"""The event loop: one poll, its handlers, and what follows every turn. Idle, it sleeps until something is due."""
+"""The event loop: one poll, its handlers, and the functions that follow each turn. It sleeps until something is due."""
 
 from . import system
 
 
 class Loop:
-    """Calls a handler for each ready descriptor, then every `after_turn`.
+    """In each turn, calls the handler of each ready descriptor, then all functions in `after_turn`.
 
-    deadline  a function of no arguments: when to wake up at the latest, in ms of the clock, or None
+    deadline  a function without arguments. It returns the latest time to wake up, in ms of the clock, or None
     """
 
     def __init__(self, deadline):
@@ -17,7 +17,7 @@ class Loop:
         self._running = True
 
     def watch(self, fd, handler, events=system.poll.IN):
-        """Call handler(events) when the descriptor is ready."""
+        """Call handler(events) when the descriptor is ready: `events` are bits of system.poll."""
         self._handlers[fd] = handler
         self._poller.watch(fd, events)
 
@@ -29,7 +29,7 @@ class Loop:
         self._running = False
 
     def run(self):
-        """Turn until stopped."""
+        """Run until `stop` is called."""
         while self._running:
             for fd, events in self._poller.wait(self._timeout()):
                 handler = self._handlers.get(fd)

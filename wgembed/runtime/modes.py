@@ -1,6 +1,6 @@
-"""The bits of a file's mode (Linux stat.h), which few programs here ask for."""
+"""The bits of a file's mode (Linux stat.h). Only a few modules need them."""
 
-S_IFMT = 0o170000  # the kind of a file, one of:
+S_IFMT = 0o170000  # the type of a file, one of:
 S_IFSOCK = 0o140000
 S_IFREG = 0o100000
 S_IFDIR = 0o040000

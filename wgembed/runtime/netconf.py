@@ -1,28 +1,29 @@
-"""Changes to addresses, links, routes and rules: one language of requests, and who carries them out.
+"""Changes to addresses, links, routes and rules: the format of requests, and the code that applies them.
 
-Where the machine has pyroute2, a short-lived child process does it with that (importing it takes more than twice the
-daemon's memory); elsewhere our own rtnetlink does, at once. A request is a verb, "add", "del" or "set", and an object:
+If the machine has pyroute2, a short-lived child process applies the requests with pyroute2, because its import takes more
+than twice the memory of the daemon. Otherwise rtnetlink.py applies them, in the daemon. A request is a verb, "add", "del"
+or "set", and an object:
 
-    ("link", index, up, mtu)                                        set; up is 1, or 0: left as it is; mtu 0 likewise
+    ("link", index, up, mtu)                                        set; up: 1, or 0 for no change; mtu: 0 for no change
     ("address", index, ip, length)                                  add, del
-    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" may follow,
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" can follow,
                                                                     or "unreachable", with the index 0
-    ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0: none; suppress -1: none
-    ("setting", name below /proc/sys, wanted, before)               add: write what is wanted, del: what was before
+    ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0 or suppress -1: not used
+    ("setting", name below /proc/sys, new, old)                     add: write the new value, del: write the old value
 
-Each is answered with an errno, 0 for done. To add what is there already is EEXIST, but for addresses.
+The answer to a request is an errno, 0 for success. To add an object that exists is EEXIST, except for addresses.
 """
 
 from . import abi, rtnetlink, system
 from .address import parse_ip
 from .child import Child
 
-# How long start and end of the process wait for a word from the child, in ms.
+# How long the daemon waits for the child at its start and its end, in ms.
 _CHILD_TIMEOUT_MS = 5000
 
 
 def apply(requests):
-    """Do it with rtnetlink, now; returns the list of answers."""
+    """Apply the requests with rtnetlink, at once. Returns the list of answers."""
     try:
         ip = rtnetlink.RtNetlink()
     except OSError as e:
@@ -34,7 +35,7 @@ def apply(requests):
 
 
 def answer(change, ip, verb, obj):
-    """Return what came of one request: change(ip, verb, obj) does it unless it is a setting."""
+    """Apply one request and return the answer. change(ip, verb, obj) applies it, unless it is a setting."""
     try:
         if obj[0] == "setting":
             _set(verb, obj)
@@ -76,7 +77,7 @@ def _by_rtnetlink(ip, verb, obj):
 
 
 def as_route(obj):
-    """Return the rtnetlink.Route that the object is."""
+    """Return the rtnetlink.Route for an object "route"."""
     _, where, length, index, gateway, metric, table, *flags = obj
     gateway = None if gateway == "-" else parse_ip(gateway)
     route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
@@ -85,7 +86,7 @@ def as_route(obj):
     return route
 
 
-# As text, a line each: for the child process, and for the file that outlives us.
+# Requests as text, one for each line: for the child process, and for the file that stays when the daemon is gone.
 
 
 def format_request(verb, obj):
@@ -93,7 +94,7 @@ def format_request(verb, obj):
 
 
 def parse_request(line):
-    """Undo `format_request`; ValueError for a line that is none."""
+    """Undo `format_request`: return (verb, object). ValueError if the line is not a request."""
     verb, *words = line.split()
     if verb not in ("add", "del", "set") or not words:
         raise ValueError("not a request")
@@ -103,7 +104,7 @@ def parse_request(line):
 
 
 class Job(Child):
-    """A list of requests in the hands of a child process."""
+    """A list of requests that a child process applies."""
 
     def __init__(self, command, environment, requests):
         self.requests = requests
@@ -111,12 +112,12 @@ class Job(Child):
         super().__init__(*system.process.spawn_command(command, environment, text.encode()))
 
     def finish(self):
-        """End it; returns the answers, fewer than there are requests if the child could not give them all."""
+        """End the child process. Returns its answers. If the child failed, there are fewer answers than requests."""
         return [int(number) for number in self.end().split()]
 
 
 class NetConf:
-    """Carries out requests in the order of their coming. After each list, done(answers) is called."""
+    """Applies lists of requests in the order of `submit`. After each list, done(answers) is called."""
 
     def __init__(self, loop, log):
         self._loop = loop
@@ -135,7 +136,7 @@ class NetConf:
             self._begin()
 
     def after(self, function):
-        """Call function() when all that was submitted has been carried out."""
+        """Call function() when all requests that were submitted before are applied."""
         self.submit((), lambda answers: function())
 
     def _begin(self):
@@ -180,7 +181,7 @@ class NetConf:
             done(apply(requests))
 
     def finish(self):
-        """Wait until everything is carried out: at the start, and before the end."""
+        """Wait until all requests are applied, at the start and the end of the daemon."""
         while self._job is not None:
             poller = system.poll.Poller()
             poller.watch(self._job.fd, system.poll.IN)

@@ -1,6 +1,6 @@
-"""Asking the way from here: is a port closed, does an address answer, how large may a packet be.
+"""Probes of a path from this machine: is a port closed, does an address answer, how large can a packet be.
 
-Only for programs that a person waits for: these calls block.
+These calls block. Only commands use them.
 """
 
 from struct import pack
@@ -9,14 +9,14 @@ from . import abi, system, tool
 
 _ECHO_REQUEST = {4: 8, 16: 128}
 _ECHO_REPLY = {4: 0, 16: 129}
-# Of an echo: IP and ICMP headers
+# The size of the IP and ICMP headers of an echo, in bytes
 HEADERS = {4: 28, 16: 48}
 
 
 def port_error(addr, fwmark, link, timeout_ms):
-    """Return the errno of what is said to a datagram to the socket address: ECONNREFUSED where nobody listens.
+    """Send a datagram to the socket address and return the errno of the answer: ECONNREFUSED if the port is closed.
 
-    0 is silence for `timeout_ms`, which is what WireGuard has for whoever it does not know.
+    0 if there is no answer for `timeout_ms`. WireGuard does not answer an unknown sender.
     """
     try:
         probe = tool.Probe(addr, fwmark, link)
@@ -34,7 +34,7 @@ def port_error(addr, fwmark, link, timeout_ms):
 
 
 def echo(packed, size, timeout_ms, tries=1):
-    """Whether the address answers an ICMP echo of an IP packet of `size` bytes, within `timeout_ms` a try."""
+    """Whether the packed address answers an ICMP echo in an IP packet of `size` bytes. Each try takes up to `timeout_ms`."""
     width = len(packed)
     probe = None
     try:
@@ -53,7 +53,7 @@ def echo(packed, size, timeout_ms, tries=1):
 
 
 def _request(width, sequence, size):
-    """Return an echo request; the checksum of ICMPv6 is the kernel's to fill in."""
+    """Return an echo request. The kernel fills in the checksum of ICMPv6."""
     length = size - HEADERS[width]
     payload = (bytes(range(256)) * (length // 256 + 1))[:length]
     header = pack(">BBHHH", _ECHO_REQUEST[width], 0, 0, 0x5747, sequence)
@@ -74,7 +74,7 @@ def _is_answered(probe, width, request, timeout_ms):
             return False
         message = probe.receive()
         if message is not None:
-            # A raw socket of IPv4 shows the IP header as well.
+            # A raw socket of IPv4 also returns the IP header.
             at = (message[0] & 15) * 4 if width == 4 else 0
             if message[at] == _ECHO_REPLY[width] and message[at + 4 :] == request[4:]:
                 return True
@@ -87,7 +87,7 @@ def _wait(fd, timeout_ms):
 
 
 def largest(packed, least, most, timeout_ms):
-    """Return the largest size of an IP packet between the two that the address answers; 0 if not even the least."""
+    """Return the largest size of an IP packet, from `least` to `most` bytes, that the address answers; else 0."""
     if not echo(packed, least, timeout_ms, 3):
         return 0
     while least < most:
@@ -100,5 +100,5 @@ def largest(packed, least, most, timeout_ms):
 
 
 def is_refusal(errno):
-    """Whether this is what a router or the host itself says of a place where nobody is."""
+    """Whether a router or the host reports with this errno that the address or port cannot be reached."""
     return errno in (abi.ECONNREFUSED, abi.EHOSTUNREACH, abi.ENETUNREACH, abi.EACCES)

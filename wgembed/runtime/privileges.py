@@ -1,7 +1,7 @@
-"""What the daemon gives up for good before it reads a key: whoever should get hold of it finds little to do with it.
+"""The privileges that the daemon drops before it reads a key. So an attacker who controls the daemon can do little.
 
-Each step stands by itself. A kernel that lacks one (before 3.5 there is no PR_SET_NO_NEW_PRIVS), or a jail that forbids
-it, leaves one line in the log and a daemon that runs. Sources: capabilities(7), prctl(2), setrlimit(2).
+Each step is independent. If the kernel does not have a step (before 3.5 there is no PR_SET_NO_NEW_PRIVS), or a jail forbids
+the step, the log gets one line and the daemon runs. Sources: capabilities(7), prctl(2), setrlimit(2).
 """
 
 from struct import pack, unpack
@@ -12,8 +12,8 @@ from . import system
 CAP_NET_BIND_SERVICE = 10
 CAP_NET_ADMIN = 12
 CAP_NET_RAW = 13
-# Links, tunnel devices, addresses, routes, rules, marks, large queues; a port below 1024, which a reload or `wg` may ask for
-# at any time; what sockets are bound to (SO_BINDTODEVICE, before Linux 5.7).
+# CAP_NET_ADMIN: links, tunnel devices, addresses, routes, rules, marks, large queues. CAP_NET_BIND_SERVICE: a port below
+# 1024, which a reload or `wg` can set at any time. CAP_NET_RAW: SO_BINDTODEVICE before Linux 5.7.
 NEEDED = 1 << CAP_NET_ADMIN | 1 << CAP_NET_BIND_SERVICE | 1 << CAP_NET_RAW
 
 _UMASK = 0o077
@@ -22,12 +22,12 @@ _PR_SET_DUMPABLE = 4
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_SET_NO_NEW_PRIVS = 38
-_CAPABILITY_VERSION = 0x20080522  # the third, of 2.6.26: two words a set
+_CAPABILITY_VERSION = 0x20080522  # version 3, since Linux 2.6.26: a set has two words
 _CAPABILITIES = 64
 
 
 def drop_privileges(log):
-    """Give up what is not needed, and tell the log what holds from here on and what cannot be had."""
+    """Drop the privileges that the daemon does not need, and log each step that fails, and the list of the others."""
     try:
         libc = _Libc()
     except OSError as e:
@@ -43,7 +43,7 @@ def drop_privileges(log):
 
 
 class _Libc:
-    """The calls; OSError where the C library lacks one."""
+    """The system calls. OSError if the C library does not have one of them."""
 
     def __init__(self):
         library = system.clib.Library(None)
@@ -59,12 +59,12 @@ def _own_files(libc):
 
 
 def _no_core(libc):
-    # Two limits of zero, however wide the C library has them.
+    # struct rlimit with two zeros, for limits of 32 and of 64 bits.
     return libc.setrlimit(_RLIMIT_CORE, bytes(16)) == 0
 
 
 def _not_dumpable(libc):
-    # Nor read by other processes of the same user that lack CAP_SYS_PTRACE: ptrace(2).
+    # Then processes of the same user without CAP_SYS_PTRACE cannot read its memory, either: ptrace(2).
     return libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
 
 
@@ -73,18 +73,18 @@ def _no_new_privileges(libc):
 
 
 def _small_bounding_set(libc):
-    """Take from the bounding set, which limits the programs that are run from here, what is not needed."""
+    """Remove unneeded capabilities from the bounding set, which limits the programs that the daemon executes."""
     for number in range(_CAPABILITIES):
         held = libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0)
         if held < 0:
-            break  # past the last one that this kernel knows
+            break  # this kernel has no more capabilities
         if held and not NEEDED >> number & 1 and libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
             return False
     return True
 
 
 def _few_capabilities(libc):
-    """Take from all other sets what is not needed. The ambient set holds nothing that the inheritable one does not."""
+    """Remove unneeded capabilities from all other sets. The ambient set is always a part of the inheritable set."""
     header = bytearray(pack("Ii", _CAPABILITY_VERSION, 0))
     sets = bytearray(24)
     if libc.capget(crypto.pointer_to(header), crypto.pointer_to(sets)) < 0:
@@ -94,7 +94,7 @@ def _few_capabilities(libc):
     return libc.capset(crypto.pointer_to(header), crypto.pointer_to(sets)) == 0
 
 
-# In this order: dropping from the bounding set takes a capability that is given up last.
+# The order matters: a change of the bounding set needs CAP_SETPCAP, which the last step drops.
 _STEPS = (
     ("umask 077", _own_files),
     ("no core file", _no_core),

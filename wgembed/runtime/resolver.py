@@ -1,14 +1,14 @@
-"""Host names, looked up in a child process: the C library's resolver blocks, and a dead name server for long."""
+"""Lookups of host names in a child process, because the C library's resolver blocks, for long if a name server is dead."""
 
 from . import system
 from .child import Child
 
-# A name server may tell of thousands: so many of them are looked at.
+# A name server can return thousands of addresses. This is the largest number that is used.
 MOST = 32
 
 
 class Lookup(Child):
-    """A lookup under way.
+    """A lookup that runs.
 
     name  a host name, or an address in its usual form
     """
@@ -17,7 +17,7 @@ class Lookup(Child):
         super().__init__(*system.process.spawn(lambda: _encode(system.inet.look_up(name))))
 
     def finish(self):
-        """End it, whether it is done or not; returns the packed addresses that were found, MOST at most."""
+        """End the lookup, also if it has not finished. Returns the packed addresses that were found, at most MOST."""
         return _decode(self.end())
 
 

@@ -1,7 +1,7 @@
-"""Addresses, routes and rules by rtnetlink (RFC 3549; Linux rtnetlink(7)), where pyroute2 is too heavy or cannot run.
+"""Addresses, routes and rules by rtnetlink (RFC 3549; Linux rtnetlink(7)), if pyroute2 needs too much memory or cannot run.
 
-One request, one answer: each call raises OSError with the kernel's errno, or returns what was asked for. Addresses are
-packed, 4 or 16 bytes.
+Each call sends one request and waits for its answer. It raises OSError with the kernel's errno if the request fails.
+Addresses are packed, 4 or 16 bytes.
 """
 
 from struct import pack, unpack_from
@@ -16,7 +16,7 @@ def _number(kind, value):
 
 
 def _dump_of(family):
-    """Return the body of the question for all routes, or all rules, of the family."""
+    """Return the body of a request for all routes, or all rules, of the family."""
     return pack(abi.RTMSG, family, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -25,11 +25,14 @@ def _family(packed):
 
 
 class Route:
-    """A route: `destination` packed, its prefix `length`, `table`, and what it leads to, 0 or None where not given.
+    """A route. A number that is not given is 0, an address that is not given is None.
 
-    mtu          that the route has of its own, 0 for the link's; told, never asked for
-    onlink       the gateway is on the link, whatever its address
-    unreachable  it leads nowhere, and says so; asked for, never told
+    destination, length  the prefix: the packed address, and the length in bits
+    index                the ifindex of the link
+    gateway, source      packed
+    mtu                  the route's own MTU, or 0 if it has the MTU of the link. Only in routes that the kernel returns
+    onlink               the gateway is on the link, whatever its address is
+    unreachable          packets get the answer "unreachable". Only in requests
     """
 
     def __init__(self, destination, length, index=0, gateway=None, source=None, metric=0, table=rtnl.RT_TABLE_MAIN):
@@ -59,7 +62,7 @@ class RtNetlink(RtSocket):
     # links
 
     def set_link(self, index, up=None, mtu=None):
-        """Take the link up or down, set its MTU; None leaves that as it is."""
+        """Set the link up (True) or down (False), and its MTU. None means no change."""
         flags = 0 if up is None else abi.IFF_UP
         body = pack(abi.IFINFOMSG, 0, 0, index, abi.IFF_UP if up else 0, flags)
         if mtu is not None:
@@ -70,7 +73,7 @@ class RtNetlink(RtSocket):
         self.change(abi.RTM_DELLINK, 0, pack(abi.IFINFOMSG, 0, 0, index, 0, 0))
 
     def link(self, index):
-        """Return name, MTU and whether it is up, of the link with this number; OSError if there is none."""
+        """Return (name, MTU, whether it is up) of the link with this ifindex. OSError if the link does not exist."""
         body = self.request(abi.RTM_GETLINK, abi.NLM_F_ACK, pack(abi.IFINFOMSG, 0, 0, index, 0, 0))[0]
         given = _attributes(body, abi.IFINFOMSG_SIZE)
         name = given[abi.IFLA_IFNAME].rstrip(b"\0").decode()
@@ -79,7 +82,7 @@ class RtNetlink(RtSocket):
     # addresses
 
     def add_address(self, index, packed, length):
-        """Give the link an address, or do nothing if it has it."""
+        """Add an address to the link. Does nothing if the link has the address."""
         body = self._address(index, packed, length, rtnl.IFA_F_NODAD if len(packed) == 16 else 0)
         self.change(abi.RTM_NEWADDR, rtnl.NLM_F_CREATE | rtnl.NLM_F_REPLACE, body)
 
@@ -91,7 +94,7 @@ class RtNetlink(RtSocket):
         return body + attribute(rtnl.IFA_LOCAL, packed) + attribute(rtnl.IFA_ADDRESS, packed)
 
     def addresses(self, index):
-        """Return the link's addresses as pairs of packed address and prefix length."""
+        """Return a list of the link's addresses: pairs of packed address and prefix length."""
         found = []
         for body in self.request(rtnl.RTM_GETADDR, rtnl.NLM_F_DUMP, pack(rtnl.IFADDRMSG, 0, 0, 0, 0, 0)):
             _, length, _, _, where = unpack_from(rtnl.IFADDRMSG, body)
@@ -104,7 +107,7 @@ class RtNetlink(RtSocket):
     # routes
 
     def add_route(self, route, exclusive=False):
-        """Add the route. One to the same destination with the same metric in its table is replaced, or raises EEXIST."""
+        """Add the route. A route in its table with this destination and metric is replaced, or with `exclusive` EEXIST."""
         self.change(
             abi.RTM_NEWROUTE, rtnl.NLM_F_CREATE | (rtnl.NLM_F_EXCL if exclusive else rtnl.NLM_F_REPLACE), self._route(route)
         )
@@ -132,7 +135,7 @@ class RtNetlink(RtSocket):
         return body
 
     def routes(self, family):
-        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, that lead somewhere."""
+        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, except on dead links."""
         found = []
         for body in self.request(abi.RTM_GETROUTE, rtnl.NLM_F_DUMP, _dump_of(family)):
             if body[7] == abi.RTN_UNICAST and not unpack_from("I", body, 8)[0] & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN):
@@ -140,7 +143,7 @@ class RtNetlink(RtSocket):
         return found
 
     def route_to(self, packed, fwmark=0):
-        """Return the Route that a packet to this address would take now; OSError if there is none."""
+        """Return the Route that a packet to this packed address would take now. OSError if there is no route."""
         body = pack(abi.RTMSG, _family(packed), len(packed) * 8, 0, 0, 0, 0, 0, 0, 0) + attribute(abi.RTA_DST, packed)
         if fwmark:
             body += _number(abi.RTA_MARK, fwmark)
@@ -149,7 +152,11 @@ class RtNetlink(RtSocket):
     # rules
 
     def add_rule(self, family, table, fwmark=0, inverted=False, suppress_length=None, priority=0):
-        """Add a rule that looks up `table`: for packets with the mark, or without it; priority 0 lets the kernel choose."""
+        """Add a rule that looks up `table` for packets with the fwmark, or with `inverted` for packets without it.
+
+        suppress_length  ignore routes whose prefix is not longer than this; None for none
+        priority         0: the kernel chooses
+        """
         rule = self._rule(family, table, fwmark, inverted, suppress_length, priority)
         self.change(abi.RTM_NEWRULE, rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL, rule)
 
@@ -157,7 +164,7 @@ class RtNetlink(RtSocket):
         self.change(abi.RTM_DELRULE, 0, self._rule(family, table, fwmark, inverted, suppress_length, priority))
 
     def rules(self, family):
-        """Return the rules that look up a table: (table, mark, inverted, suppress length, priority), as in netconf.py."""
+        """Return the rules that look up a table: (table, fwmark, inverted, suppress length, priority), as in netconf.py."""
         found = []
         for body in self.request(rtnl.RTM_GETRULE, rtnl.NLM_F_DUMP, _dump_of(family)):
             given = _attributes(body, rtnl.FIB_RULE_HDR_SIZE)
@@ -192,7 +199,7 @@ def _attributes(body, at):
 
 
 def parse_routes(body):
-    """Return the routes that a message tells of: where it has several ways, one for each that works."""
+    """Return a list of the routes in a message. A route with several next hops becomes one for each hop that is not dead."""
     family, length, _, _, table, _, _, _, flags = unpack_from(abi.RTMSG, body)
     given = _attributes(body, abi.RTMSG_SIZE)
 
@@ -216,7 +223,7 @@ def parse_routes(body):
 
 
 def _ways(hops):
-    """Return link, gateway and flags of each of several ways that is not dead."""
+    """Return (ifindex, gateway, flags) of each next hop that is not dead."""
     found = []
     at = 0
     while at + rtnl.RTNEXTHOP_SIZE <= len(hops):

@@ -1,6 +1,6 @@
 """The kernel's numbers for requests by rtnetlink (Linux rtnetlink.h, if_link.h, if_addr.h, fib_rules.h, netlink.h).
 
-Structs have their C names, and the form that `struct` takes. What news of links need is in abi.py.
+Structs have their C names, and the format of `struct`. abi.py has the numbers for messages about links.
 """
 
 IFADDRMSG = "BBBBI"  # family, prefix length, flags, scope, index

@@ -1,4 +1,4 @@
-"""What commands need of the machine beyond what the daemon does. Apart from it, for it would cost the daemon memory."""
+"""Functions of the backend that only commands need. They are a separate module, to save memory in the daemon."""
 
 import sys
 

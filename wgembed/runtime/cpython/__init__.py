@@ -1,4 +1,4 @@
-"""The machine through CPython's standard library, of which only light modules are loaded."""
+"""The backend for CPython, with the standard library. It only loads modules that need little memory."""
 
 from . import clib, clock, files, heap, inet, local, netlink, notify, poll, process, start, tun, udp
 

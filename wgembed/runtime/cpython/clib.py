@@ -1,12 +1,12 @@
-"""C libraries that no module of Python's wraps, by what cffi stands on: PyNaCl has loaded it, and ctypes costs 0.5 MB."""
+"""Calls of C libraries, with the C part of cffi: PyNaCl has loaded it already, and ctypes would cost 0.5 MB."""
 
 
 class Library:
-    """The shared library of this path, None for the C library; OSError if there is none. Functions live as long as this."""
+    """The shared library at this path, or the C library for None. OSError if it cannot be loaded. See contract.py."""
 
     def __init__(self, path):
         try:
-            import _cffi_backend as cffi  # not before it is needed: most processes here load no library
+            import _cffi_backend as cffi  # imported late, because most processes load no library
         except ImportError as e:
             raise OSError(str(e)) from None
         self._cffi = cffi
@@ -20,10 +20,7 @@ class Library:
         self._library = cffi.load_library(path, 0)
 
     def function(self, result, name, arguments):
-        """Return a function by the letters of its types: i and I of 32 bits, Q of 64, L a long, P a pointer or bytes.
-
-        OSError if there is none of that name.
-        """
+        """Return the function of this name; OSError if it does not exist. See contract.py for the letters of the types."""
         types = self._types
         kind = self._cffi.new_function_type(tuple([types[letter] for letter in arguments]), types[result], False)
         try:
@@ -33,7 +30,7 @@ class Library:
 
 
 def errno():
-    """Return the error of the last call that failed."""
+    """Return the errno of the last call that failed."""
     import _cffi_backend as cffi
 
     return cffi.get_errno()

@@ -6,18 +6,18 @@ _clock = CLOCK_BOOTTIME
 try:
     clock_gettime_ns(_clock)
 except OSError:
-    # Kernels before 2.6.39. This one stands still while the machine sleeps, which routers do not.
+    # Kernels before 2.6.39. CLOCK_MONOTONIC stops while the machine sleeps, but routers do not sleep.
     _clock = CLOCK_MONOTONIC
 
-# How long may pass between two calls of now(), in ms; None: any time.
+# The longest allowed time between two calls of now(), in ms; None: no limit.
 LONGEST_SLEEP_MS = None
 
 
 def now():
-    """Return milliseconds of a clock that goes on while the machine sleeps and is never set."""
+    """Return the milliseconds of a clock that runs while the machine sleeps and cannot be set."""
     return clock_gettime_ns(_clock) // 1_000_000
 
 
 def realtime():
-    """Return seconds and nanoseconds since 1970 of the clock that people set."""
+    """Return the time of day: seconds and nanoseconds since 1970."""
     return divmod(clock_gettime_ns(CLOCK_REALTIME), 1_000_000_000)

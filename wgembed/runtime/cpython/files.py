@@ -14,16 +14,16 @@ except ImportError:
 
     _environ = os.environb
 
-# The size of the peer table unless its owner says otherwise. Tables cost no memory where they are not touched.
+# The default size of the peer table. Parts of a table that are not used cost no memory.
 USUAL_PEERS = 1024
-USUAL_PREFIXES = 16 * 1024  # of each family, of an interface
+USUAL_PREFIXES = 16 * 1024  # for each address family of an interface
 
 close = os.close
 read = os.read
 
 
 def read_ready(fd, size):
-    """Read at most `size` bytes of what is there: b"" at the end, None when there is nothing yet."""
+    """Return at most `size` bytes from a non-blocking descriptor; b"" at the end, None if there are no bytes yet."""
     try:
         return os.read(fd, size)
     except BlockingIOError:
@@ -31,12 +31,12 @@ def read_ready(fd, size):
 
 
 def open_device(path):
-    """Open a device for reading and writing, never blocking."""
+    """Open a device for reading and writing, non-blocking."""
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def ioctl(fd, request, argument):
-    """Call ioctl with a mutable buffer that the kernel may change."""
+    """Call ioctl with a writable buffer, which the kernel can change."""
     fcntl.ioctl(fd, request, argument)
 
 
@@ -75,12 +75,12 @@ def open_to_read(path):
 
 
 def create(path):
-    """Create a file that nobody else can read; OSError if there is one."""
+    """Create a file with mode 0600, and open it for reading and writing. OSError EEXIST if the file exists."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
 
 def lock(fd, shared=False):
-    """Take the file's flock, waiting for it; where the kernel has none there is nothing to take."""
+    """Wait for the flock of the file and take it. Does nothing on a kernel without flock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     except OSError as e:
@@ -89,7 +89,7 @@ def lock(fd, shared=False):
 
 
 def is_locked(fd):
-    """Whether somebody has the file's exclusive flock now."""
+    """Whether another process or another open file has the exclusive flock now."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(fd, fcntl.LOCK_UN)
@@ -99,7 +99,7 @@ def is_locked(fd):
 
 
 def status(path):
-    """Return of a file, by path or descriptor: its identity (device, inode), mode, owner (user, group), number of names."""
+    """Return (device, inode), mode, (user, group) and number of links of a file, given by path or descriptor."""
     s = os.stat(path)
     return (s.st_dev, s.st_ino), s.st_mode, (s.st_uid, s.st_gid), s.st_nlink
 
@@ -113,12 +113,12 @@ def set_mode(fd, mode):
 
 
 def sync(fd):
-    """Have the content of the file on the disk."""
+    """Write the content of the file to the disk, and wait until it is there."""
     os.fsync(fd)
 
 
 def sync_directory(path):
-    """Have the names in the directory on the disk."""
+    """Write the names in the directory to the disk, and wait until they are there."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -127,19 +127,19 @@ def sync_directory(path):
 
 
 def rename(old, new):
-    """Give the file its new name, in place of what has that name."""
+    """Rename the file. A file with the new name is replaced."""
     os.rename(old, new)
 
 
 def real_path(path):
-    """Return the absolute path without links."""
-    from os.path import realpath  # too rarely needed to be there from the start
+    """Return the absolute path of an existing file, without symbolic links."""
+    from os.path import realpath  # imported late, because it is rarely needed
 
     return realpath(path, strict=True)
 
 
 def write_over(fd, data):
-    """Put `data` in place of what is in the open file, whose place this leaves where it is."""
+    """Replace the content of an open file with `data`. The position of `fd` does not change."""
     again = os.open("/proc/self/fd/%d" % fd, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
     try:
         write(again, data)
@@ -148,7 +148,7 @@ def write_over(fd, data):
 
 
 def write_file(path, text):
-    """Write `text` to an existing file."""
+    """Write `text` to the beginning of an existing file."""
     fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())
@@ -157,7 +157,7 @@ def write_file(path, text):
 
 
 def write_new(path, data):
-    """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
+    """Create the file with mode 0600, or empty it, and write the bytes `data`."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         write(fd, data)
@@ -166,7 +166,7 @@ def write_new(path, data):
 
 
 def identity(path):
-    """Return what changes whenever the file does, or None if there is none."""
+    """Return an object that is not equal any more when the file has changed. None if the file cannot be found."""
     try:
         s = os.stat(path)
     except OSError:
@@ -179,7 +179,7 @@ def remove(path):
 
 
 def make_directory(path, mode):
-    """Make the directory if it is missing, with this mode whatever the umask."""
+    """Make the directory, if it does not exist, with exactly this mode; the umask has no effect."""
     try:
         os.mkdir(path, mode)
     except FileExistsError:
@@ -188,17 +188,17 @@ def make_directory(path, mode):
 
 
 def set_umask(mask):
-    """Let no file be made with these bits of its mode; returns the mask that was."""
+    """Set the umask. Returns the previous one."""
     return os.umask(mask)
 
 
 def names(path):
-    """Return the names in the directory."""
+    """Return the list of the names in the directory."""
     return os.listdir(path)
 
 
 def exists(path):
-    """Whether there is something of this name; a link counts for what it leads to."""
+    """Whether the path exists. False for a broken symbolic link."""
     try:
         os.stat(path)
     except OSError:
@@ -207,7 +207,7 @@ def exists(path):
 
 
 def is_socket(path):
-    """Whether the path names a socket."""
+    """Whether the path is a socket."""
     try:
         return os.stat(path).st_mode & 0o170000 == 0o140000
     except FileNotFoundError:
@@ -215,18 +215,18 @@ def is_socket(path):
 
 
 def alloc(typecode, count):
-    """Return zeroed memory for `count` items of an array typecode; pages never written to are not resident."""
+    """Return `count` zeroed items of an array typecode. Pages that were never written are not resident."""
     size = max(1, count * calcsize(typecode))
     return memoryview(mmap(-1, size))[: count * calcsize(typecode)].cast(typecode)
 
 
 def reserve(size):
-    """Return a bytearray of this size that is kept for ever."""
+    """Return a zeroed bytearray of `size` bytes, which is never freed."""
     return bytearray(size)
 
 
 def getenv(name):
-    """Return the environment variable's value as text, or an empty string."""
+    """Return the value of the environment variable as text, or "" if it is not set."""
     return _environ.get(name.encode(), b"").decode("utf-8", "replace")
 
 

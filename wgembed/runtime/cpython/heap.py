@@ -1,4 +1,4 @@
-"""See the module for MicroPython: here frames have memory of their own."""
+"""Nothing to do on CPython, which has separate memory for frames. See the module for MicroPython."""
 
 
 def reserve():

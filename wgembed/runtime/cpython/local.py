@@ -1,4 +1,4 @@
-"""UNIX stream sockets, never blocking, owner only."""
+"""UNIX stream sockets, non-blocking, with mode 0600."""
 
 try:
     import _socket as socket
@@ -9,7 +9,7 @@ from . import files
 
 
 class Listener:
-    """A listening socket at `path`; OSError if it cannot be made."""
+    """A listening socket at `path`. OSError if it cannot be made."""
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -31,7 +31,7 @@ class Listener:
         self.fd = self._socket.fileno()
 
     def accept(self):
-        """Return a Stream, or None when nobody waits any more; OSError when one does and there is no room."""
+        """Return a Stream, or None if no client waits any more. OSError if a client waits but no descriptor is free."""
         try:
             fd, _ = self._socket._accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -43,7 +43,7 @@ class Listener:
 
 
 class Stream:
-    """One end of a connection."""
+    """The server's end of a connection."""
 
     def __init__(self, connected):
         self._socket = connected
@@ -51,7 +51,7 @@ class Stream:
         self.fd = connected.fileno()
 
     def receive_into(self, buf):
-        """Receive into the buffer; returns how many bytes, 0 at the end, or None when there is nothing yet."""
+        """Receive into the buffer. Returns the number of bytes; 0 at the end or after an error, None if none came yet."""
         try:
             return self._socket.recv_into(buf)
         except BlockingIOError:
@@ -60,7 +60,7 @@ class Stream:
             return 0
 
     def send(self, data):
-        """Send what fits; returns how many bytes, or -1 when the other end is gone."""
+        """Send as many bytes as possible. Returns their number, or -1 if the other end is closed."""
         try:
             return self._socket.send(data, socket.MSG_NOSIGNAL)
         except BlockingIOError:
@@ -73,7 +73,7 @@ class Stream:
 
 
 def is_answered(path):
-    """Whether somebody listens at `path`."""
+    """Whether a program listens at `path`."""
     probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         probe.setblocking(False)

@@ -14,7 +14,7 @@ _ANCILLARY = 64
 
 
 class Netlink:
-    """A routing socket that hears the multicast `groups`, a bit mask."""
+    """A routing socket that receives the multicast `groups`, a bit mask."""
 
     def __init__(self, groups):
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_ROUTE)
@@ -26,7 +26,7 @@ class Netlink:
         self._socket.send(message)
 
     def receive(self):
-        """Return one datagram, or None when there is none. OSError ENOBUFS: events were lost."""
+        """Return one datagram, bytes, or None if nothing waits. OSError ENOBUFS: events were lost."""
         try:
             return self._socket.recv(65536)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""News from a directory (inotify), which the standard library does not offer."""
+"""Events of a directory (inotify), which the standard library does not offer."""
 
 try:
     import posix as os
@@ -8,7 +8,7 @@ except ImportError:
 from .. import abi
 
 try:
-    # PyNaCl has loaded this; ctypes would cost half a megabyte.
+    # PyNaCl has loaded this module already, and ctypes would cost 0.5 MB.
     import _cffi_backend as _cffi
 
     _int = _cffi.new_primitive_type("int")
@@ -26,7 +26,7 @@ except (ImportError, AttributeError, TypeError):
 
 
 class DirectoryWatch:
-    """Makes `fd` readable when what `mask` names happens in the directory; OSError if the kernel cannot."""
+    """Makes `fd` readable when an event in `mask` happens in the directory. OSError if the kernel has no inotify."""
 
     def __init__(self, path, mask):
         self.fd = _init(abi.O_CLOEXEC | abi.O_NONBLOCK)
@@ -38,8 +38,8 @@ class DirectoryWatch:
             raise OSError(errno, "inotify: " + path)
 
     def drain(self):
-        """Take in the news, whatever they are."""
+        """Read and discard the events that wait. Raises no errors."""
         try:
             os.read(self.fd, 4096)
         except OSError:
-            return  # whoever is told looks for himself
+            return  # the caller reads the directory itself

@@ -1,4 +1,4 @@
-"""Sockets that ask the way: a datagram to one address, and what the routers answer to it."""
+"""Sockets that test a path: datagrams to one address, and the errors that routers report for them."""
 
 try:
     import _socket as socket
@@ -13,10 +13,10 @@ _HEADER_MAX = 60
 
 
 class Probe:
-    """Datagrams to the socket address `addr`, or with `echo` whole ICMP messages; OSError if no route leads there.
+    """Datagrams to the socket address `addr`, or with `echo` whole ICMP messages. OSError without a route to it.
 
-    fwmark  the firewall mark that they carry, 0 for none
-    link    the name of the link that they leave by, "" for any
+    fwmark  the firewall mark of the datagrams; 0 for no mark
+    link    the name of the link by which they leave; "" for any
     """
 
     def __init__(self, addr, fwmark=0, link="", echo=False):
@@ -39,12 +39,12 @@ class Probe:
         self._size = _LEAST_SIZE
 
     def send(self, data):
-        # Its answer shall not be cut off; that of IPv4 has its header before it.
+        # `receive` must not cut off the answer. On IPv4, the IP header comes before it.
         self._size = max(len(data) + _HEADER_MAX, _LEAST_SIZE)
         self._socket.send(data)
 
     def receive(self):
-        """Return what came, or None if nothing did; OSError for what a router said."""
+        """Return one datagram, bytes, or None if nothing waits. OSError with the errno that a router reported."""
         try:
             return self._socket.recv(self._size)
         except BlockingIOError:

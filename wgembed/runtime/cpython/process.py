@@ -15,7 +15,7 @@ try:
 except ImportError:
     import os
 
-_MANY = 256  # more descriptors than the daemon ever has
+_MANY = 256  # more than the highest descriptor that the daemon can have
 
 SIGHUP = signal.SIGHUP
 SIGINT = signal.SIGINT
@@ -23,7 +23,7 @@ SIGTERM = signal.SIGTERM
 
 
 class Signals:
-    """Makes the given signals readable from `fd`."""
+    """Makes the signals `numbers` readable at `fd`."""
 
     def __init__(self, numbers):
         self._read, self._write = socket.socketpair()
@@ -43,7 +43,7 @@ class Signals:
 
 
 def _noted(number, frame):
-    """Python wants a handler; the number is on its way through the wake-up socket already."""
+    """Do nothing: Python needs a handler, but the number of the signal comes through the wake-up socket."""
 
 
 def pid():
@@ -51,7 +51,7 @@ def pid():
 
 
 def write_line(text):
-    """Write one line to the standard error; a reader that went away is not our problem."""
+    """Write one line to the standard error. Errors are ignored, because the reader may be gone."""
     try:
         os.write(2, text.encode() + b"\n")
     except OSError:
@@ -59,12 +59,12 @@ def write_line(text):
 
 
 def spawn(function):
-    """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
+    """Run function() -> bytes in a child process. Returns (pid, fd); the bytes can be read from `fd`, to the end."""
     return _fork(lambda write: os.write(write, function()))
 
 
 def spawn_command(command, environment, data):
-    """Run a command with `data` for its standard input; returns (pid, fd) as `spawn` does, for its standard output."""
+    """Run a command with `data` as its standard input. Returns (pid, fd) as `spawn` does; `fd` is its standard output."""
 
     def become(write):
         given = os.memfd_create("requests")
@@ -78,7 +78,7 @@ def spawn_command(command, environment, data):
 
 
 def _fork(function):
-    """Call function(fd) in a child process, and return (pid, fd): what it writes to its fd can be read from ours."""
+    """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours."""
     read, write = os.pipe()
     try:
         pid = os.fork()
@@ -92,7 +92,7 @@ def _fork(function):
         return pid, read
     status = 1
     try:
-        # The tunnel device must not outlive the daemon in a child that waits for a name server.
+        # If a child waits for a name server when the daemon ends, it must not keep the tunnel device open.
         os.closerange(3, write)
         os.closerange(write + 1, _MANY)
         signal.set_wakeup_fd(-1)
@@ -105,7 +105,7 @@ def _fork(function):
 
 
 def end(pid):
-    """Kill the child process, if it still runs, and forget it."""
+    """Kill the child process if it still runs, and wait for it."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
-"""A process of its own that carries out requests for netconf.py with pyroute2, and ends.
+"""A child process that applies requests of netconf.py with pyroute2, and ends.
 
-Requests come on the standard input, a line each; each is answered with its errno on a line of the standard output.
+Each line of the standard input is a request. For each, the process writes a line with the errno to the standard output.
 """
 
 import os
@@ -23,7 +23,7 @@ def main():
 
 
 def _change(ip, verb, obj):
-    """Do what the request asks for; OSError if the kernel refuses."""
+    """Apply the request. OSError if the kernel refuses it."""
     kind = obj[0]
     try:
         {"link": _link, "address": _address, "route": _route, "rule": _rule}[kind](ip, verb, *obj[1:])
@@ -39,7 +39,7 @@ def _link(ip, verb, index, up, mtu):
 
 
 def _address(ip, verb, index, address, length):
-    # "replace" leaves one alone that is there already. No duplicates are looked for on a tunnel.
+    # "replace" does not change an address that exists. A tunnel needs no detection of duplicate addresses.
     flags = {"flags": rtnl.IFA_F_NODAD} if ":" in address else {}
     ip.addr("replace" if verb == "add" else "del", index=index, address=address, prefixlen=length, **flags)
 

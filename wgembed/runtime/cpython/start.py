@@ -1,4 +1,4 @@
-"""Becoming the daemon: a second interpreter that loads nothing which the daemon does not need (see daemon_entry.py)."""
+"""How a command becomes the daemon: it starts an interpreter that loads only what the daemon needs (daemon_entry.py)."""
 
 import sys
 
@@ -11,9 +11,9 @@ from . import files
 
 
 def daemon(name, foreground, serve):
-    """Serve the interface in this process, or start one that does and return 0 once its control socket is there.
+    """Serve the interface in this process, or start a daemon and return 0 when its control socket exists.
 
-    serve  what the daemon does: here daemon_entry.py calls it, in the other interpreter
+    serve  not used here: daemon_entry.py calls the same function in the other interpreter
     """
     command, environment = command_for("serve", name)
     if foreground:
@@ -34,18 +34,18 @@ def daemon(name, foreground, serve):
 
 
 def router(directory, serve):
-    """Serve all that the configuration in the directory has, in the foreground.
+    """Serve all interfaces of the configuration in the directory, in the foreground.
 
-    serve  what the daemon does: here daemon_entry.py calls it, in the other interpreter
+    serve  not used here: daemon_entry.py calls the same function in the other interpreter
     """
     command, environment = command_for("route", directory)
     os.execve(command[0], command, environment)
 
 
 def pyroute2_command():
-    """Return the command, and its environment, that carries out requests with pyroute2 (see netconf.py); None without it.
+    """Return the command that applies requests with pyroute2 (see netconf.py), and its environment.
 
-    To be asked in the lean interpreter. WGEMBED_PYROUTE2=0 does without.
+    None without pyroute2, or with WGEMBED_PYROUTE2=0. Only for the daemon's interpreter.
     """
     environment = files.environment()
     folders = environment.get("WGEMBED_PYROUTE2", "0")
@@ -56,7 +56,7 @@ def pyroute2_command():
 
 
 def command_for(verb, argument):
-    """Return the argument vector and the environment of the daemon's lean interpreter."""
+    """Return the argument vector and the environment of the daemon's interpreter."""
     folders = list(_module_folders())
     entry = folders[0] + "/wgembed/daemon_entry.py"
     environment = files.environment()
@@ -67,7 +67,7 @@ def command_for(verb, argument):
 
 
 def _module_folders():
-    """Yield the folders that hold wgembed and what it is made of, without a slash at the end."""
+    """Yield the folders that contain wgembed and its libraries, without a slash at the end."""
     for module in ("wgembed", "nacl", "_cffi_backend"):
         folder = _folder_of(module)
         if folder is None:

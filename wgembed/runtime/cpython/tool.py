@@ -1,4 +1,4 @@
-"""What commands need: a control socket's client, the resolver, the terminal."""
+"""Functions for commands: the client of a control socket, the resolver, the terminal."""
 
 import sys
 from time import sleep
@@ -31,7 +31,7 @@ strerror = os.strerror
 
 
 class Connection:
-    """A client's connection to the socket at `path`. It waits; OSError when something is wrong."""
+    """A client's connection to the socket at `path`, blocking."""
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -47,7 +47,7 @@ class Connection:
             data = data[self._socket.send(data, socket.MSG_NOSIGNAL) :]
 
     def receive(self):
-        """Return what has come, b"" at the end."""
+        """Wait for bytes and return them; b"" at the end."""
         return self._socket.recv(65536)
 
     def close(self):
@@ -55,22 +55,22 @@ class Connection:
 
 
 def resolve(host, port):
-    """Return the first socket address of a host and a port, both bytes, numbers or names. Blocks.
+    """Return the first socket address of a host and a port. Both are bytes, a number or a name. Blocks.
 
-    host  None means: the one of a socket that is to listen
-    Of the OSError that it raises, a negative errno is the resolver's own, an EAI_*.
+    host  None for the address of a listening socket
+    OSError if it cannot be resolved. A negative errno is an EAI_* of the resolver.
     """
     flags = 0 if host is not None else socket.AI_PASSIVE
     return socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM, socket.IPPROTO_UDP, flags)[0][4]
 
 
 def name_address(addr):
-    """Return the host of a socket address in numbers, with the name of its interface where that matters."""
+    """Return the IP address of a socket address as text, for a link-local one with "%" and its link."""
     return socket.getnameinfo(addr, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV | socket.NI_DGRAM)[0]
 
 
 def encode(text):
-    """Return text of the command line, of a name, as the bytes that it came as."""
+    """Return the original bytes of an argument of the command line, or of a name."""
     return text.encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
@@ -80,21 +80,21 @@ def decode(data):
 
 
 def prepare():
-    """Begin a command: a broken pipe and an interrupt end it, as they end programs that are not written in Python."""
+    """Begin a command. From now on SIGPIPE and SIGINT end the process, as usual for programs not written in Python."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def heed_interrupts():
-    """Have an interrupt raise KeyboardInterrupt, for a command that has something to undo: here it does of itself."""
+    """Do nothing: without `prepare`, CPython raises KeyboardInterrupt on SIGINT."""
 
 
 def sleep_us(microseconds):
-    """Do nothing for so long."""
+    """Sleep for this time."""
     sleep(microseconds / 1_000_000)
 
 
 def run(command):
-    """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
+    """Run a command with our input and output, and wait until it ends. Returns its exit status, 0 for success."""
     pid = os.posix_spawn(command[0], command, os.environ)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

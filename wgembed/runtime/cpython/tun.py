@@ -1,6 +1,6 @@
-"""The packet path's first and last step: batches of packets from and to the tunnel device.
+"""The first and the last step of the packet path: batches of packets from and to the tunnel device.
 
-A batch is one loop within the interpreter: `extend` keeps what it got when a call fails.
+A batch is one loop in C, `extend` of a list. If a call fails, the list keeps the results before it.
 """
 
 from itertools import repeat
@@ -12,7 +12,7 @@ except ImportError:
 
 
 class TunPort:
-    """The two batch steps on an open, non-blocking tunnel device without packet information."""
+    """The batch steps on an open, non-blocking tunnel device without packet information."""
 
     def __init__(self, fd):
         self.fd = fd
@@ -22,7 +22,7 @@ class TunPort:
         self._packets = self._lengths = self._views = ()
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes."""
+        """Read packets into the arena's slots, from the first on. Returns their number. OSError if the device is gone."""
         if self._slots is not arena.views:
             self._slots = arena.views
             self._vectors = [[view] for view in arena.views]
@@ -36,15 +36,15 @@ class TunPort:
         return count
 
     def read_rest(self, arena):
-        """Return 0: whatever was read is in the slots."""
+        """Return 0, because `read_batch` left no packets."""
         return 0
 
     def flush(self):
-        """Return 0: whatever was to be written is."""
+        """Return 0, because `write_batch` kept no packets."""
         return 0
 
     def write_batch(self, view, packets, lengths, count):
-        """Write `count` IP packets, given by offset and length; returns how many the kernel would not have."""
+        """Write `count` IP packets, given by offset and length. Returns the number of packets that the kernel refused."""
         views = self._views_of(view, packets[:count], lengths[:count])
         written = []
         refused = 0
@@ -58,7 +58,7 @@ class TunPort:
                 written.clear()
 
     def _views_of(self, view, packets, lengths):
-        """Return views of the packets. Those of the last batch are kept: in a stream, the next one stands as it did."""
+        """Return views of the packets. The last ones are kept, because in a stream the next batch has the same offsets."""
         if packets != self._packets or lengths != self._lengths or view is not self._view:
             self._packets, self._lengths, self._view = packets, lengths, view
             self._views = [view[start : start + size] for start, size in zip(packets, lengths, strict=True)]

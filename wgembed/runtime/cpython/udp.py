@@ -1,8 +1,8 @@
-"""The packet path's outer side: datagrams in runs, with segmentation offload both ways.
+"""The outer side of the packet path: datagrams in runs, with segmentation offload in both directions.
 
-GSO and GRO, and the control messages for them, are asked for when the socket is made; a kernel without them gets
-plain calls. GSO may also be refused when a run is sent (EIO: the driver cannot checksum; EINVAL or EMSGSIZE: the
-segment does not fit the link): the run is then sent again packet by packet, and segments of that size never again.
+The socket turns on GSO and GRO when it is made. On a kernel without them it uses plain calls. The kernel can also refuse
+GSO for a run (EIO: the driver cannot checksum; EINVAL or EMSGSIZE: the segment does not fit the link). Then the run is sent
+again, packet by packet, and segments of this size or larger are not used any more.
 """
 
 from struct import pack, unpack
@@ -22,12 +22,12 @@ _ANCILLARY = 128
 class UdpSocket:
     """The socket of one address family, bound to a port.
 
-    After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe what came. `src` is the control message
-    that makes an answer leave from where the packet came to. `errno` is the kernel's for what was last lost.
+    After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe the datagrams. `src` is the control message with
+    which an answer leaves from the address at which the datagram arrived. `errno` is of the last datagram that was lost.
     """
 
     def __init__(self, ipv6, port, fwmark):
-        """Bind to the port, 0 for any. OSError if that cannot be."""
+        """Bind to the port, 0 for any, and set the mark. OSError if the kernel refuses the port or the mark."""
         self.ipv6 = ipv6
         self._socket = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
@@ -52,7 +52,7 @@ class UdpSocket:
 
     def _set_options(self):
         if self.ipv6:
-            # Without it the port would be taken for IPv4 as well.
+            # Without this option the socket would take the port of IPv4, too.
             self._socket.setsockopt(abi.SOL_IPV6, abi.IPV6_V6ONLY, 1)
         for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
             self._try_option(level, name, value)
@@ -72,20 +72,20 @@ class UdpSocket:
         return True
 
     def set_fwmark(self, fwmark):
-        """Mark what leaves with the firewall mark; 0 is none."""
+        """Set the firewall mark of datagrams that are sent; 0 for none."""
         if fwmark or hasattr(self, "_marked"):
             self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_MARK, fwmark)
             self._marked = True
 
     def bind_to(self, link):
-        """Let what is sent leave by the link of this name alone; "" for any."""
+        """Send only by the link of this name; "" for any link."""
         self._socket.setsockopt(abi.SOL_SOCKET, abi.SO_BINDTODEVICE, link.encode() + b"\0")
 
     def close(self):
         self._socket.close()
 
     def _ancillary(self, src, tos):
-        """Return the control messages for this source and TOS byte; the last ones are kept."""
+        """Return the control messages for this source and TOS byte. The last ones are kept for the next call."""
         if self._control_for != (src, tos):
             self._control_for = (src, tos)
             self._control = []
@@ -96,7 +96,7 @@ class UdpSocket:
         return self._control
 
     def send(self, addr, src, buf, size, tos):
-        """Send one datagram; see `Device` for what is returned."""
+        """Send one datagram. Returns SEND_OK, SEND_LOST or SEND_BAD_SOURCE: see contract.py."""
         try:
             self._sendmsg((memoryview(buf)[:size],), self._ancillary(src, tos), 0, addr)
         except OSError as e:
@@ -109,17 +109,17 @@ class UdpSocket:
         return SEND_OK
 
     def reply(self, addr, src, buf, size):
-        """Send an answer that anybody may ask for, in any number, if what waits leaves room for the tunnels' packets."""
+        """Send an answer to an address that no peer has. SEND_LOST if the queue is too full, as peers go first."""
         try:
             files.ioctl(self.fd, abi.SIOCOUTQ, self._waiting)
         except OSError:
-            self._waiting[:] = bytes(4)  # nobody knows what waits
+            self._waiting[:] = bytes(4)  # unknown, so count nothing
         if unpack("i", self._waiting)[0] > self._replies:
             return SEND_LOST
         return self.send(addr, src, buf, size, 0)
 
     def _gives_up_tos(self, tos, errno):
-        """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""
+        """Whether the error can come from the TOS byte, which kernels before 3.13 refuse. Then it is left out later."""
         if not tos or not self._tos_taken or errno != abi.EINVAL:
             return False
         self._tos_taken = False
@@ -127,7 +127,7 @@ class UdpSocket:
         return True
 
     def send_run(self, addr, src, arena, first, end, tos):
-        """Send the messages in the arena's slots `first` to `end`, equal sizes together."""
+        """Send the messages in the arena's slots `first` to `end` - 1. One call sends messages of equal sizes."""
         view, offsets, lengths = arena.view, arena.offsets, arena.lengths
         control = self._ancillary(src, tos)
         result = SEND_OK
@@ -156,7 +156,7 @@ class UdpSocket:
         return result
 
     def _send_again(self, arena, first, stop, control, addr, src, errno):
-        """Deal with the failure of a run: tell what was wrong, or send it in single packets."""
+        """Handle the error of a run: return SEND_BAD_SOURCE or SEND_LOST, or send its packets one by one."""
         if src is not None and errno in abi.BAD_SOURCE:
             return SEND_BAD_SOURCE
         if stop - first == 1 or errno not in abi.GSO_REFUSED:
@@ -174,13 +174,13 @@ class UdpSocket:
         return result
 
     def receive(self, inbox):
-        """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
+        """Receive the datagrams that the kernel has joined into the inbox. False if nothing waits."""
         view = inbox.view[inbox.start :] if inbox.start else inbox.view
         try:
             length, control, _, addr = self._recvmsg_into((view,), _ANCILLARY)
         except OSError as e:
             if e.errno != abi.EAGAIN:
-                # An ICMP error for something sent earlier; the datagrams behind it are still there.
+                # An ICMP error for a datagram that was sent earlier. Received datagrams can wait after it.
                 self.length = 0
                 return True
             return False

@@ -1,6 +1,6 @@
-"""The machine through MicroPython's `ffi`: the C library, called directly."""
+"""The backend for MicroPython. It calls the C library with `ffi`."""
 
-# The heap's beginning is taken before anything else is loaded.
+# `heap` must take the beginning of the heap before anything else is loaded.
 from . import heap  # isort: skip
 from . import clib, clock, files, inet, local, netlink, notify, poll, process, start, tun, udp
 

@@ -1,19 +1,16 @@
-"""C libraries by `ffi`."""
+"""Calls of C libraries with `ffi`."""
 
 import ffi
 
-from .libc import errno  # noqa: F401 (of the last call that failed)
+from .libc import errno  # noqa: F401 (part of the contract)
 
 
 class Library:
-    """The shared library of this path, None for the C library; OSError if there is none. Functions live as long as this."""
+    """The shared library at this path, or the C library for None. OSError if it cannot be loaded. See contract.py."""
 
     def __init__(self, path):
         self._library = ffi.open(path)
 
     def function(self, result, name, arguments):
-        """Return a function by the letters of its types: i and I of 32 bits, Q of 64, L a long, P a pointer or bytes.
-
-        OSError if there is none of that name.
-        """
+        """Return the function of this name; OSError if it does not exist. See contract.py for the letters of the types."""
         return self._library.func(result, name, arguments)

@@ -10,30 +10,30 @@ _CLOCK_MONOTONIC = 1
 _CLOCK_BOOTTIME = 7
 _is_64bit = sys.maxsize > 1 << 32
 
-# How long may pass between two calls of now(), in ms; None: any time.
+# The longest allowed time between two calls of now(), in ms; None: no limit.
 LONGEST_SLEEP_MS = None
 
 if _is_64bit:
     _gettime = libc.func("i", "clock_gettime", "iP")
-    # Unlike fields that are unpacked, the items of an array leave no garbage: this is asked several times a turn.
+    # The items of an array leave no garbage, unlike unpacked fields, and this is called several times in each turn.
     _spec = array("l", (0, 0))
-    # Kernels before 2.6.39 lack it. The other one stands still while the machine sleeps, which routers do not.
+    # Kernels before 2.6.39 lack CLOCK_BOOTTIME. CLOCK_MONOTONIC stops while the machine sleeps, but routers do not sleep.
     _clock = _CLOCK_BOOTTIME if _gettime(_CLOCK_BOOTTIME, _spec) == 0 else _CLOCK_MONOTONIC
 
     def now():
-        """Return milliseconds of a clock that goes on while the machine sleeps and is never set."""
+        """Return the milliseconds of a clock that runs while the machine sleeps and cannot be set."""
         _gettime(_clock, _spec)
         return _spec[0] * 1000 + _spec[1] // 1_000_000
 
 else:
-    # What clock_gettime() fills in has two sizes on 32-bit machines, and nothing tells which the C library means.
-    # ticks_ms() wraps; as long as it is asked once in six days, the sum of its steps does not.
+    # On 32-bit machines struct timespec has two possible sizes, and the size in the C library is not known here.
+    # ticks_ms() wraps, but the sum of its steps does not, if now() is called at least once in six days.
     LONGEST_SLEEP_MS = 86_400_000
     _ticks = time.ticks_ms()
     _now = _ticks + 1
 
     def now():
-        """Return milliseconds of a clock that is never set."""
+        """Return the milliseconds of a clock that cannot be set."""
         global _ticks, _now
         ticks = time.ticks_ms()
         _now += time.ticks_diff(ticks, _ticks)
@@ -42,5 +42,5 @@ else:
 
 
 def realtime():
-    """Return seconds and nanoseconds since 1970 of the clock that people set."""
+    """Return the time of day: seconds and nanoseconds since 1970."""
     return divmod(time.time_ns(), 1_000_000_000)

@@ -8,15 +8,15 @@ import uctypes
 from .. import abi
 from . import libc
 
-# The size of the peer table unless its owner says otherwise. Some tables stand in the heap, used or not.
+# The default size of the peer table. Some tables are in the heap, and take memory also if they are not used.
 USUAL_PEERS = 32
-USUAL_PREFIXES = 64  # of each family, of an interface
+USUAL_PREFIXES = 64  # for each address family of an interface
 
 _PROT_READ_WRITE = 3
 _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
 
-# The last of its arguments has 64 bits with musl, also on 32-bit machines, and is aligned there by some. All words that it
-# may be in are given.
+# With musl, the last argument has 64 bits also on 32-bit machines, and some of these align it. So the call passes zeros for
+# all words in which it can be.
 _mmap = libc.func("P", "mmap", "PLiiilll")
 _unlink = libc.func("i", "unlink", "s")
 _mkdir = libc.func("i", "mkdir", "sI")
@@ -37,7 +37,7 @@ _PATH_MAX = 4096
 
 
 def _open(path, flags):
-    return libc.check(libc.open_(path, flags | abi.O_CLOEXEC, 0o600))  # the mode of what O_CREAT makes
+    return libc.check(libc.open_(path, flags | abi.O_CLOEXEC, 0o600))  # the mode of a new file, with O_CREAT
 
 
 def close(fd):
@@ -51,7 +51,7 @@ def read(fd, size):
 
 
 def read_ready(fd, size):
-    """Read at most `size` bytes of what is there: b"" at the end, None when there is nothing yet."""
+    """Return at most `size` bytes from a non-blocking descriptor; b"" at the end, None if there are no bytes yet."""
     buf = bytearray(size)
     taken = libc.read(fd, buf, size)
     if taken < 0 and libc.errno() == abi.EAGAIN:
@@ -60,12 +60,12 @@ def read_ready(fd, size):
 
 
 def open_device(path):
-    """Open a device for reading and writing, never blocking."""
+    """Open a device for reading and writing, non-blocking."""
     return _open(path, abi.O_RDWR | abi.O_NONBLOCK)
 
 
 def ioctl(fd, request, argument):
-    """Call ioctl with a mutable buffer that the kernel may change."""
+    """Call ioctl with a writable buffer, which the kernel can change."""
     libc.check(libc.ioctl(fd, request, argument))
 
 
@@ -96,18 +96,18 @@ def open_to_read(path):
 
 
 def create(path):
-    """Create a file that nobody else can read; OSError if there is one."""
+    """Create a file with mode 0600, and open it for reading and writing. OSError EEXIST if the file exists."""
     return _open(path, abi.O_RDWR | abi.O_CREAT | abi.O_EXCL)
 
 
 def lock(fd, shared=False):
-    """Take the file's flock, waiting for it; where the kernel has none there is nothing to take."""
+    """Wait for the flock of the file and take it. Does nothing on a kernel without flock."""
     if _flock(fd, _LOCK_SH if shared else _LOCK_EX) < 0 and libc.errno() != abi.ENOSYS:
         raise OSError(libc.errno())
 
 
 def is_locked(fd):
-    """Whether somebody has the file's exclusive flock now."""
+    """Whether another process or another open file has the exclusive flock now."""
     if _flock(fd, _LOCK_SH | _LOCK_NB) < 0:
         return libc.errno() == abi.EAGAIN
     _flock(fd, _LOCK_UN)
@@ -115,7 +115,7 @@ def is_locked(fd):
 
 
 def status(path):
-    """Return of a file, by path or descriptor: its identity (device, inode), mode, owner (user, group), number of names."""
+    """Return (device, inode), mode, (user, group) and number of links of a file, given by path or descriptor."""
     s = os.stat("/proc/self/fd/%d" % path if isinstance(path, int) else path)
     return (s[2], s[1]), s[0], (s[4], s[5]), s[3]
 
@@ -129,12 +129,12 @@ def set_mode(fd, mode):
 
 
 def sync(fd):
-    """Have the content of the file on the disk."""
+    """Write the content of the file to the disk, and wait until it is there."""
     libc.check(_fsync(fd))
 
 
 def sync_directory(path):
-    """Have the names in the directory on the disk."""
+    """Write the names in the directory to the disk, and wait until they are there."""
     fd = _open(path, abi.O_RDONLY)
     try:
         libc.check(_fsync(fd))
@@ -143,12 +143,12 @@ def sync_directory(path):
 
 
 def rename(old, new):
-    """Give the file its new name, in place of what has that name."""
+    """Rename the file. A file with the new name is replaced."""
     libc.check(_rename(old, new))
 
 
 def real_path(path):
-    """Return the absolute path without links."""
+    """Return the absolute path of an existing file, without symbolic links."""
     buf = bytearray(_PATH_MAX)
     if not _realpath(path, buf):
         raise OSError(libc.errno())
@@ -156,8 +156,8 @@ def real_path(path):
 
 
 def write_over(fd, data):
-    """Put `data` in place of what is in the open file, whose place this leaves where it is."""
-    # Not by ftruncate and pwrite: how wide an offset is depends on the C library.
+    """Replace the content of an open file with `data`. The position of `fd` does not change."""
+    # Without ftruncate and pwrite, because the size of an offset depends on the C library.
     again = _open("/proc/self/fd/%d" % fd, abi.O_WRONLY | abi.O_TRUNC)
     try:
         write(again, data)
@@ -166,13 +166,13 @@ def write_over(fd, data):
 
 
 def write_file(path, text):
-    """Write `text` to an existing file."""
+    """Write `text` to the beginning of an existing file."""
     with open(path, "r+") as file:
         file.write(text)
 
 
 def write_new(path, data):
-    """Write the bytes `data` to the file, which is made, for its owner alone, or emptied first."""
+    """Create the file with mode 0600, or empty it, and write the bytes `data`."""
     fd = _open(path, abi.O_WRONLY | abi.O_CREAT | abi.O_TRUNC)
     try:
         write(fd, data)
@@ -181,7 +181,10 @@ def write_new(path, data):
 
 
 def identity(path):
-    """Return what changes whenever the file does, or None if there is none. Of its time, whole seconds."""
+    """Return an object that is not equal any more when the file has changed. None if the file cannot be found.
+
+    The time of the file is in whole seconds.
+    """
     try:
         s = os.stat(path)
     except OSError:
@@ -194,7 +197,7 @@ def remove(path):
 
 
 def make_directory(path, mode):
-    """Make the directory if it is missing, with this mode whatever the umask."""
+    """Make the directory, if it does not exist, with exactly this mode; the umask has no effect."""
     if _mkdir(path, mode) == 0:
         libc.check(_chmod(path, mode))
     elif libc.errno() != abi.EEXIST:
@@ -202,17 +205,17 @@ def make_directory(path, mode):
 
 
 def set_umask(mask):
-    """Let no file be made with these bits of its mode; returns the mask that was."""
+    """Set the umask. Returns the previous one."""
     return _umask(mask)
 
 
 def names(path):
-    """Return the names in the directory."""
+    """Return the list of the names in the directory."""
     return os.listdir(path)
 
 
 def exists(path):
-    """Whether there is something of this name; a link counts for what it leads to."""
+    """Whether the path exists. False for a broken symbolic link."""
     try:
         os.stat(path)
     except OSError:
@@ -221,7 +224,7 @@ def exists(path):
 
 
 def is_socket(path):
-    """Whether the path names a socket."""
+    """Whether the path is a socket."""
     try:
         return os.stat(path)[0] & 0o170000 == 0o140000
     except OSError as e:
@@ -231,10 +234,10 @@ def is_socket(path):
 
 
 def alloc(typecode, count):
-    """Return zeroed memory for `count` items of an array typecode.
+    """Return `count` zeroed items of an array typecode.
 
-    Bytes come from the system: pages never written to are not resident, and the collector need not look at them.
-    Items of other types are few here and come from the heap.
+    Memory for "B" comes from the kernel: pages that were never written are not resident, and the collector does not read
+    them. Tables of other types are small and in the heap.
     """
     if typecode != "B":
         return array(typecode, (0 for _ in range(count)))
@@ -246,10 +249,10 @@ def alloc(typecode, count):
 
 
 def reserve(size):
-    """Return a bytearray of this size that is kept for ever. The heap may have no room for it in one piece."""
+    """Return a zeroed bytearray of `size` bytes, which is never freed. The heap may have no free piece of this size."""
     return alloc("B", size)
 
 
 def getenv(name):
-    """Return the environment variable's value as text, or an empty string."""
+    """Return the value of the environment variable as text, or "" if it is not set."""
     return os.getenv(name) or ""

@@ -1,9 +1,9 @@
-"""Room at the beginning of the heap for the frames of calls.
+"""Space at the beginning of the heap for the frames of calls.
 
-A function of more than a few variables gets its frame from the heap, and gives it back. The heap is searched from its
-beginning for room, a byte for every four blocks; behind all that the program keeps, which is thousands of blocks, that
-search took more time than anything else that the interpreter does for a packet. So a piece of the heap is taken before
-anything is loaded, and is free from then on, but while things are made that stay: they would be put there.
+A function with more than a few variables gets its frame from the heap, and returns it. MicroPython searches the heap for
+free blocks from its beginning, a byte for four blocks. The program keeps thousands of blocks, and the search behind them
+took more time than anything else that the interpreter does for a packet. So this module takes a piece of the heap before
+anything else is loaded. Later the piece is free, except while long-lived objects are made, because they would use it.
 """
 
 import gc
@@ -11,14 +11,15 @@ from sys import maxsize
 
 from uctypes import addressof
 
-# The collector runs when so many bytes were allocated, long before the heap is full: what was never touched of it is not
-# resident, however large it was made. The more there is to mark, the later: after an eighth of that while things are made,
-# else after half of it and no less than the last of these. Frames count as well, though they come back and touch nothing.
+# The collector runs after this number of allocated bytes, long before the heap is full. So a large part of the heap is
+# never used, and is not resident. If there are more bytes to mark, the collector runs later: while long-lived objects are
+# made, after an eighth of these bytes, otherwise after half of them, and at least after _FRAMES bytes. Frames count too,
+# although they are returned and use no new memory.
 GARBAGE = 32768
 _FRAMES = 131072
 
-# Frames take up to 300 bytes each; ten calls deep, and some garbage. What a turn of the loop leaves as garbage is nothing,
-# or it would soon be all over the room.
+# A frame takes up to 300 bytes, and calls nest ten deep. The rest is for garbage. A turn of the loop leaves no garbage,
+# otherwise garbage would soon fill this space.
 _SIZE = 8192
 
 # MicroPython may give an address as a number with a sign. On 32-bit machines `id` keeps 31 bits of it: addresses from
@@ -34,11 +35,11 @@ def _address(thing):
 
 _room = bytearray(_SIZE)
 _end = addressof(_room) % _ADDRESSES + _SIZE
-_keepers = 1  # the start
+_keepers = 1  # the calls of `reserve` without `release`; the start counts as one
 
 
 def reserve():
-    """Let nothing be put into the room: things are made that stay, until as many calls of `release`."""
+    """Keep long-lived objects, which the caller makes now, out of the space, until the same number of calls of `release`."""
     global _room, _keepers
     _keepers += 1
     if _keepers > 1:
@@ -46,7 +47,7 @@ def reserve():
     gc.collect()
     gc.threshold(max(GARBAGE, gc.mem_alloc() // 8))
     try:
-        # A chain of the smallest things that there are takes every block up to the end, and so leaves no gap for anybody.
+        # A chain of the smallest possible objects takes every free block up to the end of the space.
         _room = (None,)
         while _address(_room) < _end:
             _room = (_room,)
@@ -55,7 +56,7 @@ def reserve():
 
 
 def release():
-    """What stays is made. The last one to say so collects the garbage, and lets frames have the room."""
+    """The long-lived objects are made. The last call collects the garbage, and makes the space free for frames."""
     global _room, _keepers
     _keepers -= 1
     if not _keepers:

@@ -1,7 +1,7 @@
-"""The C library's calls that the other modules share, and how they fail.
+"""The calls of the C library that the other modules share, and their errors.
 
-`ffi` checks no argument counts: a signature here must be the function's own. The third string's letters: i int,
-I unsigned, L unsigned long, l long, P pointer, s string.
+`ffi` does not check the number of arguments, so each signature here must be that of the C function. The letters of the
+third string: i int, I unsigned int, L unsigned long, l long, P pointer, s string.
 """
 
 import os
@@ -39,7 +39,7 @@ exit_now = func("v", "_exit", "i")
 
 
 def check(result):
-    """Return the result of a call, or raise what it failed of."""
+    """Return the result of a call. OSError with its errno if the result is negative."""
     if result < 0:
         raise OSError(errno())
     return result

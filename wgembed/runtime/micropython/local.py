@@ -1,4 +1,4 @@
-"""UNIX stream sockets, never blocking, owner only."""
+"""UNIX stream sockets, non-blocking, with mode 0600."""
 
 from struct import pack
 
@@ -16,7 +16,7 @@ def _address(path):
 
 
 class Listener:
-    """A listening socket at `path`; OSError if it cannot be made."""
+    """A listening socket at `path`. OSError if it cannot be made."""
 
     def __init__(self, path):
         address = _address(path)
@@ -36,7 +36,7 @@ class Listener:
             raise OSError(errno)
 
     def accept(self):
-        """Return a Stream, or None when nobody waits any more; OSError when one does and there is no room."""
+        """Return a Stream, or None if no client waits any more. OSError if a client waits but no descriptor is free."""
         fd = libc.accept4(self.fd, 0, 0, abi.O_CLOEXEC | abi.O_NONBLOCK)
         if fd >= 0:
             return Stream(fd)
@@ -49,20 +49,20 @@ class Listener:
 
 
 class Stream:
-    """One end of a connection."""
+    """The server's end of a connection."""
 
     def __init__(self, fd):
         self.fd = fd
 
     def receive_into(self, buf):
-        """Receive into the buffer; returns how many bytes, 0 at the end, or None when there is nothing yet."""
+        """Receive into the buffer. Returns the number of bytes; 0 at the end or after an error, None if none came yet."""
         taken = libc.recv(self.fd, buf, len(buf), abi.MSG_DONTWAIT)
         if taken < 0:
             return None if libc.errno() == abi.EAGAIN else 0
         return taken
 
     def send(self, data):
-        """Send what fits; returns how many bytes, or -1 when the other end is gone."""
+        """Send as many bytes as possible. Returns their number, or -1 if the other end is closed."""
         sent = libc.send(self.fd, data, len(data), abi.MSG_NOSIGNAL | abi.MSG_DONTWAIT)
         if sent < 0:
             return 0 if libc.errno() == abi.EAGAIN else -1
@@ -73,7 +73,7 @@ class Stream:
 
 
 def is_answered(path):
-    """Whether somebody listens at `path`."""
+    """Whether a program listens at `path`."""
     address = _address(path)
     fd = libc.check(libc.socket(abi.AF_UNIX, _KIND, 0))
     answered = libc.connect(fd, address, len(address)) == 0 or libc.errno() == abi.EAGAIN

@@ -11,13 +11,13 @@ _NETLINK_ROUTE = 0
 _MSGHDR = "PIPLPLi"
 _CMSGHDR = "Lii"
 _CONTROL_SIZE = 64
-_SIZE = 16384  # far more than one message about a link has
-# What any of the sockets receives. It is never given back, so there is one: the sockets come and go.
+_SIZE = 16384  # far more than the size of a message about a link
+# The buffer for datagrams. All sockets share it, because it is never freed, but sockets are.
 _received = files.alloc("B", _SIZE)
 
 
 class Netlink:
-    """A routing socket that hears the multicast `groups`, a bit mask."""
+    """A routing socket that receives the multicast `groups`, a bit mask."""
 
     def __init__(self, groups):
         self.fd = libc.check(libc.socket(abi.AF_NETLINK, abi.SOCK_RAW | abi.O_CLOEXEC | abi.O_NONBLOCK, _NETLINK_ROUTE))
@@ -27,9 +27,9 @@ class Netlink:
         libc.check(libc.send(self.fd, message, len(message), 0))
 
     def receive(self):
-        """Return one datagram, or None when there is none. OSError ENOBUFS: events were lost.
+        """Return one datagram, a memoryview, or None if nothing waits. OSError ENOBUFS: events were lost.
 
-        It is there until any socket receives again.
+        The result is valid until one of the sockets receives again.
         """
         size = libc.recv(self.fd, _received, _SIZE, abi.MSG_DONTWAIT)
         if size < 0 and libc.errno() == abi.EAGAIN:

@@ -1,4 +1,4 @@
-"""News from a directory (inotify)."""
+"""Events of a directory (inotify)."""
 
 from .. import abi
 from . import libc
@@ -8,7 +8,7 @@ _inotify_add_watch = libc.func("i", "inotify_add_watch", "isI")
 
 
 class DirectoryWatch:
-    """Makes `fd` readable when what `mask` names happens in the directory; OSError if the kernel cannot."""
+    """Makes `fd` readable when an event in `mask` happens in the directory. OSError if the kernel has no inotify."""
 
     def __init__(self, path, mask):
         self.fd = libc.check(_inotify_init1(abi.O_CLOEXEC | abi.O_NONBLOCK))
@@ -18,5 +18,5 @@ class DirectoryWatch:
             raise OSError(errno)
 
     def drain(self):
-        """Take in the news, whatever they are."""
+        """Read and discard the events that wait. Raises no errors."""
         libc.read(self.fd, bytearray(4096), 4096)

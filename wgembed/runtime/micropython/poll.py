@@ -8,18 +8,18 @@ ERROR = select.POLLERR | select.POLLHUP | 0x20
 
 
 class Poller:
-    """A set of descriptors with what is awaited of each."""
+    """A set of descriptors, each with its events."""
 
     def __init__(self):
         self._poll = select.poll()
 
     def watch(self, fd, events):
-        """Await `events`, IN or OUT or both, instead of what was awaited of this descriptor before."""
+        """Wait for `events` of this descriptor: IN, OUT or both. They replace the events from an earlier call."""
         self._poll.register(fd, events)
 
     def forget(self, fd):
         self._poll.unregister(fd)
 
     def wait(self, timeout):
-        """Yield (fd, events) of what is ready within `timeout` ms; None waits forever. ERROR comes unasked."""
+        """Wait up to `timeout` ms, or for ever if None. Return an iterator over (fd, events) of the ready descriptors."""
         return self._poll.ipoll(-1 if timeout is None else timeout)

@@ -21,7 +21,7 @@ _pipe2 = libc.func("i", "pipe2", "Pi")
 _kill = libc.func("i", "kill", "ii")
 _getpid = libc.func("i", "getpid", "")
 _F_SETFL = 4
-_MANY = 256  # more descriptors than the daemon ever has
+_MANY = 256  # more than the highest descriptor that the daemon can have
 _SIG_SETMASK = 3 if abi.MIPS else 2
 _SIGKILL = 9
 _SIGPIPE = 13
@@ -29,10 +29,10 @@ _SIG_IGN = 1
 
 
 class Signals:
-    """Makes the given signals readable from `fd`."""
+    """Makes the signals `numbers` readable at `fd`."""
 
     def __init__(self, numbers):
-        _signal(_SIGPIPE, _SIG_IGN)  # as CPython has it: whoever read our log may go away
+        _signal(_SIGPIPE, _SIG_IGN)  # as in CPython, because the reader of the log may be gone
         mask = bytearray(_SIGSET_SIZE)
         _sigemptyset(mask)
         for number in numbers:
@@ -45,7 +45,7 @@ class Signals:
         numbers = []
         info = bytearray(_SIGINFO_SIZE)
         while libc.read(self.fd, info, _SIGINFO_SIZE) == _SIGINFO_SIZE:
-            numbers.append(info[0] | info[3])  # a 32-bit number below 128, of either byte order
+            numbers.append(info[0] | info[3])  # a 32-bit number below 128, in either byte order
         return numbers
 
 
@@ -54,13 +54,13 @@ def pid():
 
 
 def write_line(text):
-    """Write one line to the standard error; a reader that went away is not our problem."""
+    """Write one line to the standard error. Errors are ignored, because the reader may be gone."""
     data = text.encode() + b"\n"
     libc.write(2, data, len(data))
 
 
 def name_process():
-    """Show up as wgembed in ps and top."""
+    """Set the name of the process, for ps and top, to wgembed."""
     try:
         write_file("/proc/self/comm", "wgembed")
     except OSError:
@@ -68,14 +68,14 @@ def name_process():
 
 
 def pipe():
-    """Return the two ends of a new pipe: to read from, to write to."""
+    """Return the two descriptors of a new pipe: (read, write)."""
     ends = bytearray(8)
     libc.check(_pipe2(ends, abi.O_CLOEXEC))
-    return ends[0] | ends[3], ends[4] | ends[7]  # small numbers, of either byte order
+    return ends[0] | ends[3], ends[4] | ends[7]  # small numbers, in either byte order
 
 
 def spawn(function):
-    """Run function() -> bytes in a child process; returns (pid, fd), the bytes being readable from `fd` to its end."""
+    """Run function() -> bytes in a child process. Returns (pid, fd); the bytes can be read from `fd`, to the end."""
     read, write = pipe()
     pid = libc.fork()
     if pid < 0:
@@ -89,7 +89,7 @@ def spawn(function):
         return pid, read
     status = 1
     try:
-        # The tunnel device must not outlive the daemon in a child that waits for a name server.
+        # If a child waits for a name server when the daemon ends, it must not keep the tunnel device open.
         for fd in range(3, _MANY):
             if fd != write:
                 libc.close(fd)
@@ -104,6 +104,6 @@ def spawn(function):
 
 
 def end(pid):
-    """Kill the child process, if it still runs, and forget it."""
+    """Kill the child process if it still runs, and wait for it."""
     _kill(pid, _SIGKILL)
     libc.waitpid(pid, 0, 0)

@@ -1,4 +1,4 @@
-"""Becoming the daemon: the interpreter is light enough to go on itself."""
+"""How a command becomes the daemon: in the same interpreter, because MicroPython needs little memory."""
 
 import gc
 
@@ -10,16 +10,16 @@ _dup2 = libc.func("i", "dup2", "ii")
 _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
-# What must be free of the heap when all is laid out: for garbage and a handshake's own needs, and for each peer to come.
+# The bytes of the heap that must be free after the start: for garbage and a handshake, and for each peer that can be added.
 _SPARE = 49152
 _PEER = 2304
 
 
 def daemon(name, foreground, serve):
-    """Serve the interface in this process, or start one that does and return 0 once its control socket is there.
+    """Serve the interface in this process, or in a child process and return 0 when its control socket exists.
 
-    serve  what the daemon does: serve(name, ready), ready(peers) being called once the control socket is there, with
-           the number of peers that may still come
+    serve  the work of the daemon: serve(name, ready). It calls ready(peers) when the control socket exists, with the
+           number of peers that can still be added.
     """
     _prepare()
     if foreground:
@@ -38,7 +38,7 @@ def daemon(name, foreground, serve):
 
 
 def router(directory, serve):
-    """Serve all that the configuration in the directory has, in the foreground: serve(directory, ready)."""
+    """Serve all interfaces of the configuration in the directory, in the foreground, with serve(directory, ready)."""
     _prepare()
     return serve(directory, _settle)
 
@@ -53,7 +53,7 @@ def _prepare():
 
 
 def _settle(peers):
-    """The start is over. MemoryError if the heap is too small for what may come, so many peers among it."""
+    """End the start. MemoryError if the heap is too small for a handshake, garbage and `peers` more peers."""
     gc.collect()
     if gc.mem_free() < _SPARE + peers * _PEER:
         raise MemoryError
@@ -62,7 +62,7 @@ def _settle(peers):
 
 
 def _drop_code():
-    """Give back the pages of code that only the start has needed. Those needed again come again, from their files."""
+    """Release the pages of code that only the start needed. The kernel reads a page again from its file if it is needed."""
     try:
         with open("/proc/self/smaps") as maps:
             for start, end in _unchanged_code(maps):
@@ -72,7 +72,7 @@ def _drop_code():
 
 
 def _unchanged_code(maps):
-    """Yield start and end of the mappings with code from files; not where any was written to, by relocation."""
+    """Yield (start, end) of the mappings with code from files, except mappings that a relocation changed."""
     where = None
     for line in maps:
         if " r-xp " in line and "/" in line:
@@ -84,7 +84,7 @@ def _unchanged_code(maps):
 
 
 def _let_go(ready, peers):
-    """Leave the terminal to who started us, and tell that we are ready."""
+    """Leave the terminal, and report to the parent process that the daemon is ready."""
     _settle(peers)
     null = libc.open_("/dev/null", abi.O_RDWR, 0)
     _dup2(null, 0)

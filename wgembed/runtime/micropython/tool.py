@@ -1,4 +1,4 @@
-"""What commands need: a control socket's client, the resolver, the terminal."""
+"""Functions for commands: the client of a control socket, the resolver, the terminal."""
 
 import gc as _gc
 import os
@@ -12,7 +12,7 @@ import uctypes as _uctypes
 
 from .. import abi as _abi
 from . import libc as _libc
-from .probe import Probe  # noqa: F401 (for whoever imports this)
+from .probe import Probe  # noqa: F401 (part of the contract)
 
 _WORD = _calcsize("P")
 # struct addrinfo: four ints, the length of the address, a pointer to it
@@ -44,7 +44,7 @@ def is_terminal(fd):
 
 
 class Connection:
-    """A client's connection to the socket at `path`. It waits; OSError when something is wrong."""
+    """A client's connection to the socket at `path`, blocking."""
 
     def __init__(self, path):
         address = _pack("H", _abi.AF_UNIX) + path.encode() + b"\0"
@@ -62,7 +62,7 @@ class Connection:
             data = data[_libc.check(_libc.send(self._fd, data, len(data), _abi.MSG_NOSIGNAL)) :]
 
     def receive(self):
-        """Return what has come, b"" at the end."""
+        """Wait for bytes and return them; b"" at the end."""
         taken = _libc.check(_libc.recv(self._fd, _received, len(_received), 0))
         return bytes(memoryview(_received)[:taken])
 
@@ -78,10 +78,10 @@ def _check_resolver(result):
 
 
 def resolve(host, port):
-    """Return the first socket address of a host and a port, both bytes, numbers or names. Blocks.
+    """Return the first socket address of a host and a port. Both are bytes, a number or a name. Blocks.
 
-    host  None means: the one of a socket that is to listen
-    Of the OSError that it raises, a negative errno is the resolver's own, an EAI_*.
+    host  None for the address of a listening socket
+    OSError if it cannot be resolved. A negative errno is an EAI_* of the resolver.
     """
     hints, result = bytearray(48), bytearray(_WORD)
     _pack_into("iiii", hints, 0, _AI_PASSIVE if host is None else 0, 0, _abi.SOCK_DGRAM, _IPPROTO_UDP)
@@ -95,14 +95,14 @@ def resolve(host, port):
 
 
 def name_address(addr):
-    """Return the host of a socket address in numbers, with the name of its interface where that matters."""
+    """Return the IP address of a socket address as text, for a link-local one with "%" and its link."""
     text = bytearray(80)
     _check_resolver(_getnameinfo(addr, len(addr), text, len(text), 0, 0, _NI_NUMERIC))
     return bytes(text).split(b"\0")[0].decode()
 
 
 def encode(text):
-    """Return text of the command line, of a name, as the bytes that it came as."""
+    """Return the original bytes of an argument of the command line, or of a name."""
     return text.encode()
 
 
@@ -112,28 +112,28 @@ def decode(data):
 
 
 def prepare():
-    """Begin a command: a broken pipe and an interrupt end it, as they end programs that are not written in Python."""
+    """Begin a command. From now on SIGPIPE and SIGINT end the process, as usual for programs not written in Python."""
     _signal(_SIGPIPE, _SIG_DFL)
     _signal(_abi.SIGINT, _SIG_DFL)
-    # Before the heap is full, or what is kept would lie scattered all over it, and nothing long would fit between.
+    # Collect long before the heap is full. Otherwise long-lived objects would be all over the heap, without long gaps.
     _gc.threshold(_GARBAGE)
 
 
 def sleep_us(microseconds):
-    """Do nothing for so long."""
-    # On 32 bits half an hour in microseconds is too much for a number of C's.
+    """Sleep for this time, in whole milliseconds."""
+    # On 32-bit machines, half an hour in microseconds does not fit into a C int.
     time.sleep_ms(microseconds // 1000)
 
 
 def heed_interrupts():
-    """Have an interrupt raise KeyboardInterrupt, for a command that has something to undo."""
+    """Raise KeyboardInterrupt on SIGINT, for a command that has something to undo."""
     from micropython import kbd_intr
 
     kbd_intr(3)
 
 
 def run(command):
-    """Run a command to its end, with our own input and output; returns its exit status, 0 for success."""
+    """Run a command with our input and output, and wait until it ends. Returns its exit status, 0 for success."""
     words = [word.encode() + b"\0" for word in command]
     vector = _pack("%dP" % (len(words) + 1), *[_uctypes.addressof(word) for word in words], 0)
     pid = _libc.check(_libc.fork())

@@ -1,4 +1,4 @@
-"""The packet path's first and last step: batches of packets from and to the tunnel device."""
+"""The first and the last step of the packet path: batches of packets from and to the tunnel device."""
 
 import uctypes
 
@@ -10,13 +10,13 @@ _write = libc.write
 
 
 class TunPort:
-    """The two batch steps on an open, non-blocking tunnel device without packet information."""
+    """The batch steps on an open, non-blocking tunnel device without packet information."""
 
     def __init__(self, fd):
         self.fd = fd
 
     def read_batch(self, arena):
-        """Read packets into the arena's slots, from the first on; returns how many. An error is raised unless it passes."""
+        """Read packets into the arena's slots, from the first on. Returns their number. OSError if the device is gone."""
         fd = self.fd
         pointers = arena.pointers
         lengths = arena.lengths
@@ -31,15 +31,15 @@ class TunPort:
         return arena.slots
 
     def read_rest(self, arena):
-        """Return 0: whatever was read is in the slots."""
+        """Return 0, because `read_batch` left no packets."""
         return 0
 
     def flush(self):
-        """Return 0: whatever was to be written is."""
+        """Return 0, because `write_batch` kept no packets."""
         return 0
 
     def write_batch(self, view, packets, lengths, count):
-        """Write `count` IP packets, given by offset and length; returns how many the kernel would not have."""
+        """Write `count` IP packets, given by offset and length. Returns the number of packets that the kernel refused."""
         fd = self.fd
         base = uctypes.addressof(view)
         refused = 0

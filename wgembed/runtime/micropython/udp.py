@@ -1,7 +1,7 @@
-"""The packet path's outer side: datagrams in runs, with segmentation offload both ways.
+"""The outer side of the packet path: datagrams in runs, with segmentation offload in both directions.
 
-The same as the backend for CPython, over sendmsg and recvmsg with their structures laid out once. A socket address
-is a sockaddr, 16 or 28 bytes; a source is the body of the control message, in_pktinfo or in6_pktinfo.
+It works like the backend for CPython, but calls sendmsg and recvmsg with structures that are made once. A socket address
+is a sockaddr, 16 or 28 bytes. A source is the body of a control message, in_pktinfo or in6_pktinfo.
 """
 
 from struct import calcsize, pack, pack_into, unpack_from
@@ -36,7 +36,7 @@ def _aligned(size):
 
 
 def _put_cmsg(buf, at, level, kind, size):
-    """Write the header of a control message with `size` bytes of data; returns where the data goes."""
+    """Write the header of a control message with `size` bytes of data. Returns the offset of the data."""
     pack_into("Lii", buf, at, _CMSG_HEADER + size, level, kind)
     return at + _CMSG_HEADER
 
@@ -44,11 +44,11 @@ def _put_cmsg(buf, at, level, kind, size):
 class UdpSocket:
     """The socket of one address family, bound to a port.
 
-    After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe what came.
+    After `receive`, `length`, `stride`, `addr`, `src` and `tos` describe the datagrams. See contract.py.
     """
 
     def __init__(self, ipv6, port, fwmark):
-        """Bind to the port, 0 for any. OSError if that cannot be."""
+        """Bind to the port, 0 for any, and set the mark. OSError if the kernel refuses the port or the mark."""
         self.ipv6 = ipv6
         kind = abi.SOCK_DGRAM | abi.O_CLOEXEC | abi.O_NONBLOCK
         self.fd = libc.check(libc.socket(abi.AF_INET6 if ipv6 else abi.AF_INET, kind, 0))
@@ -72,21 +72,21 @@ class UdpSocket:
         self._prepare()
 
     def _prepare(self):
-        """Lay out what sendmsg and recvmsg point to."""
+        """Make the structures for sendmsg and recvmsg."""
         self._level = abi.SOL_IPV6 if self.ipv6 else abi.SOL_IP
         self._pktinfo = abi.IPV6_PKTINFO if self.ipv6 else abi.IP_PKTINFO
         self._tclass = abi.IPV6_TCLASS if self.ipv6 else abi.IP_TOS
         self._source_size = 20 if self.ipv6 else 12
         self._header = bytearray(_MSGHDR_SIZE)
-        self._asking = bytearray(_MSGHDR_SIZE)  # what recvmsg is given
+        self._asking = bytearray(_MSGHDR_SIZE)  # the msghdr for recvmsg
         self._room = bytearray(2 * _WORD)
         self._room_at = -1
         self._vectors = bytearray(2 * _WORD * abi.GSO_SEGMENTS)
-        self._control = bytearray(_CONTROL_SIZE)  # of what is sent
-        self._heard = bytearray(_CONTROL_SIZE)  # of what is received
-        self._known = bytearray(_CONTROL_SIZE)  # what was last understood of it
+        self._control = bytearray(_CONTROL_SIZE)  # control messages for sendmsg
+        self._heard = bytearray(_CONTROL_SIZE)  # control messages from recvmsg
+        self._known = bytearray(_CONTROL_SIZE)  # the last control messages that were parsed
         self._known_end = -1
-        self._known_stride = 0  # 0: it did not say
+        self._known_stride = 0  # 0: they had no stride
         self._name_pointer = uctypes.addressof(self._name)
         self._vectors_pointer = uctypes.addressof(self._vectors)
         self._control_pointer = uctypes.addressof(self._control)
@@ -99,7 +99,7 @@ class UdpSocket:
         self._control_end = 0
 
     def _set_options(self):
-        # Without it the port would be taken for IPv4 as well.
+        # Without this option the socket would take the port of IPv4, too.
         if self.ipv6 and not self._try_option(abi.SOL_IPV6, abi.IPV6_V6ONLY, 1):
             raise OSError(_errno())
         for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
@@ -117,12 +117,12 @@ class UdpSocket:
         return libc.setsockopt(self.fd, level, name, self._int, 4) == 0
 
     def set_fwmark(self, fwmark):
-        """Mark what leaves with the firewall mark; 0 is none."""
+        """Set the firewall mark of datagrams that are sent; 0 for none."""
         if not self._try_option(abi.SOL_SOCKET, abi.SO_MARK, fwmark) and fwmark:
             raise OSError(_errno())
 
     def bind_to(self, link):
-        """Let what is sent leave by the link of this name alone; "" for any."""
+        """Send only by the link of this name; "" for any link."""
         name = link.encode() + b"\0"
         libc.check(libc.setsockopt(self.fd, abi.SOL_SOCKET, abi.SO_BINDTODEVICE, name, len(name)))
 
@@ -130,7 +130,7 @@ class UdpSocket:
         libc.close(self.fd)
 
     def _set_control(self, src, tos):
-        """Lay out the control messages for this source and TOS byte; the last ones are kept."""
+        """Write the control messages for this source and TOS byte. The last ones are kept for the next call."""
         if src is self._control_src and tos == self._control_tos:
             return
         end = 0
@@ -148,7 +148,7 @@ class UdpSocket:
         self._control_end = end
 
     def _send(self, addr, vectors, end):
-        """Send what `vectors` of the vectors point to, with the control messages up to `end`; True if it went."""
+        """Send the data of the first `vectors` vectors, with the control messages up to `end`. True if it was sent."""
         pack_into(
             _MSGHDR, self._header, 0, uctypes.addressof(addr), len(addr), self._vectors_pointer, vectors,
             self._control_pointer if end else 0, end, 0,
@@ -156,7 +156,7 @@ class UdpSocket:
         return _sendmsg(self.fd, self._header, abi.MSG_DONTWAIT) >= 0
 
     def send(self, addr, src, buf, size, tos):
-        """Send one datagram; see `Device` for what is returned."""
+        """Send one datagram. Returns SEND_OK, SEND_LOST or SEND_BAD_SOURCE: see contract.py."""
         self._set_control(src, tos)
         pack_into("PL", self._vectors, 0, uctypes.addressof(buf), size)
         if self._send(addr, 1, self._control_end):
@@ -170,13 +170,13 @@ class UdpSocket:
         return SEND_LOST
 
     def reply(self, addr, src, buf, size):
-        """Send an answer that anybody may ask for, in any number, if what waits leaves room for the tunnels' packets."""
+        """Send an answer to an address that no peer has. SEND_LOST if the queue is too full, as peers go first."""
         if not libc.ioctl(self.fd, abi.SIOCOUTQ, self._int) and unpack_from("i", self._int)[0] > self._replies:
             return SEND_LOST
         return self.send(addr, src, buf, size, 0)
 
     def _gives_up_tos(self, tos, errno):
-        """Whether the failure may be due to the TOS byte, which kernels before 3.13 do not take. It is left out then."""
+        """Whether the error can come from the TOS byte, which kernels before 3.13 refuse. Then it is left out later."""
         if not tos or not self._tos_taken or errno != abi.EINVAL:
             return False
         self._tos_taken = False
@@ -184,7 +184,7 @@ class UdpSocket:
         return True
 
     def send_run(self, addr, src, arena, first, end, tos):
-        """Send the messages in the arena's slots `first` to `end`, equal sizes together."""
+        """Send the messages in the arena's slots `first` to `end` - 1. One call sends messages of equal sizes."""
         self._set_control(src, tos)
         lengths = arena.lengths
         result = SEND_OK
@@ -212,13 +212,13 @@ class UdpSocket:
         return result
 
     def _send_slots(self, addr, arena, first, stop, size):
-        """Send the messages of the slots in one call, each but the last of `size` bytes."""
+        """Send the messages of the slots `first` to `stop` - 1 in one call. All but the last have `size` bytes."""
         pointers = arena.pointers
         lengths = arena.lengths
         vectors = self._vectors
         count = stop - first
         if size == arena.stride:
-            # They stand without a gap.
+            # There is no gap between the messages.
             pack_into("PL", vectors, 0, pointers[first] - 16, size * (count - 1) + lengths[stop - 1])
             used = 1
         else:
@@ -235,9 +235,9 @@ class UdpSocket:
         return self._send(addr, used, end)
 
     def receive(self, inbox):
-        """Receive into the inbox as many datagrams as the kernel has joined; False when there is none."""
+        """Receive the datagrams that the kernel has joined into the inbox. False if nothing waits."""
         asking = self._asking
-        # The kernel has put its own sizes there, which take a byte each as well.
+        # The last recvmsg has overwritten the two sizes. Each is below 256, so one byte restores it.
         asking[_NAMELEN_BYTE] = _NAME_SIZE
         asking[_CONTROLLEN_BYTE] = _CONTROL_SIZE
         at = inbox.pointer + inbox.start
@@ -248,7 +248,7 @@ class UdpSocket:
         if length < 0:
             if _errno() == abi.EAGAIN:
                 return False
-            # An ICMP error for something sent earlier; the datagrams behind it are still there.
+            # An ICMP error for a datagram that was sent earlier. Received datagrams can wait after it.
             self.length = 0
             return True
         self.length = length
@@ -256,14 +256,14 @@ class UdpSocket:
         if self.addr is None or _memcmp(self.addr, self._name, size):
             self.addr = bytes(memoryview(self._name)[:size])
         end = _small(asking, _CONTROLLEN, _WORD)
-        # Most often they say what they said before.
+        # Most control messages are the same as the last ones.
         if end != self._known_end or _memcmp(self._known, self._heard, end):
             self._hear(end)
         self.stride = self._known_stride or length
         return True
 
     def _hear(self, end):
-        """Take in the control messages received."""
+        """Parse the control messages that were received, up to the offset `end`."""
         heard = self._heard
         libc.memcpy(self._known, heard, end)
         self._known_end = end
@@ -285,7 +285,7 @@ class UdpSocket:
 
 
 def _small(buf, at, size):
-    """Return an unsigned number below 65536 from a field of `size` bytes in the machine's order."""
+    """Return an unsigned number below 65536 from a field of `size` bytes, in the byte order of the machine."""
     if _BIG_ENDIAN:
         return buf[at + size - 2] << 8 | buf[at + size - 1]
     return buf[at + 1] << 8 | buf[at]
