@@ -1,1 +1,1 @@
-"""What programs ask and are told: WireGuard's cross-platform control protocol (UAPI), both of its ends."""
+"""The control socket: server and client of WireGuard's cross-platform protocol (UAPI)."""

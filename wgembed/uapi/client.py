@@ -1,7 +1,7 @@
-"""The client of the control socket: of ours and of any that speaks WireGuard's cross-platform protocol.
+"""The client of the control socket, for wgembed and all programs with WireGuard's cross-platform protocol.
 
-Everything that goes wrong is an OSError. Its errno is ENODEV where no program serves an interface of that name, EPROTO
-where its answer is none, what the program said, or what the socket gave. No text of it holds anything of an answer.
+Every error is an OSError. Its errno is ENODEV if no program serves an interface of this name, EPROTO if the answer is not
+valid, the errno that the program returned, or the errno of the socket. Its text contains no part of an answer.
 """
 
 from binascii import unhexlify
@@ -12,17 +12,17 @@ _U16 = 0xFFFF
 _U32 = 0xFFFFFFFF
 _S63 = 0x7FFFFFFFFFFFFFFF
 _U64 = 0xFFFFFFFFFFFFFFFF
-# Of a socket, in the kernel
+# The longest path of a socket, in bytes
 _PATH_MAX = 107
 _ZERO_KEY = bytes(32)
 
 
 class InterfaceInfo:
-    """An interface as its program describes it.
+    """An interface, from the answer of its program.
 
-    name                     as asked for
+    name                     the name in the request
     private_key, public_key  32 bytes, or None
-    listen_port, fwmark      0 for none
+    listen_port, fwmark      0 if not set
     """
 
     __slots__ = ("fwmark", "listen_port", "name", "private_key", "public_key")
@@ -34,14 +34,15 @@ class InterfaceInfo:
 
 
 class PeerInfo:
-    """One of its peers.
+    """A peer of an interface.
 
     public_key            32 bytes
     preshared_key         32 bytes, or None
-    endpoint              `192.0.2.1:51820`, `[2001:db8::1]:51820`, `[fe80::1%eth0]:51820`, or None
-    allowed_ips           `192.0.2.0/24` each
-    handshake_sec, handshake_nsec  of the last handshake, since 1970; 0 for none
-    rx_bytes, tx_bytes, persistent_keepalive  numbers
+    endpoint              text: `192.0.2.1:51820`, `[2001:db8::1]:51820`, `[fe80::1%eth0]:51820`, or None
+    allowed_ips           a list of texts, each like `192.0.2.0/24`
+    handshake_sec, handshake_nsec  the time of the last handshake, since 1970; 0 if there was no handshake
+    rx_bytes, tx_bytes    numbers
+    persistent_keepalive  seconds, 0 for off
     """
 
     __slots__ = (
@@ -57,7 +58,7 @@ class PeerInfo:
 
 
 def list_interfaces():
-    """Return the names of the interfaces that some program serves, in the directory's order; OSError."""
+    """Return the names of the interfaces that a program serves, in the order of the directory. OSError."""
     try:
         names = tool.list_names(folders.sockets())
     except OSError as e:
@@ -69,7 +70,7 @@ def list_interfaces():
 
 
 def read(name):
-    """Yield the InterfaceInfo of this name, without its peers, then each PeerInfo; OSError, also when some were yielded."""
+    """Yield the InterfaceInfo of this name, then the PeerInfo of each peer. OSError, also after some of them."""
     interface, peer = InterfaceInfo(name), None
     for key, value in ask(name, b"get=1\n\n"):
         if key == b"public_key":
@@ -86,14 +87,14 @@ def read(name):
 
 def _complete(interface):
     if interface.private_key is not None:
-        from ..config import keys  # and with it a cryptographic library, which a list of names does not need
+        from ..config import keys  # imported late, because it loads libsodium, which a list of names does not need
 
         interface.public_key = keys.public_key(interface.private_key)
     return interface
 
 
 def send_set(name, lines):
-    """Have the interface changed by `lines`, bytes, each a key=value with its line feed; OSError."""
+    """Send a `set` to the interface. `lines` are bytes, each line a key=value with its line feed. OSError."""
     connection = connect(name)
     status = -abi.EPROTO
     try:
@@ -108,7 +109,7 @@ def send_set(name, lines):
 
 
 def connect(name):
-    """Return a Connection to the program that serves the interface; OSError."""
+    """Return a Connection to the program that serves the interface. OSError."""
     path = folders.socket_of(name)
     try:
         if "/" in name or len(path) > _PATH_MAX or not system.files.is_socket(path):
@@ -117,7 +118,7 @@ def connect(name):
     except OSError as e:
         if e.errno != abi.ECONNREFUSED:
             raise
-    # Its program is gone and has left it behind.
+    # The program of the socket is gone, but the socket still exists.
     _remove(path)
     raise _error(abi.ENODEV)
 
@@ -126,7 +127,7 @@ def _is_served(name):
     try:
         connect(name).close()
     except OSError as e:
-        # Of what may not be touched, whoever asks for more is told why.
+        # An interface without permission counts as served. A later request then reports the error.
         return e.errno != abi.ENODEV
     return True
 
@@ -146,9 +147,9 @@ def _error(errno):
 
 
 def ask(name, question):
-    """Yield (key, value), bytes, for each line of the answer but its last; OSError if that tells of an error.
+    """Yield (key, value), bytes, for each line of the answer, except `errno`. OSError if its errno is not 0.
 
-    question  bytes, with the empty line that ends it: `get`, or another operation that is answered like that
+    question  bytes, with the empty line at the end: a `get`, or another operation with an answer of this form
     """
     connection = connect(name)
     status = abi.EPROTO
@@ -166,7 +167,7 @@ def ask(name, question):
 
 
 def _lines(connection):
-    """Yield (key, value) of each line up to the empty one."""
+    """Yield (key, value) of each line, until the empty line."""
     rest = b""
     while True:
         data = connection.receive()
@@ -190,7 +191,7 @@ def _take(table, where, key, value):
 
 
 def _number(value, most):
-    """Return a number of digits only; what is beyond 64 bits counts as the largest that they hold."""
+    """Return the number. OSError EPROTO if it is not only digits, or larger than `most`. It is cut to 64 bits."""
     if not value.isdigit():
         raise _error(abi.EPROTO)
     digits = value.lstrip(b"0") or b"0"
@@ -201,14 +202,14 @@ def _number(value, most):
 
 
 def _status(value):
-    """Return the number of the answer to a set, which programs make negative."""
+    """Return the errno of the answer to a `set`. Programs send it as a negative number."""
     sign, digits = (-1, value[1:]) if value[:1] == b"-" else (1, value)
     return sign * _number(digits, 0x7FFFFFFF)
 
 
 def _key(value):
     try:
-        # MicroPython overlooks spaces.
+        # MicroPython ignores spaces.
         key = unhexlify(value) if len(value) == 64 else b""
     except ValueError:
         key = b""
@@ -232,7 +233,7 @@ def _prefix(value):
 
 
 def _endpoint(value):
-    """Return the endpoint in its usual form. Programs may write names and scopes in it: the C library knows those."""
+    """Return the endpoint in its usual form. It can contain names and scopes, which the C library resolves."""
     host, colon, port = value.rpartition(b":")
     if value[:1] == b"[":
         host, _, port = value[1:].partition(b"]")
@@ -252,7 +253,7 @@ def _endpoint(value):
 
 
 def format_endpoint(addr):
-    """Return a socket address as `wg` writes it; OSError."""
+    """Return a socket address as text, in the form of `wg`. OSError."""
     return _joined(tool.name_address(addr), system.inet.split_address(addr)[1])
 
 

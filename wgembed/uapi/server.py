@@ -1,4 +1,4 @@
-"""The control socket of an interface: where it is, and who stands at it. A slow client is waited for by nobody."""
+"""The control socket of an interface, and its clients. A slow client does not delay the daemon."""
 
 from .. import crypto
 from ..errors import UserError
@@ -6,14 +6,14 @@ from ..runtime import abi, folders, system
 from .session import READ_SIZE, Session
 
 MAX_CLIENTS = 16
-# What any client sends is received here, and overwritten as soon as its session has it.
+# The receive buffer for all clients. It is overwritten as soon as the session has the data.
 _received = memoryview(system.files.reserve(READ_SIZE))
-# How long nobody is let in when there is no descriptor left for a client, in ms.
+# If there is no free descriptor for a client, the listener pauses for this time, in ms.
 _RESPITE_MS = 1000
 
 
 def is_served(name):
-    """Whether some program answers at the interface's control socket."""
+    """Whether a program answers at the control socket of the interface."""
     path = folders.socket_of(name)
     return system.files.is_socket(path) and system.local.is_answered(path)
 
@@ -50,7 +50,7 @@ class ControlServer:
         return system.files.is_socket(self.path)
 
     def close(self):
-        """Stop listening and remove the socket, if it is still there."""
+        """Stop listening, and remove the socket if it still exists."""
         self._alarms.cancel(self.path)
         self._loop.forget(self._listener.fd)
         self._listener.close()
@@ -63,7 +63,7 @@ class ControlServer:
         try:
             stream = self._listener.accept()
         except OSError as e:
-            # Whoever waits is still there, and the loop would turn for nothing.
+            # The client still waits. Without a pause, the loop would turn for ever.
             self._log.error("control socket: cannot accept a client: %s" % e)
             self._loop.watch(self._listener.fd, self._on_connect, 0)
             self._alarms.set(self.path, system.clock.now() + _RESPITE_MS, self._listen)
@@ -82,14 +82,14 @@ class ControlServer:
 
 
 class _Client:
-    """A connection: bytes in, to its session; what the session answers, out as the other end takes it."""
+    """A connection. It gives the received bytes to its session, and sends the answers as fast as the client takes them."""
 
     def __init__(self, stream, session, loop, gone):
         self._stream = stream
         self._session = session
         self._loop = loop
         self._gone = gone
-        self._part = self._out = b""  # a part of an answer, and what is still to be sent of it
+        self._part = self._out = b""  # a part of an answer, and the rest of it that is not yet sent
         loop.watch(stream.fd, self._on_event)
 
     def _on_event(self, events):
@@ -109,13 +109,13 @@ class _Client:
         self._out = memoryview(part)
 
     def _wipe(self):
-        """What is sent, or never will be, may have had keys in it."""
+        """Overwrite the part, because it can contain keys. It was sent, or will not be sent."""
         if isinstance(self._part, bytearray):
             crypto.memzero(self._part)
         self._part = self._out = b""
 
     def _push(self):
-        """Send one piece, and say what is awaited next. One piece a turn: packets come first."""
+        """Send one piece, and wait for the next event. One piece in each turn, because packets come first."""
         session = self._session
         if not self._out and session.is_answering:
             self._put(session.piece())
@@ -145,7 +145,7 @@ class _Client:
 
 
 def _listen(path):
-    """Return a listener at the path, in place of a socket that nobody answers any more."""
+    """Return a listener at the path. It replaces a socket whose program is gone. UserError if that is not possible."""
     directory = path.rpartition("/")[0]
     try:
         system.files.make_directory(directory, 0o755)

@@ -1,11 +1,11 @@
 """The cross-platform control protocol of WireGuard (https://www.wireguard.com/xplatform/), without sockets.
 
-A session is fed what a client sends and yields what it is answered. `set` works line by line, so what stands before
-a bad line stays applied, as in wireguard-go; the rest of that operation is read over. `get` is made peer by peer
-as the client takes it, so that ten thousand peers block nobody.
+A session gets the bytes that a client sends, and returns the answers. `set` works line by line. If a line is bad, the lines
+before it stay applied, as in wireguard-go, and the rest of the operation is ignored. The answer to a `get` is made for some
+peers at a time, as fast as the client takes it. So an answer with ten thousand peers does not block the daemon.
 
-Secrets come and go as hexadecimal digits. They are read where they were received, and written where they are sent
-from; both places are overwritten at once when that is done, and no other copy is made here.
+Secrets are sent and received as hexadecimal digits. They are read in the receive buffer and written in the send buffer.
+Both are overwritten immediately after that, and no other copy is made here.
 """
 
 from binascii import hexlify, unhexlify
@@ -16,16 +16,16 @@ from ..protocol.memory import TableFull
 from ..runtime import abi, address, system
 from . import status_lines
 
-# A client's longest line by far is a key; more without a line feed is no client of ours.
+# The longest line of a valid client is a key, which is much shorter. A longer line ends the connection.
 LINE_MAX = 1024
-# What is received at once at most.
+# The most bytes of one receive.
 READ_SIZE = 4096
-# Peers and prefixes that one piece of a `get` holds at most: a millisecond or so.
+# The most peers in one piece of an answer, which takes about a millisecond.
 _PIECE = 32
 
 
 class UapiError(Exception):
-    """A line that is refused: `errno` for the program, `text` for the log."""
+    """A line is refused: `errno` is for the client, `text` for the log."""
 
     def __init__(self, errno, text):
         super().__init__(text)
@@ -36,12 +36,12 @@ class UapiError(Exception):
 def _key(value):
     """Return the public key of 64 hexadecimal digits."""
     try:
-        # MicroPython overlooks spaces.
+        # MicroPython ignores spaces.
         key = unhexlify(value) if len(value) == 64 else b""
     except ValueError:
         key = b""
     if len(key) != 32:
-        # The value may be a secret in the wrong place: it is not repeated.
+        # The value can be a secret in the wrong place, so the message does not contain it.
         raise UapiError(abi.EINVAL, "public_key: expected 64 hexadecimal digits")
     return key
 
@@ -50,11 +50,11 @@ _SECRET_LINES = (b"private_key=", b"preshared_key=")
 _DIGITS = b"0123456789abcdef"
 _NO_DIGITS = b"0" * 64
 _secret = memoryview(bytearray(32))
-_spare = []  # buffers of sessions that are over, wiped
+_spare = []  # buffers of sessions that ended, wiped
 
 
 def _read_secret(buf, start, end):
-    """Turn the 64 digits into `_secret`, and overwrite them whether they are right or not."""
+    """Decode the 64 digits into `_secret`, and overwrite the digits, also if they are not valid."""
     is_right = end - start == 64
     for at in range(start, end):
         digit = buf[at]
@@ -70,7 +70,7 @@ def _read_secret(buf, start, end):
 
 
 def _write_secret(out, at, secret):
-    """Write the digits of the secret into `out`, from offset `at` on."""
+    """Write the digits of the secret to `out`, from the offset `at` on."""
     for byte in secret:
         out[at] = _DIGITS[byte >> 4]
         out[at + 1] = _DIGITS[byte & 15]
@@ -88,7 +88,7 @@ def _number(value, most, what):
 
 
 def _shown(value):
-    """Return foreign bytes in a form that a log can carry."""
+    """Return bytes of a client in a form that is safe for the log, at most 64 characters in quotes."""
     return "'%s'" % "".join(chr(c) if 32 <= c < 127 else "?" for c in value[:64])
 
 
@@ -98,7 +98,7 @@ def _want_true(value, key):
 
 
 class _Reader:
-    """A place in the device's list of peers; the device moves it when that peer goes."""
+    """A position in the device's list of peers. If its peer is removed, the device moves it to the next one."""
 
     __slots__ = ("peer",)
 
@@ -107,18 +107,18 @@ class _Reader:
 
 
 class Session:
-    """One connection to the interface's control socket.
+    """One connection to the control socket of the interface.
 
-    Beyond the standard there is `status`, which tells no keys but public ones: see status_lines.py.
+    In addition to the standard operations there is `status`, which reports only public keys: see status_lines.py.
 
-    closed  set when the client broke the protocol and the connection must end, once the output is sent
+    closed  True if the client broke the protocol. The connection must end after the output is sent.
     """
 
     def __init__(self, interface, log):
         self._interface = interface
         self._device = interface.device
         self._log = log
-        # What is received and not yet taken in
+        # Bytes that were received and not yet handled
         self._buf = _spare.pop() if _spare else system.files.reserve(LINE_MAX + READ_SIZE)
         self._view = memoryview(self._buf)
         self._end = 0
@@ -131,9 +131,9 @@ class Session:
     # Input
 
     def feed(self, data, now):
-        """Take in what the client sent, READ_SIZE bytes at most; returns an answer to send at once, or b"".
+        """Handle the bytes that the client sent, READ_SIZE at most. Returns an answer to send, or b"".
 
-        While `is_answering`, what a `get` yields must be fetched with `piece` before more is fed.
+        If `is_answering` is true after that, the caller gets the answer with `piece`, before it calls `feed` again.
         """
         end = self._end + len(data)
         self._view[self._end : end] = data
@@ -146,14 +146,14 @@ class Session:
                 break
             answer += self._take_line(start, stop, now)
             start = stop + 1
-        # What stands behind a get is kept until the get is answered.
+        # Lines after a get are kept until the get is answered.
         self._end = end - start
         self._view[: self._end] = self._view[start:end]
         crypto.memzero(self._view[self._end : end])
         return answer
 
     def _take_line(self, start, stop, now):
-        # "pr", as both begin: most lines are of another kind.
+        # Both secret lines begin with "pr". This test is fast for the other lines.
         if self._in_set and stop - start > 2 and self._buf[start + 1] == 114 and self._buf[start] == 112:
             for name in _SECRET_LINES:
                 if self._buf.find(name, start, start + len(name)) == start:
@@ -182,14 +182,17 @@ class Session:
         return self._get is not None
 
     def piece(self):
-        """Return the next part of the answer to a get; b"" when it was the last."""
+        """Return the next part of the answer to a get, or b"" after the last part."""
         for part in self._get:
             return part
         self._end_get()
         return b""
 
     def close(self):
-        """Forget a half-told get, and leave a half-heard set as it is. Nothing may be fed from here on."""
+        """End the session. An unfinished get is dropped. The lines of an unfinished set stay applied.
+
+        `feed` must not be called after that.
+        """
         if self._in_set:
             self._begin_set()
             system.heap.release()
@@ -209,8 +212,8 @@ class Session:
     def _begin_set(self):
         self._in_set = self._in_get = self._wants_status = False
         self._failed = 0
-        self._peer = None  # that the lines are about
-        self._pending = None  # its key, while it is not known whether it must be made
+        self._peer = None  # the peer of the lines
+        self._pending = None  # its key, while it is not decided whether the peer must be added
         self._created = False
         self._ignored = False
         self._in_peer = False
@@ -227,7 +230,7 @@ class Session:
         self._apply(key.decode(), value, now)
 
     def _take_secret(self, name, start, stop, now):
-        """Take the line of a secret, whose digits stand in the buffer from `start` to `stop`."""
+        """Handle the line of a secret. Its digits are in the buffer, from `start` to `stop` - 1."""
 
         def take(name, now):
             _read_secret(self._buf, start, stop)
@@ -239,7 +242,7 @@ class Session:
             crypto.memzero(_secret)
 
     def _try(self, function, line, now):
-        """Do what a line of a set asks for, unless one before it was refused."""
+        """Apply a line of a set with `function`, unless an earlier line was refused."""
         if self._failed:
             return b""
         try:
@@ -293,8 +296,7 @@ class Session:
         _want_true(value, "replace_peers")
         self._device.remove_all_peers()
 
-    # One peer of a set. It is made with the first line that means to keep it, so that the removal of a peer that
-    # is not there needs no room for it.
+    # One peer of a set. It is added at the first line that needs it. So to remove an unknown peer needs no free place.
 
     def _start_peer(self, public_key):
         self._in_peer = True
@@ -307,7 +309,7 @@ class Session:
             self._pending = public_key
 
     def _keep_peer(self):
-        """Return the peer that the lines are about, made if need be; None if they are about nobody."""
+        """Return the peer of the lines, which is added if it is new. None if the lines have no effect."""
         if self._pending is not None:
             self._peer = self._device.add_peer(self._pending)
             self._pending = None
@@ -320,7 +322,7 @@ class Session:
             self._device.send_staged(peer, now)
 
     def _leave_peer(self):
-        """The lines still to come about this peer are checked and have no effect."""
+        """Ignore the next lines about this peer: they are checked, but have no effect."""
         self._peer = self._pending = None
 
     def _set_update_only(self, value, now):
@@ -398,9 +400,10 @@ class Session:
             self._get = self._tell(self._tell_device(), self._tell_peer)
 
     def _tell(self, about_device, tell_peer):
-        """Yield the answer, in parts that whoever sends them overwrites.
+        """Yield the answer in parts. The caller overwrites each part after it is sent.
 
-        tell_peer  returns the lines about a peer, and where in them the digits of its preshared key belong, or -1
+        about_device  the lines about the device, bytes
+        tell_peer     returns the lines about a peer, and the offset in them of the digits of its preshared key, or -1
         """
         yield about_device
         reader = self._reader
@@ -449,7 +452,7 @@ class Session:
         ), at
 
     def _tell_allowed(self, peer):
-        """Yield a line for each allowed IP; the peer may go or change between two of them."""
+        """Yield a line for each allowed IP. The peer can change, or be removed, between two lines."""
         allowed, key, number = self._device.allowed, peer.public_key, peer.number
         for trie in (allowed.trie4, allowed.trie6):
             cursor = trie.first(number)
@@ -460,7 +463,7 @@ class Session:
 
 
 def _with_secrets(text, secrets):
-    """Return the text as bytes, with the preshared keys of the peers at their places: pairs of offset and peer."""
+    """Return the text as bytes with the preshared keys of the peers. `secrets` are pairs of offset and peer."""
     if not secrets:
         return text.encode()
     told = bytearray(text.encode())

@@ -1,29 +1,30 @@
-"""What a daemon tells of an interface to `wgembed status` and `wgembed diagnose`, beyond what UAPI has: no keys but
-public ones, and what went wrong.
+"""The state of an interface for `wgembed status` and `wgembed diagnose`: more than a `get`, with errors and events, but
+without secret keys.
 
-A client sends `status=1` and an empty line. The answer has the form of a `get`, with these lines; what there is none of
-has no line. A time has its unit in its name: `_s`, `_ms`. In the place of AGE_MS or AGE_S stands how long ago it was.
+A client sends `status=1` and an empty line. The answer has the form of a `get`, with the lines below. A line is left out if
+it has no value. A time has its unit in its name: `_s`, `_ms`. AGE_MS and AGE_S are how long ago it was.
 
     own_public_key, listen_port, fwmark, mtu (bytes), up (0 or 1)
-    drop=REASON,COUNT                   packets, for each reason (protocol/drops.py) that there was
-    send_error=ERRNO,FAMILY             of the last datagram that the kernel did not take, of IPv4 or of IPv6: 4 or 6
-    link                                that the sockets are bound to, by name
+    drop=REASON,COUNT                   the number of dropped packets, for each reason (protocol/drops.py)
+    send_error=ERRNO,FAMILY             the last error of a datagram that was sent; FAMILY is 4 or 6 (IPv4 or IPv6)
+    link                                the name of the link to which the sockets are bound
     clock_behind_s                      how far our clock is behind the last timestamp that we sent
     unmatched_handshake=REASON,COUNT,AGE_MS,ENDPOINT,KEY
-                                        of no peer; REASON is unknown_peer or invalid_mac1; KEY is empty for the latter
-    unroutable=IP,AGE_MS                the destination of the last packet to an address in no peer's allowed IPs
-    source_not_allowed=IP,AGE_MS,KEY    the source of the last packet that is not in the allowed IPs of who sent it, KEY
+                                        a handshake message of no peer; REASON is unknown_peer, or invalid_mac1 with an
+                                        empty KEY
+    unroutable=IP,AGE_MS                the destination of the last packet that was in no peer's allowed IPs
+    source_not_allowed=IP,AGE_MS,KEY    the source of the last packet that was not in the allowed IPs of its peer KEY
 
     public_key                          begins a peer
     has_preshared_key (0 or 1), endpoint, source (our address), endpoint_host (NAME:PORT, as configured)
     endpoint_found=IP                   for each address of the name
-    last_handshake_time_sec (since 1970), tx_bytes, rx_bytes, persistent_keepalive_interval (s): those of a `get`
-    last_rx_ms                          age of the last authentic packet or handshake message that came
-    last_data_rx_ms, last_data_tx_ms    age of the last data that came, that left
+    last_handshake_time_sec (since 1970), tx_bytes, rx_bytes, persistent_keepalive_interval (s): as in a `get`
+    last_rx_ms                          age of the last authentic packet or handshake message that was received
+    last_data_rx_ms, last_data_tx_ms    age of the last data that was received, and that was sent
     session=AGE_MS,ROLE                 of the keypair that is in use; ROLE is initiator or responder
-    attempt                             which initiation is on its way, from 1
-    staged                              packets that wait for a handshake
-    event=NAME,COUNT,AGE_S              (protocol/events.py), oldest first
+    attempt                             the number of the last initiation without an answer, from 1
+    staged                              the number of packets that wait for a handshake
+    event=NAME,COUNT,AGE_S              an event (protocol/events.py), oldest first
     allowed_ip
 """
 
@@ -37,7 +38,7 @@ _UNMATCHED = {events.UNKNOWN_PEER: "unknown_peer", events.INVALID_MAC1: "invalid
 
 
 def tell_device(interface, now):
-    """Return the lines about the interface."""
+    """Return the lines about the interface, as text; `now` in ms."""
     device = interface.device
     lines = [
         ("listen_port", interface.listen_port),
@@ -70,9 +71,9 @@ def tell_device(interface, now):
 
 
 def tell_peer(peer, endpoint, now):
-    """Return the lines about the peer, without its allowed IPs.
+    """Return the lines about the peer, as text, without its allowed IPs; `now` in ms.
 
-    endpoint  what the configuration says of where it is (endpoints.Endpoint), or None
+    endpoint  the endpoint in the configuration (endpoints.Endpoint), or None
     """
     lines = [("public_key", _hex(peer.public_key))]
     lines.append(("has_preshared_key", int(any(peer.secret(noise.PRESHARED, 32)))))
@@ -108,7 +109,7 @@ def tell_peer(peer, endpoint, now):
 
 
 def _age(time, now):
-    # The client may take its time, and things happen meanwhile: `now` is when it asked.
+    # `now` is the time of the request. Events can happen after it, while a slow client takes the answer.
     return max(now - time, 0)
 
 
