@@ -1,16 +1,16 @@
-/* The batch steps of the packet path, in C: what the Python code does with each packet, done for a run of them.
+/* The batch steps of the packet path, in C. They do the same as the Python code, for a run of packets.
  *
- *   wgembed_read           packets from the tunnel device into the arena's slots, super-packets split
- *   wgembed_end_of_run     how many of them go the same way
+ *   wgembed_read           read packets from the tunnel device into the arena's slots, and split super-packets
+ *   wgembed_end_of_run     find how many slots have the same destination
  *   wgembed_seal           pad and seal a run of slots
- *   wgembed_gso_group_end  how many of them one segmented send takes
+ *   wgembed_gso_group_end  find how many messages one segmented send can carry
  *   wgembed_open           open a run of received datagrams
  *   wgembed_append         check their inner packets, in the usual case
- *   wgembed_write          packets to the tunnel device, runs of one flow joined
+ *   wgembed_write          write packets to the tunnel device, and join those of one flow
  *
- * Replay, routing, the life of keys, timers and counters are not here. The library keeps nothing: all state is in one
- * struct that the caller makes, keys are read where they stand, and the AEAD is the caller's libsodium, by address.
- * Only libc is used; any Linux, any byte order and word size.
+ * Replay, routing, the life of keys, timers and counters are not here. The library has no state: all state is in one
+ * struct that the caller makes. Keys are read from the caller's memory, and the AEAD is the libsodium of the caller, by
+ * address. The library uses only libc, and runs on every Linux, with every byte order and word size.
  */
 
 #define _DEFAULT_SOURCE
@@ -23,43 +23,43 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* What the caller fills in, and where it finds results. Pointers are numbers, so that the layout is the same on all
- * machines; fields are in the machine's byte order. The struct and the arrays stand at multiples of their fields'
- * sizes. Offsets are checked below: a change of the layout is a new ABI. */
+/* The caller fills in this struct, and the library writes results to it. Pointers are numbers, so that the layout is the
+ * same on all machines. Fields are in the byte order of the machine. The struct and the arrays are aligned to the sizes of
+ * their fields. The offsets are checked below, because a change of the layout is a new ABI. */
 struct fastpath {
-    uint64_t buffer;         /* the arena: slot i's message is at i * stride, its packet 16 bytes on */
-    uint64_t lengths;        /* int32_t[slots]: of the packets; of the messages once sealed */
-    uint64_t inbox;          /* received datagrams; a super-packet while it is split */
-    uint64_t opened;         /* int32_t[datagrams]: lengths of the opened packets, -1 where the tag does not match */
+    uint64_t buffer;         /* the arena: the message of slot i is at i * stride, its packet 16 bytes later */
+    uint64_t lengths;        /* int32_t[slots]: the length of the packet, or of the message after it is sealed */
+    uint64_t inbox;          /* received datagrams, or a super-packet while it is split */
+    uint64_t opened;         /* int32_t[datagrams]: the length of the opened packet, or -1 if the tag is wrong */
     uint64_t counters;       /* uint64_t[datagrams] */
     uint64_t packets;        /* int32_t[datagrams]: offsets of the good inner packets */
     uint64_t packet_lengths; /* int32_t[datagrams] */
     uint64_t encrypt;        /* crypto_aead_chacha20poly1305_ietf_encrypt */
     uint64_t decrypt;        /* crypto_aead_chacha20poly1305_ietf_decrypt */
-    uint64_t stream;         /* crypto_stream_chacha20_ietf_xor_ic; 0 if there are only the two above */
+    uint64_t stream;         /* crypto_stream_chacha20_ietf_xor_ic; 0 if only the two above are known */
     uint64_t authenticate;   /* crypto_onetimeauth_poly1305 */
     uint64_t verify;         /* crypto_verify_16 */
     uint32_t buffer_size;
     uint32_t slots;
     uint32_t stride;
-    uint32_t slot_size; /* of a slot, for the padded packet; the tag comes behind it */
+    uint32_t slot_size; /* the bytes for the padded packet in a slot; the tag comes after it */
     uint32_t inbox_size;
     uint32_t datagrams;
-    uint32_t offload; /* what the tunnel device was told with TUNSETOFFLOAD */
-    uint32_t pending; /* wgembed_read: the inbox still holds part of a super-packet */
+    uint32_t offload; /* the offloads that were set on the tunnel device with TUNSETOFFLOAD */
+    uint32_t pending; /* wgembed_read: the inbox still has a part of a super-packet */
     /* Results */
-    uint32_t appended_bytes; /* wgembed_append: bytes of the messages that were good */
-    uint32_t appended_good;  /* wgembed_append: the good packets, with those that were there before */
-    uint32_t in_order;    /* wgembed_open: so many from the first on are authentic, each counter one more */
-    uint32_t dropped;     /* wgembed_read: packets that were no packets, ever */
+    uint32_t appended_bytes; /* wgembed_append: the size of the good messages, in bytes */
+    uint32_t appended_good;  /* wgembed_append: the number of good packets, with those that were there before */
+    uint32_t in_order;    /* wgembed_open: the number of datagrams, from the first on, that are authentic and in order */
+    uint32_t dropped;     /* wgembed_read: the number of invalid packets since the start */
     /* The super-packet that is being split */
     uint32_t super_size;
     uint32_t super_transport; /* offset of its TCP or UDP header */
     uint32_t super_header;    /* bytes of all headers, which each segment gets */
-    uint32_t super_segment;   /* payload of each segment */
-    uint32_t super_next;      /* offset of the next segment's payload */
-    uint32_t super_count;     /* segments made */
-    uint32_t abi;             /* the caller's wgembed_abi() */
+    uint32_t super_segment;   /* payload of each segment, in bytes */
+    uint32_t super_next;      /* offset of the payload of the next segment */
+    uint32_t super_count;     /* number of segments that were made */
+    uint32_t abi;             /* the wgembed_abi() that the caller expects */
     uint32_t unused;
 };
 
@@ -68,7 +68,7 @@ _Static_assert(offsetof(struct fastpath, appended_bytes) == 128, "layout");
 _Static_assert(offsetof(struct fastpath, abi) == 168, "layout");
 _Static_assert(sizeof(struct fastpath) == 176, "layout");
 
-/* The header that the tunnel device puts before each packet (linux/virtio_net.h), in the machine's byte order. */
+/* The header before each packet of the tunnel device (linux/virtio_net.h), in the byte order of the machine. */
 struct vnet_header {
     uint8_t flags;
     uint8_t gso_type;
@@ -149,13 +149,13 @@ enum {
     NONCE_COUNTER = 4,
     BLOCK = 64,
     WORK = 2048,
-    TEXT_MOST = WORK - BLOCK - PADDING - TAG, /* what fits the memory to work in */
+    TEXT_MOST = WORK - BLOCK - PADDING - TAG, /* the largest text that fits into struct work */
 
     IP_MOST = 65535,
-    HEADERS_MOST = IPV6_HEADER + 60, /* of a packet that is joined to others */
-    BATCH = 256,                     /* packets among which is sought for some to join */
-    MERGES = 8,                      /* flows that are joined at a time */
-    UDP_SEGMENTS = 64,               /* what every kernel with USO takes */
+    HEADERS_MOST = IPV6_HEADER + 60, /* the longest headers of a packet that is joined to others */
+    BATCH = 256,                     /* packets in which flows are searched for packets to join */
+    MERGES = 8,                      /* flows that are joined at the same time */
+    UDP_SEGMENTS = 64,               /* the number that every kernel with USO accepts */
 };
 
 /* Addresses */
@@ -180,7 +180,7 @@ static uint8_t *packet_of(const struct fastpath *f, uint32_t slot)
     return message_of(f, slot) + MESSAGE_HEADER;
 }
 
-/* Integers in network order, and a counter in WireGuard's */
+/* Integers in network order, and the counter in WireGuard's order, little-endian */
 
 static uint32_t get16(const uint8_t *at)
 {
@@ -218,7 +218,7 @@ static void put_counter(uint8_t *at, uint64_t value)
         at[i] = (uint8_t)(value >> 8 * i);
 }
 
-/* Checksums (RFC 1071): sums of 16-bit words in the machine's own order, which come out the same. */
+/* Checksums (RFC 1071). They add 16-bit words in the byte order of the machine. The result has the same bytes. */
 
 static uintptr_t load_wide(const uint8_t *at)
 {
@@ -227,7 +227,7 @@ static uintptr_t load_wide(const uint8_t *at)
     return word;
 }
 
-/* A sum of the machine's widest words: a carry out of it counts as 1. */
+/* A sum of the widest words of the machine. A carry out of the sum counts as 1. */
 struct wide_sum {
     uintptr_t sum, carries;
 };
@@ -241,7 +241,7 @@ static void add_wide(struct wide_sum *s, uintptr_t word)
 static uint64_t sum_bytes(uint64_t sum, const uint8_t *at, size_t size)
 {
     const size_t wide = sizeof(uintptr_t);
-    struct wide_sum even = {0, 0}, odd = {0, 0}; /* two, which need not wait for each other */
+    struct wide_sum even = {0, 0}, odd = {0, 0}; /* two sums, so that the CPU can add to both at once */
     for (; size >= 4 * wide; size -= 4 * wide, at += 4 * wide) {
         add_wide(&even, load_wide(at));
         add_wide(&odd, load_wide(at + wide));
@@ -272,7 +272,7 @@ static uint16_t fold(uint64_t sum)
     return (uint16_t)sum;
 }
 
-/* A number as the 16-bit word that it is in a sum. */
+/* Return the number, which is in network order in a packet, as a word of a sum. */
 static uint16_t as_word(uint32_t value)
 {
     uint8_t bytes[2];
@@ -299,7 +299,7 @@ static bool is_ipv4(const uint8_t *packet)
     return packet[0] >> 4 == 4;
 }
 
-/* The sum of the pseudo-header before `size` bytes of a transport protocol. */
+/* Return the sum of the pseudo-header for `size` bytes of a transport protocol. */
 static uint64_t sum_pseudo_header(const uint8_t *packet, uint32_t protocol, uint32_t size)
 {
     uint64_t sum = (uint64_t)as_word(protocol) + as_word(size);
@@ -314,11 +314,12 @@ static void write_ipv4_checksum(uint8_t *packet, uint32_t header)
     store_word(packet + IPV4_CHECKSUM, (uint16_t)~fold(sum_bytes(0, packet, header)));
 }
 
-/* Finish a checksum at `start` + `offset` that holds the sum of the pseudo-header; it covers all from `start` on. */
+/* Complete the checksum at `start` + `offset`, which covers the packet from `start` on. Before, the field has the sum of the
+ * pseudo-header. */
 static void complete_checksum(uint8_t *packet, uint32_t size, uint32_t start, uint32_t offset)
 {
     uint16_t checksum = (uint16_t)~fold(sum_bytes(0, packet + start, size - start));
-    /* In UDP zero would be no checksum. */
+    /* In UDP, zero means that there is no checksum. */
     if (checksum == 0 && offset == UDP_CHECKSUM)
         checksum = 0xFFFF;
     store_word(packet + start + offset, checksum);
@@ -326,15 +327,15 @@ static void complete_checksum(uint8_t *packet, uint32_t size, uint32_t start, ui
 
 /* The AEAD of RFC 8439
  *
- * libsodium's own has the key stream's first block, which is for the one-time key, apart from the others, and makes what
- * goes beyond a multiple of 256 bytes block by block. Its code for x86 takes hardly longer for eight blocks than for one, so
- * the parts are put together here: the text behind a block of zeros, and all of the key stream at once. That saves a
- * quarter of the time there, and is as fast elsewhere. */
+ * libsodium makes the first block of the key stream, which is for the one-time key, separately. It also makes the blocks
+ * after a multiple of 256 bytes one by one. But its code for x86 needs almost the same time for eight blocks as for one. So
+ * this code combines the parts itself: a block of zeros before the text, and the whole key stream in one call. That saves a
+ * quarter of the time on x86, and is as fast on other machines. */
 
-/* Memory to work in, for the packets of one run. */
+/* Scratch memory for the packets of one run. */
 struct work {
-    uint8_t in[WORK];  /* zeros for the one-time key, the text, room for what is authenticated with it */
-    uint8_t out[WORK]; /* the same under the key stream */
+    uint8_t in[WORK];  /* zeros for the one-time key, the text, and space for its padding and lengths */
+    uint8_t out[WORK]; /* the same after the key stream */
 };
 
 static void begin_work(struct work *w)
@@ -347,7 +348,7 @@ static void end_work(struct work *w)
     explicit_bzero(w, sizeof *w);
 }
 
-/* How much of the key stream to take for so many bytes: no less than that. */
+/* Return the size of the key stream for `size` bytes: at least `size`, rounded up to a size that is fast. */
 static uint32_t round_stream(uint32_t size)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -359,7 +360,7 @@ static uint32_t round_stream(uint32_t size)
     return rest ? size - rest + step : size;
 }
 
-/* Put the text through the key stream; the one-time key is at the beginning of `out` then. */
+/* Apply the key stream to the text. Then the one-time key is at the beginning of `out`, and the result follows. */
 static void run_stream(const struct fastpath *f, struct work *w, const uint8_t *text, uint32_t size, const uint8_t *nonce,
                        const uint8_t *key)
 {
@@ -369,7 +370,7 @@ static void run_stream(const struct fastpath *f, struct work *w, const uint8_t *
     ((stream_xor *)(uintptr_t)f->stream)(w->out, w->in, whole, nonce, 0, key);
 }
 
-/* The tag of the sealed text, which has room for 32 bytes behind it (RFC 8439, 2.8, without further data). */
+/* Make the tag of the sealed text, after which there is space for 32 bytes (RFC 8439, 2.8, without additional data). */
 static void make_tag(const struct fastpath *f, struct work *w, uint8_t *sealed, uint32_t size, uint8_t *tag)
 {
     uint32_t padding = -size & (PADDING - 1);
@@ -383,7 +384,7 @@ static bool takes_parts(const struct fastpath *f, uint32_t size)
     return f->stream && size <= TEXT_MOST;
 }
 
-/* Seal the text in place; the tag comes behind it. */
+/* Seal the text in place. The tag comes after the text. */
 static void seal_text(const struct fastpath *f, struct work *w, uint8_t *text, uint32_t size, const uint8_t *nonce,
                       const uint8_t *key)
 {
@@ -396,7 +397,7 @@ static void seal_text(const struct fastpath *f, struct work *w, uint8_t *text, u
     memcpy(text, w->out + BLOCK, size);
 }
 
-/* Open the sealed text, behind which is its tag, in place; false if the tag is wrong: then nothing is changed. */
+/* Open the sealed text in place. Its tag comes after it. Returns false if the tag is wrong. */
 static bool open_text(const struct fastpath *f, struct work *w, uint8_t *text, uint32_t size, const uint8_t *nonce,
                       const uint8_t *key)
 {
@@ -424,21 +425,21 @@ static bool is_super_tcp(const struct fastpath *f)
     return f->super_header - f->super_transport != UDP_HEADER;
 }
 
-/* Whether the IP header of the super-packet is what its transport header at `start` goes by. */
+/* Whether the IP header of the super-packet is valid and fits to a transport header at `start`. */
 static bool is_super_ip(const uint8_t *packet, uint32_t size, uint32_t start, uint32_t gso_type, uint32_t protocol)
 {
     if (is_ipv4(packet))
         return gso_type != GSO_TCPV6 && size >= IPV4_HEADER && start >= IPV4_HEADER &&
                start == (packet[0] & 15U) * 4 && get16(packet + IPV4_LENGTH) == size &&
                packet[IPV4_PROTOCOL] == protocol && !(get16(packet + IPV4_FRAGMENT) & IPV4_MF_AND_OFFSET);
-    /* What stands between an IPv6 header and the transport header goes into each segment as it is. */
+    /* Each segment gets a copy of the extension headers between the IPv6 header and the transport header. */
     return packet[0] >> 4 == 6 && gso_type != GSO_TCPV4 && size >= IPV6_HEADER && start >= IPV6_HEADER &&
            get16(packet + IPV6_LENGTH) + IPV6_HEADER == size &&
            (start > IPV6_HEADER || packet[IPV6_NEXT] == protocol);
 }
 
-/* Take down the super-packet in the inbox; false if it is none. `hdr_len` is not asked: for what the machine forwards,
- * kernels put the size of the first packet there. */
+/* Prepare to split the super-packet in the inbox. Returns false if it is not a valid one. `hdr_len` is not used, because for
+ * forwarded packets kernels write the size of the first packet there. */
 static bool begin_super(struct fastpath *f, const struct vnet_header *vnet, uint32_t size)
 {
     const uint8_t *packet = bytes_at(f->inbox);
@@ -484,7 +485,7 @@ static void write_segment_tcp(const struct fastpath *f, uint8_t *tcp, bool is_la
         tcp[TCP_FLAGS] &= (uint8_t)~TCP_CWR;
 }
 
-/* Make the next segment of the super-packet in the slot. */
+/* Write the next segment of the super-packet to the slot. */
 static void make_segment(struct fastpath *f, uint32_t slot)
 {
     const uint8_t *super = bytes_at(f->inbox);
@@ -499,7 +500,7 @@ static void make_segment(struct fastpath *f, uint32_t slot)
         write_segment_tcp(f, transport, is_last);
     else
         put16(transport + UDP_LENGTH, size - start);
-    /* The field has the sum of the super-packet's pseudo-header, of which only the length is another. */
+    /* The field has the sum of the super-packet's pseudo-header. That of the segment only has another length. */
     uint64_t sum = (uint64_t)load_word(transport + offset) + as_word(size - start);
     store_word(transport + offset, fold(sum + (uint16_t)~as_word(f->super_size - start)));
     complete_checksum(packet, size, start, offset);
@@ -509,10 +510,10 @@ static void make_segment(struct fastpath *f, uint32_t slot)
     f->pending = !is_last;
 }
 
-/* Fill slots from `slot` on with the super-packet's next segments; returns the first slot that is left. */
+/* Fill the slots from `slot` on with the next segments of the super-packet. Returns the first slot that is free. */
 static uint32_t split_super(struct fastpath *f, uint32_t slot)
 {
-    /* The slots may have shrunk since it was read. */
+    /* The slots can have become smaller since the super-packet was read. */
     if (f->pending && f->super_header + super_payload(f) > f->slot_size) {
         f->pending = 0;
         f->dropped++;
@@ -522,7 +523,7 @@ static uint32_t split_super(struct fastpath *f, uint32_t slot)
     return slot;
 }
 
-/* Finish the packet that was read into the slot; false if it is none. */
+/* Finish the packet that was read into the slot. Returns false if it is not valid. */
 static bool finish_single(struct fastpath *f, const struct vnet_header *vnet, uint32_t slot, uint32_t size)
 {
     if (!size || size > f->slot_size)
@@ -536,8 +537,8 @@ static bool finish_single(struct fastpath *f, const struct vnet_header *vnet, ui
     return true;
 }
 
-/* Read one packet, or super-packet, to the slot and those behind it. Returns the first slot that is left, or -1 with
- * errno if nothing could be read. What is longer than a slot goes on in the inbox, where it would stand in a whole. */
+/* Read one packet or super-packet into the slot and the next ones. Returns the first slot that is free, or -1 with errno if
+ * nothing could be read. A packet that is longer than a slot continues in the inbox, at its own offset. */
 static int32_t read_one(struct fastpath *f, int fd, uint32_t slot)
 {
     struct vnet_header vnet;
@@ -564,23 +565,23 @@ static int32_t read_one(struct fastpath *f, int fd, uint32_t slot)
 
 /* Writing to the tunnel device */
 
-/* A packet among those to write. */
+/* A packet that is to be written. */
 struct packet {
     const uint8_t *at;
     uint32_t size;
     uint32_t transport; /* offset of the TCP or UDP header */
     uint32_t header;    /* bytes before the payload */
     uint32_t protocol;
-    bool joinable; /* with others of its flow, if its checksum is right */
+    bool joinable; /* can be joined with others of its flow, if its checksum is right */
 };
 
-/* Packets of one flow that will be written as one. */
+/* Packets of one flow that will be written as one super-packet. */
 struct merge {
     struct packet head;
-    uint32_t first, last; /* which packets of the batch it begins and ends with */
-    uint32_t count;       /* none: not in use */
-    uint32_t total;       /* bytes of the packet that they make */
-    bool checked;         /* the head's checksum is right */
+    uint32_t first, last; /* the first and the last packet, as numbers in the batch */
+    uint32_t count;       /* the number of packets; 0 if the merge is not in use */
+    uint32_t total;       /* the size of the super-packet, in bytes */
+    bool checked;         /* the checksum of the head is right */
 };
 
 struct batch {
@@ -589,16 +590,16 @@ struct batch {
     int32_t refused;
     const uint8_t *base;
     const int32_t *packets, *lengths;
-    uint32_t victim; /* the merge to end when another flow comes */
+    uint32_t victim; /* the merge that ends when a new flow needs a place */
     struct merge merges[MERGES];
-    uint8_t after[BATCH]; /* of each packet that is merged, the next one in the same merge */
+    uint8_t after[BATCH]; /* for each packet in a merge: the next packet of this merge */
 };
 
 _Static_assert(BATCH <= 256, "after");
 
 enum flow {
-    FLOW_NONE,    /* nothing that would ever be joined */
-    FLOW_UNCLEAR, /* may be of any flow */
+    FLOW_NONE,    /* neither TCP nor UDP: never joined */
+    FLOW_UNCLEAR, /* can be of any flow */
     FLOW_CLEAR,
 };
 
@@ -629,7 +630,7 @@ static bool is_extension(uint32_t next)
     return next == 0 || next == 43 || next == 44 || next == 51 || next == 60 || next == 135 || next == 139 || next == 140;
 }
 
-/* Find out of what flow the packet is, and fill in the rest of `p`. */
+/* Find the flow of the packet, and fill in the rest of `p`. */
 static enum flow parse(const struct fastpath *f, struct packet *p)
 {
     const uint8_t *at = p->at;
@@ -668,8 +669,8 @@ static bool is_pushed(const struct packet *p)
     return p->protocol == TCP && p->at[p->transport + TCP_FLAGS] & TCP_PSH;
 }
 
-/* Whether the packet's own checksums are right. All ones are the same number as zero, but splitting would write zero: only
- * UDP has them. */
+/* Whether the checksums of the packet are right. A checksum of all ones equals zero, but a split would write zero. So all
+ * ones are only accepted for UDP. */
 static bool is_intact(const struct packet *p)
 {
     uint32_t size = p->size - p->transport;
@@ -691,7 +692,7 @@ static bool is_same_flow(const struct packet *a, const struct packet *b)
     return memcmp(a->at + IPV6_SOURCE, b->at + IPV6_SOURCE, 32) == 0;
 }
 
-/* Whether the IP header of `p` is what splitting would make of the head's. */
+/* Whether a split would make the IP header of `p` from that of the head. */
 static bool is_next_ip(const struct merge *m, const struct packet *p)
 {
     const uint8_t *a = m->head.at, *b = p->at;
@@ -699,7 +700,7 @@ static bool is_next_ip(const struct merge *m, const struct packet *p)
         return memcmp(a, b, 4) == 0 && a[IPV6_NEXT + 1] == b[IPV6_NEXT + 1];
     if (a[1] != b[1] || memcmp(a + IPV4_FRAGMENT, b + IPV4_FRAGMENT, 4) != 0)
         return false;
-    /* The ID of a packet that is never fragmented means nothing (RFC 6864). */
+    /* The ID of a packet that is never fragmented has no meaning (RFC 6864). */
     return get16(b + IPV4_FRAGMENT) & IPV4_DF || (uint16_t)(get16(a + IPV4_ID) + m->count) == get16(b + IPV4_ID);
 }
 
@@ -713,7 +714,7 @@ static bool is_next_tcp(const struct merge *m, const struct packet *p)
            memcmp(a + TCP_URGENT, b + TCP_URGENT, p->header - p->transport - TCP_URGENT) == 0;
 }
 
-/* Whether the packet, of the same flow, can be the merge's next. */
+/* Whether the packet, which is of the same flow, can be the next one of the merge. */
 static bool is_next(const struct merge *m, const struct packet *p)
 {
     uint32_t payload = payload_of(p);
@@ -734,7 +735,7 @@ static void write_plain(struct batch *b, uint32_t index)
         b->refused++;
 }
 
-/* Make the headers of the packet that the merge stands for: `headers`, and the device's. */
+/* Make the headers of the super-packet: `headers`, and the virtio header. */
 static void make_headers(const struct merge *m, bool is_pushed, uint8_t *headers, struct vnet_header *vnet)
 {
     const struct packet *head = &m->head;
@@ -771,7 +772,7 @@ static void write_one_by_one(struct batch *b, const struct merge *m)
         write_plain(b, index);
 }
 
-/* Write what the merge has; it is free then. */
+/* Write the packets of the merge. The merge is free after that. */
 static void end_merge(struct batch *b, struct merge *m)
 {
     uint8_t headers[HEADERS_MOST];
@@ -835,7 +836,7 @@ static void join(struct batch *b, struct merge *m, const struct packet *p, uint3
         end_merge(b, m);
 }
 
-/* Write the packet, or keep it in a merge for now. */
+/* Write the packet, or add it to a merge. */
 static void take_packet(struct batch *b, uint32_t index)
 {
     struct packet p = {.at = b->base + b->packets[index], .size = (uint32_t)b->lengths[index]};
@@ -860,7 +861,7 @@ static void take_packet(struct batch *b, uint32_t index)
         write_plain(b, index);
 }
 
-/* What the caller calls. Slots and datagrams are numbered from 0; `first`, `end` and the like bound a run of them. */
+/* The functions for the caller. Slots and datagrams are numbered from 0. A run does not include its `end` or `count`. */
 
 uint32_t wgembed_abi(void);
 int32_t wgembed_self_test(const struct fastpath *f);
@@ -874,7 +875,7 @@ int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32
                      int32_t width, int32_t good);
 int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count);
 
-/* Returns the version of this interface in the upper 16 bits, and the bytes of struct fastpath in the lower. */
+/* Returns the version of this interface in the upper 16 bits, and the size of struct fastpath in the lower 16 bits. */
 uint32_t wgembed_abi(void)
 {
     return (uint32_t)ABI_VERSION << 16 | (uint32_t)sizeof(struct fastpath);
@@ -894,7 +895,7 @@ static bool are_pointers_right(const struct fastpath *f)
 
 static bool is_checksum_right(void)
 {
-    /* RFC 1071, 3, and the same behind 32 bytes, with an odd one at the end */
+    /* The sample of RFC 1071, 3, alone, and repeated at byte 32 with an odd byte at the end */
     static const uint8_t sample[8] = {0x00, 0x01, 0xF2, 0x03, 0xF4, 0xF5, 0xF6, 0xF7};
     uint8_t long_sample[41] = {0};
     memcpy(long_sample, sample, 8);
@@ -906,7 +907,7 @@ static bool is_checksum_right(void)
 
 static bool is_aead_right(const struct fastpath *f)
 {
-    /* Nothing, sealed under a key of zeros */
+    /* The tag of an empty text, sealed with a key of zeros */
     static const uint8_t tag[TAG] = {0x4E, 0xB9, 0x72, 0xC9, 0xA8, 0xFB, 0x3A, 0x1B,
                                      0x38, 0x2B, 0xB4, 0xD3, 0x6F, 0x5F, 0xFA, 0xD1};
     uint8_t zeros[32] = {0}, sealed[TAG] = {0};
@@ -921,7 +922,7 @@ static bool is_aead_right(const struct fastpath *f)
     return decrypt(sealed, NULL, NULL, sealed, TAG, NULL, 0, zeros, zeros) != 0;
 }
 
-/* Whether the parts of the AEAD make what the whole makes. */
+/* Whether the parts of the AEAD give the same result as the whole. */
 static bool are_parts_right(const struct fastpath *f)
 {
     uint8_t key[32], nonce[NONCE] = {0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8}, sealed[205 + TAG], other[205 + TAG];
@@ -949,8 +950,8 @@ static bool are_parts_right(const struct fastpath *f)
     return true;
 }
 
-/* Returns 0 if the library and what the caller filled in agree; else what does not: 1 the layout, 2 sizes,
- * 3 pointers or their alignment, 4 checksums, 5 libsodium's functions. Nothing is written. */
+/* Checks the library and the struct of the caller. Returns 0, or the number of the first error: 1 the layout, 2 sizes,
+ * 3 pointers or their alignment, 4 checksums, 5 the functions of libsodium. Writes nothing. */
 int32_t wgembed_self_test(const struct fastpath *f)
 {
     if ((uintptr_t)f % 8 || f->abi != wgembed_abi())
@@ -964,12 +965,12 @@ int32_t wgembed_self_test(const struct fastpath *f)
     return is_aead_right(f) && are_parts_right(f) ? 0 : 5;
 }
 
-/* Read packets from the tunnel device `fd`, which is non-blocking and has IFF_NO_PI and IFF_VNET_HDR, into the slots
- * from the first on: `most` times, or until there are no more packets, or no more slots for what the last read gave.
- * TCP and UDP super-packets are split, and checksums completed.
+/* Read packets from the tunnel device `fd` into the slots, from the first on. The device is non-blocking and has IFF_NO_PI
+ * and IFF_VNET_HDR. The function reads at most `most` times. It stops when no packet waits, or when fewer slots are free
+ * than the last read needed. It splits TCP and UDP super-packets, and completes checksums.
  *
- * While `pending` is set the inbox must stay as it is: a super-packet goes on in the next call.
- * Returns how many slots were filled; -errno if none was, for an error that does not pass. */
+ * While `pending` is set, the caller must not change the inbox, because the next call continues with a super-packet.
+ * Returns the number of slots that were filled. If there are none and the error does not pass by itself: -errno. */
 int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most)
 {
     uint32_t slot = split_super(f, 0), last = 0;
@@ -983,14 +984,14 @@ int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most)
     return (int32_t)slot;
 }
 
-/* Pad and seal the packets of the slots `first` to `end` in place, as transport messages.
+/* Pad and seal the packets in the slots `first` to `end` - 1 in place, as transport messages.
  *
  *   key      32 bytes
- *   header   the message's first 8 bytes: type and receiver index
- *   counter  of the first packet; each next one has one more
- *   mtu      packets are padded with zeros to a multiple of 16, but not beyond this
+ *   header   the first 8 bytes of each message: the type and the receiver index
+ *   counter  the counter of the first message; it increases by one for each message
+ *   mtu      a packet is padded with zeros to a multiple of 16 bytes, but not beyond the MTU
  *
- * Returns the bytes of all messages. */
+ * Returns the total size of the messages, in bytes. */
 uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint8_t *key, const uint8_t *header,
                       uint64_t counter, uint32_t mtu)
 {
@@ -1022,7 +1023,7 @@ uint32_t wgembed_seal(struct fastpath *f, int32_t first, int32_t end, const uint
     return total;
 }
 
-/* Whether the UDP packet goes to the address, 4 or 16 bytes, and port of `own`. */
+/* Whether the packet is UDP to the address and port in `own`. */
 static bool goes_to(const uint8_t *packet, uint32_t size, const uint8_t *own, uint32_t own_size)
 {
     uint32_t start = IPV6_HEADER, destination = IPV6_DESTINATION, protocol = IPV6_NEXT, width = 16;
@@ -1036,11 +1037,11 @@ static bool goes_to(const uint8_t *packet, uint32_t size, const uint8_t *own, ui
            memcmp(packet + start + 2, own + width, 2) == 0 && memcmp(packet + destination, own, width) == 0;
 }
 
-/* Return the first slot after `first`, or `count`, whose packet may not go with it: it has another destination, another
- * family or other ECN bits, it is too short, or it goes by UDP to `own`, as a datagram of our own would.
+/* Return the first slot after `first` whose packet does not belong to the same run, or `count`. This packet has another
+ * destination, another family or other ECN bits, it is too short, or it is UDP to `own`, so it can be our own datagram.
  *
- *   first          has an IP packet with a whole header
- *   own, own_size  4 or 16 bytes of address and 2 of port, in network order; 0 bytes for none */
+ *   first          a slot that has an IP packet with a whole header
+ *   own, own_size  4 or 16 bytes of address and 2 of port, in network order; 0 bytes if there is no such address */
 int32_t wgembed_end_of_run(const struct fastpath *f, int32_t first, int32_t count, const uint8_t *own, uint32_t own_size)
 {
     const int32_t *lengths = ints_at(f->lengths);
@@ -1057,8 +1058,8 @@ int32_t wgembed_end_of_run(const struct fastpath *f, int32_t first, int32_t coun
     return count;
 }
 
-/* Return the end of the slots from `first` on whose messages one segmented send can take: of one length, but the last
- * may be shorter; `end` at most. */
+/* Return the end of the messages from slot `first` on that one segmented send can carry, at most `end`. All have the same
+ * length; only the last one can be shorter. */
 int32_t wgembed_gso_group_end(const struct fastpath *f, int32_t first, int32_t end)
 {
     const int32_t *lengths = ints_at(f->lengths);
@@ -1068,13 +1069,14 @@ int32_t wgembed_gso_group_end(const struct fastpath *f, int32_t first, int32_t e
     return stop < end && lengths[stop] < size ? stop + 1 : stop;
 }
 
-/* Open in place the datagrams of the inbox that carry the same type and receiver as the one at `start`.
+/* Open, in place, the datagrams of the inbox that have the same type and receiver index as the one at `start`.
  *
- *   end     where the received bytes end; a datagram every `stride` bytes, the last one may be shorter
+ *   end     the end of the received bytes
+ *   stride  the distance between two datagrams; the last one can be shorter
  *   key     32 bytes
  *
- * Fills in `counters` and `opened`, and `in_order`. Returns how many datagrams were taken: up to the first of another
- * kind or shorter than 32 bytes, and no more than there is room for. */
+ * Fills in `counters`, `opened` and `in_order`. Returns the number of datagrams in the run. The run ends before the first
+ * datagram that has another header or less than 32 bytes, and has at most `datagrams` of them. */
 int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t stride, const uint8_t *key)
 {
     const uint8_t *first = bytes_at(f->inbox) + start;
@@ -1101,8 +1103,8 @@ int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t str
     return (int32_t)taken;
 }
 
-/* The length of an IP packet by its own word, if it has a whole header, is no longer than the `size` bytes that came,
- * and is from the `width` bytes of address at `source`; else 0. */
+/* Return the length of an IP packet from its header. Return 0 if its header is not whole, if the packet is longer than the
+ * `size` bytes that were received, or if its source is not the address at `source`, of `width` bytes. */
 static uint32_t length_if_from(const uint8_t *packet, uint32_t size, const uint8_t *source, uint32_t width)
 {
     uint32_t length, header, where;
@@ -1122,15 +1124,15 @@ static uint32_t length_if_from(const uint8_t *packet, uint32_t size, const uint8
     return header <= length && length <= size && memcmp(packet + where, source, width) == 0 ? length : 0;
 }
 
-/* Take the good inner packet at the offset `packet` of the inbox, and those behind it, up to the first that the caller
- * must look at: malformed, or from another source.
+/* Append the good inner packet at the offset `packet` of the inbox, and the next ones, to the good packets. Stop at a packet
+ * that the caller must check, because it is malformed or from another source.
  *
- *   stride        as with wgembed_open
- *   first, count  which datagram of the opened run it is, and how many these are
- *   where, width  its source address, of 4 or 16 bytes, is at this offset of the inbox
- *   good          packets that stand in `packets` and `packet_lengths`, behind which others are put
+ *   stride        as in wgembed_open
+ *   first, count  the number of this datagram in the opened run, and the number of datagrams in the run
+ *   where, width  the offset of its source address in the inbox, and the size of the address, 4 or 16
+ *   good          the number of packets that are already in `packets` and `packet_lengths`
  *
- * Fills in `appended_good` and `appended_bytes`. Returns the first datagram that was not taken. */
+ * Fills in `appended_good` and `appended_bytes`. Returns the number of the first datagram that was not appended. */
 int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
                      int32_t width, int32_t good)
 {
@@ -1154,9 +1156,9 @@ int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32
     return first;
 }
 
-/* Write the first `count` of `packets`, whose offsets are from `base`, to the tunnel device `fd`. Those of one TCP flow
- * that splitting would make of one packet are written as that, and of UDP if the device was told so (USO). The packets
- * of a flow keep their order. Returns how many packets the kernel would not have. */
+/* Write the first `count` of `packets`, with offsets from `base`, to the tunnel device `fd`. Packets of one TCP flow are
+ * joined to a super-packet if a split would make the same packets from it; those of UDP too if the device has this offload
+ * (USO). The packets of a flow keep their order. Returns the number of packets that the kernel refused. */
 int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count)
 {
     struct batch b;

@@ -1,9 +1,9 @@
-/* What the fuzz targets share: the library itself, memory of exact sizes, a socket pair for the tunnel device, an AEAD
- * that seals nothing, and a driver for where there is no libFuzzer.
+/* The common part of the fuzz targets: the library itself, memory of exact sizes, a socket pair that replaces the tunnel
+ * device, an AEAD that does not encrypt, and a driver for machines without libFuzzer.
  *
- * A target includes this and defines
+ * A target includes this file and defines
  *   int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
- *   static size_t fuzz_sample(uint8_t *data, struct numbers *n)   a good input of at most SAMPLE bytes, to be spoilt
+ *   static size_t fuzz_sample(uint8_t *data, struct numbers *n)   makes a good input of at most SAMPLE bytes, to be spoilt
  */
 
 #include "fastpath.c"
@@ -26,7 +26,7 @@ enum { SAMPLE = 1 << 17 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The input, taken from its beginning; zeros behind its end. */
+/* The rest of the input. After its end, the numbers are zero. */
 struct input {
     const uint8_t *data;
     size_t size;
@@ -55,7 +55,7 @@ static inline size_t take_bytes(struct input *in, uint8_t *to, size_t most)
     return size;
 }
 
-/* Numbers for the driver's inputs (xorshift). */
+/* Random numbers for the inputs of the driver (xorshift). */
 struct numbers {
     uint64_t state;
 };
@@ -80,7 +80,7 @@ static inline int no_encrypt(unsigned char *c, unsigned long long *c_size, const
     return 0;
 }
 
-/* The first byte of the tag says whether it is right. */
+/* The first byte of the tag decides whether the tag is right. */
 static inline int no_decrypt(unsigned char *m, unsigned long long *m_size, unsigned char *secret, const unsigned char *c,
                              unsigned long long size, const unsigned char *ad, unsigned long long ad_size,
                              const unsigned char *nonce, const unsigned char *key)
@@ -91,7 +91,7 @@ static inline int no_decrypt(unsigned char *m, unsigned long long *m_size, unsig
     return is_wrong ? -1 : 0;
 }
 
-/* Its parts, which do as little */
+/* The parts of the AEAD, which do not encrypt either */
 static inline int no_stream(unsigned char *c, const unsigned char *m, unsigned long long size, const unsigned char *nonce,
                             uint32_t block, const unsigned char *key)
 {
@@ -125,7 +125,7 @@ static inline void *memory(size_t size)
     return found;
 }
 
-/* A state with arrays and buffers of these sizes, and not a byte more. */
+/* Make a state with arrays and buffers of exactly these sizes. */
 static inline struct fastpath *make_state(uint32_t slots, uint32_t room, uint32_t inbox_size, uint32_t datagrams)
 {
     struct fastpath *f = memory(sizeof *f);
@@ -160,7 +160,7 @@ static inline void free_state(struct fastpath *f)
     free(f);
 }
 
-/* The tunnel device: what is sent to `kernel` is read from `tun`, and the other way round. */
+/* The socket pair that replaces the tunnel device: bytes sent to `kernel` are read from `tun`, and the reverse. */
 struct pair {
     int tun, kernel;
 };
@@ -183,7 +183,7 @@ static inline struct pair the_pair(void)
 
 /* Samples */
 
-/* Write a TCP or UDP packet with right checksums; returns its size. */
+/* Write a TCP or UDP packet with right checksums. Returns its size. */
 static inline uint32_t sample_packet(uint8_t *at, struct numbers *n, bool ipv4, bool tcp, uint32_t sequence, uint32_t payload)
 {
     uint32_t start = ipv4 ? IPV4_HEADER : IPV6_HEADER, header = start + (tcp ? TCP_HEADER : UDP_HEADER);
@@ -262,7 +262,7 @@ int main(int count, char **arguments)
     struct numbers n = {seed * 0x9E3779B97F4A7C15U + 1};
     for (unsigned long i = 0; i < runs && !files; i++) {
         size_t size = fuzz_sample(data, &n);
-        /* Of its own size, so that a look behind the end is seen. */
+        /* The copy has the exact size, so that the sanitizer finds a read after its end. */
         spoil(data, &size, &n);
         uint8_t *exact = memory(size + !size);
         memcpy(exact, data, size);

@@ -1,7 +1,7 @@
-/* Whatever is received, only datagrams within what was received are opened, and only packets within their datagrams
- * are taken, each no longer than what was opened and from the same source.
+/* For all input: the library opens only datagrams within the received bytes. It takes only packets within their datagrams,
+ * each no longer than its opened text and from the same source.
  *
- * Input: 2 bytes of stride, 1 of start, 1 of datagrams, 1 of which datagram is good; then what was received. */
+ * Input: 2 bytes for the stride, 1 for the start, 1 for the number of datagrams, 1 for the good datagram; then the inbox. */
 
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
-/* Whatever the tunnel device gives, slots hold packets of at most `room` bytes, as many as were told, nothing else is
- * written, and a super-packet comes to its end.
+/* For all frames of the tunnel device: the slots have packets of at most `room` bytes, as many as the function returned. It
+ * writes no other memory, and each super-packet comes to its end.
  *
- * Input: 1 byte of slots, 1 of room, 1 of reads; then frames, each with 2 bytes of length before it. */
+ * Input: 1 byte for the slots, 1 for `room`, 1 for the reads; then frames, each with 2 bytes of length before it. */
 
 #include "fuzz.h"
 
@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         int32_t count = wgembed_read(f, pair.tun, (int32_t)most);
         check_slots(f, count);
         filled += (uint32_t)count;
-        /* Each segment has a byte of payload, or is the only one. */
+        /* Each segment has a byte of payload, or it is the only segment. */
         CHECK(filled <= size + frames && calls <= size + frames + 1);
         char one;
         if (!f->pending && recv(pair.tun, &one, 1, MSG_PEEK) < 0)

@@ -1,7 +1,7 @@
-/* Whatever stands in the slots, runs and groups of them end where they may, and messages stay within their slots.
+/* For all packets in the slots: runs and groups end at a valid slot, and messages stay within their slots.
  *
- * Input: 1 byte of slots, 1 of room, 2 of MTU, 18 of an address and a port; then packets, each with 2 bytes of length
- * before it. */
+ * Input: 1 byte for the slots, 1 for `room`, 2 for the MTU, 18 for an address and a port; then packets, each with 2 bytes of
+ * length before it. */
 
 #include "fuzz.h"
 

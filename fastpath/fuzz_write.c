@@ -1,13 +1,13 @@
-/* Whatever packets are written, each leaves once, whole: as it is, or within a packet that the device splits again into
- * as many, of the same payload in all; and what was to be written is not changed.
+/* For all packets: each is written once and complete, either alone, or in a super-packet that the device splits into the
+ * same number of packets with the same total payload. The input of the function does not change.
  *
- * Input: 1 byte of what was offloaded; then packets, each with 2 bytes of length before it. */
+ * Input: 1 byte for the offloads; then packets, each with 2 bytes of length before it. */
 
 #include "fuzz.h"
 
 enum { PACKETS = 300 };
 
-/* How many packets the device makes of the frame; their payload is added to `payload`, or all of a plain packet. */
+/* Return the number of packets that the device makes from the frame. Their sizes are added to `sum`. */
 static uint32_t count_packets(const uint8_t *frame, uint32_t size, uint64_t *sum)
 {
     struct vnet_header vnet;
@@ -52,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t arrived = 0;
     for (ssize_t got; (got = recv(pair.kernel, frame, sizeof frame, 0)) > 0;)
         written += count_packets(frame, (uint32_t)got, &arrived);
-    /* The socket holds so many only. */
+    /* The socket can be full, and then packets are refused. */
     CHECK(written + refused == count && (refused ? arrived < bytes : arrived == bytes));
     free(before);
     free_state(f);

@@ -77,6 +77,6 @@ def open_run(inbox, start, end, stride, key):
     key      a pointer to the receiving key, 32 bytes
 
     Returns the number of datagrams in the run. The run ends before the first datagram that has another header or less than
-    32 bytes, and has at most as many datagrams as `counters` has items. Later datagrams are not changed. The function
-    overwrites each message of the run, also if its tag is wrong.
+    32 bytes, and has at most as many datagrams as `counters` has items. Later datagrams are not changed. After the
+    call, the content of a message with a wrong tag is undefined.
     """

@@ -126,7 +126,8 @@ class FastArena(arena_module.Arena):
         state[_SLOT_SIZE] = self.slot_size
 
     def end_of_run(self, first, count, peer, host):
-        # The library only compares the destination to find our own datagrams. The caller checks the first packet of a run.
+        # The library ends a run before a datagram to the peer's endpoint. The caller checks whether it is our own, because
+        # it is then the first packet of a run.
         if peer.addr is not self._own_addr:
             self._own_addr = peer.addr
             self._own = host.address_bytes(peer.addr)
