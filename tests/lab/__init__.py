@@ -1,5 +1,5 @@
 """A laboratory of real WireGuard peers.
 
-Network namespaces stand for the machines, `debian` has the programs, `qemu` a Linux kernel, `peers` gives
-them all one face, `traffic` and `wire` say what went through. Whatever a test starts ends with it.
+Network namespaces are the machines. `debian` has the programs, `qemu` a Linux kernel, `peers` gives all of them the same
+interface, `traffic` and `wire` show what went through. Everything that a test starts ends with the test.
 """

@@ -1,4 +1,4 @@
-"""What a test works at: two sites, a peer at each, and the guests that outlive it."""
+"""The bench of a test: two sites with a peer at each, and the guests, which stay for the whole session."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -9,7 +9,7 @@ NEAR_PORT, FAR_PORT = 51820, 51821
 
 
 class Guests:
-    """The session's guests, booted when first asked for."""
+    """The guests of the session. Each is booted when a test first needs it."""
 
     def __init__(self):
         self._running = {}
@@ -25,9 +25,9 @@ class Guests:
 
 
 class Bench:
-    """Two sites joined by a link, and a peer at each: `near` runs wgembed, `far` the other implementation.
+    """Two sites with a link between them, and a peer at each: `near` runs wgembed, `far` the other implementation.
 
-    near  the class of the near peer; by default `kind` knows
+    near  the class of the near peer; by default the opponent of `kind`
     """
 
     def __init__(self, kind, guests, mtu=1500, near=None):
@@ -59,7 +59,7 @@ class Bench:
         return stranger
 
     def logs(self):
-        """What both peers said last."""
+        """The last output of both peers."""
         return "\n".join(
             f"-- {peer.name} ({peer.interface})\n{peer.log()[-3000:]}" for peer in (self.near, self.far) if peer.started
         )
@@ -69,9 +69,9 @@ class Bench:
 
 
 class Together:
-    """Scenarios that mostly wait, side by side; those of one lane run one after the other.
+    """Run scenarios that mostly wait, in parallel; those of one lane run one after the other.
 
-    A scenario is a function of a Bench. A lane is one peer, so no two want the same guest.
+    A scenario is a function of a Bench. A lane is one peer, so no two scenarios use the same guest at once.
     """
 
     def __init__(self, lanes, guests):

@@ -1,10 +1,10 @@
-"""Run one of boringtun's two packagings as a WireGuard peer. It has no TUN: its TCP/IP ends in this process.
+"""Run one of the two Python packages of boringtun as a WireGuard peer, without a tunnel device: TCP/IP ends in this process.
 
-    boringtun.py responder CONFIGURATION HOST      echoes what comes inside, TCP and UDP, on every port
-    boringtun.py initiator CONFIGURATION V4 V6     talks to an echo when it is told to; see Initiator
+    boringtun.py responder CONFIGURATION HOST      echoes TCP and UDP from the tunnel, on every port
+    boringtun.py initiator CONFIGURATION V4 V6     connects to an echo on command; see Initiator
 
-CONFIGURATION is the text of a file for `wg setconf`; HOST is where the responder listens, V4 and V6 are the
-addresses that the initiator has inside.
+CONFIGURATION is the text of a file for `wg setconf`. HOST is the address at which the responder listens. V4 and V6 are the
+addresses of the initiator in the tunnel.
 """
 
 import asyncio
@@ -42,10 +42,10 @@ async def responder(text, host):
 
 
 class Initiator:
-    """wireguard-requests' tunnel. Reads one command a line and answers each with a line of JSON.
+    """The tunnel of wireguard-requests. It reads commands, one for each line, and answers each with a line of JSON.
 
-    stream ADDRESS PORT          256 KB to an echo and back: the bytes that came back as they were sent
-    datagrams ADDRESS PORT N HZ  numbered datagrams to an echo: the numbers that did not come back
+    stream ADDRESS PORT          send 256 KB to an echo; the answer is how many bytes came back unchanged
+    datagrams ADDRESS PORT N HZ  send numbered datagrams to an echo; the answer is the numbers that did not come back
     """
 
     def __init__(self, text, v4, v6):

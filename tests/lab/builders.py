@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parents[2] / "package"
 def _load(name):
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    # By this name the others import it. The folder must not be on the path: it has one called wgembed, which is no package.
+    # The others import it by this name. The folder must not be on the path, because its folder wgembed is not a package.
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

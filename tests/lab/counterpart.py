@@ -1,4 +1,4 @@
-"""The other end of a tunnel in the test's own process: a Device at a UDP socket, which knows all secrets of its sessions."""
+"""The other end of a tunnel, in the process of the test: a Device at a UDP socket. The test has all secrets of a session."""
 
 import contextlib
 import select
@@ -10,16 +10,16 @@ from wgembed.protocol.constants import NEVER
 
 from ..unit.harness import Harness, ipv4
 
-# Initiations of one peer are not looked at more often, in seconds.
+# A device handles initiations of one peer at most this often, in seconds.
 INITIATION_INTERVAL = 0.05
 
 
 class Counterpart(Harness):
-    """One node of ours, and the daemon under test as its peer, which is at `target` and has the 32-byte `public` key.
+    """One node in this process. Its peer is the daemon under test, at `target`, with the 32-byte `public` key.
 
-    address       its own
-    is_natted     nothing comes in but from where it last sent to, as behind a NAT
-    senders       where datagrams came from, without repetitions in a row
+    address    the address of the node's socket
+    is_natted  datagrams are received only from the peer's endpoint, as behind a NAT
+    senders    the addresses that datagrams came from, one for each change
     """
 
     INSIDE, OTHER = b"\x0a\x63\0\2", b"\x0a\x63\0\1"
@@ -46,15 +46,15 @@ class Counterpart(Harness):
         self.now = time.monotonic_ns() // 1_000_000 + 1_000_000
 
     def carry(self, source, destination, datagram, tos):
-        # The other end may be down for a moment.
+        # The other end can be down for a moment.
         with contextlib.suppress(ConnectionError):
             self._socket.sendto(datagram, destination)
 
     def settle(self):
-        """What comes is taken in by `until`."""
+        """Do nothing: `until` receives the answers."""
 
     def until(self, question, within=5):
-        """Take in what comes until the answer is true."""
+        """Receive datagrams until the function returns true."""
         end = time.monotonic() + within
         while not question():
             if time.monotonic() > end:
@@ -69,14 +69,14 @@ class Counterpart(Harness):
             self.tick()
 
     def talk(self):
-        """Send a packet, and have the kernel of the other end answer it: the session is confirmed both ways."""
+        """Send a packet that the other end's kernel answers. Then the session is confirmed in both directions."""
         self.mine.got.clear()
         self.tick()
         self.mine.transmit(ipv4(self.INSIDE, self.OTHER, b"\x10\x92\x10\x93\0\x0c\0\0ping"))
         self.until(lambda: self.mine.got)
 
     def rekey(self):
-        """Begin a new session, and use it."""
+        """Start a new session, and use it."""
         before = self.keys()
         time.sleep(INITIATION_INTERVAL)
         self.tick()
@@ -86,12 +86,12 @@ class Counterpart(Harness):
         self.talk()
 
     def shared(self, out):
-        """Return the secret that the static keys of the two ends share; `out` is for working it out."""
+        """Return the shared secret of the static keys of the two ends. `out` is scratch memory of 32 bytes."""
         noise.crypto.x25519(out, self.mine.device.identity.private, self.peer.public_key)
         return bytes(out)
 
     def keys(self):
-        """The two keys of the current session, or none."""
+        """The two keys of the current session; empty without a session."""
         keypair = self.peer.current
         if keypair is None:
             return ()
@@ -101,7 +101,7 @@ class Counterpart(Harness):
 
 @contextlib.contextmanager
 def learning():
-    """Collect, by name, what this process works out: the same as the other end does."""
+    """Yield a dict of the secrets that this process computes: secret -> name. The other end computes the same ones."""
     learnt = {}
 
     def keep(name, secret):

@@ -1,6 +1,6 @@
-"""Debian packages, unpacked into the cache and not installed: newer programs, and kernels to boot.
+"""Debian packages that are unpacked into the cache, not installed: newer programs, and kernels to boot.
 
-The mirror is the one that this machine's apt uses. What was unpacked once is used until the cache is emptied.
+The mirror is that of this machine's apt. An unpacked package is used again until the cache is emptied.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ def cache():
 
 @contextlib.contextmanager
 def locked(name):
-    """One builder of a cache entry at a time, over all test runs of this machine."""
+    """Lock a cache entry: one process builds it at a time, over all test runs of this machine."""
     with open(cache() / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -41,7 +41,7 @@ def _output(*command, cwd=None):
 
 
 def _mirror():
-    """The archive (not the security one) that this machine's own release comes from."""
+    """The archive (not the security archive) of this machine's release."""
     targets = _output(
         "apt-get",
         "indextargets",
@@ -59,7 +59,7 @@ def _mirror():
 
 
 def _apt_options(suite, architecture=None):
-    """Options that make apt look at `suite` alone, with lists of its own."""
+    """Options with which apt uses only `suite`, with separate lists."""
     state = cache() / "apt" / (f"{suite}-{architecture}" if architecture else suite)
     (state / "lists/partial").mkdir(parents=True, exist_ok=True)
     sources = state / "sources.list"
@@ -77,9 +77,9 @@ def _apt_options(suite, architecture=None):
 
 
 def unpack(name, packages, suite=None, architecture=None):
-    """Unpack packages, by default of this machine's own release and kind, and return the directory.
+    """Unpack packages, by default of this machine's release and architecture, and return the directory.
 
-    Packages that must agree, such as a program and its C library, go under one `name`.
+    Packages that belong together, such as a program and its C library, get one `name`.
     """
     programs("apt-get", "dpkg-deb")
     root = cache() / "debian" / name
@@ -102,7 +102,7 @@ def unpack(name, packages, suite=None, architecture=None):
 
 
 def dependency(package, pattern):
-    """The package that a meta package of this machine's release stands for."""
+    """The package on which a meta package of this machine's release depends."""
     programs("apt-cache")
     found = re.search(rf"Depends: ({pattern})", _output("apt-cache", "depends", package))
     if not found:
@@ -111,20 +111,20 @@ def dependency(package, pattern):
 
 
 def with_own_loader(root, program):
-    """The command that runs a program with the C library unpacked beside it."""
+    """The command that runs a program with the C library that is unpacked beside it."""
     loader = next(root.glob("usr/lib/*/ld-linux*.so.*"))
     return [str(loader), "--library-path", str(loader.parent), str(root / "usr/bin" / program)]
 
 
 @functools.cache
 def wireguard_go_sid():
-    """Debian unstable's wireguard-go, which links nothing."""
+    """The wireguard-go of Debian unstable, which is linked statically."""
     return [str(unpack("wireguard-go-sid", ["wireguard-go"], "sid") / "usr/bin/wireguard-go")]
 
 
 @functools.cache
 def wg_sid():
-    """Debian unstable's `wg`, with the C library that it was built for."""
+    """The `wg` of Debian unstable, with the C library for which it was built."""
     return with_own_loader(unpack("wireguard-tools-sid", ["wireguard-tools", "libc6"], "sid"), "wg")
 
 

@@ -1,9 +1,9 @@
-"""Where the time of the tests goes: for every file, how long it took, and how much of that this machine computed.
+"""The time of the tests: for every file, its duration, and the CPU time of this machine.
 
     .venv/bin/python -m pytest -p tests.lab.durations
 
-The rest was spent waiting. What a program computed that still runs, such as a guest that serves several tests, is added to
-the test that ends it.
+The rest is waiting. The CPU time of a program that still runs, such as a guest for several tests, is added to the test that
+ends the program.
 """
 
 import os
@@ -28,7 +28,7 @@ def pytest_runtest_protocol(item):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
-    # A report travels between processes: it carries figures only.
+    # A report is sent between processes, so it contains only numbers.
     report.user_properties = [(name, value() if name == _CPU else value) for name, value in report.user_properties]
     return report
 

@@ -1,7 +1,7 @@
-"""Another time of day for one process, by libfaketime.
+"""Another time of day for one process, with libfaketime.
 
-The library is preloaded without its wrapper, `faketime`, which refuses to start where a killed process that had the same id
-once left its file in /dev/shm; the library takes such a file over.
+The library is preloaded without its wrapper `faketime`. The wrapper does not start if a killed process with the same id left
+its file in /dev/shm. The library uses such a file.
 """
 
 import os
@@ -22,15 +22,15 @@ def preloaded():
 
 
 def environment(when):
-    """Return what a process must have in its environment for this time: '+5', '-5' or '@2020-01-01 00:00:00'.
+    """Return the environment variables that give a process this time: '+5', '-5' or '@2020-01-01 00:00:00'.
 
-    The clocks that count from the machine's start are left alone.
+    The clocks that count from the start of the machine do not change.
     """
     return {"LD_PRELOAD": preloaded(), "FAKETIME": when, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
 
 def sweep():
-    """Remove what processes left that were killed."""
+    """Remove the files that killed processes left."""
     for path in Path("/dev/shm").iterdir():
         left = _LEFT.fullmatch(path.name)
         if left and not os.path.exists(f"/proc/{left[1]}"):

@@ -1,4 +1,4 @@
-"""The C library of the packet path, compiled from this source: once for each state of it."""
+"""The C library of the packet path, compiled from this source, once for each version of the source."""
 
 import functools
 import hashlib
@@ -15,7 +15,7 @@ STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshado
 
 
 def compiler():
-    """Return the C compiler's command; Missing if there is none."""
+    """Return the command of the C compiler. Missing if there is no compiler."""
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
         if name and shutil.which(name):
             return name
@@ -23,7 +23,7 @@ def compiler():
 
 
 def compile_library(folder, *options):
-    """Compile the library into the folder, as strictly as it goes; returns its path."""
+    """Compile the library into the folder, with all warnings as errors. Returns its path."""
     path = Path(folder) / "fastpath.so"
     command = [compiler(), *STRICT, "-O2", "-fPIC", "-shared", *options, "-o", path, SOURCE]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -33,12 +33,12 @@ def compile_library(folder, *options):
 
 @functools.cache
 def built():
-    """Return the path of the library, compiled if this source never was."""
+    """Return the path of the library. It is compiled if this source was not compiled before."""
     return str(once("fastpath", SOURCE, compile_library) / "fastpath.so")
 
 
 def once(name, source, compile_into):
-    """Return the folder that compile_into(folder) has filled, once for each state of the source."""
+    """Return the folder that compile_into(folder) fills, once for each version of the source."""
     folder = debian.cache() / name / hashlib.sha256(source.read_bytes()).hexdigest()[:16]
     with debian.locked(name):
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""System calls that fail: `tests/faults/faults.c`, preloaded into a process, and the file that tells it what is to fail."""
+"""System calls that fail: `tests/faults/faults.c`, preloaded into a process, and the file with the calls that must fail."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from . import fastpath
 
 SOURCE = Path(__file__).parents[1] / "faults/faults.c"
 _TEXT = SOURCE.read_text()
-# {function: the names of what it fails of}, in the order of the file's table
+# {function: the names of its errors}, in the order of the table in the file
 FUNCTIONS = {
     name: [error.strip() for error in rest.split(",") if error.strip()]
     for name, rest in re.findall(r"^    F\((\w+)([^)]*)\)", _TEXT, re.M)
@@ -36,7 +36,7 @@ def _compile(folder):
 
 
 class Faults:
-    """What fails in the processes that were started with `environment`: nothing, until it is said."""
+    """The system calls that fail in processes with `environment`. At first no call fails."""
 
     def __init__(self, path, seed=1):
         self._size = _COUNTS + 4 * _MOST * len(FUNCTIONS)
@@ -55,9 +55,9 @@ class Faults:
         self._put("Q", _CHOSEN, sum(1 << numbers.index(name) for name in functions))
 
     def often(self, functions, rate, error=0, files=False):
-        """One call in `rate` of these functions fails from now on, of `error` or whatever there is for it.
+        """From now on one call in `rate` of these functions fails, with `error` or any error of the table.
 
-        files  `open` fails only where it is for writing, so that reading modules goes on, and `write` only for files
+        files  `open` fails only for writing, so that modules can still be read, and `write` only for files
         """
         self.none()
         self._choose(functions)
@@ -66,7 +66,7 @@ class Faults:
         self._put("I", _RATE, rate)
 
     def once(self, functions, nth):
-        """The nth call of these functions from now on fails, counted from 1, and no other."""
+        """Only the nth call of these functions fails, counted from 1 from now on."""
         self.none()
         self._put("i", _ERROR, 0)
         self._put("I", _FILES, 1)
@@ -81,13 +81,13 @@ class Faults:
 
     @contextlib.contextmanager
     def while_(self, functions, rate, **options):
-        """As `often`, until this ends."""
+        """As `often`, until this context ends."""
         self.often(functions, rate, **options)
         yield
         self.none()
 
     def counts(self):
-        """Return how often each function failed of what: {(function, name of the error): times}."""
+        """Return how often each function failed, and with which error: {(function, name of the error): times}."""
         found = {}
         for i, (name, names) in enumerate(FUNCTIONS.items()):
             for j, error in enumerate(names):
@@ -105,5 +105,5 @@ class Faults:
 
 
 def number(name):
-    """Return errno's number for a name of the table."""
+    """Return the errno for a name in the table."""
     return getattr(errno, name)

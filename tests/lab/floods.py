@@ -1,4 +1,4 @@
-"""Floods of all that a stranger can send to one end of a tunnel."""
+"""Floods of every kind of message that an attacker without a key can send to one end of a tunnel."""
 
 import contextlib
 import random
@@ -6,15 +6,15 @@ import socket
 
 from . import net, wire
 
-COUNT = 200  # messages of a kind, which come again and again
+COUNT = 200  # messages of each kind, which are sent repeatedly
 
 
 class Floods:
-    """What a stranger may send to the far end, of whom he knows the public key, and from having listened an index.
+    """The messages that an attacker can send to the far end. He knows its public key, and an index that he has overheard.
 
-    Each method makes one flood, a wire.Flood that is yet to begin.
+    Each method makes one flood, a wire.Flood that has not begun.
 
-    rate   messages a second, of each kind
+    rate   messages of each kind in a second
     pause  seconds between two bursts
     """
 
@@ -28,7 +28,7 @@ class Floods:
         return wire.Flood(self.stranger, 4, self.target, messages, self.rate, self.pause, sock)
 
     def _from_others(self, messages):
-        """From addresses on a network that is there and from anywhere: there is a way back to some of them."""
+        """From addresses on an existing network, and from any address: there is a route back to some of them."""
         chance = random.Random(1)
         sources = [
             (f"198.51.100.{3 + n}" if n % 2 else f"10.{n}.{chance.randrange(256)}.1", chance.randrange(1024, 65536))
@@ -38,7 +38,7 @@ class Floods:
         return self._flood(wire.from_others(messages, sources, self.target), raw)
 
     def _index(self):
-        """One that the far end listens to."""
+        """The receiver index of a session of the far end."""
         with wire.Watch(self.tunnel.near.site) as watch:
             self.tunnel.reach(self.tunnel.near)
             data = net.poll(lambda: watch.seen(wire.DATA, self.tunnel.near.site.outer[4]), 5, what="data")
@@ -51,7 +51,7 @@ class Floods:
         return self._from_others(wire.anonymous_initiations(self.responder, COUNT))
 
     def initiations_with_a_cookie(self):
-        """They pass both MACs; the rate limiter alone stands between them and a scalar multiplication each."""
+        """They pass both MACs. Only the rate limiter prevents a scalar multiplication for each."""
         messages = wire.anonymous_initiations(self.responder, COUNT)
         sock = self.stranger.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.connect(self.target)
@@ -81,7 +81,7 @@ class Floods:
         return self._flood([wire.anonymous_cookie(index) for _ in range(COUNT)])
 
     def data(self):
-        """Counters that none of the receiver's has reached: each is opened, in vain."""
+        """Counters that the receiver has not seen. It tries to open each message, without success."""
         index = self._index()
         return self._flood([wire.anonymous_data(index, 1 << 40 | n) for n in range(COUNT)])
 
@@ -94,7 +94,7 @@ class Floods:
 
     @contextlib.contextmanager
     def all(self, kinds):
-        """Those kinds, all at once."""
+        """All these kinds at once."""
         floods = [kind(self) for kind in kinds]
         with contextlib.ExitStack() as stack:
             for flood in floods:

@@ -1,4 +1,4 @@
-"""Other kinds of machine: Debian's programs for them, run by QEMU's user-mode emulation.
+"""Other architectures: their Debian programs, in QEMU's user-mode emulation.
 
 s390x   64 bit, big-endian
 armhf   32 bit, little-endian
@@ -17,12 +17,12 @@ MICROPYTHON = ["micropython", "libc6", "libffi8", "libgcc-s1", "libsodium26", "l
 
 
 def _emulated(architecture, name, packages, suite, program):
-    """Return where the packages were unpacked, and the command that runs the program of theirs."""
+    """Return the folder of the unpacked packages, and the command that runs their program."""
     emulator = EMULATORS[architecture]
     if not have(emulator):
         raise NotInstalled(emulator)
     root = debian.unpack(f"{name}-{architecture}", packages, suite, architecture)
-    # The C library's folder is that of its loader; the others may be below /usr.
+    # The folder of the C library is that of its loader. The other libraries can be below /usr.
     loader = next(path for path in root.glob("**/ld*.so.*") if path.name.startswith(("ld64.", "ld-linux")))
     folders = ":".join({str(file.parent): None for file in sorted(root.glob("**/lib*.so.*"))})
     return root, [emulator, str(loader.resolve()), "--library-path", folders, str(root / "usr/bin" / program)]

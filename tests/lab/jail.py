@@ -1,9 +1,9 @@
 """Run a command as OpenWrt's ujail does: python -m tests.lab.jail HOLDER INSTANCE COMMAND...
 
-HOLDER is the pid of a process in the router, INSTANCE what procd was told, in JSON: `jail` with its mounts, the paths of
-`capabilities` and of `seccomp`, `no_new_privs`. The command sees the mounts and a few devices, is the first of its own
-process namespace, has no more capabilities than named, and calls no more than is listed. What is left out: finding out which
-libraries a program needs.
+HOLDER is the pid of a process in the router. INSTANCE is the instance for procd, in JSON: `jail` with its mounts, the paths
+of `capabilities` and of `seccomp`, `no_new_privs`. The command sees the mounts and a few devices. It is the first process of
+a separate process namespace, has only these capabilities, and can make only the listed system calls. In contrast to ujail,
+this program does not find the libraries that a program needs.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ NO_NEW_PRIVS, DROP_BOUNDING, SET_SECUREBITS, AMBIENT, AMBIENT_RAISE = 38, 24, 28
 NOROOT_AND_LOCKED, DIE_WITH_PARENT = 3, 1
 CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-# Debian's; ujail reads in the program which one it is.
+# Debian's loader; ujail reads its name from the program.
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 FORWARDED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -38,7 +38,7 @@ def mount(source, target, kind, flags, data=None):
 
 
 def enter(holder):
-    """Be in the router: its network, its mounts, its root."""
+    """Enter the router: its network, its mounts, its root."""
     paths = [os.open(f"/proc/{holder}/{name}", os.O_RDONLY) for name in ("ns/net", "ns/mnt", "root")]
     checked(libc.setns(paths[0], 0))
     checked(libc.setns(paths[1], 0))
@@ -61,7 +61,7 @@ def bind(source, root, writable):
 
 
 def close_in(mounts, program):
-    """A root of nothing but the mounts."""
+    """Make a root that has only the mounts."""
     checked(libc.unshare(NEWNS))
     mount("none", "/", None, RECURSIVE | PRIVATE)
     root = "/tmp/jail"
@@ -83,7 +83,7 @@ def close_in(mounts, program):
 
 
 def drop_capabilities(names):
-    """Keep these, through every program that is run from here on."""
+    """Keep only these capabilities, also in all programs that are run later."""
     numbers = [CAPABILITIES[name] for name in names]
     for number in range(64):
         if number not in numbers and libc.prctl(DROP_BOUNDING, number, 0, 0, 0) < 0:
@@ -97,7 +97,7 @@ def drop_capabilities(names):
 
 
 def main(holder, instance, command):
-    known = seccomp.numbers() if "seccomp" in instance else None  # with a compiler, which the router has not
+    known = seccomp.numbers() if "seccomp" in instance else None  # with a compiler, which the router does not have
     enter(holder)
     with open(instance["capabilities"]) as file:
         names = json.load(file)["bounding"]

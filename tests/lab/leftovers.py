@@ -1,7 +1,7 @@
-"""What a test run leaves behind that was killed: namespaces with what runs in them, control sockets, folders, shared memory.
+"""What a killed test run leaves: namespaces with their processes, control sockets, folders, shared memory.
 
-Everything that outlives a test has the id of its process in its name; what belongs to a process that is gone is removed, at
-the beginning and at the end of every run.
+Everything that can outlive a test has the id of its process in its name. If the process is gone, it is removed at the
+beginning and at the end of every run.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ FOLDER = re.compile(r"(?:wrt-|soak-|mutation-|wgembed-test-stamps-)(\d+)(?:-\w+)
 
 
 def folder(kind):
-    """Make a folder in /tmp that is removed by the next run if this one is killed. `kind`: wrt or soak."""
+    """Make a folder in /tmp. If this run is killed, the next run removes the folder. `kind`: wrt or soak."""
     return Path(tempfile.mkdtemp(prefix=f"{kind}-{os.getpid()}-"))
 
 
 def _abandoned(parent, pattern):
-    """What is in the folder `parent` by a name of the pattern, and belongs to no process any more."""
+    """The files in the folder `parent` whose name matches the pattern and whose process is gone."""
     with contextlib.suppress(OSError):
         for path in Path(parent).iterdir():
             owner = pattern.fullmatch(path.name)
@@ -44,7 +44,7 @@ def sweep_namespaces():
 
 
 def sweep():
-    """Remove all of it that there is."""
+    """Remove everything that killed runs left."""
     with contextlib.suppress(FileNotFoundError, PermissionError):
         sweep_namespaces()
     for parent in ("/var/run/wireguard", "/var/run/wgembed"):

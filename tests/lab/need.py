@@ -1,4 +1,4 @@
-"""What a test needs and may not find: skipped on a developer's machine, a failure in CI."""
+"""Things that a test needs and that can be missing. Then the test is skipped on a developer's machine, and fails in CI."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-# The Debian package of a program that has another name, or the extra of ours that brings a Python package, in brackets.
+# The Debian package of a program, if it has another name, or in brackets our extra that installs a Python package.
 BROUGHT_BY = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "apt-cache": "apt", "apt-get": "apt",
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf", "busybox": "busybox-static", "C compiler": "gcc libc6-dev",
@@ -22,16 +22,16 @@ BROUGHT_BY = {
     "wireguard_requests": "[test]",
 }  # fmt: skip
 _NOT_INSTALLED = "not installed: "
-# What the summary says of skipped tests takes so many lines at the most, with its title.
+# The most lines of the summary of skipped tests, with its title.
 _SUMMARY_LINES = 5
 
 
 class Missing(Exception):
-    """Something outside the tree is not there; the text says what to do about it."""
+    """Something outside the tree is missing. The text says what to do."""
 
 
 class NotInstalled(Missing):
-    """Programs or libraries are not there. `names`: theirs, or the keys of BROUGHT_BY."""
+    """Programs or libraries are missing. `names`: their names, or keys of BROUGHT_BY."""
 
     def __init__(self, *names):
         packages = dict.fromkeys(BROUGHT_BY.get(name, name) for name in names)
@@ -43,14 +43,14 @@ def have(program):
 
 
 def programs(*names):
-    """Raise NotInstalled for those of the programs that are not there."""
+    """Raise NotInstalled for the programs that are missing."""
     missing = [name for name in names if not have(name)]
     if missing:
         raise NotInstalled(*missing)
 
 
 def privileges():
-    """Namespaces need root and iproute2, and userspace peers a TUN device."""
+    """Namespaces need root and iproute2, and peers in user space need a TUN device."""
     programs("ip")
     if os.geteuid():
         raise Missing("root is needed for network namespaces")
@@ -59,7 +59,7 @@ def privileges():
 
 
 def need(prepare, *args):
-    """Return prepare(*args); where something is Missing, skip, or fail if this is CI."""
+    """Return prepare(*args). If something is Missing, skip the test, or in CI fail."""
     try:
         return prepare(*args)
     except Missing as missing:
@@ -70,9 +70,9 @@ def need(prepare, *args):
 
 
 def summary(reasons):
-    """Return the lines that say what a run skipped, and what would bring it: five at the most.
+    """Return the lines about the skipped tests of a run, and how to install what was missing: five at most.
 
-    `reasons`: the reason of each test that was skipped, as pytest tells it.
+    `reasons`: the reason of each skipped test, from pytest.
     """
     brought = {"apt install": set(), "pip install": set()}
     waiting, others = Counter(), Counter()

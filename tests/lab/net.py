@@ -1,7 +1,7 @@
 """Network namespaces, the veth pair between them, and commands that run inside.
 
-A namespace is named after the process that made it, so that several test runs share a machine, and a later
-run can remove what a killed one left behind.
+The name of a namespace contains the id of the process that made it. So several test runs can share a machine, and a later
+run can remove the namespaces of a killed one.
 """
 
 import contextlib
@@ -36,13 +36,13 @@ def unique(letter):
 
 
 def poll(question, within, every=0.05, what="the condition"):
-    """Ask until the answer is true, and return it; fail when `within` seconds of a quiet machine have passed."""
+    """Call the function until its result is true, and return it. Fail after `within` seconds, of a quiet machine."""
     begin = time.monotonic()
     while True:
         answer = question()
         if answer:
             return answer
-        # The machine may have become busy in the meantime.
+        # The machine can have become busy in the meantime.
         waited = time.monotonic() - begin
         if waited > within and waited > stretch(within):
             raise AssertionError(f"{what}: not within {within} s, {waited:.0f} s here")
@@ -50,7 +50,7 @@ def poll(question, within, every=0.05, what="the condition"):
 
 
 class Background:
-    """A running command. Its output is readable while it runs."""
+    """A running command. Its output can be read while it runs."""
 
     def wait(self, timeout):
         """The exit code."""
@@ -78,7 +78,7 @@ class Background:
         return poll(found, within, what=f"output {pattern!r}")
 
     def finish(self, timeout):
-        """The output of a command that must end well within `timeout`."""
+        """Return the output of a command that must end with status 0 within `timeout`."""
         code = self.wait(timeout)
         if code:
             raise CommandFailed(f"exit code {code}: {self.text()[-2000:]}")
@@ -86,7 +86,7 @@ class Background:
 
 
 class Process(Background):
-    """A child process of ours; it is ended by its own pid only."""
+    """A child process of ours. Only this process is killed, by its pid."""
 
     def __init__(self, argv, env=None):
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
@@ -124,7 +124,7 @@ class Process(Background):
 
 
 class Namespace:
-    """A network namespace of this run's own."""
+    """A network namespace of this run."""
 
     def __init__(self):
         sweep_namespaces()
@@ -158,7 +158,7 @@ class Namespace:
         return done.returncode, done.stdout
 
     def spawn(self, *argv, env=None, timeout=None):
-        """Start a command; it ends with this namespace at the latest."""
+        """Start a command. It ends with this namespace at the latest."""
         child = Process(self.command(*argv), env)
         self._children.append(child)
         return child
@@ -167,13 +167,13 @@ class Namespace:
         return _ip("-n", self.name, *args)
 
     def socket(self, family, kind, proto=0):
-        """A socket that lives in this namespace."""
+        """Return a socket in this namespace."""
         with self.entered():
             return socket.socket(family, kind, proto)
 
     @contextlib.contextmanager
     def entered(self):
-        """The calling thread is in the namespace."""
+        """Move the calling thread into the namespace."""
         home = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
         there = os.open(f"/run/netns/{self.name}", os.O_RDONLY)
         try:
@@ -201,7 +201,7 @@ def _ip(*args):
 
 
 class Site:
-    """A machine as its neighbour sees it: where commands run, the outer device, the outer addresses."""
+    """A machine on the outer network: where its commands run, its outer device, its outer addresses."""
 
     def __init__(self, place, device, number):
         self.place, self.device = place, device
@@ -209,7 +209,7 @@ class Site:
         self.outer = {}
 
     def settle(self):
-        """(Re)turn to the addresses that this site starts with."""
+        """Set the addresses with which this site starts."""
         self.outer.clear()
         self.place.ip("addr", "flush", "dev", self.device, "scope", "global")
         self.place.ip("link", "set", self.device, "up")
@@ -234,7 +234,7 @@ class Site:
 
 
 def veth(near, far, mtu=1500):
-    """Join two namespaces; return their sites, addressed."""
+    """Connect two namespaces. Return their sites, with addresses."""
     size = ("mtu", str(mtu))
     near.ip("link", "add", "outer", *size, "type", "veth", "peer", "name", "outer", "netns", far.name, *size)
     sites = Site(near, "outer", 1), Site(far, "outer", 2)
@@ -244,7 +244,7 @@ def veth(near, far, mtu=1500):
 
 
 class Stranger(Namespace):
-    """A third machine, on a network of its own behind `near`, which routes for it."""
+    """A third machine, on a separate network behind `near`, which is its router."""
 
     ADDRESS = {4: "198.51.100.2", 6: "2001:db8:1::2"}
     ROUTER = {4: "198.51.100.1", 6: "2001:db8:1::1"}

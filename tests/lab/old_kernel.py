@@ -1,7 +1,7 @@
-"""`wgembed run` on a kernel that lacks things: old_kernel.py LOG THING,THING,... run --config-dir DIR
+"""`wgembed run` as on an old kernel: old_kernel.py LOG THING,THING,... run --config-dir DIR
 
-What the kernel would refuse is refused in its place, with the error that an old one gives, and noted in LOG, a line
-each time. For CPython and MicroPython; on MicroPython the compiled package is looked for in the working directory.
+Each THING names calls that an old kernel refuses. This program refuses them with the error of such a kernel, and writes a
+line to LOG each time. It runs on CPython and MicroPython. On MicroPython the compiled package is in the working directory.
 """
 
 import errno
@@ -11,11 +11,11 @@ _EPERM, _EIO, _EINVAL, _ENOSYS, _ENOPROTOOPT, _EAFNOSUPPORT = 1, 5, 22, 38, 92, 
 _AF_INET6 = 10
 _CLOCK_BOOTTIME = 7
 
-# Of each thing: the call, what it is asked for, and the error.
+# For each thing: the call, its argument, and the error.
 THINGS = {
     "gso": [("setsockopt", (17, 103), _ENOPROTOOPT)],
     "gro": [("setsockopt", (17, 104), _ENOPROTOOPT)],
-    # The kernel has it and the driver cannot, or it does not fit.
+    # The kernel has it, but the driver does not, or the segment does not fit.
     "gso-driver": [("sendmsg", (17, 103), _EIO)],
     "gso-size": [("sendmsg", (17, 103), _EINVAL)],
     "pktinfo": [("setsockopt", (0, 8), _ENOPROTOOPT)],
@@ -43,7 +43,7 @@ THINGS = {
 
 
 class Kernel:
-    """What is refused."""
+    """The things that are refused."""
 
     def __init__(self, log, things):
         self._log = log
@@ -53,7 +53,7 @@ class Kernel:
                 self._refused[call, what] = (thing, number)
 
     def error(self, call, what=None):
-        """Return the error for this, and note it; 0 if it may be."""
+        """Return the error for this call and write it to the log; 0 if the call is allowed."""
         thing, number = self._refused.get((call, what), ("", 0))
         if number:
             with open(self._log, "a") as log:
@@ -67,7 +67,7 @@ class Kernel:
 
 
 def change_cpython(kernel):
-    """Ask before each call of the interpreter's own modules."""
+    """Check each call of the interpreter's modules first."""
     import _socket
     import posix
     import time
@@ -101,7 +101,7 @@ def change_cpython(kernel):
 
 
 def change_library(kernel):
-    """Ask before the calls of the C library that the package makes itself."""
+    """Check the calls of the C library that the package itself makes first."""
     from wgembed.runtime.cpython import clib, notify
 
     class Library(clib.Library):
@@ -122,7 +122,7 @@ def change_library(kernel):
 
 
 class FakeFfi:
-    """In place of the module `ffi`: functions of the C library that ask first."""
+    """Replaces the module `ffi`: its functions of the C library check each call first."""
 
     def __init__(self, real, kernel):
         self._real = real
@@ -167,7 +167,7 @@ def set_errno(number):
 
 
 def asking_library(kernel, function, name, which, fail):
-    """The function of the C library, which asks first; what is refused it tells with fail(errno)."""
+    """The function of the C library, with a check before. It reports a refusal with fail(errno)."""
 
     def asked(*arguments):
         for what in which(*arguments):
@@ -181,7 +181,7 @@ def asking_library(kernel, function, name, which, fail):
 
 
 def control_messages(header):
-    """Return level and type of the control messages that a struct msghdr has."""
+    """Return level and type of each control message in a struct msghdr."""
     from struct import calcsize, unpack_from
 
     import uctypes

@@ -1,7 +1,7 @@
-"""A router with OpenWrt's ways: a root of BusyBox and what tests/openwrt/root puts in, in namespaces of its own.
+"""A router like OpenWrt: a root with BusyBox and the files of tests/openwrt/root, in separate namespaces.
 
-The packages under test are installed into it by Opkg, its services are run by lab.procd. No Python is in it but the one
-that `fit` brings.
+Opkg installs the packages under test into it, and lab.procd runs its services. Its only Python is the one that `fit`
+installs.
 """
 
 import base64
@@ -56,7 +56,7 @@ config wireguard_wg0
 	list allowed_ips '10.77.0.3/32'
 """
 LEVELS = ("emerg", "alert", "crit", "err", "warn", "notice", "info", "debug")
-# What kernel and netifd would have done before any service starts.
+# The work of the kernel and netifd before the first service starts.
 ENTER = """
 set -e
 root=$1; shift
@@ -70,7 +70,7 @@ exec chroot "$root" /bin/busybox sleep 100000
 
 @functools.cache
 def interpreter(variant):
-    """The folder with the interpreter of a variant, unpacked, with its libraries."""
+    """The folder with the unpacked interpreter of a variant, and its libraries."""
     if variant == "micropython":
         debian.micropython()
         return debian.cache() / "debian/micropython-trixie"
@@ -88,7 +88,7 @@ class Router:
 
     def __init__(self, namespace, devices=DEVICES):
         self.namespace = namespace
-        # Short, for the path of a socket has a limit.
+        # The name is short, because the path of a socket has a limit.
         self._folder = leftovers.folder("wrt")
         self.root = self._folder / "r"
         self.messages = self.root / "tmp/messages"
@@ -101,7 +101,7 @@ class Router:
         threading.Thread(target=self._keep_log, daemon=True).start()
         self.procd = procd.Procd(self)
         self.opkg = Opkg(self)
-        # Until the holder has changed its root, commands would be those of the machine.
+        # Before the holder has changed its root, commands would be those of this machine.
         mark = f"etc/{self._folder.name}"
         (self.root / mark).touch()
         net.poll(lambda: self.run("test", "-e", f"/{mark}", check=False)[0] == 0, 5, what="the router")
@@ -118,14 +118,14 @@ class Router:
         shutil.rmtree(self._folder)
 
     def _end_strays(self):
-        """What was started in the background; nothing else has this root."""
+        """The processes that were started in the background. No other process has this root."""
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if os.readlink(process / "root") == str(self.root):
                     os.kill(int(process.name), signal.SIGKILL)
 
     def _keep_log(self):
-        """What `logger` says, as `logread` would show it."""
+        """The lines of `logger`, as `logread` shows them."""
         while True:
             try:
                 said = self._syslog.recv(4096)
@@ -153,10 +153,10 @@ class Router:
                 path.symlink_to("/bin/busybox")
         shutil.copytree(STUBS, self.root, dirs_exist_ok=True)
 
-    # -- what is in it
+    # -- the content of the router
 
     def fit(self, variant):
-        """Put in the interpreter that a variant needs, as its package would."""
+        """Install the interpreter that a variant needs, as its package would do."""
         subprocess.run(["cp", "-a", f"{interpreter(variant)}/.", self.root], check=True)
         if variant == "micropython":
             shutil.rmtree(self.root / "lib64")
@@ -165,12 +165,12 @@ class Router:
             (self.root / "usr/bin/python3").symlink_to("python3.11")
 
     def put_ujail(self):
-        """From here on services are jailed."""
+        """From now on services run in a jail."""
         (self.root / "sbin/ujail").write_text("")
         (self.root / "sbin/ujail").chmod(0o755)
 
     def configure(self, text):
-        """Replace /etc/config/wgembed as `uci commit` does."""
+        """Replace /etc/config/wgembed, as `uci commit` does."""
         fresh = self.root / "etc/config/.wgembed.uci"
         fresh.write_text(text)
         fresh.chmod(0o600)
@@ -187,13 +187,13 @@ class Router:
     def logged(self):
         return self.messages.read_text() if self.messages.exists() else ""
 
-    # -- what is done in it
+    # -- actions in the router
 
     def command(self, *argv):
         return ["nsenter", f"--target={self._pid()}", "--mount", "--net", "--root", "--wd", "--", *argv]
 
     def jailed(self, config, argv):
-        """The command in a jail; its first process is the jail's keeper."""
+        """Return the command that runs `command` in a jail. Its first process is the keeper of the jail."""
         return procd.jailed(self._pid(), config, argv)
 
     def _pid(self):
@@ -213,7 +213,7 @@ class Router:
         return self.run("/etc/init.d/wgembed", verb, **options)
 
     def boot(self):
-        """What an installed router does when it starts."""
+        """Start the router, after the packages are installed."""
         for script in sorted((self.root / "etc/uci-defaults").iterdir()):
             if self.run("sh", "-c", f". /etc/uci-defaults/{script.name}", check=False)[0] == 0:
                 script.unlink()
@@ -221,12 +221,12 @@ class Router:
             self.run(f"/etc/rc.d/{link.name}", "boot")
 
     def reach(self, address, within=15):
-        """Ping until an answer comes; before the interface is up there is no way to ask."""
+        """Ping until an answer comes. Before the interface is up, a ping fails."""
         command = traffic.ping_command(address, count=1, patience=1)
         net.poll(lambda: self.namespace.run(*command, check=False)[0] == 0, within, what=f"an answer from {address}")
 
     def ask(self, text="get=1", interface="wg0"):
-        """What the interface's control socket answers."""
+        """Return the answer of the interface's control socket."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             client.connect(str(self.root / f"tmp/run/wireguard/{interface}.sock"))
@@ -237,7 +237,7 @@ class Router:
         return answer.decode()
 
     def daemon(self):
-        """The pid of the process that serves, as this machine counts."""
+        """The pid of the daemon, in this machine's process namespace."""
         instance = self.procd.instance()
         if instance is None or not instance.running:
             return None
@@ -249,7 +249,7 @@ class Router:
 
 
 class Opkg:
-    """Installs, upgrades and removes .ipk files, as far as these are concerned. Dependencies are taken for granted."""
+    """Installs, upgrades and removes .ipk files, with only the functions that these need, and without dependencies."""
 
     def __init__(self, router):
         self._router, self._root = router, router.root
@@ -262,7 +262,7 @@ class Opkg:
         upgrade = listed.exists()
         before = listed.read_text().split() if upgrade else []
         settings = [place.decode() for place in control.get("conffiles", (b"",))[0].split()]
-        # What the user changed stays; what the package has is laid beside it.
+        # A file that the user changed stays. The file of the package is written beside it.
         kept = {place for place in settings if (self._root / place[1:]).exists() and self._changed(name, place)}
         if upgrade:
             self._script(name, "prerm", "upgrade", upgrade=True)
@@ -293,7 +293,7 @@ class Opkg:
         return (self._info / f"{name}.conffiles").read_text().split()
 
     def _changed(self, name, place):
-        """Whether the file is not the one that the package brought."""
+        """Whether the file differs from the one in the package."""
         sums = self._info / f"{name}.sums"
         known = dict(line.split() for line in sums.read_text().splitlines()) if sums.exists() else {}
         return _sum((self._root / place[1:]).read_bytes()) != known.get(place)
@@ -301,7 +301,7 @@ class Opkg:
     def _write(self, place, content, mode):
         path = self._root / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Replaced, never written over: it may be in use.
+        # The file is replaced, not overwritten, because it can be in use.
         fresh = path.with_name(path.name + ".new")
         fresh.write_bytes(content)
         fresh.chmod(mode)
@@ -313,7 +313,7 @@ class Opkg:
 
 
 def _members(package):
-    """{place: (bytes, mode)} of control and of data."""
+    """Return {path: (bytes, mode)} of the control files and of the data files."""
     outer = _unpack(Path(package).read_bytes())
     return _unpack(outer["control.tar.gz"][0]), _unpack(outer["data.tar.gz"][0])
 

@@ -1,4 +1,4 @@
-"""WireGuard implementations behind one face, configured with the stock `wg`."""
+"""WireGuard implementations with the same interface, configured with Debian's `wg`."""
 
 import base64
 import importlib.util
@@ -19,7 +19,7 @@ START_WITHIN = 15
 
 @dataclass
 class Seen:
-    """What an interface says of one peer (`wg show IF dump`)."""
+    """The state of a peer, from `wg show IF dump`."""
 
     endpoint: str
     allowed_ips: str
@@ -33,16 +33,16 @@ def _base64(key):
 
 
 class Peer:
-    """One WireGuard interface at one site: `start` makes it, `load` gives it keys, `raise_` its addresses."""
+    """One WireGuard interface at one site: `start` makes it, `load` sets its keys, `raise_` its addresses."""
 
     name = "?"
     wg = ["wg"]
-    started = False  # from the moment that there is something to stop
-    opponent = None  # what stands at the near end, if it is not wgembed as users run it
+    started = False  # since there is something to stop
+    opponent = None  # the class of the near end, if it is not the usual wgembed
 
     @classmethod
     def prepare(cls):
-        """Find what this implementation needs, or raise Missing."""
+        """Find the programs that this implementation needs, or raise Missing."""
         raise NotImplementedError
 
     def __init__(self, site, port, private=None):
@@ -68,7 +68,7 @@ class Peer:
         return ""
 
     def end(self):
-        """Stop, if it ever started."""
+        """Stop, if it was started."""
         if self.started:
             self.stop()
 
@@ -89,7 +89,7 @@ class Peer:
         self.tool("setconf", self.interface, "/dev/stdin", input=configuration)
 
     def raise_(self):
-        """Addresses, MTU, up."""
+        """Set the addresses and the MTU, and set the interface up."""
         for address in self.addresses:
             nodad = ["nodad"] if ":" in address else []
             self.place.ip("addr", "replace", address, "dev", self.interface, *nodad)
@@ -115,7 +115,7 @@ class Peer:
 
 
 class Daemon(Peer):
-    """An implementation in user space. `COMMAND IFNAME` stays in the foreground, with a control socket."""
+    """An implementation in user space. `COMMAND IFNAME` runs in the foreground, with a control socket."""
 
     environment = {}
 
@@ -160,7 +160,7 @@ class Daemon(Peer):
 
 
 class Wgembed(Daemon):
-    """This project's daemon in pure Python, or what WGEMBED_COMMAND puts in its place."""
+    """This project's daemon in pure Python, or the command in WGEMBED_COMMAND."""
 
     name = "wgembed"
     environment = {"WGEMBED_FASTPATH": "0"}
@@ -172,7 +172,7 @@ class Wgembed(Daemon):
 
 
 class WgembedMicropython(Wgembed):
-    """This project's daemon under MicroPython, compiled."""
+    """This project's daemon on MicroPython, compiled."""
 
     name = "wgembed-micropython"
     heap = micropython.HEAP
@@ -183,7 +183,7 @@ class WgembedMicropython(Wgembed):
 
 
 class Fast:
-    """With the C library serving the packet path."""
+    """With the C library for the packet path."""
 
     @classmethod
     def prepare(cls):
@@ -192,20 +192,20 @@ class Fast:
 
 
 class WgembedFast(Fast, Wgembed):
-    """This project's daemon, its packet path served by the C library."""
+    """This project's daemon with the C library for the packet path."""
 
     name = "wgembed-fastpath"
 
 
 class WgembedMicropythonFast(Fast, WgembedMicropython):
-    """The same under MicroPython."""
+    """The same on MicroPython."""
 
     name = "wgembed-micropython-fastpath"
     opponent = WgembedFast
 
 
 class WireguardGo(Daemon):
-    """wireguard-go as the machine's release has it."""
+    """The wireguard-go of this machine's Debian release."""
 
     name = "wireguard-go"
     environment = {"WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1", "LOG_LEVEL": "verbose"}
@@ -216,7 +216,7 @@ class WireguardGo(Daemon):
 
 
 class WireguardGoSid(WireguardGo):
-    """The newest wireguard-go in Debian, with segmentation offloads."""
+    """The newest wireguard-go of Debian, with segmentation offloads."""
 
     name = "wireguard-go-sid"
 
@@ -240,7 +240,7 @@ class WireguardGoMicropython(WireguardGo):
 
 
 class Linux(Peer):
-    """A Linux kernel's own WireGuard, in a guest."""
+    """The WireGuard of a Linux kernel, in a guest."""
 
     package = "?"
 
@@ -273,7 +273,7 @@ class Linux612(Linux):
 
 
 class Boringtun(Peer):
-    """boringtun in a child process that ends its TCP/IP itself: no interface, and `wg` cannot ask it."""
+    """boringtun in a child process that has TCP/IP itself. There is no interface, and `wg` does not work."""
 
     role = module = "?"
 
@@ -285,7 +285,7 @@ class Boringtun(Peer):
             raise NotInstalled(cls.module)
 
     def start(self):
-        """It starts with its configuration."""
+        """Start it with the configuration."""
 
     def load(self, configuration):
         self.started = True
@@ -304,7 +304,7 @@ class Boringtun(Peer):
 
 
 class BoringtunResponder(Boringtun):
-    """As in mitmproxy. It has no preshared key and cannot initiate before it was initiated to."""
+    """As in mitmproxy. It has no preshared key, and sends no initiation before it has received one."""
 
     name = "boringtun-responder"
     role, module = "responder", "mitmproxy_rs"
@@ -315,7 +315,7 @@ class BoringtunResponder(Boringtun):
 
 
 class BoringtunInitiator(Boringtun):
-    """As in wireguard-requests. It does what it is told, and answers pings."""
+    """As in wireguard-requests. It executes commands, and answers pings."""
 
     name = "boringtun-initiator"
     role, module = "initiator", "wireguard_requests"
@@ -324,7 +324,7 @@ class BoringtunInitiator(Boringtun):
         return [address.split("/")[0] for address in self.addresses]
 
     def ask(self, *words, within=30):
-        """One command, and its answer."""
+        """Send one command and return the answer."""
         before = self._child.text().count("answer")
         self._child.tell(" ".join(map(str, words)))
         self._child.expect(rf"(answer .*\s+){{{before + 1}}}", within)
@@ -332,7 +332,7 @@ class BoringtunInitiator(Boringtun):
 
 
 class Tunnel:
-    """Two peers with each other's keys, one /24 and one /64 inside. `near` is the one under test."""
+    """Two peers with each other's keys, and inner networks of a /24 and a /64. `near` is the peer under test."""
 
     INSIDE = {"near": ("10.77.0.1", "fd77::1"), "far": ("10.77.0.2", "fd77::2")}
 
@@ -349,7 +349,7 @@ class Tunnel:
         return v4 if family == 4 else v6
 
     def configuration(self, peer, family=None):
-        """`peer`'s file for `wg setconf`; with a family, it knows the other's endpoint."""
+        """The file of `peer` for `wg setconf`. With a family, it has the endpoint of the other peer."""
         other = self.other(peer)
         v4, v6 = self.inside(other, 4), self.inside(other, 6)
         lines = [
@@ -369,14 +369,14 @@ class Tunnel:
         return "\n".join(lines) + "\n"
 
     def start(self, knowing, family=4):
-        """Start both; only the peers in `knowing` know where the other is."""
+        """Start both. Only the peers in `knowing` have the endpoint of the other."""
         for peer in (self.near, self.far):
             peer.start()
             peer.load(self.configuration(peer, family if peer in knowing else None))
             peer.raise_()
 
     def ping(self, peer, family=4, **options):
-        """`peer` pings the other."""
+        """Let `peer` ping the other."""
         return traffic.ping(peer.place, self.inside(self.other(peer), family), **options)
 
     def reach(self, peer, within=15, family=4):

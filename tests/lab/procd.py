@@ -1,4 +1,4 @@
-"""OpenWrt's service manager, as far as an init script can tell: what it is told over ubus is carried out in a Router."""
+"""A replacement for OpenWrt's service manager: it applies the ubus calls of an init script in a Router."""
 
 import contextlib
 import fnmatch
@@ -17,11 +17,11 @@ TERM_TIMEOUT = 5
 
 
 class Instance:
-    """A command that is kept running, as its `config` says."""
+    """A command that is restarted when it ends, as its `config` says."""
 
     def __init__(self, router, config):
         self.config = config
-        self.starts = []  # when it was started
+        self.starts = []  # the time when it was started
         self._router = router
         self._stopping = threading.Event()
         self._child = None
@@ -71,7 +71,7 @@ class Instance:
 
 
 class Procd:
-    """Answers the root's `ubus` program. `services` is what it knows: {name: {"instances": ..., "triggers": ...}}."""
+    """Answers the `ubus` program in the root. `services` are the services: {name: {"instances": ..., "triggers": ...}}."""
 
     def __init__(self, router):
         self._router = router
@@ -79,7 +79,7 @@ class Procd:
         folder = router.root / "tmp/ubus"
         folder.mkdir(parents=True)
         os.mkfifo(folder / "calls")
-        # Open for both, so that it is never at its end.
+        # The pipe is open for reading and writing, so that it never ends.
         self._calls = os.fdopen(os.open(folder / "calls", os.O_RDWR), "r")
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -89,11 +89,11 @@ class Procd:
                 instance.stop()
 
     def instance(self, name="wgembed"):
-        """The service's one instance, or None."""
+        """Return the only instance of the service, or None."""
         return next(iter(self.services.get(name, {"instances": {}})["instances"].values()), None)
 
     def event(self, name, **about):
-        """Something happened: run what was to be run then, at once and not after its delay; returns what was run."""
+        """Trigger an event: run the commands for it, without their delays. Returns these commands."""
         ran = []
         for service in list(self.services.values()):
             for pattern, rule, _ in service["triggers"]:
@@ -165,7 +165,7 @@ class Procd:
 
 
 def jailed(holder, config, command):
-    """The command as jail.py runs it, where the process `holder` is."""
-    # Not by its path: it imports what is beside it. It leaves this folder again.
+    """Return the command that runs `command` with jail.py, in the namespaces of the process `holder`."""
+    # As a module, because it imports the modules beside it. It leaves this folder again.
     python = ["env", "-C", str(ROOT), sys.executable, "-E", "-s", "-S"]
     return [*python, "-m", "tests.lab.jail", str(holder), json.dumps(config), *command]

@@ -1,7 +1,7 @@
-"""A Linux kernel of Debian's in QEMU: its WireGuard is the implementation that all others follow.
+"""A Debian kernel in QEMU. Its WireGuard is the reference for all other implementations.
 
-The guest is an initramfs of busybox and a few of this machine's programs. It has two network cards: a tap in
-a namespace of ours, over which the tests run, and QEMU's own user network, over which it takes commands.
+The guest is an initramfs of busybox and a few programs of this machine. It has two network cards: a tap in one of our
+namespaces for the tests, and QEMU's user network for commands.
 """
 
 import base64
@@ -24,7 +24,7 @@ MODULES = ["virtio_pci", "virtio_net", "virtio_rng", "wireguard", "sch_netem"]
 TOOLS = ["dash", "wg", "ip", "tc", "iperf3", "ping", "timeout"]
 AGENT_PORT = 7
 BOOT_WITHIN = 90
-# ChaCha20's plain C is the fastest under emulation, hence no newer CPU; virtio-rng is where keys come from
+# an old CPU, because the plain C code of ChaCha20 is the fastest in emulation; virtio-rng gives random numbers for keys
 MACHINE = [
     "-nodefaults",
     "-no-user-config",
@@ -45,7 +45,7 @@ MACHINE = [
     "virtio-rng-pci",
 ]
 
-# dash, not busybox's shell: that one prefers its own ip and ping to those in PATH
+# dash, because busybox's shell uses its own ip and ping instead of those in PATH
 INIT = f"""#!/tools/dash
 export PATH=/tools:/bin HOME=/root
 /bin/busybox mkdir -p /proc /sys /dev /run /root /var /tmp
@@ -65,7 +65,7 @@ echo "guest is up" > /dev/console
 while :; do sleep 1000; done
 """
 
-# one connection is one command: "SECONDS BASE64"; back come its output and, behind an 0x1e, its exit code
+# one connection is one command: "SECONDS BASE64". The answer is its output, then 0x1e, then its exit code
 AGENT = """#!/tools/dash
 read -r seconds command
 export command
@@ -76,7 +76,7 @@ printf '\\036%d\\n' $?
 
 @functools.cache
 def prepare(package):
-    """The guest's kernel and initramfs, made on first use. Raises Missing."""
+    """The kernel and the initramfs of the guest. They are made at first use. Raises Missing."""
     programs(QEMU, *TOOLS)
     if not have("busybox"):
         raise NotInstalled("busybox")
@@ -95,7 +95,7 @@ def prepare(package):
 
 
 def _archive(root):
-    """A cpio archive (the "new ASCII" format, uncompressed) of everything that the guest has."""
+    """A cpio archive (the "new ASCII" format, uncompressed) with all files of the guest."""
     files = {"init": INIT.encode(), "agent": AGENT.encode(), "bin/busybox": _read(shutil.which("busybox"))}
     for tool in TOOLS:
         path = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
@@ -108,7 +108,7 @@ def _archive(root):
     directories = {"dev"} | {p for name in files for p in _parents(name)}
     entries = [(name, 0o040755, b"", 0) for name in sorted(directories)]
     entries += [(name, 0o100755, data, 0) for name, data in files.items()]
-    # the kernel opens it before anything is mounted
+    # the kernel opens this file before anything is mounted
     entries.append(("dev/console", 0o020600, b"", 1))
     return b"".join(_entry(n, *entry) for n, entry in enumerate([*entries, ("TRAILER!!!", 0, b"", 0)], 1))
 
@@ -139,7 +139,7 @@ def _libraries(program):
 
 
 def _modules(root):
-    """MODULES and what they depend on, in the order to load them in."""
+    """MODULES and their dependencies, in the order in which they must be loaded."""
     paths = {p.name.split(".ko")[0].replace("-", "_"): p for p in root.rglob("*.ko*")}
     order = {}
 
@@ -165,7 +165,7 @@ def _modules(root):
 
 
 class Guest:
-    """A running guest. It offers what a Namespace offers: run, spawn, ip."""
+    """A running guest. Like a Namespace, it has run, spawn and ip."""
 
     def __init__(self, package):
         kernel, initramfs = prepare(package)
@@ -204,7 +204,7 @@ class Guest:
         self.near, self.far = Site(self.host, "outer", 1), Site(self, "eth0", 2)
 
     def _answers(self):
-        try:  # its agent listens a moment later
+        try:  # the agent listens a moment later
             return self.run("true", timeout=5, check=False)[0] == 0
         except OSError:
             return False
@@ -218,7 +218,7 @@ class Guest:
         return self._qemu.text()[-4000:]
 
     def tidy(self):
-        """Leave nothing of a test behind."""
+        """Remove everything that a test left."""
         self.run("sh", "-c", "killall -q iperf3 ping; for name in $(wg show interfaces); do ip link del $name; done")
         for site in (self.near, self.far):
             site.settle()
@@ -233,7 +233,7 @@ class Guest:
         return code, command.text()
 
     def spawn(self, *argv, timeout):
-        """Start a command that lives for `timeout` seconds at most."""
+        """Start a command that runs for at most `timeout` seconds."""
         return GuestCommand(self, argv, None, timeout)
 
     def ip(self, *args):
@@ -279,6 +279,6 @@ class GuestCommand(Background):
         return int(code)
 
     def stop(self):
-        """The command itself goes on until its time is up."""
+        """Close the connection. The command runs until its timeout."""
         if self.running():
             self._socket.shutdown(socket.SHUT_RDWR)

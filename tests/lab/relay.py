@@ -1,4 +1,4 @@
-"""The way between two WireGuards as it is out there: a relay of datagrams that does to them what the test says."""
+"""The path between two peers, as on the internet: a relay that drops, delays or changes datagrams, as the test wants."""
 
 import select
 import socket
@@ -6,10 +6,10 @@ import threading
 
 
 class Relay:
-    """Takes datagrams at `port` of a site and carries them to another port there, and back, one client at a time.
+    """Passes datagrams from `port` of a site to the port `target` of this site, and back, for one client at a time.
 
-    keep(is_back, datagram)    whether it is carried on; may be replaced at any time
-    change(is_back, datagram)  the datagrams that are carried in its place; None: itself; may be replaced likewise
+    keep(is_back, datagram)    whether the datagram is passed; a test can replace this function at any time
+    change(is_back, datagram)  returns the datagrams that are passed instead; None: no change; can be replaced, too
     """
 
     def __init__(self, site, port, target, family=socket.AF_INET):
@@ -40,7 +40,7 @@ class Relay:
                 try:
                     datagram, addr = one.recvfrom(65535)
                 except ConnectionError:
-                    continue  # nobody listens at the target
+                    continue  # no program listens at the target
                 self._carry(one is self._back, datagram, addr)
 
     def _carry(self, is_back, datagram, addr):

@@ -1,4 +1,4 @@
-"""`wgembed run` as a router has it: a configuration in UCI's form, state and run directories of its own."""
+"""`wgembed run` as on a router: with a UCI configuration, and separate directories for state and run."""
 
 import base64
 import os
@@ -22,7 +22,7 @@ def peer(of, **options):
 
 
 def section(kind, name, options):
-    """A section as OpenWrt writes it; a list of values makes a list."""
+    """Return a section of UCI. A list or tuple of values becomes a `list`."""
     lines = [f"config {kind}" + (f" '{name}'" if name else "")]
     for option, value in options.items():
         if isinstance(value, (list, tuple)):
@@ -42,9 +42,9 @@ class Keys:
 
 
 class Router:
-    """One daemon. `command` is what `wgembed` is; `folder` is the test's own.
+    """One daemon. `command` is the command `wgembed`; `folder` is the folder of the test.
 
-    prefix  a command that the daemon is started by
+    prefix  a command that starts the daemon
     """
 
     def __init__(self, place, folder, command, prefix=(), **environment):
@@ -86,7 +86,7 @@ class Router:
         return self._child.running()
 
     def reload(self, *sections, within=5):
-        """Reload by signal and wait until that is over; returns what the daemon said meanwhile."""
+        """Reload by signal, and wait for its end. Returns what the daemon logged in the meantime."""
         before = len(self.log())
         if sections:
             self.write(*sections)
@@ -104,21 +104,21 @@ class Router:
         os.kill(self.pid, signal.SIGKILL)
         self._child.wait(5)
 
-    # What others see
+    # The view from outside
 
     def dump(self, name):
-        """Lines of `wg show NAME dump`, split."""
+        """The lines of `wg show NAME dump`, split into fields."""
         return [line.split("\t") for line in self.place.run("wg", "show", name, "dump")[1].splitlines()]
 
     def handshake(self, name, key):
-        """When the last handshake with the peer was, in seconds since 1970; 0 for never."""
+        """The time of the last handshake with the peer, in seconds since 1970; 0 if there was no handshake."""
         return {line[0]: int(line[4]) for line in self.dump(name)[1:]}.get(key)
 
     def mtu(self, name):
         return int(self.place.run("cat", f"/sys/class/net/{name}/mtu")[1])
 
     def switches(self):
-        """How often the process has gone to sleep."""
+        """The number of times that the process went to sleep."""
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
 
@@ -128,7 +128,7 @@ class Router:
 
 
 class Pair:
-    """A router and a peer of another kind, with each other's keys: what a configuration needs to be written.
+    """A router and a peer of another implementation, with each other's keys, and functions for their configuration.
 
     far  a lab.peers.Peer, started by `start_far`
     """
@@ -167,7 +167,7 @@ class Pair:
         return peer(self.name, **{**given, **options})
 
     def other_peer(self, number, **options):
-        """Somebody else, never there."""
+        """A section for another peer, which does not exist."""
         given = {"public_key": Keys().public, "allowed_ips": [f"10.{78 + (number >> 8)}.{number & 255}.0/24"]}
         return peer(self.name, **{**given, **options})
 
@@ -176,5 +176,5 @@ class Pair:
 
 
 def rest(seconds):
-    """Let time go by: nothing is to happen, and that cannot be waited for."""
+    """Sleep, where a test expects that nothing happens."""
     time.sleep(seconds)

@@ -1,7 +1,7 @@
-"""Run a command under a seccomp filter made of a list for OpenWrt's ujail: seccomp.py FILE COMMAND...
+"""Run a command with a seccomp filter from a list for OpenWrt's ujail: seccomp.py FILE COMMAND...
 
-The filter is what jail/seccomp-oci.c of procd makes of such a file: rules without arguments, names that the architecture
-does not have passed over. What is not listed ends the process.
+The filter is the same as that of jail/seccomp-oci.c in procd: the rules have no arguments, and names that the architecture
+does not have are ignored. A system call that is not listed ends the process.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ ACTIONS = {"SCMP_ACT_ALLOW": 0x7FFF0000, "SCMP_ACT_KILL_PROCESS": 0x80000000}
 
 @functools.cache
 def numbers():
-    """The numbers of this machine's system calls by their names, as its C compiler knows them."""
+    """The numbers of this machine's system calls by name, from its C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if not compiler:
         raise OSError("there is no C compiler, for the numbers of system calls")
@@ -34,8 +34,8 @@ def numbers():
 
 
 def prepare():
-    """What the filter needs, for lab.need."""
-    from .need import NotInstalled  # not there where this is run as a program
+    """Check the programs that the filter needs, for lab.need."""
+    from .need import NotInstalled  # missing if this file runs as a program
 
     try:
         numbers()
@@ -44,17 +44,17 @@ def prepare():
 
 
 def names(path=LIST):
-    """The names that a list allows."""
+    """Return the names that a list allows."""
     return [name for rule in json.loads(Path(path).read_text())["syscalls"] for name in rule["names"]]
 
 
 def program(path, known):
-    """The filter, as instructions of eight bytes."""
+    """Return the filter: instructions of eight bytes."""
     rules = json.loads(Path(path).read_text())
     lines = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, ARCHITECTURES[os.uname().machine]), (RETURN, 0, 0, 0), (LOAD, 0, 0, 0)]
     for rule in rules["syscalls"]:
         there = [known[name] for name in rule["names"] if name in known]
-        # Each is followed by what it leads to: no jump is too far then.
+        # The target follows each test, so that no jump is too far.
         for number in there:
             lines += [(JUMP_EQUAL, 0, 1, number), (RETURN, 0, 0, ACTIONS[rule["action"]])]
     lines.append((RETURN, 0, 0, ACTIONS[rules["defaultAction"]]))
@@ -62,7 +62,7 @@ def program(path, known):
 
 
 def install(lines):
-    """Put this process, and all that it becomes, under the filter."""
+    """Install the filter in this process. It stays over exec."""
     code = ctypes.create_string_buffer(b"".join(lines))
     header = struct.pack("HxxxxxxP", len(lines), ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Traffic through a tunnel, and what came of it. Everything here ends by itself."""
+"""Traffic through a tunnel, and its results. Every function ends by itself."""
 
 import contextlib
 import json
@@ -48,7 +48,7 @@ def ping(place, address, **options):
 
 
 def round_trips(place, address, count, interval):
-    """Ping so often, every `interval` seconds; returns the round trips that there were, in ms, in ascending order."""
+    """Ping `count` times, every `interval` seconds. Returns the round-trip times in ms, in ascending order."""
     command = ping_command(address, count, interval)
     output = place.run(*command, timeout=count * max(interval, 0.1) + 20, check=False)[1]
     return sorted(float(ms) for ms in re.findall(r"time=([\d.]+) ms", output))
@@ -67,7 +67,7 @@ def reach(place, address, within=15):
 
 
 def iperf(client, server, address, *options, timeout=40):
-    """One run of iperf3 from client to server (`-R`: back); returns the "end" part of its report."""
+    """Run iperf3 from client to server, or with `-R` back. Returns the "end" part of its report."""
     listener = server.spawn("iperf3", "-s", "-1", "--forceflush", "-p", IPERF_PORT, timeout=timeout + 10)
     try:
         listener.expect("Server listening", 10)
@@ -84,14 +84,14 @@ def iperf(client, server, address, *options, timeout=40):
 
 
 def tcp(client, server, address, size="8M", reverse=False):
-    """Carry `size` bytes; returns the bytes that arrived."""
-    # the machine's default congestion control may differ from one to the next
+    """Send `size` bytes over TCP. Returns the number of bytes that arrived."""
+    # the default congestion control differs between machines
     options = ["-C", "cubic", "-n", size] + (["-R"] if reverse else [])
     return iperf(client, server, address, *options)["sum_received"]["bytes"]
 
 
 def udp(client, server, address, size="1M", rate_mbit=10, reverse=False):
-    """Carry datagrams at a moderate rate, of `rate_mbit` on a quiet machine; returns (sent, lost)."""
+    """Send datagrams at a moderate rate, `rate_mbit` on a quiet machine. Returns (sent, lost)."""
     options = ["-u", "-b", f"{rate_mbit / factor():.2f}M", "-l", "1200", "-n", size] + (["-R"] if reverse else [])
     total = iperf(client, server, address, *options)["sum"]
     return total["packets"], total["lost_packets"]
@@ -99,7 +99,7 @@ def udp(client, server, address, size="1M", rate_mbit=10, reverse=False):
 
 @contextlib.contextmanager
 def echo(place, port=7007):
-    """An echo of TCP and UDP at a namespace; gives the port."""
+    """Run an echo of TCP and UDP in a namespace. Yields the port."""
     server = place.spawn(sys.executable, str(Path(__file__).with_name("echo.py")), str(port))
     server.expect("(?m)^ready$", 10)
     yield port
@@ -107,7 +107,7 @@ def echo(place, port=7007):
 
 
 def connect(place, host, port):
-    """A connection to a listener that may be about to listen."""
+    """Return a connection to a listener, which possibly does not listen yet."""
 
     def attempt():
         stream = place.socket(_family(host), socket.SOCK_STREAM)
@@ -123,7 +123,7 @@ def connect(place, host, port):
 
 
 def stream_to_echo(place, host, port, data):
-    """What comes back of `data`."""
+    """Send `data` to an echo, and return the bytes that come back."""
     with connect(place, host, port) as stream:
         back = bytearray()
         for start in range(0, len(data), 4096):
@@ -139,7 +139,7 @@ def stream_to_echo(place, host, port, data):
 
 
 def transfer(client, server, host, data, within, port=7009):
-    """Carry `data` over TCP as fast as it goes; returns what arrived at `server`, whose address is `host`."""
+    """Send `data` over TCP as fast as possible. Returns the bytes that arrived at `server`, whose address is `host`."""
     arrived = bytearray()
     with server.socket(_family(host), socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -171,7 +171,7 @@ def transfer(client, server, host, data, within, port=7009):
 
 
 def datagram_to_echo(place, host, port, data, within=5):
-    """The answer to one datagram."""
+    """Send one datagram, and return the answer."""
     with place.socket(_family(host), socket.SOCK_DGRAM) as end:
         end.settimeout(within)
         end.sendto(data, (host, port))

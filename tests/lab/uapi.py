@@ -1,4 +1,4 @@
-"""A control socket that answers as it is told, and keeps what it was asked; and the other end, which asks a daemon."""
+"""A control socket with prepared answers, which keeps the requests; and a client, which sends requests to a daemon."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ class Control:
         self._socket.connect(str(path))
 
     def set(self, lines):
-        """Send a `set` operation; returns the seconds until it was answered, well."""
+        """Send a `set`, which must succeed. Returns the seconds until the answer."""
         begin = time.perf_counter()
         self._socket.sendall(("set=1\n" + "\n".join(lines) + "\n\n").encode())
         answer = b""
@@ -38,9 +38,9 @@ class Control:
 
 
 class UapiServer:
-    """Serves `path`. Answers are bytes; None hangs up. `@60@` in one becomes the time a minute ago.
+    """Serves `path`. Answers are bytes, or None to hang up. `@60@` in an answer becomes the time a minute ago.
 
-    requests  what came, one string of bytes a connection; a connection without any is none
+    requests  the requests, bytes, one for each connection that sent something
     """
 
     def __init__(self, path, to_get=DONE, to_set=DONE):
@@ -68,7 +68,7 @@ class UapiServer:
                 connection, _ = self._socket.accept()
             except OSError:
                 return
-            # A client that has seen enough hangs up.
+            # A client can hang up before the end of the answer.
             with connection, contextlib.suppress(ConnectionError):
                 self._answer(connection)
 

@@ -1,7 +1,7 @@
-"""WireGuard's messages as they are on the wire: watched, and forged.
+"""WireGuard's messages on the wire: a watcher, and forged messages.
 
-Forged initiations stand for what a test cannot have from a real peer in time: one from a clock that is ahead,
-and as many as an attacker sends who knows nothing but a public key.
+A test cannot get some initiations from a real peer in time: one from a clock that is ahead, or the many initiations of an
+attacker who knows only a public key. These are forged.
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def _mac1(responder, message):
 
 
 def initiation(private, responder, timestamp):
-    """A valid initiation from the owner of `private` (the paper's section 5.4.2, in its order)."""
+    """A valid initiation from the owner of `private` (in the order of section 5.4.2 of the paper)."""
     ephemeral = generate_private_key()
     chain = _hash(CONSTRUCTION)
     digest = _hash(_hash(chain, IDENTIFIER), responder)
@@ -85,7 +85,7 @@ def initiation(private, responder, timestamp):
 
 
 def anonymous_initiation(responder):
-    """What anybody can send who knows the responder's public key: only mac1 is right."""
+    """Messages that everybody can send who knows the responder's public key. Only mac1 is right."""
     message = struct.pack("<I", INITIATION) + os.urandom(112)
     return message + _mac1(responder, message) + bytes(16)
 
@@ -95,7 +95,7 @@ def anonymous_initiations(responder, count=500):
 
 
 def anonymous_response(responder, receiver):
-    """To the owner of a public key, who has handed out the index `receiver`: only that and mac1 are right."""
+    """Messages to the owner of a public key, with its receiver index `receiver`. Only the index and mac1 are right."""
     message = struct.pack("<I", RESPONSE) + os.urandom(4) + receiver + os.urandom(48)
     return message + _mac1(responder, message) + bytes(16)
 
@@ -109,30 +109,30 @@ def anonymous_data(receiver, counter, size=128):
 
 
 def with_mac2(messages, responder, asked, reply):
-    """Messages as whoever got the cookie `reply` to `asked`, one of his own, may send them from there (5.4.4, 5.4.7)."""
+    """Messages of a sender who got the cookie `reply` to his message `asked`, from the same address (5.4.4, 5.4.7)."""
     key = hashlib.blake2s(b"cookie--" + responder).digest()
     cookie = bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(reply[32:], asked[-32:-16], reply[8:32], key)
     return [m[:-16] + hashlib.blake2s(m[:-16], digest_size=16, key=cookie).digest() for m in messages]
 
 
 def from_others(messages, sources, target):
-    """IPv4 packets with the messages, from sources, (address, port), that are not the sender's."""
+    """IPv4 packets with the messages, from forged sources: (address, port)."""
     packets = []
     for n, message in enumerate(messages):
         address, port = sources[n % len(sources)]
         way = socket.inet_aton(address) + socket.inet_aton(target[0])
-        # the kernel fills in the identification and the checksum; UDP's may be left out
+        # the kernel fills in the identification and the checksum; the checksum of UDP is optional
         header = struct.pack(">BBHHHBBH", 0x45, 0, 28 + len(message), 0, 0, 64, socket.IPPROTO_UDP, 0)
         packets.append(header + way + struct.pack(">HHHH", port, target[1], 8 + len(message), 0) + message)
     return packets
 
 
 class Flood:
-    """Messages from one place, initiations mostly, and the cookies that come back.
+    """Messages from one namespace, mostly initiations, and the cookies that come back.
 
-    rate   messages a second
-    pause  seconds between two bursts, each of what is due by then
-    sock   what they go out by, where it is not a new UDP socket
+    rate   messages in a second
+    pause  seconds between two bursts
+    sock   the socket for the messages, if it is not a new UDP socket
     """
 
     def __init__(self, place, family, target, messages, rate=15_000, pause=0.2, sock=None):
@@ -162,7 +162,7 @@ class Flood:
                 try:
                     self._socket.send(self._messages[n % len(self._messages)])
                     self.sent += 1
-                except OSError:  # a full queue, or an ICMP error: it is a flood, it goes on
+                except OSError:  # a full queue, or an ICMP error: the flood continues
                     pass
             tried = due
             self._collect()
@@ -188,11 +188,11 @@ class Message:
     target_port: int
     kind: int
     mac2: bool
-    index: bytes  # the first in it: in data, the receiver's
+    index: bytes  # the first index in the message; in data, that of the receiver
 
 
 def parse(packet, at):
-    """The WireGuard message in an IP packet, or None."""
+    """Return the WireGuard message in an IP packet, or None."""
     if packet[0] >> 4 == 4 and packet[9] == socket.IPPROTO_UDP:
         start, family, addresses = (packet[0] & 15) * 4, socket.AF_INET, packet[12:20]
     elif packet[0] >> 4 == 6 and packet[6] == socket.IPPROTO_UDP:
@@ -212,13 +212,13 @@ def parse(packet, at):
 
 
 class Watch:
-    """Collects the WireGuard messages that pass one outer device, both ways."""
+    """Collects the WireGuard messages at one outer device, in both directions."""
 
     def __init__(self, site, ignore=()):
         self._messages = []
         self._ignore = set(ignore)
         self._stop = threading.Event()
-        # IP packets without their link header; bound at once, so that nothing of other devices comes
+        # IP packets without their link header; bound at once, so that no packets of other devices come
         self._socket = site.place.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
         self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 24)
         with site.place.entered():
