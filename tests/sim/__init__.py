@@ -1,1 +1,1 @@
-"""Devices in simulated years, see docs/trust.md."""
+"""The simulation of devices over years: see docs/trust.md."""

@@ -1,9 +1,9 @@
 """python -m tests.sim [--seed N] [--seeds COUNT] [--days N] [--devices K] [--topology hub|mesh] [--together J]
                     [--library PATH] [--trace]
 
-Runs the simulation, one seed after the other; prints what was counted and the digest. A seed that fails ends it with status
-1 and the command that runs it alone. J of the devices share a process. With a path of the C library, that serves the packet
-path.
+Runs the simulation, one seed after the other, and prints the counts and the digest of each. If a seed fails, the program
+ends with status 1 and prints the command that runs this seed alone. J devices share a process. PATH is the C library for the
+packet path.
 """
 
 import sys

@@ -1,6 +1,6 @@
-"""What must always hold, checked from outside: on the wire, at the delivery of packets, and in the tables of a node.
+"""The invariants, checked from outside: on the wire, at the delivery of packets, and in the tables of a node.
 
-Everything here raises Violation.
+All checks raise Violation.
 """
 
 from wgembed.protocol import drops, noise
@@ -25,14 +25,14 @@ _HOUR = 3_600_000
 _NO_KEYS = bytes(64)
 _NO_HANDSHAKE = bytes(noise.COOKIE - noise.HASH)
 _TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
-# Drops that cost no curve multiplication.
+# Drops that need no X25519.
 _CHEAP = (
     drops.HS_MAC1, drops.HS_UNDER_LOAD, drops.HS_RATE_LIMIT, drops.HS_NO_PRIVATE_KEY, drops.HS_COOKIE,
 )  # fmt: skip
 
 
 class Violation(AssertionError):
-    """Something happened that must not."""
+    """An invariant is violated."""
 
 
 def want(condition, what, *more):
@@ -44,15 +44,15 @@ def want(condition, what, *more):
 
 
 class Wire:
-    """All messages that leave, by the receiver's index: no counter twice under a key, no key beyond its limits.
+    """Checks all messages that are sent: no counter is used twice under a key, and no key beyond its limits.
 
-    A key is known by who sends under it and the index that the receiver announced for it. It begins when a responder
-    answers, or with the first packet of an initiator, which must follow the response at once.
+    The name of a key is its sender and the receiver index. A key begins when a responder sends its response, or with the
+    first packet of an initiator, which must follow the response at once.
     """
 
     def __init__(self, sim):
         self._sim = sim
-        self._announced = {}  # index: (how often, when)
+        self._announced = {}  # index: (how often it was announced, when)
         self._keys = {}  # (sender's number, index): [which announcement, next counter, birth]
 
     def handshake(self, node, message, size):
@@ -89,12 +89,12 @@ class Wire:
         key[1] = counter + 1
         padded = len(message) - TRANSPORT_OVERHEAD
         want(padded % 16 == 0 or padded >= node.mtu, "not padded:", padded)
-        # What waited for a key was made for the MTU of then.
+        # A packet that waited for a key has the MTU of an earlier time.
         most = node.mtu if now - node.mtu_since > MAX_TIMER_HANDSHAKES * REKEY_TIMEOUT * 2 else DEFAULT_MTU
         want(padded <= most, "padded beyond the MTU:", padded)
 
     def jump(self, node, header, counter):
-        """The test itself has moved the counter on."""
+        """Follow a test that has increased the counter itself."""
         index = header[4:8]
         key = self._keys.get((node.number, index))
         if key is None or key[0] != self._announced[index][0]:
@@ -110,7 +110,7 @@ class Wire:
 
 
 def may_deliver(node, sender, source):
-    """Check that `node` may take a packet with this inner source address from `sender`, under the key just used."""
+    """Check that `node` may accept a packet with this inner source from `sender`, under the key that was just used."""
     want(node.receiving is not None and node.receiving[1] is not None, "delivered what came in no session")
     peer = node.receiving[0]
     known = node.owner_of(source)
@@ -125,7 +125,7 @@ def may_deliver(node, sender, source):
 
 
 def frame(machine):
-    """Return what must never change as long as the process lives: which buffers there are, and their sizes."""
+    """Return the identities and sizes of the buffers, which must not change while the process runs."""
     tables, inbox, arena = machine.tables, machine.inbox, machine.arena
     held = [
         tables.records, tables.windows, tables.indices._low, tables.indices._high, tables.indices._owner,
@@ -171,7 +171,7 @@ def check(machine):
 
 
 def _check_secrets(peer):
-    """Check keypairs and handshake; returns how many indices they have."""
+    """Check keypairs and handshake. Returns the number of their indices."""
     alive = used = 0
     lookup = peer.tables.indices.lookup
     for keypair in peer.keypairs:
@@ -196,7 +196,7 @@ def _check_secrets(peer):
 
 
 def _check_timers(peer, next_at):
-    """Check that nobody sleeps through a timer of the peer's; returns 1 if it has one."""
+    """Check that the device wakes up for each timer of the peer. Returns 1 if the peer has a timer, otherwise 0."""
     wake = 0
     for at in (peer.retransmit_at, peer.keepalive_at, peer.new_handshake_at, peer.zero_at, peer.persistent_at):
         if at and (not wake or at < wake):
@@ -209,7 +209,7 @@ def _check_timers(peer, next_at):
 
 
 def check_fired(machine):
-    """Check, after the timers had their turn, that what was due is done."""
+    """Check, after the timers were handled, that no timer is due."""
     now = machine.now
     for peer in _peers(machine):
         for name in _TIMERS:
@@ -218,7 +218,7 @@ def check_fired(machine):
 
 
 def check_frame(machine):
-    """Check what costs too much to be looked at after every event: nothing grew, and free records are wiped."""
+    """Check that no buffer grew and that free records are wiped. It is too slow for a check after every event."""
     want(frame(machine) == machine.frame, "a table is not what it was at the start")
     tables = machine.tables
     for number in range(tables.capacity):
@@ -229,7 +229,7 @@ def check_frame(machine):
 
 
 def check_silent(machine):
-    """Check that after ten minutes without a packet nothing is left: no key, no timer, no index, no packet."""
+    """Check that nothing is left after ten minutes without a packet: no key, no timer, no index, no packet."""
     for peer in _peers(machine):
         want(not any(peer.secret(noise.HASH, noise.COOKIE - noise.HASH)), "a handshake outlives 540 s")
         want(not any(peer.secret(noise.KEYPAIRS, 192)), "keys outlive 540 s")
@@ -241,17 +241,17 @@ def check_silent(machine):
 
 
 class Limits:
-    """What passes under load, against exact buckets of 20 a second, 5 at once, an address (IPv6: a /64)."""
+    """Compares the messages that pass under load with exact buckets for each address or IPv6 /64: 20 a second, 5 at once."""
 
     def __init__(self):
         self._last_load = None
 
     def forget(self):
-        """The process starts anew."""
+        """Start again, because the process has started again."""
         self._last_load = None
 
     def watch(self, node):
-        """Have the device take one message of its backlog."""
+        """Let the device handle one message of its backlog."""
         device, now = node.device, node.now
         backlog = device.backlog
         if backlog.count >= UNDER_LOAD_HANDSHAKES:
@@ -270,7 +270,7 @@ class Limits:
 
 
 def _spend(machine, ip, now):
-    """Take a handshake from the address's bucket, (tokens in ms, time): all devices of a process share them."""
+    """Count a handshake in the bucket of the address, (tokens in ms, time). All devices of a process share the buckets."""
     ip = ip if len(ip) == 4 else ip[:8]
     tokens, at = machine.buckets.get(ip, (250, now))
     tokens = min(250, tokens + now - at)

@@ -1,4 +1,4 @@
-"""A machine of the simulation: one process of the daemon and the clocks that it reads.
+"""A machine of the simulation: one process of the daemon, and the clocks that it reads.
 
 The devices of a process share its tables and buffers, and end together.
 """
@@ -12,15 +12,15 @@ _LIMITER = 64
 
 
 class Crash(Exception):
-    """The process ends in the middle of what it does."""
+    """The process crashes in the middle of an operation."""
 
 
 class Machine:
-    """What its nodes have in common.
+    """The common state of the nodes of a process.
 
     number         from 0
-    wall           its wall clock, less the simulated time, in ms
-    stalled_until  when the process gets to run again
+    wall           its wall clock minus the simulated time, in ms
+    stalled_until  the time when the process runs again
     """
 
     def __init__(self, sim, number):
@@ -30,10 +30,10 @@ class Machine:
         self.wall = 1_700_000_000_000 - sim.now
         self.booted = sim.now - 1_000_000
         self.tables = self.arena = self.inbox = self.fastpath = None
-        self.life = 0  # how often the process was started
+        self.life = 0  # the number of starts of the process
         self.stalled_until = 0
         self.wakes_at = None
-        self.buckets = {}  # of simcheck.Limits, for the life of the process
+        self.buckets = {}  # for simcheck.Limits, as long as the process runs
 
     @property
     def now(self):
@@ -45,7 +45,7 @@ class Machine:
         return self.tables is not None
 
     def start(self):
-        """Begin as after a power cut: with the configuration, and with what was on flash."""
+        """Start as after a power cut: with the configuration and the files on flash."""
         self.life += 1
         self.wakes_at = None
         self.buckets = {}
@@ -66,13 +66,13 @@ class Machine:
             self.start()
 
     def reboot(self):
-        """The machine starts anew: CLOCK_BOOTTIME from zero, and without the files in memory."""
+        """Reboot the machine: CLOCK_BOOTTIME is zero, and the files in memory are gone."""
         self.booted = self.sim.now - 20_000
         for node in self.nodes:
             self.sim.files.remove(node.fleeting)
 
     def guarded(self, step, *arguments):
-        """Do something with the devices; a crash planned within it ends the process there."""
+        """Call a function of the devices. If a crash is planned during it, the process ends there."""
         try:
             step(*arguments)
         except Crash:

@@ -1,14 +1,14 @@
-"""The network of the simulation, and who attacks through it.
+"""The network of the simulation, and the attacker.
 
-Where it is calm, everything arrives within CALM_DELAY ms, in order or not. In a storm datagrams are lost, doubled,
-delayed, damaged, marked as congested, held back for minutes. Addresses of those that move come and go.
+In calm weather, all datagrams arrive within CALM_DELAY ms, in any order. In a storm, datagrams are lost, duplicated,
+delayed, damaged, marked with CE, or held back for minutes. The addresses of moving nodes change.
 """
 
 from wgembed import crypto
 from wgembed.protocol import cookie
 from wgembed.protocol.constants import INITIATION_SIZE, MESSAGE_TRANSPORT
 
-CALM_DELAY = 40  # ms, at most
+CALM_DELAY = 40  # the longest delay in ms
 STORM_DELAY = 10_000
 _HELD = 16
 _RECORDED = 48
@@ -17,7 +17,7 @@ _RECORDED = 48
 class Network:
     """Carries datagrams between the nodes.
 
-    storm  whether the weather below counts
+    storm  whether there is a storm; then the probabilities below are used
     """
 
     def __init__(self, sim):
@@ -25,17 +25,17 @@ class Network:
         self._where = {}  # address: node
         self._next_address = 0
         self.storm = False
-        self.loss = self.double = self.late = self.damage = self.congested = 0  # of 1000 datagrams
-        self.cut_off = None  # a node that nothing comes from or goes to
-        self._recorded = []  # (source, destination, datagrams, stride), the last few: for replays
+        self.loss = self.double = self.late = self.damage = self.congested = 0  # for 1000 datagrams
+        self.cut_off = None  # a node without any traffic
+        self._recorded = []  # the last few (source, destination, datagrams, stride), for replays
         self._handshakes = []
-        self._held = []  # the same, of what the attacker did not let pass
-        self.catch = False  # whether the attacker keeps packets in calm weather
-        self.last_bad = 0  # when the last datagram of a storm arrives
-        self.crossings = {}  # (from, to): the newest initiation's time of arrival
+        self._held = []  # the same, for datagrams that the attacker held back
+        self.catch = False  # whether the attacker holds packets back in calm weather
+        self.last_bad = 0  # the time when the last datagram of a storm arrives
+        self.crossings = {}  # (from, to): the arrival time of the newest initiation
 
     def settle(self, node):
-        """Give the node a new address; the old one is nobody's."""
+        """Give the node a new address. No node has the old one then."""
         self._where.pop(node.outside, None)
         self._next_address += 1
         ip = 0xC0000000 + self._next_address * 0x101
@@ -51,10 +51,10 @@ class Network:
         self.damage, self.congested = below(worst // 3 + 1), below(worst // 3 + 1)
 
     def clear(self):
-        """The storm is over.
+        """End the storm.
 
-        What was held back is lost for good: an initiation that nobody saw is valid for long, and takes its receiver to an
-        address where its sender may be no more.
+        The datagrams that were held back are lost. An initiation that no node received stays valid for long, and it would
+        move the endpoint to an address that the sender may have left.
         """
         self.storm = False
         self._held = []
@@ -63,7 +63,7 @@ class Network:
     # Carrying
 
     def carry(self, node, addr, run, stride, tos):
-        """Take `run`, datagrams of `stride` bytes of which the last may be shorter, from the node to `addr`."""
+        """Send `run` from the node to `addr`: datagrams of `stride` bytes, of which the last can be shorter."""
         sim = self.sim
         sim.counts.datagrams += 1
         sim.note(b"s", node.number, run)
@@ -101,7 +101,7 @@ class Network:
 
     def _damaged(self, run, stride):
         below = self.sim.random.below
-        # In a run of several the header stays whole, so that the watch knows which session it is of.
+        # In a run of several datagrams the header is not damaged, because the check needs the session.
         if len(run) > stride:
             at = below(len(run) // stride) * stride + 16 + below(16)
             return run[:at] + bytes((run[at] ^ 1 << below(8),)) + run[at + 1 :]
@@ -118,13 +118,13 @@ class Network:
             ring.pop(0)
 
     def _hold(self, what):
-        """Keep what was lost; of many, some for long."""
+        """Keep lost datagrams for the attacker, some of them for long."""
         if len(self._held) == _HELD:
             self._held.pop(self.sim.random.below(_HELD))
         self._held.append(what)
 
     def _note_initiation(self, node, addr, arrives):
-        """Count initiations that cross on the wire: each end answers the other's and gives up its own."""
+        """Count initiations that cross on the wire: each end answers the other one and drops its own handshake."""
         other = self._where.get(addr)
         if other is None:
             return
@@ -135,7 +135,7 @@ class Network:
         self.crossings[node.number, other.number] = arrives
 
     def arrive(self, source, addr, run, stride, tos):
-        """Hand the datagrams to who is at the address now."""
+        """Deliver the datagrams to the node that has the address now."""
         node = self._where.get(addr)
         if node is None or not node.is_running or node is self.cut_off and self.storm:
             return
@@ -148,38 +148,38 @@ class Network:
             return
         node.guarded(node.receive, run, min(stride, len(run)), source, tos)
 
-    # The attacker. He sees everything, may send from any address, and has no key.
+    # The attacker. He sees all datagrams, can send from any address, and has no key.
 
     def replay(self, count):
-        """Send again what was sent lately: packets from anywhere, handshakes from where they came."""
+        """Replay recent datagrams: packets from any address, handshake messages from their original address."""
         below = self.sim.random.below
         for _ in range(count):
             ring = (self._recorded, self._handshakes)[below(2)]
             if not ring:
                 continue
             source, addr, run, stride = ring[below(len(ring))]
-            # A packet that is new, from elsewhere, moves the peer's endpoint. Of those who stay where they are the others
-            # must not lose sight: nobody would tell them.
+            # A fresh packet from another address moves the peer's endpoint. This must not happen for a node that does not
+            # move, because its peers would not learn the right address again.
             node = self._where.get(source)
             if run[0] == MESSAGE_TRANSPORT and below(2) and not (node is not None and node.is_fixed):
                 source = self.stranger()
             self._inject(source, self._astray(addr), run, stride)
 
     def release(self):
-        """Let pass what was held back, however long ago."""
+        """Deliver datagrams that were held back, also for a long time."""
         held, self._held = self._held, []
         for source, addr, run, stride in held:
             self._inject(source, self._astray(addr), run, stride)
 
     def _astray(self, addr):
-        """Return the address, or sometimes that of another device of the process, whose tables know the same indices."""
+        """Return the address, or sometimes that of another device of the same process, which shares the table of indices."""
         node = self._where.get(addr)
         if node is None or len(node.machine.nodes) == 1 or self.sim.random.below(3):
             return addr
         return node.machine.nodes[self.sim.random.below(len(node.machine.nodes))].outside
 
     def flood(self, node, count):
-        """Send the node, or all of its machine, handshake messages and nonsense, at once, from a few addresses."""
+        """Flood the node, or all nodes of its machine, with handshake messages and random bytes, from a few addresses."""
         below = self.sim.random.below
         self.sim.counts.floods += 1
         sources = [self.stranger() for _ in range(1 + below(6))]
@@ -213,7 +213,7 @@ class Network:
 
 
 class Cookies:
-    """Initiations with a good mac1, some with a good mac2: made with the checker's own secret, as by who saw a reply."""
+    """Initiations with a right mac1, some with a right mac2, made with the checker's secret, as if from a cookie reply."""
 
     def __init__(self, net, node, sources):
         self._net = net

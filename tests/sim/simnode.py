@@ -1,7 +1,6 @@
-"""A device of the simulation, the host that it asks of the machine, and what outlives a crash of it.
+"""A device of the simulation, its host, and the state that survives a crash.
 
-The owner's configuration of a node stands in `knows`, a list: the model that the invariants are checked against is the
-same that the device is made from.
+`knows` is the configuration of a node, a list. The device is made from this list, and the invariants are checked against it.
 """
 
 from wgembed.daemon.timestamps import Timestamps
@@ -12,17 +11,17 @@ from . import simcheck
 from .simmachine import Crash
 
 PREFIXES = 64
-_TURN = 1  # ms from a handshake message's coming to when the loop looks at it, and between two looks
-_WORK = 16  # messages that are looked at then
+_TURN = 1  # the ms before the loop handles a handshake message, and between two turns
+_WORK = 16  # messages that are handled in a turn
 
 
 class Known:
-    """What a node's owner has configured of one peer.
+    """The configuration of one peer.
 
-    other     the node that the peer is
-    peer      the device's, or None while it is removed or the node is down
+    other     the node of the peer
+    peer      the peer in the device, or None while the peer is removed or the node is down
     prefixes  its allowed IPs: (address, prefix length)
-    endpoint  where it is said to be, or None: it must call first
+    endpoint  its configured address, or None: then the peer must send first
     """
 
     def __init__(self, other, endpoint):
@@ -39,11 +38,11 @@ class Known:
 class Node:
     """One device with its host.
 
-    machine    that it is on, see Machine
+    machine    its Machine
     number     from 0; its inner addresses have it plus 1
-    is_fixed   it can be reached at `outside` for ever; others move, and peers must learn where they are
-    outside    the address that others see: an int that stands for IP address and port, see `address_bytes`
-    local      stands for the local address that what arrives came to
+    is_fixed   it is always at `outside`; other nodes move, and their peers must learn the address
+    outside    its outer address, an int for IP address and port: see `address_bytes`
+    local      the local address at which datagrams arrive
     """
 
     def __init__(self, sim, machine, number, is_fixed):
@@ -62,9 +61,9 @@ class Node:
         self.fleeting = "run%d" % number  # the file in memory
         self.device = self.timestamps = None
         self.old_publics = []
-        self.newest = b""  # of the timestamps that this key was ever used with
-        self.crash_in = 0  # so many more sends
-        self.lost_sends = 0  # so many sends the kernel does not take
+        self.newest = b""  # the latest timestamp that was used with this key
+        self.crash_in = 0  # the number of sends until a crash; 0 for no crash
+        self.lost_sends = 0  # the number of sends that the kernel refuses
         self.works = False
         self.limits = simcheck.Limits()
         self.guarded = machine.guarded
@@ -81,7 +80,7 @@ class Node:
     # Life
 
     def begin(self):
-        """Make the device, in the tables of the process that has just started."""
+        """Make the device in the tables of the process, which has just started."""
         machine = self.machine
         self.works = False
         self.limits.forget()
@@ -113,7 +112,7 @@ class Node:
             self.sim.files.write_new(path, data)
 
     def make(self, sec, nsec):
-        """Make a timestamp, as the device asks: the real marks, looked at."""
+        """Make a timestamp for the device with the real code, and check it."""
         stamp = self.timestamps.make(sec, nsec)
         simcheck.want(bytes(stamp) > self.newest, "a timestamp went back")
         self.newest = bytes(stamp)
@@ -122,7 +121,7 @@ class Node:
     # Configuration
 
     def enter(self, known):
-        """Make the device's peer."""
+        """Add the peer to the device."""
         device, now = self.device, self.now
         known.peer = device.add_peer(known.public)
         for address, cidr in known.prefixes:
@@ -133,14 +132,14 @@ class Node:
         device.set_persistent_keepalive(known.peer, known.keepalive, now)
 
     def know(self, other):
-        """Return what is configured of the other node."""
+        """Return the configuration of the other node."""
         for known in self.knows:
             if known.other is other:
                 return known
         return None
 
     def owner_of(self, address):
-        """Return whose address this is by the configuration, the most special prefix of all peers first; or None."""
+        """Return the peer that has this address in the configuration, by the longest prefix, or None."""
         best, owner = -1, None
         for known in self.knows:
             if known.removed:
@@ -197,7 +196,7 @@ class Node:
 
     def deliver(self, view, packets, lengths, count):
         if packets is not self.machine.inbox.packets:
-            return  # what the device itself has to say: ICMP
+            return  # ICMP packets of the device itself
         for i in range(count):
             self.sim.delivered(self, bytes(view[packets[i] : packets[i] + lengths[i]]))
         self.machine.inbox.clear()
@@ -206,7 +205,7 @@ class Node:
         return peer.called_at
 
     def unanswered(self, peer):
-        """Nobody else knows where the peer may be."""
+        """Do nothing, because there is no other endpoint."""
 
     def address_bytes(self, addr):
         return address_bytes(addr)
@@ -215,10 +214,10 @@ class Node:
         wall = max(self.machine.wall + self.sim.now, 0)
         return wall // 1000, wall % 1000 * 1_000_000
 
-    # What happens to it
+    # Events
 
     def transmit(self, packets):
-        """The machine sends IP packets into the tunnel, in one batch."""
+        """Send IP packets from the machine into the tunnel, in one batch."""
         arena = self.machine.arena
         for slot, packet in enumerate(packets):
             start = arena.packets[slot]
@@ -245,7 +244,7 @@ class Node:
             self._work_later()
 
     def _of_another_device(self, peer, keypair):
-        """Return what a message would change of a session of which the message came to the wrong device, else None."""
+        """Return the state that a message must not change because it came to the wrong device; otherwise None."""
         if keypair is None or peer.device is self.device:
             return None
         return peer.addr, keypair.top
@@ -276,7 +275,7 @@ class Node:
 
 
 def address_bytes(addr):
-    """Return the address as bytes: bit 60 says that it is IPv6; below it, 32 bits of IP and 16 of port."""
+    """Return the address as bytes. Bit 60 means IPv6; the lower bits are 32 bits of IP address and 16 of port."""
     ip, port = addr >> 16 & 0xFFFFFFFF, addr & 0xFFFF
     packed = ip.to_bytes(4, "big")
     if addr >> 60:

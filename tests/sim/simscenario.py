@@ -1,10 +1,10 @@
-"""What happens to the nodes: cycles of storm, healing, work in calm weather, and idleness, for as many days as one wants.
+"""The events of the simulation: cycles of storm, healing, work in calm weather, and idleness, for a number of days.
 
 A cycle:
     storm   3 to 15 minutes of bad weather, attacks, crashes, moves, clock steps, changes of the configuration, and traffic
-    heal    the network is well again: all pairs must talk within the time that `_patience` works out
-    work    traffic with pauses of all lengths: nothing that is sent may be lost, over however many new keys
-    idle    nothing, or persistent keepalives, until the cycle is over; without those, keys must go and silence come
+    heal    the network works again: all pairs must exchange packets within the time that `_patience` computes
+    work    traffic with pauses of all lengths: no packet may be lost, also when keys change
+    idle    no traffic, or only persistent keepalives. Without keepalives, keys and timers must end
 """
 
 from wgembed.protocol.constants import (
@@ -28,14 +28,14 @@ CYCLES = 4  # a day
 _RETRY = REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX
 _NOTICE = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX
 _PROBE = 1_000
-# A handshake and a packet: three ways, and a turn of the loop for each handshake message.
+# A handshake and a packet: three datagrams, and a turn of the loop for each handshake message.
 _EXCHANGE = 4 * (CALM_DELAY + 2)
-# The second end follows a change of the first within this.
+# After a change at the first end, the second end is changed within this time.
 _LATER = 20_000
 
 
 class Scenario:
-    """Runs the simulation. `failed` is the text of what was violated, if anything was."""
+    """Runs the simulation. `failed` is the text of the Violation, if there was one."""
 
     def __init__(self, seed, devices=2, topology="hub", together=1, library=None, trace=None):
         self.sim = Simulation(seed, devices, topology, together, library, trace)
@@ -47,7 +47,7 @@ class Scenario:
                 prefix = bytes((10, 1 + i, node.number, 0)), 24
                 self.below(2)
                 self._give(node, node.knows[self.below(len(node.knows))], prefix)
-        # Not so often: what costs the others more than it is worth.
+        # Less often, because these events cost much time.
         self._actions = (
             [self.talk] * 30 + [self.weather] * 6 + [self.spoof] * 3 + [self.stuff] * 2 + [self.strange] + [self.move] * 3
             + [self.crash] * 2 + [self.crash_within] * 2 + [self.step_clock] * 2 + [self.flood] * 2 + [self.replay] * 4
@@ -57,7 +57,7 @@ class Scenario:
         )  # fmt: skip
 
     def run(self, days, on_day=None):
-        """Let so many days pass; Violation where something is wrong."""
+        """Run for this number of days. Violation if an invariant is violated."""
         sim = self.sim
         for cycle in range(max(1, int(days * CYCLES))):
             self.storm()
@@ -80,7 +80,7 @@ class Scenario:
         while sim.now < end:
             sim.run(sim.now + 1 + self.below(6_000))
             self._actions[self.below(len(self._actions))]()
-        # What was changed at one end is changed at the other by then, and who was down is up again.
+        # By then, changes at one end are made at the other, too, and all nodes are up again.
         sim.run(sim.now + _LATER + 1)
         for node in sim.nodes:
             node.crash_in = node.lost_sends = 0
@@ -89,7 +89,7 @@ class Scenario:
                 node.guarded(node.device.up, node.now)
 
     def heal(self):
-        """The network becomes well: check that all pairs talk again, in both directions, in the time that is promised."""
+        """Let the network work again. Check that all pairs exchange packets in both directions within the promised time."""
         sim = self.sim
         sim.net.clear()
         running = max([machine.stalled_until for machine in sim.machines]) + 1
@@ -113,7 +113,7 @@ class Scenario:
                 self.send(b, a, 1, self.below(100))
             sim.run(begin + ((sim.now - begin) // _PROBE + 1) * _PROBE)
             waiting = [w for w in waiting if not self._talk_again(w, begin, sim.counts.cookies - cookies)]
-        # From here on nothing may be lost.
+        # From now on no packet may be lost.
         self._caught = []
         self._before = {node.number: list(node.device.drops) for node in sim.nodes}
         self._unconfirmed = [(a.number, b.number) for a, b in sim.pairs if a.know(b).peer.next or b.know(a).peer.next]
@@ -121,11 +121,11 @@ class Scenario:
             self._marks[pair] = sim._last[pair]
 
     def _patience(self, a, b):
-        """Return in how many ms both talk, at the latest, if their initiations do not cross.
+        """Return the time in ms within which both must exchange packets, if their initiations do not cross.
 
-        Who has no key begins a handshake with the next packet, at most REKEY_TIMEOUT after its last handshake message, and
-        then every REKEY_TIMEOUT and jitter. Who has a key that the other end has lost must notice that first: there is no
-        answer to what it sends for KEEPALIVE_TIMEOUT and REKEY_TIMEOUT and jitter.
+        An end without a key starts a handshake at its next packet, at most REKEY_TIMEOUT after its last handshake message,
+        and then every REKEY_TIMEOUT and jitter. If the other end has lost the key, an end must notice this first: its
+        packets get no answer for KEEPALIVE_TIMEOUT and REKEY_TIMEOUT and jitter.
         """
         dead = self._sends_into_nothing(a, b) or self._sends_into_nothing(b, a)
         return (_NOTICE if dead else 0) + _RETRY + _PROBE + _EXCHANGE
@@ -154,7 +154,7 @@ class Scenario:
         return True
 
     def work(self):
-        """Traffic in calm weather, with pauses from milliseconds to minutes; then look for what is missing."""
+        """Send traffic in calm weather, with pauses from milliseconds to minutes. Then check that no packet is missing."""
         sim = self.sim
         sim.say("work")
         end = sim.now + MINUTE + self.below(30 * MINUTE)
@@ -174,7 +174,7 @@ class Scenario:
                 )  # fmt: skip
 
     def _hold_back(self):
-        """A packet arrives when its key has just come to its end."""
+        """Deliver a packet when its key has just expired, or shortly before."""
         a, b = self.pair()
         self.sim.net.catch = True
         self.send(a, b, 1, 10)
@@ -184,11 +184,11 @@ class Scenario:
         self.sim.net.release()
 
     def _excused(self, a, b, receiver):
-        """Return how many packets that are on their way when keys change may be lost at the receiver.
+        """Return how many packets in flight may be lost at the receiver when keys change.
 
-        The ends do not begin a key at the same time, so the last packets under it may come too late. And who answered an
-        initiation and heard no more of it, as the two crossed, has an unconfirmed key: the next key that it asks for takes
-        the place of the current one (noise.begin_session; Linux has it so).
+        The key of an end does not begin at the same time as that of the other, so the last packets under a key can come too
+        late. And if two initiations cross, an end can have a key that is never confirmed. Its next key then replaces the
+        current one (noise.begin_session, as in Linux).
         """
         drops, before = receiver.device.drops, self._before[receiver.number]
         excused = drops[RX_EXPIRED] - before[RX_EXPIRED]
@@ -197,7 +197,7 @@ class Scenario:
         return excused
 
     def idle(self, until):
-        """Let the rest of the cycle pass."""
+        """Run until the end of the cycle."""
         sim = self.sim
         if self.below(4):
             for node in sim.nodes:
@@ -215,7 +215,7 @@ class Scenario:
     # Traffic
 
     def send(self, a, b, count, size, source=None):
-        """Have node a send packets to node b, in one batch, if a can."""
+        """Let node a send packets to node b, in one batch, if a is running."""
         if a.is_running and self.sim.now >= a.machine.stalled_until and a.device.is_up:
             size = min(size, a.mtu - HEADERS)
             a.guarded(a.transmit, [self.sim.packet(a, b, size, source) for _ in range(count)])
@@ -232,7 +232,7 @@ class Scenario:
         return self._marks.get((sender.number, node.number), 1 << 62)
 
     def pair(self):
-        """Return two nodes that know each other, in either order."""
+        """Return two nodes that are peers, in random order."""
         a, b = self.sim.pairs[self.below(len(self.sim.pairs))]
         return (a, b) if self.below(2) else (b, a)
 
@@ -244,7 +244,7 @@ class Scenario:
         self.send(a, b, 1 + self.below((1, 4, 16)[self.below(3)]), self.below((40, 1300)[self.below(2)]))
 
     def spoof(self):
-        """Packets from an address that is another node's, nobody's, or one that moves between the peers."""
+        """Send packets from the address of another node, of no node, or from a prefix that moves between the peers."""
         a, b = self.pair()
         kind = self.below(3)
         if kind == 0:
@@ -256,13 +256,13 @@ class Scenario:
         self.send(a, b, 1 + self.below(4), self.below(100), source)
 
     def stuff(self):
-        """More than can wait for a handshake."""
+        """Send more packets than can wait for a handshake."""
         a, b = self.pair()
         for _ in range(2 + self.below(8)):
             self.send(a, b, 16 + self.below(16), self.below(600))
 
     def strange(self):
-        """What is no packet, or leads nowhere."""
+        """Send bytes that are not a packet, or a packet to an unknown destination."""
         node = self.node()
         if node.is_running and node.device.is_up:
             nowhere = b"\x45" + bytes(15) + b"\x0a\x63\0\1"
@@ -274,7 +274,7 @@ class Scenario:
         self.sim.net.weather()
 
     def move(self):
-        """A node gets another address; so do those of the NAT before it."""
+        """Give a node another address, and also the other nodes behind its NAT."""
         node = self.node()
         self.sim.say("moves", node.number)
         if node.is_fixed:
@@ -285,14 +285,14 @@ class Scenario:
             node.device.forget_sources()
 
     def crash(self):
-        """The daemon or the machine ends, and begins again within a minute."""
+        """Stop the daemon or the machine, and start it again within a minute."""
         machine = self.node().machine
         self.sim.say("crash", machine.number)
         machine.stop()
         if self.below(2):
             machine.reboot()
             if self.below(2):
-                machine.wall = -self.sim.now  # no battery: it is 1970
+                machine.wall = -self.sim.now  # no battery, so the clock shows 1970
         self.sim.counts.starts += 1
         self.sim.after(self.below(20_000), machine.restart)
 
@@ -320,7 +320,7 @@ class Scenario:
         self.sim.net.release()
 
     def jump(self):
-        """As if a session had carried packets for years: its counter is just below a limit, or far ahead."""
+        """Set the counter of a session just below a limit or far ahead, as after years of packets."""
         a, b = self.pair()
         peer = a.know(b).peer
         keypair = peer.current if peer is not None else None
@@ -336,7 +336,7 @@ class Scenario:
         self.node().lost_sends = 1 + self.below(6)
 
     def stall(self):
-        """The process does not get to run, or the machine sleeps."""
+        """Stall the process, or let the machine sleep."""
         node = self.node()
         node.machine.stalled_until = self.sim.now + self.below(30_000)
         self.sim.say("stall", node.number)
@@ -350,7 +350,7 @@ class Scenario:
         if self.sim.net.cut_off is node:
             self.sim.net.cut_off = None
 
-    # Configuration: at one end, and somewhat later at the other
+    # Configuration, which changes at one end, and a little later at the other
 
     def _later(self, step):
         self.sim.after(self.below(_LATER), step)
@@ -360,7 +360,7 @@ class Scenario:
         psk = bytes(32) if self.below(3) == 0 else self.sim.bytes(32)
         self.sim.say("psk", a.number, b.number)
         self._set_psk(a, b, psk)
-        # What is the first end's by then: it may have changed once more.
+        # The value that the first end has by then, because it can have changed again.
         self._later(lambda: self._set_psk(b, a, a.know(b).psk))
 
     def _set_psk(self, node, other, psk):
@@ -381,14 +381,14 @@ class Scenario:
             self._later(lambda other=other: self._learn_key(other, node))
 
     def _learn_key(self, node, other):
-        """The owner of `node` enters the other's key of today: another peer, with the allowed IPs of the former."""
+        """Configure the current key of the other node at `node`: a new peer with the allowed IPs of the old one."""
         known = node.know(other)
         self._forget(node, known)
         known.public = other.public
         self._enter(node, known)
 
     def remove(self):
-        """A peer is removed, and comes back."""
+        """Remove a peer, and add it again later."""
         a, b = self.pair()
         self.sim.say("remove", a.number, b.number)
         self._forget(a, a.know(b))
@@ -407,7 +407,7 @@ class Scenario:
             node.guarded(node.enter, known)
 
     def move_prefix(self):
-        """A prefix goes from the peer that has it to another."""
+        """Move a prefix from its peer to another."""
         node = self.node()
         owners = [known for known in node.knows if not known.removed and len(known.prefixes) > 2]
         if not owners:
@@ -435,7 +435,7 @@ class Scenario:
             node.guarded(node.device.set_persistent_keepalive, known.peer, seconds, node.now)
 
     def change_mtu(self):
-        """Of the tunnel device; what waits for a key may be longer."""
+        """Change the MTU of the tunnel device. Packets that wait for a key can be longer."""
         node = self.node()
         node.mtu = (1280 + self.below(DEFAULT_MTU - 1280), 576, DEFAULT_MTU)[self.below(3)]
         node.mtu_since = self.sim.now
@@ -444,7 +444,7 @@ class Scenario:
             node.device.mtu = node.mtu
 
     def down(self):
-        """The interface goes down, and up again."""
+        """Set the interface down, and up again."""
         node = self.node()
         if node.is_running:
             self.sim.say("down", node.number)

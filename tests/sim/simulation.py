@@ -1,8 +1,8 @@
-"""Deterministic simulation of WireGuard devices: a clock that jumps from event to event, all chance from one seed.
+"""Deterministic simulation of WireGuard devices: a clock that jumps from event to event, and random numbers from one seed.
 
-The random numbers of the crypto (ephemeral keys, indices, cookies, jitter) come from the seed too, so that a seed is the
-same run bit for bit, on every machine and interpreter: `digest` stands for all that was sent, delivered and done.
-What happens is in simscenario.py, what must hold in simcheck.py.
+The random numbers of the protocol (ephemeral keys, indices, cookies, jitter) also come from the seed. So a seed gives the
+same run, bit for bit, on every machine and interpreter. `digest` is a hash of everything that was sent, delivered and done.
+simscenario.py has the events, simcheck.py the invariants.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from .simnode import Known, Node
 
 START = 1_000_000_000
 DAY = 86_400_000
-HEADERS = 40 + 10  # of a packet, at most, with what says which it is
-_OUTSTANDING = 2048  # packets of one way that may still come; so many never wait anywhere
+HEADERS = 40 + 10  # the headers of a packet, at most, and its number
+_OUTSTANDING = 2048  # packets of one direction that can still arrive; fewer can wait anywhere
 
 
 class Counts:
-    """What happened, for the report."""
+    """The counts for the report."""
 
     NAMES = (
         "events", "datagrams", "transport", "initiations", "responses", "cookies", "packets", "delivered", "floods",
@@ -46,7 +46,7 @@ class Counts:
 
 
 class Files:
-    """What the machines keep: by name, in the memory of the simulation. Stands for `system.files`."""
+    """The files of the machines, in memory, by name. It replaces `system.files`."""
 
     def __init__(self):
         self._held = {}
@@ -64,7 +64,7 @@ class Files:
 
 
 class Entropy:
-    """Stands for the system's random generator: BLAKE2s of the seed and a counter."""
+    """Replaces the random generator of the system: BLAKE2s of the seed and a counter."""
 
     def __init__(self, seed):
         self._key = pack("<Q", seed) + bytes(24)
@@ -80,13 +80,13 @@ class Entropy:
 
 
 class Simulation:
-    """`devices` nodes in the topology, "hub" or "mesh"; the seed decides the rest.
+    """`devices` nodes in a topology, "hub" or "mesh". The seed decides the rest.
 
-    In a hub all others talk to node 0 alone, and move. In a mesh all talk to all; every third moves, and those that move
-    do not talk to each other, for neither could ever learn where the other is.
+    In a hub, all other nodes have only node 0 as a peer, and they move. In a mesh, all nodes are peers of each other, and
+    every third one moves. Two moving nodes are not peers, because neither could learn the address of the other.
 
-    together how many nodes share a machine: the devices of one process
-    library  the path of the C library that serves the packet path, or None
+    together  how many nodes share a machine, as devices of one process
+    library   the path of the C library for the packet path, or None
     """
 
     def __init__(self, seed, devices=2, topology="hub", together=1, library=None, trace=None):
@@ -126,7 +126,7 @@ class Simulation:
             machine.start()
 
     def close(self):
-        """Give back what was replaced."""
+        """Restore the functions that were replaced."""
         crypto.random_fill, timestamps.system = self._saved
 
     def _introduce(self, a, b):
@@ -144,7 +144,7 @@ class Simulation:
         return bytes(private), bytes(public)
 
     def packet_memory(self):
-        """Return (arena, inbox, what must live as long as they do) of a process."""
+        """Return (arena, inbox, an object that must live as long as they do) for a process."""
         if self._library is None:
             return Arena(1420), Inbox(), None
         from wgembed.packets.fastpath import Fastpath
@@ -153,7 +153,7 @@ class Simulation:
         fastpath = Fastpath(self._library, system.clib.Library, alloc)
         return fastpath.arena, fastpath.inbox, fastpath
 
-    # As the log that Timestamps has
+    # A log for Timestamps
 
     def verbose(self, text):
         raise simcheck.Violation(text)
@@ -163,12 +163,12 @@ class Simulation:
     # Time
 
     def after(self, ms, step):
-        """Do the step so many ms from now."""
+        """Call the function after this number of ms."""
         self._number += 1
         heappush(self._queue, (self.now + ms, self._number, step))
 
     def run(self, until):
-        """Let everything happen up to this time."""
+        """Run all events up to this time."""
         queue, counts = self._queue, self.counts
         while queue and queue[0][0] <= until:
             at, _, step = heappop(queue)
@@ -178,7 +178,7 @@ class Simulation:
         self.now = until
 
     def touched(self, machine):
-        """Something happened at the machine: check it, and wake it when its devices want to be woken."""
+        """Check the machine after an event, and set the time of its next wake-up."""
         if not machine.is_running:
             return
         self.counts.checks += 1
@@ -211,7 +211,7 @@ class Simulation:
     # Chance and record
 
     def bytes(self, count):
-        """Return so many bytes of no meaning."""
+        """Return this number of random bytes."""
         out = bytearray(count)
         self._entropy.fill(out)
         return bytes(out)
@@ -221,7 +221,7 @@ class Simulation:
         self._digest.update(data)
 
     def say(self, what, *more):
-        """Note what is done to the nodes."""
+        """Add an action on the nodes to the trace and the digest."""
         text = " ".join([what] + [str(m) for m in more])
         self.note(b"e", 0, text.encode())
         if self._trace:
@@ -233,7 +233,7 @@ class Simulation:
     # Packets
 
     def packet(self, a, b, size, source=None):
-        """Make the next packet from node a to node b; its payload says which it is. `source` is not a's own."""
+        """Make the next packet from node a to node b. Its payload has its number. `source` replaces its source address."""
         pair = a.number, b.number
         number = self._last[pair] = self._last.get(pair, 0) + 1
         payload = pack("<BBQ", a.number, b.number, number) + b"\x55" * size
@@ -249,7 +249,7 @@ class Simulation:
         return packet
 
     def delivered(self, node, packet):
-        """A device hands an IP packet to its tunnel."""
+        """Receive an IP packet that a device delivers to its tunnel."""
         self.counts.delivered += 1
         self.note(b"d", node.number, packet)
         header, same = (20, 12) if packet[0] >> 4 == 4 else (40, 8)
@@ -259,7 +259,7 @@ class Simulation:
         number = int.from_bytes(payload[2:10], "little")
         sent = self._sent.get((payload[0], payload[1]), {}).pop(number, None)
         simcheck.want(sent is not None, "delivered twice, or never sent: packet", number, "from", payload[0])
-        # Before the addresses stand the TOS byte and the checksum, which congestion changes.
+        # Compare from the addresses on, because a CE mark changes the TOS byte and the checksum before them.
         simcheck.want(payload[1] == node.number and sent[same:] == packet[same:], "delivered another packet than was sent")
         sender = self.nodes[payload[0]]
         simcheck.may_deliver(node, sender, source)

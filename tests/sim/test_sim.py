@@ -1,4 +1,4 @@
-"""Seeds of the simulation, small enough for every day. More: python -m tests.sim, see docs/trust.md."""
+"""A few short seeds of the simulation. `python -m tests.sim` runs more: see docs/trust.md."""
 
 import gc
 import os
@@ -40,7 +40,7 @@ def run(seed, days, devices=2, topology="hub", library=None, together=1):
 @pytest.mark.parametrize("topology, devices, together, days", RUNS)
 def test_all_that_must_hold_does(topology, devices, together, days, seed):
     counts = run(seed, days, devices, topology, together=together).counts
-    # It is no run if nothing happened in it.
+    # A run without events would prove nothing.
     for name in ("delivered", "responses", "cookies", "attacks", "starts", "passed_limiter"):
         assert getattr(counts, name) > 5 * days, name
     assert counts.heals == max(1, days * 4)
@@ -52,7 +52,7 @@ def test_a_seed_is_the_same_run_bit_for_bit():
 
 
 def test_a_seed_is_the_same_run_in_another_process():
-    """Whatever hashes strings there."""
+    """Also with another hash seed of the interpreter."""
     digests = set()
     for hash_seed in ("1", "2"):
         command = [sys.executable, "-m", "tests.sim", "--seed", "7", "--devices", "4", "--topology", "mesh"]
@@ -65,7 +65,7 @@ def test_a_seed_is_the_same_run_in_another_process():
 
 @pytest.mark.parametrize("topology, devices, together", [("hub", 2, 1), ("mesh", 4, 2)])
 def test_the_c_library_makes_no_difference(topology, devices, together):
-    """Not in a bit of what is sent, nor in when."""
+    """The messages and their times are the same."""
     need(fastpath.compiler)
     for seed in (11, 12):
         pure, served = (run(seed, 1, devices, topology, library, together) for library in (None, fastpath.built()))
@@ -82,9 +82,9 @@ def test_micropython_makes_no_difference():
 
 
 def test_memory_is_constant():
-    """After a first day, what the package holds does not grow: integers become larger, that is all."""
+    """After the first day, the memory of the package does not grow, except that integers become larger."""
     scenario, held = Scenario(21), []
-    installed = Path(wgembed.__file__).parent  # which is here or where pip put it
+    installed = Path(wgembed.__file__).parent  # which is here or in the folder of pip
 
     def measure(day):
         gc.collect()
@@ -93,7 +93,7 @@ def test_memory_is_constant():
 
     tracemalloc.start()
     try:
-        # Everything is made while it is looked at: the tables of the first start as well.
+        # All objects are made while memory is traced, also the tables of the first start.
         for machine in scenario.sim.machines:
             machine.stop()
             machine.start()
@@ -106,7 +106,7 @@ def test_memory_is_constant():
 
 
 def test_a_failing_seed_tells_how_to_run_it_alone(tmp_path):
-    """With a protocol that does not look for replays."""
+    """Run with a protocol that does not check for replays."""
     for folder in ("wgembed", "tests/sim", "tests/unit"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "tests/__init__.py", tmp_path / "tests")

@@ -1,4 +1,4 @@
-"""The simulation finds faults: each of these, put into the protocol, is told by what it breaks."""
+"""The simulation finds faults: each fault in the protocol is found by the invariant that it violates."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from .simscenario import Scenario
 
 
 def found(topology="hub", devices=2, together=1, days=3, seeds=(31, 32, 33)):
-    """Return what the simulation complains of first."""
+    """Return the text of the first Violation."""
     for seed in seeds:
         scenario = Scenario(seed, devices, topology, together)
         try:
@@ -274,7 +274,7 @@ def a_run_is_delivered_in_the_wrong_place(patch):
 
 @fault("a session of another device", devices=3, together=2)
 def packets_of_another_device_are_taken(patch):
-    """That shares the process, and so the table of indices."""
+    """The other device shares the process, and so the table of indices."""
     open_run = device.Device._open
 
     def careless(self, now, start, *rest):

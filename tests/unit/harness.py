@@ -1,4 +1,4 @@
-"""Two or more devices on a wire that does what the test says. No socket, no clock: `harness.now` is the time."""
+"""Two or more devices on a wire that the test controls, without sockets and clocks: `harness.now` is the time."""
 
 from wgembed.crypto import random_fill, x25519_base
 from wgembed.packets.arena import Arena, Inbox
@@ -53,7 +53,7 @@ def ipv6(source, destination, payload=b"", tos=0):
 
 
 class Node:
-    """A device with its host: what it sends goes to the harness's wire, what it delivers to `got`."""
+    """A device with its host. It sends datagrams to the wire of the harness, and delivers packets to the list `got`."""
 
     def __init__(self, harness, name, peers=8):
         self.harness = harness
@@ -76,7 +76,7 @@ class Node:
         self.sent = []
         self.clock = 1_700_000_000
         self.bad_sources = ()
-        self.is_crowded = False  # what waits leaves no room for strangers
+        self.is_crowded = False  # the queue has no space for answers to unknown addresses
 
     # the host
 
@@ -106,7 +106,7 @@ class Node:
         return peer.called_at
 
     def unanswered(self, peer):
-        """Nobody else knows where the peer may be."""
+        """Do nothing, because there is no other endpoint."""
 
     def deliver(self, view, packets, lengths, count):
         for i in range(count):
@@ -120,10 +120,10 @@ class Node:
     def realtime(self):
         return self.clock + self.harness.now // 1000, self.harness.now % 1000 * 1_000_000
 
-    # what a test does with it
+    # actions of a test
 
     def add(self, other, allowed, endpoint=True, psk=None):
-        """Make the other node a peer with these allowed IPs: pairs of address bytes and prefix length."""
+        """Make the other node a peer with these allowed IPs: pairs of packed address and prefix length."""
         peer = self.device.add_peer(other.public)
         for address, cidr in allowed:
             self.device.allowed.insert(address, cidr, peer.number)
@@ -134,13 +134,13 @@ class Node:
         return peer
 
     def transmit(self, *packets):
-        """Hand IP packets to the device as one batch read from its tunnel device."""
+        """Give IP packets to the device, as one batch from its tunnel device."""
         self.put(packets)
         self.device.transmit(self.harness.now, len(packets))
         self.harness.settle()
 
     def put(self, packets):
-        """Lay the packets into the slots of the arena, whatever they are."""
+        """Write the packets to the slots of the arena, also if they are not valid."""
         arena = self.device.arena
         for slot, packet in enumerate(packets):
             start = arena.packets[slot]
@@ -148,7 +148,7 @@ class Node:
             arena.lengths[slot] = len(packet)
 
     def receive(self, datagram, addr=("x", 9), src=None, tos=0):
-        """Hand one datagram to the device, as if it had come from `addr`."""
+        """Give one datagram to the device, as if it came from `addr`."""
         self.receive_run(datagram, len(datagram), addr, src, tos)
         self.device.handshakes(self.harness.now, 1000)
 
@@ -184,7 +184,7 @@ class Harness:
             self._queue.append((source, destination, one, tos))
 
     def settle(self):
-        """Deliver what is on the wire until nothing is."""
+        """Deliver the datagrams on the wire until there are no more."""
         if self._settling:
             return
         self._settling = True
@@ -196,7 +196,7 @@ class Harness:
         self._settling = False
 
     def advance(self, ms, step=None):
-        """Let the time pass, stopping at whatever timer is due; or in steps."""
+        """Let the time pass, and handle each timer when it is due; or pass in steps."""
         end = self.now + ms
         while self.now < end:
             due = [t for t in (n.tables.timers.next() for n in self.nodes.values()) if t is not None and t <= end]
@@ -214,7 +214,7 @@ A6, B6 = b"\xfd" + bytes(14) + b"\1", b"\xfd" + bytes(14) + b"\2"
 
 
 def pair(psk=None, b_knows_a=True):
-    """Return (harness, a, b, a's peer b, b's peer a): two nodes that are each other's only peer."""
+    """Return (harness, a, b, a's peer b, b's peer a): two nodes, each with the other as its only peer."""
     harness = Harness()
     a, b = harness.node("a"), harness.node("b")
     peer_b = a.add(b, ((B4, 32), (B6, 128)), psk=psk)
@@ -223,7 +223,7 @@ def pair(psk=None, b_knows_a=True):
 
 
 def connected(**how):
-    """Return a pair that has just exchanged a packet each way; a was the initiator."""
+    """Return a pair that has exchanged a packet in each direction. Node a was the initiator."""
     harness, a, b, peer_b, peer_a = pair(**how)
     a.transmit(ipv4(A4, B4, b"first"))
     b.transmit(ipv4(B4, A4, b"second"))
@@ -237,12 +237,12 @@ BACK = ipv4(B4, A4, b"world")
 
 
 def types(node):
-    """The types of the messages that the node has sent; transport ones without data as 'k'."""
+    """The types of the messages that the node has sent. A keepalive is 'k'."""
     return ["k" if m[0] == 4 and len(m) == 32 else m[0] for m, *_ in node.sent]
 
 
 def indices(node):
-    """Check that the node's index table holds just what its peers use."""
+    """Check that the index table of the node has exactly the indices that its peers use."""
     used = 0
     peer = node.device.first
     while peer is not None:

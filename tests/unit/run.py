@@ -1,7 +1,7 @@
-"""Runs unit tests where there is no pytest: micropython -m tests.unit.run [MODULE...], from the root of the source.
+"""Run unit tests without pytest: micropython -m tests.unit.run [MODULE...], from the root of the source.
 
-Without names it takes every test_*.py of this folder but the ones for CPython alone: those import pytest.
-The exit status is 1 when a test failed.
+Without names it runs every test_*.py of this folder, except those for CPython only, which import pytest.
+The exit status is 1 if a test failed.
 """
 
 import gc
@@ -26,13 +26,13 @@ def _modules():
 
 
 def _is_for_pytest(path):
-    # Not found out by an import: it may not even compile here.
+    # Decided without an import, because the file possibly does not compile here.
     with open(path) as source:
         return any(line[:13] == "import pytest" or line[:11] == "from pytest" for line in source)
 
 
 def _attempt(name, step, *arguments):
-    """Return whether the step succeeds; print why not."""
+    """Return whether the step succeeds. If not, print the error."""
     gc.collect()
     try:
         step(*arguments)
@@ -44,11 +44,11 @@ def _attempt(name, step, *arguments):
 
 
 def _run(name):
-    """Run the tests of a module; return how many passed and failed."""
+    """Run the tests of a module. Return how many passed and how many failed."""
     if not _attempt(name, __import__, PACKAGE + "." + name):
         return 0, 1
     module = sys.modules.pop(PACKAGE + "." + name)
-    # Its package holds it as well; what is over makes room for the next.
+    # The package also has a reference to it. Memory is freed for the next module.
     delattr(sys.modules[PACKAGE], name)
     tests = sorted(test for test in dir(module) if test.startswith("test_"))
     passed = sum([_attempt(name + "." + test, getattr(module, test)) for test in tests])

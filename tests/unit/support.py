@@ -1,4 +1,4 @@
-"""What the tests of both runtimes share. No pytest here: MicroPython has none."""
+"""The common functions of the tests for both runtimes. They do not use pytest, which MicroPython does not have."""
 
 import gc
 import struct
@@ -16,7 +16,7 @@ def raises(expected, function, *args):
 
 
 class Log:
-    """Keeps what it is told."""
+    """A log that keeps its lines."""
 
     def __init__(self):
         self.lines = []
@@ -28,7 +28,7 @@ class Log:
 
 
 class Random:
-    """Numbers that are the same in every run and on every machine (a linear congruential generator)."""
+    """Pseudo-random numbers, the same in every run and on every machine (a linear congruential generator)."""
 
     def __init__(self, seed):
         self._state = seed * 2654435761 + 1 & 0xFFFFFFFF
@@ -36,7 +36,7 @@ class Random:
     def below(self, limit):
         """Return a number from 0 to `limit` - 1."""
         self._state = (self._state * 1664525 + 1013904223) & 0xFFFFFFFF
-        # The low bits of such a generator have short periods.
+        # The low bits of this generator have short periods.
         return (self._state >> 8) * limit >> 24
 
     def bytes(self, count):
@@ -44,7 +44,7 @@ class Random:
 
 
 class Storage:
-    """An `alloc` for tables (see memory.py) that counts the bytes it gives out."""
+    """An `alloc` for tables (see memory.py) that counts the allocated bytes."""
 
     def __init__(self):
         self.bytes = 0
@@ -55,14 +55,14 @@ class Storage:
 
 
 def memory_in_use():
-    """Return the bytes of the heap that are in use; 0 where the runtime cannot tell."""
+    """Return the bytes of the heap that are in use; 0 if the runtime does not know."""
     return gc.mem_alloc() if hasattr(gc, "mem_alloc") else 0
 
 
 def allocated(function):
-    """Return how many bytes `function(1000)` allocates beyond `function(1)`; 0 where the runtime cannot tell.
+    """Return how many bytes `function(1000)` allocates more than `function(1)`; 0 if the runtime does not know.
 
-    The function does once, or as often as it is told, what must not allocate.
+    `function(n)` repeats an operation n times, which must not allocate.
     """
     if not hasattr(gc, "mem_alloc"):
         return 0

@@ -13,7 +13,7 @@ def v4(text):
 
 
 def v6(text):
-    """Return the address; "::" stands for the zeros that are missing."""
+    """Return the address; "::" replaces the missing zeros."""
     head, _, tail = text.partition("::")
     groups = [[int(group, 16) for group in half.split(":") if group] for half in (head, tail)]
     groups = groups[0] + [0] * (8 - len(groups[0]) - len(groups[1])) + groups[1]
@@ -109,7 +109,7 @@ def test_every_length_of_prefix_on_one_path():
 
 
 def test_many_on_long_paths():
-    """Prefixes and addresses that part late and often, beside a search through all prefixes."""
+    """Prefixes and addresses that differ only in few bits, compared with a search through all prefixes."""
     random = Random(3)
     for size in (4, 16):
         for _ in range(4):
@@ -131,7 +131,7 @@ def test_many_on_long_paths():
 
 
 def near(base, random):
-    """Return the address with one to three bits turned over."""
+    """Return the address with one to three bits inverted."""
     key = bytearray(base)
     for _ in range(1 + random.below(3)):
         bit = random.below(8 * len(key))
@@ -239,8 +239,8 @@ def test_full_refuses_and_changes_nothing():
         assert "3" in str(error) and "IPv4" in str(error)
     assert [find(allowed, f"10.0.0.{i}") for i in range(9)] == [-1, A, A, -1, B, -1, -1, -1, -1]
     assert not allowed.trie4.first(C)
-    insert(allowed, "10.0.0.2/32", C)  # a move needs no room
-    insert(allowed, "fd00::/8", C)  # the families have tables of their own
+    insert(allowed, "10.0.0.2/32", C)  # a move needs no free place
+    insert(allowed, "fd00::/8", C)  # the families have separate tables
     assert remove(allowed, "10.0.0.1/32", A)
     insert(allowed, "0.0.0.0/0", A)
     assert find(allowed, "10.0.0.1") == A
@@ -261,7 +261,7 @@ def test_room_is_used_again_and_again():
 
 
 def test_in_whatever_order_prefixes_go_the_others_stay_and_nothing_is_left():
-    """A node that was forgotten would be missed soon: there is room for six prefixes."""
+    """A node that is not freed would soon be missing, because there are only places for six prefixes."""
     random = Random(4)
     allowed = AllowedIPs(6, 6, 1)
     for size, trie in ((4, allowed.trie4), (16, allowed.trie6)):
@@ -295,7 +295,7 @@ def test_prefixes_come_in_order_of_insertion():
         allowed = table()
         for prefix in order:
             insert(allowed, prefix, peer)
-        insert(allowed, "10.1.0.0/16", peer)  # again: it keeps its place
+        insert(allowed, "10.1.0.0/16", peer)  # again: it keeps its position
         expected = [(v4(p.split("/")[0]), int(p.split("/")[1])) for p in order]
         assert prefixes(allowed.trie4, peer) == expected
         insert(allowed, "10.1.0.0/16", other)
@@ -320,7 +320,7 @@ def test_iteration_survives_changes_between_its_steps():
         assert trie.next(A, cursor) == 0
         allowed.remove_peer(B)
         assert trie.next(A, cursor) == 0
-        insert(allowed, "10.0.1.0/24", B)  # takes the freed place
+        insert(allowed, "10.0.1.0/24", B)  # takes the freed row
         assert trie.next(A, cursor) == 0
         assert gone not in prefixes(trie, A) and len(prefixes(trie, A)) == 4
 

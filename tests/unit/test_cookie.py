@@ -1,4 +1,4 @@
-"""MACs, cookies, and the rule of load."""
+"""MACs, cookies, and the rule for "under load"."""
 
 from wgembed.crypto import blake2s
 from wgembed.protocol import drops
@@ -17,7 +17,7 @@ PACKET = ipv4(A4, B4, b"hello")
 
 
 def bogus(b, n):
-    """Return an initiation with a valid mac1 and nothing else right."""
+    """Return an initiation in which only mac1 is right."""
     message = b"\1\0\0\0" + bytes((n & 255, n >> 8, 7, 7)) + b"\x11" * 108
     return message + blake2s(16, mac1_key(b.public), message) + bytes(16)
 
@@ -159,7 +159,7 @@ def test_cookie_is_used_for_115_s():
     assert peer_b.cookie_birth
     harness.filter = lambda source, destination, datagram: []
     limit = COOKIE_SECRET_MAX_AGE - 5_000
-    birth = peer_b.cookie_birth = 1_000  # that an age is a difference shows with an early birth only
+    birth = peer_b.cookie_birth = 1_000  # only an early birth shows that an age is a difference
     for age, used in ((limit - 1, True), (limit, False), (limit + 7, False)):
         peer_b.cookie_birth = birth
         harness.now = birth + age
@@ -199,7 +199,7 @@ def test_the_limit_is_that_of_an_address_whatever_the_port():
     harness.filter = lambda source, destination, datagram: []
 
     def ask(addr):
-        """Send an initiation from there; returns what b answers."""
+        """Send an initiation from this address. Returns the answer of b."""
         peer_b.last_sent_handshake = peer_a.last_initiation = 0
         a.clock += 1
         a.device.initiate(peer_b, harness.now)

@@ -1,4 +1,4 @@
-"""The primitives against the published vectors, and the run functions against the single ones."""
+"""The primitives, compared with published vectors, and the functions for runs, compared with those for single packets."""
 
 from wgembed import crypto
 from wgembed.packets import runs
@@ -247,7 +247,7 @@ def test_a_pointer_is_to_a_whole_buffer():
     buf = bytearray(100)
     crypto.pointer_to(buf)
     crypto.pointer_to(memoryview(buf))
-    if hasattr(memoryview(buf), "obj"):  # MicroPython does not know what a view is a part of
+    if hasattr(memoryview(buf), "obj"):  # MicroPython does not know the buffer of a view
         raises(ValueError, crypto.pointer_to, memoryview(buf)[:50])
         raises(ValueError, crypto.pointer_to, memoryview(buf)[50:])
 
@@ -290,7 +290,7 @@ HEADER = b"\4\0\0\0\xf1\xe2\xd3\xc4"
 
 
 class Bench:
-    """An arena, an inbox and a key, and what moves messages from one to the other."""
+    """An arena, an inbox and a key, and functions that copy messages from the arena to the inbox."""
 
     def __init__(self):
         self.arena = Arena(1420, 16384)
@@ -308,7 +308,7 @@ class Bench:
         return bytes(self.arena.buffer[offset : offset + self.arena.lengths[slot]])
 
     def receive(self, start, messages):
-        """Put the messages side by side; return where they end."""
+        """Write the messages one after the other; return the end of the last one."""
         for message in messages:
             self.inbox.buffer[start : start + len(message)] = message
             start += len(message)
@@ -334,7 +334,7 @@ def test_seal_run():
     runs.seal_run(bench.arena, 1, 4, bench.key, HEADER, 0x1234567890, 0)
     for slot in (1, 2, 3):
         assert bench.message(slot) == sealed(packets[slot], 0x1234567890 + slot - 1)
-    # Its neighbours are left alone.
+    # The neighbours do not change.
     assert bench.arena.lengths[:5] == [0, 48, 64, 80, 64]
     offset = bench.arena.packets[4]
     assert bench.arena.buffer[offset : offset + 64] == packets[4]
@@ -351,7 +351,7 @@ def test_seal_run_with_the_largest_counters():
 
 
 def test_seal_run_of_any_sizes():
-    """Runs of equal sizes, long and short, with others among them."""
+    """Runs of equal sizes, long and short, with other sizes between them."""
     random = Random(7)
     for counter in (0, (1 << 32) - 3, (1 << 33) - 1, (1 << 64) - 65):
         bench = Bench()
@@ -416,7 +416,7 @@ def test_open_run_undoes_seal_run():
 
 
 def test_open_run_tells_whether_all_came_in_order():
-    for size in (16, 21, 48):  # whose messages stand at multiples of 4 and of none
+    for size in (16, 21, 48):  # strides with and without the alignment of 4 bytes
         for counters, in_order in (
             ((7,), True), ((7, 8, 9, 10), True), ((7, 8, 10, 11), False), ((7, 7), False), ((8, 7), False),
             (((1 << 32) - 1, 1 << 32), True), (((1 << 32) - 1, 0), False), ((1 << 40, (1 << 40) + 1), True),

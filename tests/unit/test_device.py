@@ -1,4 +1,4 @@
-"""The state machine: two devices, a fake wire, and the time in the test's hand."""
+"""The state machine: two devices, a simulated wire, and a time that the test controls."""
 
 from wgembed.protocol import drops
 from wgembed.protocol.constants import (
@@ -63,7 +63,7 @@ def test_last_handshake_is_told():
 
 
 def test_transfer_is_counted_like_linux():
-    """Handshake messages, keepalives and padded data, with the message's overhead and nothing of UDP."""
+    """Handshake messages, keepalives and padded data count, with the overhead of the message, without UDP."""
     harness, a, b, peer_b, peer_a = pair()
     a.transmit(PACKET)
     sent = 148 + 32 + 32
@@ -101,7 +101,7 @@ def test_jitter_differs():
 
 
 def test_a_late_response_counts():
-    """Others dropped a response that took longer than 250 ms."""
+    """Other implementations dropped a response that took longer than 250 ms."""
     harness, a, b, peer_b, peer_a = pair()
     held = []
     harness.filter = lambda source, destination, datagram: held.append(datagram) or [] if datagram[0] == 2 else [datagram]
@@ -487,7 +487,7 @@ def test_removal_wipes_and_frees():
     again = a.add(b, ((B4, 32),), psk=b"\xcc" * 32)
     assert again is peer_b, "the entry is used again"
     a.transmit(PACKET)
-    assert b.got == []  # b's clock rule: no initiation within the same coarse instant is newer
+    assert b.got == []  # an initiation with the same rounded timestamp is not newer
     harness.advance(REKEY_TIMEOUT + 400)
     assert b.got == [PACKET]
 
@@ -506,7 +506,7 @@ def test_full_table():
 
 
 def test_mark_without_endpoint_then_contact():
-    """The responder learns the endpoint from the initiation and answers there."""
+    """The responder learns the endpoint from the initiation, and answers to it."""
     harness, a, b, peer_b, peer_a = pair(b_knows_a=False)
     a.transmit(PACKET)
     assert peer_a.addr == a.addr

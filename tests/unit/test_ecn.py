@@ -1,4 +1,4 @@
-"""ECN across the tunnel: every combination, and the header checksum afterwards."""
+"""ECN across the tunnel: every combination, and the header checksum after it."""
 
 from wgembed.protocol import ecn
 from wgembed.protocol.icmp import checksum

@@ -1,4 +1,4 @@
-"""What a device remembers of what went wrong: enough to say why, in memory of a fixed size."""
+"""The events and errors that a device keeps, in memory of a fixed size."""
 
 from wgembed.protocol import events
 from wgembed.protocol.constants import REKEY_TIMEOUT
@@ -28,7 +28,7 @@ from .support import Storage
 
 
 def told(node, peer):
-    """The names of the peer's events, and how often."""
+    """The names of the peer's events, and how often each happened."""
     return [(event, count) for event, count, _ in node.tables.events.read(peer.number)]
 
 
@@ -97,7 +97,7 @@ def test_there_is_a_name_for_each():
     assert events.NAMES[ALLOWED_IP_MOVED] == "allowed_ip_moved" and events.NAMES[NO_REPLY] == "no_reply"
 
 
-# What a device notes
+# The events of a device
 
 
 def test_a_handshake():

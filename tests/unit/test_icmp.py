@@ -1,4 +1,4 @@
-"""Destination unreachable."""
+"""ICMP answers: destination unreachable."""
 
 from wgembed.protocol import icmp
 

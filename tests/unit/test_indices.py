@@ -1,4 +1,4 @@
-"""Receiver indices: random, unique, and found again whatever came and went in between."""
+"""Receiver indices: random, unique, and found also after other indices were added and removed."""
 
 from wgembed.protocol import indices
 from wgembed.protocol.indices import IndexTable
@@ -8,7 +8,7 @@ from .support import Random, Storage, allocated, raises
 
 
 class Drawn:
-    """Stands in for the random generator: hands out the indices given to it."""
+    """Replaces the random generator: returns the given indices."""
 
     def __init__(self, *drawn):
         self._drawn = list(drawn)
@@ -18,7 +18,7 @@ class Drawn:
 
 
 def with_drawn(table, owner, *drawn):
-    """Return what `new` returns when the generator yields just these."""
+    """Return the result of `new` if the generator yields these indices."""
     real = indices.crypto
     indices.crypto = Drawn(*drawn)
     try:
@@ -82,7 +82,7 @@ def test_all_four_bytes_count():
 
 
 def test_a_deletion_keeps_the_chain_together():
-    # Eight buckets. Four entries that belong into bucket 6 wrap around, one of bucket 0 stands behind them.
+    # Eight buckets. Four entries of bucket 6 wrap around, and one of bucket 0 comes after them.
     chain = [b"\6\0\0\0", b"\x0e\0\0\0", b"\0\0\0\0", b"\x16\0\0\0"]
     for gone in range(4):
         table = IndexTable(4)
@@ -116,7 +116,7 @@ def test_owners_out_of_range_are_refused():
 
 
 class Sparse(dict):
-    """A column that only seems to have its size."""
+    """A column without memory for its size."""
 
     def __getitem__(self, i):
         return self.get(i, 0)
@@ -163,7 +163,7 @@ def test_memory_of_an_index():
 
 def test_lookups_do_not_allocate():
     table = IndexTable(8)
-    # High bits set: not a small int on a 32-bit machine, were it ever put together.
+    # High bits set: as one number, this would not be a small int on a 32-bit machine.
     index = with_drawn(table, 8, b"\xff\xff\xff\xff")
 
     def look(count):

@@ -101,7 +101,7 @@ def test_initiator_with_a_next_keypair_demotes_it():
 
 
 def test_simultaneous_initiation_leaves_no_deaf_side():
-    """OpenBSD was once deaf on one side after it, and leaked an index each time."""
+    """After this, OpenBSD once could not receive on one side, and leaked an index each time."""
     for _ in range(20):
         harness, a, b, peer_b, peer_a = pair()
         wire = []
@@ -206,7 +206,7 @@ def test_counters_begin_at_zero():
 
 
 def test_the_counter_has_64_bits():
-    """On 32-bit hosts others once truncated it."""
+    """Other implementations once truncated it on 32-bit machines."""
     harness, a, b, peer_b, peer_a = connected()
     peer_b.current.counter = (1 << 40) + 5
     a.transmit(PACKET)

@@ -1,4 +1,4 @@
-"""What counts as a message."""
+"""Which datagrams are messages."""
 
 from wgembed.protocol import messages
 from wgembed.protocol.constants import COOKIE_REPLY_SIZE, INITIATION_SIZE, RESPONSE_SIZE

@@ -1,11 +1,11 @@
-"""Noise by itself: keys, and the bounds of a keypair's life. What two devices make of it is in test_device.py."""
+"""Noise alone: keys, and the limits of a keypair. test_device.py tests the handshake between two devices."""
 
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REJECT_AFTER_MESSAGES, REJECT_AFTER_TIME
 
 
 def test_private_keys_are_clamped():
-    """As wg shows them (RFC 7748, 5)."""
+    """As `wg` shows them (RFC 7748, 5)."""
     identity = noise.Identity()
     identity.set(b"\xff" * 32)
     assert bytes(identity.private) == b"\xf8" + b"\xff" * 30 + b"\x7f"
@@ -14,7 +14,7 @@ def test_private_keys_are_clamped():
 
 
 def test_a_secret_of_zeros_is_none():
-    """What a point of low order would give: a handshake that went on without it would be anybody's."""
+    """The secret from a point of low order. A handshake that accepted it would be open to everybody."""
     scalar = b"\x41" * 32
     assert noise._mix_dh(scalar, bytes(32)) is False
     assert noise._mix_dh_key(scalar, bytes(32)) is False
@@ -23,7 +23,7 @@ def test_a_secret_of_zeros_is_none():
 
 
 class Keypair:
-    """One that was made at `birth` and has sent `counter` messages."""
+    """Return a keypair that was made at `birth` and has sent `counter` messages."""
 
     usable = True
 

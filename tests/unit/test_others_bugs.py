@@ -1,4 +1,4 @@
-"""Bugs that other implementations shipped and that no other file here has a test for: see docs/others-bugs.md."""
+"""Bugs of other implementations for which no other file here has a test: see docs/others-bugs.md."""
 
 import gc
 import sys
@@ -17,13 +17,13 @@ WINDOWS, ROUNDS = 20, 20
 
 
 def kept():
-    """How many blocks of memory are in use; on MicroPython they have 16 bytes, or 32."""
+    """The number of memory blocks that are in use. On MicroPython a block has 16 or 32 bytes."""
     gc.collect()
     return gc.mem_alloc() // 16 if hasattr(gc, "mem_alloc") else sys.getallocatedblocks()
 
 
 def grows(function):
-    """Whether each call of the function leaves something behind, once caches and tables have filled."""
+    """Whether each call of the function leaks memory, after caches and tables are filled."""
     for _ in range(WINDOWS):
         before = kept()
         for _ in range(ROUNDS):
@@ -34,13 +34,13 @@ def grows(function):
 
 
 def forget(*nodes):
-    """Drop what the nodes have written down for the test."""
+    """Drop the records that the nodes keep for the test."""
     for node in nodes:
         del node.sent[:], node.got[:]
 
 
 def test_traffic_does_not_grow_memory():
-    """Others kept buffers in pools without bound, and died of it on routers with 128 MB."""
+    """Other implementations kept buffers in pools without a limit, and ran out of memory on routers with 128 MB."""
     harness, a, b, *_ = connected()
     large = [ipv4(A4, B4, bytes((i,)) * 1300) for i in range(30)]
 
@@ -72,7 +72,7 @@ def bogus(public, n):
 
 
 def test_a_handshake_flood_does_not_grow_memory():
-    """From ever new addresses, in load and out of it; a real handshake gets through afterwards."""
+    """From always new addresses, under load and without load. After that a real handshake succeeds."""
     harness, a, b, *_ = pair()
     messages = [bogus(b.public, n) for n in range(40)]
     ports = [0]
@@ -106,7 +106,7 @@ def test_handshakes_of_a_real_peer_do_not_grow_memory():
 
 
 def test_a_clock_stepping_forward_in_mid_run_does_no_harm():
-    """Nothing runs out: the life of a key is not measured with the clock that people set."""
+    """No key expires, because its age is not measured with the clock that can be set."""
     harness, a, b, peer_b, peer_a = connected()
     a.clock += 10 * YEAR
     b.clock += 20 * YEAR
@@ -119,7 +119,7 @@ def test_a_clock_stepping_forward_in_mid_run_does_no_harm():
 
 
 def test_a_clock_stepping_forward_and_back_again_does_no_harm():
-    """Others could not shake hands again until the time of the step had come: for ten years, that is."""
+    """Other implementations could not handshake until the time before the step came again: for ten years."""
     harness, a, b, peer_b, peer_a = connected()
     a.clock += 10 * YEAR
     harness.advance(REKEY_AFTER_TIME)
@@ -133,7 +133,7 @@ def test_a_clock_stepping_forward_and_back_again_does_no_harm():
 
 
 def test_traffic_at_every_age_of_a_key():
-    """Others lost packets at a rekey. Both sides talk, each second, for four lives of a key: nothing is lost."""
+    """Other implementations lost packets at a rekey. Both sides send each second during four keys, and no packet is lost."""
     harness, a, b, peer_b, peer_a = connected()
     for second in range(4 * REJECT_AFTER_TIME // 1000):
         a.transmit(PACKET)
@@ -145,7 +145,7 @@ def test_traffic_at_every_age_of_a_key():
 
 
 def test_one_sided_traffic_at_every_age_of_a_key():
-    """The responder alone has something to say: the initiator renews the key in time, with a keepalive at the latest."""
+    """Only the responder sends data. The initiator renews the key in time, at the latest with a keepalive."""
     harness, a, b, peer_b, peer_a = connected()
     for _ in range(4 * REJECT_AFTER_TIME // 1000):
         b.transmit(BACK)
@@ -155,7 +155,7 @@ def test_one_sided_traffic_at_every_age_of_a_key():
 
 
 def test_roaming_of_both_ends_one_after_the_other():
-    """Others moved an endpoint on initiations only: here data does it, in either direction."""
+    """Other implementations moved an endpoint only at an initiation. Here data moves it, in both directions."""
     harness, a, b, peer_b, peer_a = connected()
     for node, mover in ((b, a), (a, b), (b, a)):
         del harness.nodes[mover.addr]
@@ -170,7 +170,7 @@ def test_roaming_of_both_ends_one_after_the_other():
 
 
 def test_a_forged_response_does_not_end_the_handshake():
-    """Others gave the handshake up when a response did not open: whoever was quicker than the peer kept the tunnel down."""
+    """Other implementations ended the handshake at an invalid response, so a fast attacker could stop it."""
     harness, a, b, peer_b, peer_a = pair()
     held = []
     harness.filter = lambda source, destination, datagram: (

@@ -1,16 +1,16 @@
-"""Our own datagrams that come back as packets are dropped, and nobody else's are."""
+"""Our own datagrams that come back as packets are dropped, and no other packets are."""
 
 from wgembed.protocol import drops
 from wgembed.protocol.constants import REKEY_TIMEOUT
 
 from .harness import A4, A6, B4, PACKET, connected, ipv4, ipv6, pair
 
-# The peer's endpoint in the world is a name; whatever address stands in the packet, the allowed IPs lead to the peer.
+# The endpoint of the peer is a name here. The allowed IPs route every address in a packet to the peer.
 OUTSIDE4, OUTSIDE6 = b"\xc0\0\2\2", b"\xfc" + bytes(14) + b"\2"
 
 
 def udp(message, ipv6_too=False, source=51820):
-    """A datagram with the message, as it would come back from the machine."""
+    """A datagram with the message, as it comes back from the machine."""
     size = len(message) + 8
     header = bytes((source >> 8, source & 255, 0, 7, size >> 8, size & 255, 0, 0))
     return ipv6(A6, OUTSIDE6, header + message) if ipv6_too else ipv4(A4, OUTSIDE4, header + message)
@@ -62,7 +62,7 @@ def test_in_a_batch_the_others_leave():
 
 
 def test_behind_others_to_the_same_address_as_well():
-    """What is for the endpoint's host makes one run with our datagrams to it."""
+    """Other packets to the host of the endpoint are in one run with our datagrams to it."""
     for ipv6_too in (False, True):
         harness, a, b, peer_b, peer_a = connected()
         everything(a, peer_b)
@@ -71,7 +71,7 @@ def test_behind_others_to_the_same_address_as_well():
         a.transmit(PACKET)
         outside = OUTSIDE6 if ipv6_too else OUTSIDE4
         a.address_bytes = lambda addr, ip=outside: ip + b"\0\7"
-        # The same address, but another object: its bytes are asked for again.
+        # The same address, but another object, so `address_bytes` is called again.
         a.device.set_endpoint(peer_b, peer_b.addr[:1] + peer_b.addr[1:], harness.now)
         theirs, ours = udp(b"theirs", ipv6_too), udp(a.sent[-1][0], ipv6_too)
         a.transmit(theirs, ours, ours, theirs)
@@ -79,7 +79,7 @@ def test_behind_others_to_the_same_address_as_well():
 
 
 def test_other_peoples_tunnels_pass():
-    """Somebody behind us has a WireGuard of his own, to the same endpoint even."""
+    """A machine behind this router has its own WireGuard, also with the same endpoint."""
     harness, a, b, peer_b, peer_a = connected()
     everything(a, peer_b)
     b.device.allow(peer_a, bytes(4), 0, harness.now)

@@ -1,4 +1,4 @@
-"""What a batch of packets costs in memory: nothing."""
+"""A batch of packets allocates no memory."""
 
 import sys
 
@@ -12,7 +12,7 @@ SIZE = 40
 
 
 class Still:
-    """A host that keeps nothing of what it is given."""
+    """A host that keeps nothing."""
 
     def send(self, addr, src, buf, size, tos):
         return SEND_OK
@@ -24,7 +24,7 @@ class Still:
         return SEND_OK
 
     def unanswered(self, peer):
-        """Nobody else knows where the peer may be."""
+        """Do nothing, because there is no other endpoint."""
 
     def address_bytes(self, addr):
         return bytes(6)
@@ -38,7 +38,7 @@ class Still:
 
 
 def batch(packets):
-    """Return a function that carries the packets from one end to the other, and one that receives them again."""
+    """Return a function that sends the packets from one end to the other, and one that receives them again."""
     harness, a, b, peer_b, peer_a = connected()
     a.device.host, b.device.host = Still(), Still()
     a.device.host.inbox, b.device.host.inbox = a.device.inbox, b.device.inbox
@@ -61,7 +61,7 @@ def batch(packets):
     a.device.transmit(harness.now, count)
     stride = max(arena.lengths[:count])
 
-    # Putting packets in place takes slices, which are memory: only what comes after it is measured.
+    # Writing the packets to the slots makes slices, which take memory. Only the steps after it are measured.
 
     def transmit():
         put()
@@ -92,7 +92,7 @@ def test_nothing_is_allocated():
         both()
         both()
         assert b.device.host.delivered == len(packets)
-        # Where they do not fit a small int, pointers and counters are garbage: two handfuls a packet, and no more.
+        # If pointers and counters do not fit into a small int, they become garbage: about ten objects for each packet.
         most = 0 if sys.maxsize > 1 << 32 else 50 * 512 * len(packets)
         assert sum(both() for _ in range(50)) <= most
 

@@ -1,4 +1,4 @@
-"""What becomes of packets: inner checks, padding, ECN, unreachable destinations."""
+"""Packets: inner checks, padding, ECN, unreachable destinations."""
 
 from wgembed.protocol import drops
 
@@ -9,7 +9,7 @@ from .support import Random
 
 
 def open_at_b(harness, a, b, inner):
-    """Seal any bytes at a and hand the message to b."""
+    """Seal any bytes at a, and give the message to b."""
     held = []
     harness.filter = lambda source, destination, datagram: held.append(datagram) or []
     a.put([inner])
@@ -45,7 +45,7 @@ def test_inner_packets_are_checked():
 
 
 def test_the_batch_is_checked_packet_by_packet():
-    """A trusted source before it does not let a foreign one through."""
+    """A packet with a wrong source is dropped, also after one with a right source."""
     harness, a, b, peer_b, peer_a = connected()
     c_allowed = ipv4(b"\x0a\0\0\7", B4, b"spoof")
     batch = [PACKET, c_allowed, PACKET, ipv6(A6, B6, b"6"), ipv6(B6, B6, b"spoof"), ipv6(A6, B6, b"6")]
@@ -62,7 +62,7 @@ def test_the_batch_is_checked_packet_by_packet():
 
 
 def mixed(kinds):
-    """Yield batches of a few like things each, at random."""
+    """Yield random batches, each with runs of a few equal items."""
     random = Random(5)
     for _ in range(200):
         batch = []
@@ -72,7 +72,7 @@ def mixed(kinds):
 
 
 def carry_as_one_run(harness, a, b, peer, inner, tos=0):
-    """Seal packets of equal size at a and hand the messages to b as one receive with this outer TOS byte."""
+    """Seal packets of equal size at a, and give the messages to b as one receive with this outer TOS byte."""
     held = []
     harness.filter = lambda source, destination, datagram: held.append(datagram) or []
     a.put(inner)
@@ -81,7 +81,7 @@ def carry_as_one_run(harness, a, b, peer, inner, tos=0):
 
 
 def test_runs_of_like_packets_with_others_among_them():
-    """Each packet of a run counts as it would alone, wherever it stands, under any outer ECN bits but the mark."""
+    """Each packet of a run is handled as if it were alone, at any position, with all outer ECN bits except CE."""
     harness, a, b, peer_b, peer_a = connected()
     lying = bytearray(ipv4(A4, B4, bytes(60)))
     lying[3] = 81
@@ -108,7 +108,7 @@ def test_runs_of_like_packets_with_others_among_them():
 
 
 def test_batches_of_like_packets_with_others_among_them():
-    """Each packet of a batch goes where it would go alone, and a garbled one nowhere."""
+    """Each packet of a batch goes to the same peer as if it were alone, and a malformed one is dropped."""
     harness, a, b, peer_b, peer_a = connected()
     c = harness.node("c")
     peer_c = a.add(c, ((b"\x0a\0\0\3", 32),))
@@ -140,7 +140,7 @@ def test_batches_of_like_packets_with_others_among_them():
 
 
 def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():
-    """The 16 bytes from a good IPv4 source on, spelt again as an IPv6 source, are not known to be good."""
+    """An IPv6 source with the same 16 bytes as those from a right IPv4 source on is not accepted."""
     harness, a, b, peer_b, peer_a = connected()
     four = ipv4(A4, B4, b"payload!")
     six = ipv6(four[12:28], B6, b"")
@@ -153,7 +153,7 @@ def test_a_trusted_ipv4_source_is_no_part_of_an_ipv6_one():
 
 
 def test_a_peer_cannot_use_the_prefix_of_another():
-    """Lookup is over all peers: a per-peer check would let b's own, wider prefix cover c's address."""
+    """The lookup is over all peers. With a check for each peer, the wider prefix of b would cover the address of c."""
     harness = Harness()
     hub, b, c = harness.node("hub"), harness.node("b"), harness.node("c")
     hub.add(b, ((b"\x0a\0\0\0", 8),), endpoint=False)

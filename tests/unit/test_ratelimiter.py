@@ -1,4 +1,4 @@
-"""The rate limiter: the kernel's vectors, one bucket for a /64, and a table that denies when it is full."""
+"""The rate limiter: the vectors of the kernel, one bucket for a /64, and a table that refuses when it is full."""
 
 from wgembed.protocol.ratelimiter import RateLimiter
 
@@ -9,7 +9,7 @@ V6 = b"\x20\x01\x0d\xb8\x00\x00\x00\x01" + b"\x00\x00\x00\x00\x00\x00\x00\x01"
 
 
 def burst(limiter, ip, now, count):
-    """Return how many of `count` messages at once get through."""
+    """Return how many of `count` messages at once are allowed."""
     return sum(limiter.allow(ip, now) for _ in range(count))
 
 
@@ -56,7 +56,7 @@ def test_full_means_deny_until_something_is_idle():
     ips = [bytes((10, 0, i, 1)) for i in range(9)]
     assert [burst(limiter, ip, 100, 1) for ip in ips] == [1] * 8 + [0]
     assert burst(limiter, ips[0], 100, 9) == 4
-    # 1 s without a message, and the place is anybody's.
+    # After 1 s without a message, another address can take the entry.
     assert burst(limiter, ips[8], 100 + 1001, 9) == 5
 
 

@@ -1,4 +1,4 @@
-"""The replay window, with the cases of the kernel's own self-test (drivers/net/wireguard/selftest/counter.c)."""
+"""The replay window, with the cases of the kernel's self-test (drivers/net/wireguard/selftest/counter.c)."""
 
 from wgembed.protocol import replay
 from wgembed.protocol.constants import COUNTER_BITS_TOTAL, COUNTER_WINDOW_SIZE, REJECT_AFTER_MESSAGES
@@ -8,7 +8,7 @@ LIMIT = COUNTER_WINDOW_SIZE + 1
 
 class Keypair:
     top = 0
-    window = replay.WINDOW_BYTES  # the second of three: its neighbours must stay as they are
+    window = replay.WINDOW_BYTES  # the second of three windows, of which the other two must not change
 
 
 class Window:
@@ -97,7 +97,7 @@ def test_neighbours_are_not_touched():
 
 
 def test_against_a_set():
-    """A naive model on a walk that leaps, falls back and repeats."""
+    """Compare with a simple model, for counters that jump ahead, go back and repeat."""
     accept = Window()
     seen, top, state, at = set(), -1, 12345, 0
     for _ in range(5000):
@@ -130,7 +130,7 @@ def test_a_run_beyond_the_last_counter_is_refused():
 
 
 def test_old_words_are_cleared_in_steps_of_several():
-    """A counter that was taken a whole turn of the bits ago says nothing about the one that has its place now."""
+    """An old counter that used the same bit, a whole turn of the ring earlier, does not block the new one."""
     accept = Window()
     assert accept(5)
     for counter in range(64, COUNTER_BITS_TOTAL + 64, 64):
@@ -139,7 +139,7 @@ def test_old_words_are_cleared_in_steps_of_several():
 
 
 def test_a_leap_clears_every_word_that_it_passes():
-    """What was not sent yet is taken when it comes, however many words of the bits were passed at once."""
+    """A fresh counter is accepted, also if the window moved over many words at once."""
     for words in range(1, 6):
         accept = Window()
         for counter in range(COUNTER_BITS_TOTAL):

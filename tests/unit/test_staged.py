@@ -1,4 +1,4 @@
-"""The staged pool: first in, first out for each peer; full means that the peer with the most loses its oldest."""
+"""The staged pool: first in, first out for each peer. In a full pool the peer with the most packets loses its oldest."""
 
 from wgembed.protocol.constants import MAX_STAGED_PACKETS
 from wgembed.protocol.staged import StagedPool
@@ -80,7 +80,7 @@ def test_full_drops_the_oldest_of_the_peer_with_the_most():
     assert push(pool, 2, b"g") == 1
     assert pool.count(0) == 3
     assert push(pool, 2, b"h") == 1
-    # Three peers with two each: the one that has had two for the longest time.
+    # Three peers have two packets each. The one that has had two for the longest time loses one.
     assert push(pool, 2, b"i") == 1
     assert drain(pool, 1) == [b"f"]
     assert drain(pool, 0) == [b"c", b"d"]

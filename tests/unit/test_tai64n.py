@@ -4,7 +4,7 @@ from wgembed.protocol.tai64n import Tai64n
 
 
 def test_label_of_a_known_time():
-    # 1992-06-02 08:07:09 UTC; with the ten seconds of the label's epoch and nothing else (no leap second table).
+    # 1992-06-02 08:07:09 UTC, with the ten seconds of the epoch, and without a table of leap seconds.
     assert bytes(Tai64n().make(707_472_429, 0)) == b"\x40\0\0\0\x2a\x2b\x2c\x37" + bytes(4)
 
 

@@ -1,4 +1,4 @@
-"""The timers: the heap against a plain list, and every row of the table in timers.py."""
+"""The timers: the heap compared with a plain list, and every row of the table in timers.py."""
 
 from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import (
@@ -20,7 +20,7 @@ NOW = 5_000_000
 
 
 class Peer:
-    """What the timers see of a peer."""
+    """The part of a peer that the timers use."""
 
     def __init__(self, number=0):
         self.number = number
@@ -37,7 +37,7 @@ def armed(peer):
 
 
 def check_heap(timers, peers):
-    """Parents are due before children, everybody knows its place, and who has a timer is in there in time."""
+    """Check the heap: parents are due before children, positions are right, and each peer with a timer is in it in time."""
     heap = timers._heap
     for index in range(len(heap)):
         assert heap[index].heap_index == index
@@ -53,7 +53,7 @@ def check_heap(timers, peers):
 
 
 def happen(timers, random, peer, now):
-    """Let one event, at random, happen to the peer."""
+    """Trigger a random event of the peer."""
     event = random.below(10)
     if event == 0:
         timers.handshake_initiated(peer, now)
@@ -78,7 +78,7 @@ def happen(timers, random, peer, now):
 
 
 def fire(timers, peers, now):
-    """Take all that is due by `now`; every timer of the model that is due must turn up, and none other."""
+    """Handle all timers that are due at `now`. They must be exactly those of the model."""
     expected = sorted([(peer.number, name) for peer in peers for name, at in armed(peer).items() if at <= now])
     fired, last = [], 0
     while True:
@@ -137,7 +137,7 @@ def test_due_to_the_millisecond():
 
 
 def test_a_later_timer_leaves_the_heap_alone():
-    """The path of a packet: it costs a comparison while something earlier is due anyway."""
+    """A packet costs one comparison if an earlier timer is due anyway."""
     timers, peer = Timers(), Peer()
     timers.data_received(peer, NOW)
     wake = timers.next()
@@ -175,7 +175,7 @@ def test_jitter():
 
 
 def within(at, least):
-    """Whether the time is `least` after NOW, give or take what is random."""
+    """Whether the time is `least` after NOW, plus the random jitter."""
     return NOW + least <= at <= NOW + least + REKEY_TIMEOUT_JITTER_MAX
 
 
@@ -257,7 +257,7 @@ def types(node):
 
 
 def only(peer, name, now, timers):
-    """Leave the peer with this one timer, due now."""
+    """Give the peer only this timer, due now."""
     timers.stop(peer)
     setattr(peer, name, now)
     timers.settle(peer)
@@ -355,7 +355,7 @@ def test_row_persistent_due():
 
 
 def test_row_retransmit_due_without_a_private_key():
-    """Nothing can be sent: nothing is tried again, and what waits is kept for the key to come."""
+    """Nothing can be sent. Then nothing is repeated, and packets wait for the next key."""
     harness, a, b, peer_b, peer_a = pair()
     silent(harness)
     a.transmit(PACKET)

@@ -1,4 +1,4 @@
-"""The mark below which no timestamp is ever sent: what is written when, and what a power cut can do to it."""
+"""The high-water mark, which no sent timestamp is above: when it is written, and the effect of a power cut."""
 
 import os
 
@@ -17,7 +17,7 @@ NOW = 1_800_000_000
 
 
 class Saver:
-    """Saves at once, and counts."""
+    """A saver that writes at once, and counts."""
 
     def __init__(self):
         self.urgent = self.later = 0
@@ -38,7 +38,7 @@ class Saver:
 
 
 def fresh():
-    """Empty the folder; returns a saver."""
+    """Empty the folder. Returns a saver."""
     system.files.make_directory(FOLDER, 0o700)
     for name in os.listdir(FOLDER):
         system.files.remove(FOLDER + "/" + name)
@@ -114,7 +114,7 @@ def test_a_clock_that_is_behind_moves_the_mark_by_what_it_uses():
     clock = opened(save)
     for _ in range(10000):
         clock.make(100, 0)
-    # 16.8 ms a timestamp: ten thousand are less than three minutes.
+    # 16.8 ms for each timestamp: ten thousand are less than three minutes.
     assert timestamps.seconds(timestamps.read(FLASH)) < NOW + 2 * AHEAD_S + 1
     assert save.urgent + save.later == 2
 
@@ -140,7 +140,7 @@ class PowerCut(Exception):
 
 
 class Cut:
-    """Stands for system.files in durable.py: the power fails at the `count`th step, a written byte being one."""
+    """Replaces system.files in durable.py. The power fails at step `count`; each written byte is a step."""
 
     def __init__(self, count):
         self._left = count
@@ -189,13 +189,13 @@ def test_power_may_fail_at_any_byte():
     assert len(seen) >= len(new) + 4
     assert all(content in (old, new) for content in seen)
     assert seen[0] == old and seen[-1] == new
-    # What a cut left behind is in nobody's way.
+    # The files that a power cut left have no effect.
     durable.atomic_write(FLASH, new)
     assert sorted(os.listdir(FOLDER)) == ["flash"]
 
 
 class Noted:
-    """In place of system.files in durable.py: notes what is called."""
+    """Replaces system.files in durable.py, and records the calls."""
 
     def __init__(self):
         self.calls = []
@@ -253,7 +253,7 @@ def test_without_hurry_a_child_writes():
 
 
 def test_a_mark_that_could_not_be_written_is_tried_again():
-    """Else a full flash, or a fork that failed once, would have timestamps above the mark for an hour."""
+    """Otherwise timestamps would be above the mark for an hour after a full flash or one failed fork."""
     save = fresh()
     clock = opened(save)
     save.broken = True
@@ -271,7 +271,7 @@ def test_a_mark_that_could_not_be_written_is_tried_again():
 
 
 def test_flash_that_cannot_be_written_is_tried_once_a_minute():
-    """A try is a process, or time in which nothing else is done; fifty peers may ask for many timestamps."""
+    """Each try starts a process or blocks the daemon, and fifty peers can need many timestamps."""
     save = fresh()
     clock = opened(save)
     clock.make(NOW, 0)

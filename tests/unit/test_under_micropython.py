@@ -1,6 +1,6 @@
-"""The tests of this folder once more, under MicroPython.
+"""The tests of this folder on MicroPython.
 
-WGEMBED_MICROPYTHON is the command to run, if it is not to be Debian's package.
+WGEMBED_MICROPYTHON is the command to run instead of Debian's package.
 """
 
 import os
@@ -17,7 +17,7 @@ from ..lab.need import need
 
 ROOT = Path(__file__).parents[2]
 
-# Two devices with all their buffers, twice, and the larger ones of the C library: what was freed is not compacted.
+# Two devices with all buffers, twice, and the larger buffers of the C library. Freed memory is not compacted.
 HEAP = "6M"
 
 
@@ -41,7 +41,7 @@ def test_unit_tests_under_micropython(micropython):
 
 
 def test_unit_tests_without_pytest():
-    """In one process with a garbage collection before each, as no other run of them has it."""
+    """In one process, with a garbage collection before each test. No other run of the tests does this."""
     done = run([sys.executable], "-m", "tests.unit.run")
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
 
@@ -61,7 +61,7 @@ def test_the_runner_reports_a_failure(micropython, tmp_path):
 
 
 def test_libsodium_is_initialised_before_use(micropython):
-    # Without sodium_init() every call would run on the slowest code, and nothing would tell.
+    # Without sodium_init() every call would use the slowest code, and no other test would find it.
     again = "crypto._micropython._lib.func('i', 'sodium_init', '')()"
     done = run(micropython, "-c", f"import sys; sys.path.insert(0, '.'); from wgembed import crypto; print({again})")
     assert done.stdout == "1\n", done.stdout + done.stderr
@@ -78,11 +78,11 @@ print(len(names), _blake2.blake2s(b"abc").digest().hex()[:8])
 
 
 def test_the_shim_stands_alone(micropython, tmp_path):
-    """As micropython-lib would install it: one folder, with its own tests, and nothing of ours around it."""
+    """As micropython-lib installs it: one folder with its tests, and no other files of ours."""
     shutil.copytree(ROOT / "wgembed/crypto/_blake2", tmp_path / "_blake2")
     done = subprocess.run([*micropython, "-c", ALONE], capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.stdout == "6 508c5e8c\n", done.stdout + done.stderr
-    # What its manifest says is there: a package of that name, beside the manifest's own folder.
+    # The manifest names a package, which must be beside the folder of the manifest.
     taken = []
     manifest = compile((tmp_path / "_blake2/manifest.py").read_text(), "manifest.py", "exec")
     exec(manifest, {"metadata": lambda **_: None, "package": lambda name, base_path: taken.append((name, base_path))})
