@@ -1,1 +1,1 @@
-"""Tests against other people's Noise, dissectors and packet builders."""
+"""Comparisons with other implementations of Noise, dissectors and packet builders."""

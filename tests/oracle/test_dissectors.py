@@ -1,7 +1,7 @@
-"""Our messages as other programs read them, and other programs' messages as we do.
+"""Other programs read our messages, and we read their messages.
 
-tshark decrypts a capture of two devices and must find in it what they said; scapy takes our messages apart, and
-builds ones that no honest peer sends.
+tshark decrypts a capture of two devices, and must find their packets. scapy parses our messages, and builds messages that
+no honest peer sends.
 """
 
 import base64
@@ -42,7 +42,7 @@ def udp(payload):
 
 
 class Capture:
-    """Everything on a world's wire, and the ephemeral keys of its devices."""
+    """All datagrams on the wire of a harness, and the ephemeral keys of its devices."""
 
     FIELDS = (
         "wg.type", "wg.sender", "wg.receiver", "wg.counter", "wg.handshake_ok", "wg.decryption_error", "wg.keepalive",
@@ -70,7 +70,7 @@ class Capture:
         return [datagram]
 
     def key_log(self, node, other, psk):
-        """What a node knows, as tshark wants to be told."""
+        """The keys of a node, in the format of tshark."""
         name = node.addr[0]
         lines = [("LOCAL_STATIC_PRIVATE_KEY", node.private), ("REMOTE_STATIC_PUBLIC_KEY", other.public)]
         for _, source, _, message in self.messages:
@@ -81,7 +81,7 @@ class Capture:
         return "".join(f"{key} = {base64.b64encode(value).decode()}\n" for key, value in lines)
 
     def pcap(self):
-        """The capture as a file: raw IP packets (link type 101)."""
+        """Return the capture as a file with raw IP packets (link type 101)."""
         parts = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101)]
         for now, source, destination, message in self.messages:
             datagram = PORT + PORT + struct.pack(">HH", 8 + len(message), 0) + message
@@ -90,7 +90,7 @@ class Capture:
         return b"".join(parts)
 
     def dissect(self, folder, key_log):
-        """Return for each message a dict of the fields that tshark saw, lists of text."""
+        """Return for each message a dict of the fields that tshark found: lists of text."""
         (folder / "capture.pcap").write_bytes(self.pcap())
         (folder / "keys").write_text(key_log)
         command = ["tshark", "-n", "-r", folder / "capture.pcap", "-o", f"wg.keylog_file:{folder / 'keys'}",
@@ -109,7 +109,7 @@ class Capture:
 
 
 def conversation(psk, monkeypatch):
-    """Two devices talk: three handshakes, one of them begun by b, and what is sent under each key."""
+    """Two devices exchange packets: three handshakes, one of them started by b, and packets under each key."""
     harness, a, b, peer_b, peer_a = pair(psk=psk)
     capture = Capture(harness, monkeypatch)
     said = []
@@ -169,7 +169,7 @@ def test_tshark_decrypts_everything(tmp_path, monkeypatch, psk, side):
 
 
 def test_tshark_tells_a_wrong_preshared_key(tmp_path, monkeypatch):
-    """That all is well in the test above is no matter of course."""
+    """Check that tshark finds errors, so that the test above means something."""
     need(programs, "tshark")
     a, b, capture, _ = conversation(b"\x55" * 32, monkeypatch)
     frames = capture.dissect(tmp_path, capture.key_log(a, b, b"\x56" * 32))
@@ -194,7 +194,7 @@ def test_tshark_reads_cookie_replies(tmp_path, monkeypatch):
 
 
 def load(node):
-    """Put the node under load, with initiations that have nothing right but mac1; their answers go nowhere."""
+    """Put the node under load, with initiations in which only mac1 is right. The answers are dropped."""
     for n in range(UNDER_LOAD_HANDSHAKES):
         message = b"\1\0\0\0" + bytes((n,)) * 112
         message += mac1(node.public, message) + bytes(16)
@@ -212,7 +212,7 @@ def number(raw):
 
 
 def wire():
-    """Everything that is said in a first handshake under load, and after it."""
+    """All messages of a first handshake under load, and after it."""
     harness, a, b, peer_b, peer_a = pair()
     load(b)
     a.transmit(PACKET)
@@ -255,9 +255,9 @@ def test_scapy_reads_all_four_messages():
         assert bytes(wg.Wireguard(message)) == message
 
 
-# ---- scapy builds what nobody should send
+# ---- scapy builds messages that no honest peer sends
 
-# Points of Curve25519 whose order divides eight, with which no secret can be shared: their canonical and other forms.
+# Points of Curve25519 whose order divides eight, which give an all-zero secret: their canonical and other forms.
 P = 2**255 - 19
 _EIGHTH = (
     325606250916557431795983626356110631294008115727848805560023387167927233504,
@@ -267,7 +267,7 @@ LOW_ORDER = [(x + high).to_bytes(32, "little") for x in (0, 1, *_EIGHTH, P - 1, 
 
 
 def finished(layer, public):
-    """The bytes of an initiation or response with its mac1 made right."""
+    """Return the bytes of an initiation or response, with a right mac1."""
     message = bytes(layer)[:-32]
     return message + mac1(public, message) + bytes(16)
 
@@ -295,7 +295,7 @@ def random_transport(size=48, **fields):
 
 
 class Lived:
-    """A session with b that must outlive whatever b is sent, and a handshake of b's that nobody answered yet."""
+    """A session with b that must survive every message to b, and a handshake of b without an answer."""
 
     def __init__(self):
         self.harness, self.a, self.b, self.peer_b, self.peer_a = connected()
@@ -314,7 +314,7 @@ class Lived:
                 self.b.tables.indices.used, self.b.tables.timers.next())  # fmt: skip
 
     def check(self, message, reason, text=""):
-        """The message must be dropped for that reason and leave no trace."""
+        """The message must be dropped for this reason, and must not change any state."""
         b = self.b
         before = list(b.device.drops)
         sent = len(b.sent)
@@ -324,7 +324,7 @@ class Lived:
         assert not b.got and len(b.sent) == sent and self.facts() == self.state, text
 
     def survives(self):
-        """Both ends can still talk, and the unanswered handshake still ends well."""
+        """Both ends can still exchange packets, and the handshake can still be completed."""
         self.a.transmit(PACKET)
         self.b.transmit(BACK)
         assert self.b.got == [PACKET] and self.a.got == [BACK]
@@ -425,9 +425,9 @@ def test_low_order_points(point):
 
 @pytest.fixture
 def weak(monkeypatch):
-    """A function that turns all ephemeral keys made from now on into a point of low order, and one that ends it.
+    """A function that replaces all new ephemeral keys by a point of low order, and one that ends this.
 
-    The secrets that come of it are zero for both ends, so that a receiver who does not mind finds nothing wrong.
+    The shared secrets are then zero for both ends. A receiver without a check would accept the message.
     """
     dh = crypto.x25519
 
@@ -446,7 +446,7 @@ def weak(monkeypatch):
 
 @pytest.mark.parametrize("point", LOW_ORDER, ids=lambda point: point[:3].hex() + point[31:].hex())
 def test_a_peer_with_ephemerals_of_low_order(point, weak):
-    """Not random bytes, but messages that are good in all else."""
+    """Messages that are valid in all other fields."""
     begin, end = weak
     harness, a, b, peer_b, peer_a = pair()
     begin(point)
@@ -459,7 +459,7 @@ def test_a_peer_with_ephemerals_of_low_order(point, weak):
 
     harness.advance(REKEY_TIMEOUT + 400)
     begin(point)
-    b.receive(a.sent[1][0], a.addr)  # honest again: b's answer is not
+    b.receive(a.sent[1][0], a.addr)  # a is honest again, but the answer of b is not
     end()
     response = b.sent[0][0]
     assert response[12:44] == point
@@ -469,7 +469,7 @@ def test_a_peer_with_ephemerals_of_low_order(point, weak):
 
 @pytest.mark.parametrize("point", LOW_ORDER, ids=lambda point: point[:3].hex() + point[31:].hex())
 def test_a_configured_key_of_low_order(point):
-    """It shares no secret with anybody: nothing is sent to it."""
+    """The shared secret is zero, so nothing is sent to this peer."""
     harness, a, b, *_ = pair()
     peer = a.device.add_peer(point)
     a.device.set_endpoint(peer, b.addr, harness.now)

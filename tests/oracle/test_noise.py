@@ -1,7 +1,7 @@
-"""Our handshake and transport against `noiseprotocol`, and against flynn/noise's vectors.
+"""Our handshake and transport, compared with `noiseprotocol` and with the vectors of flynn/noise.
 
-Both know Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s and nothing of WireGuard: what stands around their messages (types,
-indices, mac1, timestamps, counters) is put together here, from the paper.
+Both implement Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s, but not WireGuard. This file adds the rest of the messages (types,
+indices, mac1, timestamps, counters), from the paper.
 """
 
 import hashlib
@@ -31,17 +31,17 @@ def mac1(public, message):
 
 
 def tai64n(sec, nsec):
-    """The coarsened timestamp of a time since 1970."""
+    """Return the rounded timestamp of a time since 1970."""
     return struct.pack(">QI", (1 << 62) + 10 + sec, nsec & 0xFF000000)
 
 
 def padded(packet):
-    """The packet with zeros up to a multiple of 16, but never beyond the MTU."""
+    """Return the packet padded with zeros to a multiple of 16, but never beyond the MTU."""
     return packet + bytes(min(-len(packet) % 16, DEFAULT_MTU - len(packet)))
 
 
 class Oracle:
-    """A WireGuard peer around noiseprotocol: `public` and `addr` are what a Node wants of a peer."""
+    """A WireGuard peer with noiseprotocol. A Node uses its `public` and `addr`."""
 
     addr = ("oracle", 51820)
 
@@ -99,7 +99,7 @@ class Oracle:
 
 
 def meet(psk, initiator, ours=None, **theirs):
-    """Return a node and an Oracle that are each other's peer."""
+    """Return a node and an Oracle, each a peer of the other."""
     node = Harness().node("a")
     if ours:
         node.device.set_private_key(ours, node.harness.now)
@@ -110,14 +110,14 @@ def meet(psk, initiator, ours=None, **theirs):
 
 
 def sent(node):
-    """Take the only message that the node has sent since it was last asked."""
+    """Return the only message that the node has sent since the last call."""
     ((message, *_),) = node.sent
     del node.sent[:]
     return message
 
 
 def talk(node, oracle, count=5):
-    """Carry packets both ways over a fresh session, comparing every byte."""
+    """Send packets in both directions over a fresh session, and compare every byte."""
     for i in range(count):
         packet = ipv4(B4, A4, bytes((i,)) * i * 7)
         node.receive(oracle.seal(packet), oracle.addr)
@@ -131,13 +131,13 @@ def talk(node, oracle, count=5):
 
 @pytest.fixture(params=[False, True], ids=["nopsk", "psk"])
 def psks(request):
-    """Preshared keys, a new one a call, or always the one that stands for none."""
+    """Preshared keys: a new one for each call, or always the one that means no preshared key."""
     return (lambda: os.urandom(32)) if request.param else (lambda: bytes(32))
 
 
 @pytest.fixture
 def ephemerals(monkeypatch):
-    """A list of private keys that the next handshakes use, first one first, in place of random ones."""
+    """A list of private keys that the next handshakes use, in this order, instead of random ones."""
     waiting = []
     fill = crypto.random_fill
 
@@ -226,7 +226,7 @@ RESP_STATIC = bytes(range(1, 33))
 INIT_EPHEMERAL = bytes(range(0x20, 0x40))
 RESP_EPHEMERAL = bytes(range(0x41, 0x61))
 PRESHARED = b"!verysecretverysecretverysecret!"
-# The ephemeral keys and the sealed static key: the same in all four, as far as no prologue comes in.
+# The ephemeral keys and the encrypted static key: the same in all four, if the prologue has no effect on them.
 _FIRST = "358072d6365880d1aeea329adf9121383851ed21a28e3b75e965d0d2cd166254"
 _SECOND = "64b101b1d0be5a8704bd078f9895001fc03e8e9f9522f188dd128d9846d48466"
 _STATIC = "d06f15f78ad0914d9715147bb5a5004b27345a838bab4aa8bc5f144afc2cf4cc"
@@ -259,7 +259,7 @@ TRANSPORT = (
 
 
 def secret_peers(monkeypatch, prologue):
-    """Return (identity, peer) of both ends with the vectors' keys, after a prologue of their own."""
+    """Return (identity, peer) of both ends with the keys of the vectors, after their prologue."""
     monkeypatch.setattr(noise, "INITIAL_HASH", crypto.blake2s(32, b"", noise.INITIAL_CHAIN, prologue))
     harness = Harness()
     a, b = harness.node("a"), harness.node("b")
@@ -275,7 +275,7 @@ def secret_peers(monkeypatch, prologue):
 
 @pytest.mark.parametrize(("prologue", "text0", "text1", "message0", "message1"), VECTORS)
 def test_vectors(monkeypatch, ephemerals, prologue, text0, text1, message0, message1):
-    # WireGuard's messages carry a timestamp and nothing, and have the room for just that.
+    # WireGuard's messages carry a timestamp and nothing, and have space only for these.
     monkeypatch.setattr(noise, "INITIATION_MAC1", 88 + len(text0) + 16)
     monkeypatch.setattr(noise, "RESPONSE_MAC1", 44 + len(text1) + 16)
     monkeypatch.setattr(noise, "_timestamp", bytearray(len(text0)))

@@ -1,1 +1,1 @@
-"""Tests with what hypothesis thinks of."""
+"""Tests with random cases from hypothesis."""

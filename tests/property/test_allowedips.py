@@ -1,4 +1,4 @@
-"""Allowed IPs against a naive oracle over `ipaddress`, in random and in unkind sequences of operations."""
+"""Allowed IPs, compared with a simple model with `ipaddress`, in random and in difficult sequences of operations."""
 
 import ipaddress
 
@@ -13,7 +13,7 @@ SIZES = {4: 4, 6: 16}
 
 
 class Oracle:
-    """Which peer has which network, in order of insertion for each peer. Nothing clever."""
+    """A simple model: which peer has which network, in order of insertion for each peer."""
 
     def __init__(self, capacity):
         self.capacity = capacity
@@ -49,7 +49,7 @@ def network(key, cidr):
 
 
 def keys(size):
-    """Any addresses, and ones that differ in few bits: those share long paths."""
+    """Any addresses, and addresses that differ in few bits, because these share long paths."""
     few = st.sampled_from([bytes(size), b"\xff" * size, b"\xaa" * size])
     flipped = st.builds(_flip, few, st.lists(st.integers(0, 8 * size - 1), max_size=2))
     return st.one_of(flipped, st.binary(min_size=size, max_size=size))
@@ -72,7 +72,7 @@ def scripts(draw):
     size = SIZES[version]
     prefix = st.tuples(keys(size), lengths(size), st.integers(0, PEERS - 1))
     if draw(st.booleans()):
-        # The same few prefixes again and again, so that they move, go and come back.
+        # The same few prefixes repeatedly, so that they move, are removed and are added again.
         prefix = st.sampled_from(draw(st.lists(prefix, min_size=1, max_size=6)))
     operation = st.one_of(
         st.tuples(st.just("insert"), prefix), st.tuples(st.just("insert"), prefix),
@@ -84,7 +84,7 @@ def scripts(draw):
 
 
 def structure(trie):
-    """Check that nodes are where they belong and none is lost: a branch has two children, and no node two parents."""
+    """Check that all nodes are in their place: a branch has two children, and no node has two parents or is lost."""
     nodes, branches, waiting = set(), 0, [trie._follow(0)]
     while waiting:
         node = waiting.pop()
@@ -116,7 +116,7 @@ def structure(trie):
 def prefixes(trie, peer):
     found, cursor = [], trie.first(peer)
     while cursor:
-        found.append(ipaddress.ip_network(trie.prefix(cursor)))  # with bits past its length it is none
+        found.append(ipaddress.ip_network(trie.prefix(cursor)))  # with bits after its length it is not valid
         cursor = trie.next(peer, cursor)
     return found
 
@@ -154,7 +154,7 @@ def test_like_the_oracle(script):
 @settings(max_examples=200, deadline=None)
 @given(scripts())
 def test_iteration_between_changes(script):
-    """A reader that takes a step after every operation never sees another peer's prefix, and comes to an end."""
+    """A reader that reads one prefix after each operation never gets a prefix of another peer, and comes to an end."""
     version, capacity, operations, _ = script
     allowed, oracle = AllowedIPs(capacity, capacity, PEERS), Oracle(capacity)
     trie = allowed.trie4 if version == 4 else allowed.trie6
@@ -174,12 +174,12 @@ def test_iteration_between_changes(script):
 
 
 def worst_case(size, count):
-    """Prefixes of which each needs a branch node."""
+    """Prefixes that each need a branch node."""
     return [(i << 5).to_bytes(3, "big") + bytes(size - 3) for i in range(count)]
 
 
 def test_bytes_a_prefix():
-    """32 bytes for IPv4 and 64 for IPv6 hold even when every prefix but the first comes with a branch."""
+    """32 bytes for IPv4 and 64 for IPv6 are enough, also if every prefix except the first needs a branch."""
     count = 2000
     for family, size, most in ((Trie4, 4, 32), (Trie6, 16, 64)):
         columns = []

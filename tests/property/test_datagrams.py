@@ -1,7 +1,7 @@
-"""Whatever arrives: nothing raises, nothing is delivered that the peer did not send, and nothing twice.
+"""For all datagrams: no function raises, and only packets of the peer are delivered, each once.
 
-A device with a live session, two older keys' worth of packets still on their way and a handshake of its own waiting
-is fed bytes of every kind; or two devices talk over a wire that loses, doubles, delays and spoils.
+A device has a session, packets under two older keys that are still in flight, and a handshake that waits. It gets bytes of
+every kind. Or two devices exchange packets over a wire that loses, duplicates, delays and damages datagrams.
 """
 
 import functools
@@ -22,12 +22,12 @@ TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persi
 
 
 def numbered(source, destination, number):
-    """A packet like no other."""
+    """Return a unique packet."""
     return ipv4(source, destination, number.to_bytes(4, "big") * (1 + number % 9))
 
 
 def consistent(node):
-    """Check that the node's tables say the same about every peer."""
+    """Check that the tables of the node are consistent for every peer."""
     tables = node.tables
     used, waiting = 0, []
     peer = node.device.first
@@ -55,7 +55,7 @@ def consistent(node):
 
 
 class Scene:
-    """b in mid-life. `hat` has messages from a: some were taken already, some are late, some are still to come."""
+    """Node b with a history. `hat` has messages from a: some are accepted already, some late, some still to come."""
 
     def __init__(self):
         harness, a, b, peer_b, peer_a = connected()
@@ -63,7 +63,7 @@ class Scene:
         self.hat, self.sent = [], []
         self._cut = False
         harness.filter = self._carry
-        self._send(3)  # under the first key; they arrive
+        self._send(3)  # under the first key; these arrive
         self._hold(3)
         harness.advance(REKEY_AFTER_TIME - 10)
         self._hold(2)
@@ -72,7 +72,7 @@ class Scene:
         self._hold(4)
         harness.advance(REKEY_TIMEOUT)
         b.device.initiate(peer_a, harness.now)
-        self._cut = True  # the response is held back, and from here on b is alone
+        self._cut = True  # the response is held back, and from now on b gets no more from a
         harness.settle()
         harness.now += REKEY_TIMEOUT
         a.device.initiate(peer_b, harness.now)
@@ -117,7 +117,7 @@ class Scene:
         consistent(self.b)
 
     def heals(self):
-        """The two find together again, whatever was done to b."""
+        """After all this, a and b can exchange packets again."""
         harness, a, b = self.harness, self.a, self.b
         harness.filter = None
         b.device.handshakes(harness.now, 1000)
@@ -132,7 +132,7 @@ class Scene:
         assert b.got[-1] == packet and a.got[-1] == back
 
 
-# A datagram is described before there is one: what to do with the messages out of the hat.
+# The description of a datagram, before it exists: what to do with the messages in the hat.
 
 places = st.integers(0, 40)
 offsets = st.one_of(st.integers(0, 160), st.sampled_from([0, 1, 4, 8, 12, 15, 16, 31, 32, 59, 60, 76, 116, 132]))
@@ -150,7 +150,7 @@ kinds = st.one_of(
 
 
 def made(kind, hat):
-    """The datagram that the description stands for."""
+    """Return the datagram for a description."""
     name, *rest = kind
     if name == "raw":
         return rest[0]
@@ -177,7 +177,7 @@ marks = st.sampled_from([0, 0, 0, 1, 2, 3, 0x88])
 steps = st.one_of(
     st.tuples(st.just("one"), kinds, addresses, marks),
     st.tuples(st.just("one"), kinds, addresses, marks),
-    # Datagrams joined by the kernel, or anything that claims to be.
+    # Datagrams that the kernel joined, or other bytes in their place.
     st.tuples(st.just("run"), st.lists(kinds, min_size=1, max_size=8), st.integers(1, 200), addresses, marks),
     st.tuples(st.just("joined"), st.lists(places, min_size=1, max_size=12), addresses, marks),
     st.tuples(st.just("handshakes"), st.integers(1, 40)),
@@ -216,7 +216,7 @@ def test_whatever_is_done_to_good_messages(script):
 @settings(max_examples=50, deadline=None)
 @given(st.lists(places, max_size=60), st.randoms(use_true_random=False))
 def test_every_late_packet_arrives_once_in_any_order(again, random):
-    """The whole hat, shuffled, with some of it doubled and in runs: all that was sent is delivered, nothing twice."""
+    """The whole hat, shuffled, with duplicates and runs. All packets that were sent are delivered once."""
     scene = Scene()
     data = [m for m in scene.hat if m[0] == 4 and len(m) > 32]
     messages = data + [data[place % len(data)] for place in again]
@@ -236,12 +236,12 @@ def facts(scene):
 
 @functools.cache
 def scene_for_noise():
-    """One for all examples: what they feed it leaves no trace."""
+    """One device for all examples, because they leave no trace in it."""
     return Scene()
 
 
 def typed(kind_and_size):
-    """Datagrams with a good header: of the type, and with that many bytes after it."""
+    """Datagrams with a valid header: of this type, with this number of bytes after it."""
     kind, size = kind_and_size
     return st.binary(min_size=size, max_size=size).map(lambda data: bytes((kind, 0, 0, 0)) + data)
 
@@ -263,7 +263,7 @@ def test_arbitrary_bytes_are_counted_and_leave_no_trace(data, stride, tos):
     assert sum(scene.b.device.drops) - count == -(-len(data) // stride), "one reason for each datagram"
 
 
-# Two devices and a wire that does its worst.
+# Two devices and a very bad wire.
 
 fates = st.lists(st.sampled_from(["carry"] * 6 + ["lose", "double", "hold", "spoil", "shorten"]), min_size=1, max_size=60)
 acts = st.one_of(

@@ -1,4 +1,4 @@
-"""Arbitrary packets: answered or not, marked or not, but never with an exception and never with a wrong checksum."""
+"""Arbitrary packets: with or without an answer or a CE mark, but never an exception or a wrong checksum."""
 
 import struct
 
@@ -11,7 +11,7 @@ CE = 3
 
 
 def internet_sum(data):
-    """RFC 1071, by the book: 0xFFFF where the data holds its own right checksum."""
+    """The sum of RFC 1071: 0xFFFF if the data contain their right checksum."""
     total = sum(struct.unpack(f">{(len(data) + 1) // 2}H", data + bytes(len(data) & 1)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
@@ -19,13 +19,13 @@ def internet_sum(data):
 
 
 def one_of(*usual):
-    """Any byte, but most often one of these."""
+    """Any byte, but usually one of these."""
     return st.sampled_from(usual * (1000 // len(usual)) + tuple(range(256)))
 
 
 @st.composite
 def packets(draw):
-    """Packets that would be answered, but for a byte or a length here and there."""
+    """Packets that get an answer, some with one wrong byte or length."""
     version = draw(st.sampled_from([4, 6, None]))
     if version is None:
         return draw(st.binary(min_size=1, max_size=1500))
@@ -88,7 +88,7 @@ def check_answer6(answer, packet):
 
 
 def with_checksum(packet):
-    """The packet with the right IPv4 header checksum."""
+    """Return the packet with the right IPv4 header checksum."""
     packet = bytearray(packet)
     packet[10:12] = bytes(2)
     packet[10:12] = struct.pack(">H", internet_sum(packet[: (packet[0] & 15) * 4]) ^ 0xFFFF)
@@ -125,7 +125,7 @@ def test_marks(packet, outer):
 @settings(max_examples=500, deadline=None)
 @given(st.binary(min_size=12, max_size=40), st.integers(0, 255))
 def test_marks_on_anything(data, outer):
-    """No version, no right checksum: still no exception, and nothing but the mark and the checksum is touched."""
+    """Any version and checksum: no exception, and only the ECN bits and the checksum change."""
     packet = bytearray(data)
     ecn.decapsulate(packet, 0, outer & 3)
     assert packet[:1] == data[:1] and packet[2:10] == data[2:10] and packet[12:] == data[12:]

@@ -1,4 +1,4 @@
-"""The index table against a dict, with indices that crowd into few buckets."""
+"""The index table, compared with a dict, with many indices in few buckets."""
 
 from unittest import mock
 

@@ -1,4 +1,4 @@
-"""The rate limiter against the kernel's arithmetic, one bucket an address, where the table has room for all."""
+"""The rate limiter, compared with the kernel's arithmetic: one bucket for each address, in a table that is not full."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ PACKET_COST, TOKEN_MAX = 50, 250
 
 
 class Kernel:
-    """ratelimiter.c: tokens and the time of the last packet. Its collector only drops what is full again."""
+    """As ratelimiter.c: tokens and the time of the last packet. Its garbage collector only removes full buckets."""
 
     def __init__(self):
         self._entries = {}

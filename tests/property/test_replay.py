@@ -1,4 +1,4 @@
-"""The replay window against a set of all counters ever accepted, over the whole range of 64 bits."""
+"""The replay window, compared with a set of all accepted counters, over the whole range of 64 bits."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ class Keypair:
 
 
 class Model:
-    """Fresh is what was never accepted, is no further back than the window reaches, and below the last counter."""
+    """A counter is fresh if it was never accepted, is in the window or after it, and is below the limit."""
 
     def __init__(self):
         self.accepted = set()
@@ -32,7 +32,7 @@ class Model:
         return True
 
 
-# Where a walk goes next: a bit further or back, to the edges of the window, of a word and of the ring, or anywhere.
+# The next counter: a little ahead or back, at the edges of the window, of a word and of the ring, or anywhere.
 edges = [0, 1, 7, 8, 9, 63, 64, 65, COUNTER_WINDOW_SIZE - 1, COUNTER_WINDOW_SIZE, COUNTER_WINDOW_SIZE + 1, 8191, 8192,
          8193, 16384, 1 << 16, 1 << 31, 1 << 32]  # fmt: skip
 near = st.one_of(st.integers(-70, 70), st.sampled_from(edges), st.sampled_from(edges).map(lambda edge: -edge))

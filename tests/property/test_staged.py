@@ -1,4 +1,4 @@
-"""The staged pool against lists of packets."""
+"""The staged pool, compared with lists of packets."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ class Model:
     def __init__(self, blocks, block_size):
         self.blocks, self.block_size = blocks, block_size
         self.queues = [[] for _ in range(PEERS)]
-        self._since = [0] * PEERS  # when the count of each last changed
+        self._since = [0] * PEERS  # when the count of each peer last changed
         self._clock = 0
 
     def need(self, packet):

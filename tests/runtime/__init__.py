@@ -1,1 +1,1 @@
-"""Tests of what the machine is asked, on both runtimes."""
+"""Tests of the calls to the operating system, on both interpreters."""

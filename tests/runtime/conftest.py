@@ -6,7 +6,7 @@ from ..lab.need import need, privileges, programs
 
 @pytest.fixture
 def namespace():
-    """A network namespace of this test's own, with nothing but a loopback device."""
+    """A network namespace for one test, with only a loopback device."""
     need(privileges)
     need(programs, "ip")
     namespace = net.Namespace()

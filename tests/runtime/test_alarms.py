@@ -1,10 +1,10 @@
-"""What is to be done later."""
+"""Functions that are called at a later time."""
 
 from wgembed.runtime.alarms import Alarms
 
 
 def told(alarms, *names):
-    """A list that the alarms of these names write themselves to."""
+    """A list to which the alarms of these names add their name."""
     done = []
     for at, name in enumerate(names):
         alarms.set(name, 10 * (at + 1), lambda name=name: done.append(name))

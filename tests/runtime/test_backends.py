@@ -1,4 +1,4 @@
-"""Where a backend did something else than the contract says: the same script on both, with the same result."""
+"""Cases in which a backend once differed from the contract: the same script on both, with the same result."""
 
 import resource
 import subprocess
@@ -11,7 +11,7 @@ from ..lab import debian
 from ..lab.need import need
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 1000  # bytes of a file
+LIMIT = 1000  # the size limit of a file, in bytes
 
 SCRIPT = """
 import os, sys
@@ -87,7 +87,7 @@ def test_backends_do_as_the_contract_says(what, backend, tmp_path):
         capture_output=True,
         text=True,
         timeout=20,
-        # The signal of the limit stays ignored, as this interpreter has it: the write fails instead.
+        # The child inherits the ignored SIGXFSZ, so that the write fails instead.
         restore_signals=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT)),
     )

@@ -1,4 +1,4 @@
-"""The runtime's batch steps on MicroPython allocate nothing, once they know whom they talk to."""
+"""The batch steps of the runtime on MicroPython allocate no memory, after the first packets of a peer."""
 
 import subprocess
 from pathlib import Path
@@ -43,7 +43,7 @@ print(*[batch() for _ in range(5)])
 
 
 def test_batches_allocate_nothing(tmp_path):
-    """UDP both ways on loopback; a pipe stands for the tunnel device, as the two calls are read and write."""
+    """UDP in both directions on loopback. A pipe replaces the tunnel device, because its calls are read and write."""
     file = tmp_path / "script.py"
     file.write_text(SCRIPT.format(root=str(ROOT)))
     command = [*need(debian.micropython), "-X", "heapsize=1M", str(file)]

@@ -1,4 +1,4 @@
-"""Whoever carries out the requests may fail to come up, die, or hang: each request has its answer all the same."""
+"""The child process that applies requests can fail to start, die, or hang. Each request gets an answer nevertheless."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ class Loop:
 
 @pytest.fixture
 def by_us(monkeypatch):
-    """What was left to our own rtnetlink, which has EIO for all of it."""
+    """The requests that went to our rtnetlink, which answers EIO to all of them."""
     asked = []
     monkeypatch.setattr(netconf, "apply", lambda requests: asked.extend(requests) or [5] * len(requests))
     return asked
@@ -30,7 +30,7 @@ def by_us(monkeypatch):
 
 @pytest.fixture
 def submitted(monkeypatch):
-    """A function: the answers where the child runs this in a shell."""
+    """A function that returns the answers if the child runs this command in a shell."""
 
     def submit(script):
         monkeypatch.setattr(system.start, "pyroute2_command", lambda: (["/bin/sh", "-c", script], {}))
@@ -49,7 +49,7 @@ def test_a_child_that_does_it(submitted, by_us):
 
 
 def test_what_a_child_has_done_before_it_died_is_done(submitted, by_us):
-    """Else what it has added would be there already, and thus not ours to take away."""
+    """Otherwise its additions would already exist, and we would not remove them later."""
     assert submitted("echo 0; echo 17; kill -9 $$") == [[0, 17, 5], "after"]
     assert by_us == REQUESTS[2:]
 

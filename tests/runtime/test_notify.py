@@ -1,4 +1,4 @@
-"""News from a directory, on CPython (with and without cffi's backend) and on MicroPython."""
+"""Events of a directory, on CPython (with and without the backend of cffi) and on MicroPython."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Asking the way, over the loopback device."""
+"""Probes of a path, over the loopback device."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from ..lab.need import need, privileges
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("size", [100, 4096, 9000, 65000])
 def test_echoes_of_all_sizes(ip, size):
-    """Tunnels may have large MTUs, and an answer that is cut off looks like none."""
+    """Tunnels can have a large MTU, and an answer that is cut off looks like no answer."""
     need(privileges)
     assert ping.echo(inet.parse_ip(ip), size, 1000)
 

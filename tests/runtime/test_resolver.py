@@ -1,4 +1,4 @@
-"""Host names, looked up aside; on CPython and on MicroPython."""
+"""Lookups of host names in a child process, on CPython and on MicroPython."""
 
 import socket
 import subprocess
@@ -39,7 +39,7 @@ for name in {names!r}:
 
 @pytest.fixture(params=["cpython", "micropython"])
 def look_up(request, namespace, tmp_path):
-    """A function that looks names up where /etc/hosts and /etc/resolv.conf are the test's, and returns lines."""
+    """A function that looks names up with /etc/hosts and /etc/resolv.conf of the test, and returns lines."""
     command = [sys.executable] if request.param == "cpython" else [*need(debian.micropython), "-X", "heapsize=1M"]
     many = "".join(f"2001:db8:{n:x}::1 many.test\n" for n in range(2000))
     (tmp_path / "hosts").write_text("192.0.2.7 seven.test\n2001:db8::7 seven.test\n192.0.2.8 eight.test\n" + many)
@@ -66,7 +66,7 @@ def test_names_and_addresses(look_up):
 
 
 def test_of_thousands_of_addresses_a_few_are_taken(look_up):
-    """A name server is a stranger: what it says must not fill the memory, nor take the loop's time."""
+    """A name server is not trusted. Its answers must not fill the memory, and must not block the loop."""
     name, over, *_, last = look_up("many.test")[0].split()
     assert (name, over) == ("many.test", "over") and last.startswith("2001:db8:")
     assert look_up("many.test")[0].count("2001:db8:") == resolver.MOST
@@ -83,7 +83,7 @@ def test_a_silent_name_server_holds_up_nobody(look_up, namespace):
 
 
 def test_a_look_up_loads_no_codecs():
-    """An installation of Python for a router may have no module for international names."""
+    """A Python for a router possibly has no module for international names."""
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules['encodings.idna'] = None\n"
         "from wgembed.runtime.cpython import inet; print(inet.look_up('127.0.0.1'))"

@@ -1,4 +1,4 @@
-"""Addresses, routes and rules by the shim, as `ip` sees them afterwards; on CPython and on MicroPython."""
+"""Addresses, routes and rules by our rtnetlink, compared with the output of `ip`, on CPython and on MicroPython."""
 
 import sys
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_rules(script, namespace):
 
 
 def test_several_ways(script, namespace):
-    """Of a route with several ways each is told, but those that are dead."""
+    """A route with several next hops is reported once for each hop that is not dead."""
     namespace.ip("link", "add", "eth2", "type", "veth", "peer", "name", "far2")
     for n, name in enumerate(("eth", "eth2")):
         namespace.ip("addr", "add", f"10.{n}.0.1/24", "dev", name)
@@ -148,7 +148,7 @@ def test_several_ways(script, namespace):
 
 
 def test_an_answer_that_was_lost(script):
-    """It is not waited for without an end: the loop stands still meanwhile."""
+    """There is a timeout for the answer, because the loop is blocked in the meantime."""
     told = script("""
 class Deaf:
     def send(self, message):

@@ -1,4 +1,4 @@
-"""The batch steps at the tunnel device, for which a socket that keeps packets apart stands."""
+"""The batch steps at the tunnel device. A socket pair that keeps packets apart replaces the device."""
 
 import socket
 
@@ -12,7 +12,7 @@ SMALL, LARGE = 100, 60_000
 
 @pytest.fixture
 def ends():
-    """A port, and the socket at its other end; a LARGE packet is refused."""
+    """A port, and the socket at its other end. A LARGE packet is refused."""
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 * SMALL)
     with near, far:
@@ -44,7 +44,7 @@ def test_what_is_refused_is_counted_and_holds_up_nothing(ends, sizes):
     inbox = Inbox()
     for i, size in enumerate(sizes):
         inbox.packets[i], inbox.packet_lengths[i] = 16 + i * SMALL, size
-    # The second batch stands where the first stood, and is another.
+    # The second batch has the offsets of the first, and other bytes.
     for fill in (b"x", b"y"):
         inbox.view[:] = fill * len(inbox.view)
         refused = port.write_batch(inbox.view, inbox.packets, inbox.packet_lengths, len(sizes))
@@ -53,7 +53,7 @@ def test_what_is_refused_is_counted_and_holds_up_nothing(ends, sizes):
 
 
 def test_views_follow_the_batch(ends):
-    """Other places, other lengths, another buffer."""
+    """Other offsets, other lengths, another buffer."""
     port, far = ends
     inbox, other = Inbox(), Inbox()
     inbox.view[:] = bytes(i % 251 for i in range(len(inbox.view)))

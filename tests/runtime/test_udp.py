@@ -43,7 +43,7 @@ def arena_of(*messages):
 
 
 def received(end, count):
-    """Return `count` datagrams and the number of receives that they took."""
+    """Return `count` datagrams, and the number of receives that were needed."""
     inbox, datagrams, calls = Inbox(), [], 0
     while len(datagrams) < count:
         assert select.select([end.fd], [], [], 2)[0], f"{len(datagrams)} of {count} arrived"
@@ -71,7 +71,7 @@ def test_runs_of_any_sizes_arrive_as_they_were(ends):
 
 
 def test_the_largest_message(ends):
-    """More than segmentation takes at once."""
+    """More than one segmented send can carry."""
     a, b = ends
     (sent,) = messages(65487)
     arena = Arena(65455)
@@ -100,7 +100,7 @@ def test_segmentation_is_used_where_the_kernel_has_it(ends):
 
 @pytest.mark.parametrize(("errno", "left"), [(5, 0), (22, 1451), (90, 1451)])
 def test_refused_segmentation_falls_back_for_good_and_resends(ends, errno, left):
-    """Some kernels and drivers answer EIO or EINVAL."""
+    """Some kernels and drivers refuse segmentation with EIO or EINVAL."""
     a, b = ends
     calls = []
     send = a._sendmsg
@@ -212,7 +212,7 @@ def test_address_bytes():
 
 
 def test_replies_to_who_is_not_there_leave_room_for_others():
-    """A neighbour that does not answer has what is for it wait, at the cost of the socket's queue."""
+    """Datagrams to a neighbour that does not answer wait, and take space in the queue of the socket."""
     need(privileges)
     with contextlib.ExitStack() as closing:
         places = [net.Namespace(), net.Namespace()]
@@ -227,6 +227,6 @@ def test_replies_to_who_is_not_there_leave_room_for_others():
         results = [end.reply(addr, None, bytes(64), 64) for _ in range(100) for addr in absent]
         assert SEND_OK in results and SEND_LOST in results
         assert [end.send((far.outer[4], 9), None, bytes(1400), 1400, 0) for _ in range(20)] == [SEND_OK] * 20
-        # Without that room, no more fits.
+        # Now the queue is full.
         results = [end.send(addr, None, bytes(64), 64, 0) for _ in range(100) for addr in absent]
         assert SEND_LOST in results and end.errno == EAGAIN

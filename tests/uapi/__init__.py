@@ -1,1 +1,1 @@
-"""Tests of the control socket: what is said at it."""
+"""Tests of the control socket: its protocol."""

@@ -1,4 +1,4 @@
-"""The control protocol, spoken to a session byte by byte. The interface around the device is a stand-in."""
+"""The control protocol, sent to a session byte by byte. The interface around the device is a simple replacement."""
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,7 @@ OTHER = "bb" * 32
 
 
 class Interface:
-    """What a session asks of an interface."""
+    """The part of an interface that a session uses."""
 
     def __init__(self, device):
         self.device = device
@@ -167,7 +167,7 @@ def test_a_secret_with_a_typing_error_is_not_logged():
 
 
 def test_modifying_a_peer_keeps_what_is_not_named():
-    """Others crashed on it, or ignored replace_allowed_ips."""
+    """Other implementations crashed at this, or ignored replace_allowed_ips."""
     c = Client()
     c.set("public_key=" + KEY, "endpoint=192.0.2.1:7", "allowed_ip=10.0.0.0/8", "preshared_key=" + OTHER)
     c.set("public_key=" + KEY, "replace_allowed_ips=true", "allowed_ip=10.1.0.0/16")
@@ -257,7 +257,7 @@ def test_get_while_peers_go_and_come():
 
 
 def test_all_peers_go_in_mid_get():
-    """Others went on from the peer that was to come next, and read what was freed."""
+    """Other implementations continued with the next peer after it was removed, and read freed memory."""
     c = Client(peers=100)
     keys = [bytes((n,)).hex() * 32 for n in range(1, 91)]
     assert c.set(*[f"public_key={key}" for key in keys]) == "errno=0\n\n"
@@ -320,7 +320,7 @@ LINE = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(LINE, max_size=40), st.integers(1, 50))
 def test_arbitrary_bytes_never_raise(lines, step):
-    """Whatever is fed, in whatever pieces: answers are well formed and the tables stay consistent."""
+    """For any input, in any pieces: the answers are well-formed, and the tables stay consistent."""
     c = Client(peers=2)
     data = b"\n".join(lines)
     answer = ""

@@ -1,4 +1,4 @@
-"""What a daemon tells beyond UAPI, asked for at a session."""
+"""The answer to status=1, from a session."""
 
 import pytest
 
@@ -23,7 +23,7 @@ class Interface:
 
 
 class Reader:
-    """The answer, as pairs, of the device and of each peer."""
+    """Return the answer as pairs of key and value: those of the device, and those of each peer."""
 
     def __init__(self, harness, interface, question="status=1\n\n"):
         session = Session(interface, None)
@@ -44,7 +44,7 @@ class Reader:
 
 @pytest.fixture(autouse=True)
 def addresses(monkeypatch):
-    """The world's addresses are letters, in place of what the kernel has."""
+    """The harness has letters as addresses. Replace the functions for the kernel's addresses."""
     monkeypatch.setattr(system.inet, "split_address", lambda addr: (bytes((192, 0, 2, ord(addr[0]))), addr[1], 0))
     monkeypatch.setattr("wgembed.runtime.address.source_ip", lambda src: bytes((198, 51, 100, ord(src[-1]))))
 
@@ -132,7 +132,7 @@ def test_errors_and_a_clock_that_was_set_back():
 
 
 def test_a_client_that_takes_its_time():
-    """What happens while it reads is no older than its question."""
+    """Events that happen while the client reads have no negative age."""
     harness, a, b, peer_b, peer_a = pair()
     session = Session(Interface(a.device), None)
     session.feed(b"status=1\n\n", harness.now)
