@@ -8,11 +8,9 @@ The device calls the machine through its host:
     host.deliver(view, packets, lengths, count)   write `count` IP packets, by offset and length, to the tunnel device
     host.address_bytes(addr) -> bytes             the IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
-    host.source(peer, is_new) -> src              the source for a peer that sent to `peer.called_at`: that, or None.
-                                                  is_new: the peer just did; else the machine's routes changed
+    host.source(peer, is_new) -> src              `peer.called_at` or None; not is_new: routes of the machine changed
     host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or nothing
-                                                  came for 15 s after data was sent (`attempts` is 0): the host can
-                                                  change the endpoint
+                                                  came for 15 s after data (0): the host can change the endpoint
 
 `addr` and `src` are objects of the host. The device keeps them, compares them and passes them back. If `src` is None,
 the machine chooses the source address. The host keeps in `peer.best_link` what it needs to choose a source.
@@ -360,8 +358,7 @@ class Device:
 
         retry  the initiation repeats one that got no answer: `peer.attempts` keeps its value
         """
-        if not retry:
-            peer.attempts = 0
+        peer.attempts *= retry
         if now - peer.last_sent_handshake < REKEY_TIMEOUT or peer.addr is None or not self.is_up:
             return
         timestamp = self.timestamps.make(*self.host.realtime())
@@ -530,11 +527,10 @@ class Device:
 
     def _move(self, peer, addr, now):
         """Change the peer's endpoint to `addr`."""
-        was_known = peer.addr is not None
+        if peer.addr is not None:
+            self._note(peer, events.ROAMED, now)
         self.tables.move(peer, addr)
         peer.forget_source()
-        if was_known:
-            self._note(peer, events.ROAMED, now)
 
     def _note(self, peer, event, now):
         self.tables.events.note(peer.number, event, now)

@@ -1,47 +1,48 @@
-"""The link of a tunnel device: its state, and the kernel's news of it (Linux rtnetlink.h, if_link.h).
+"""The link of a tunnel device: its state, and the kernel's messages about it (Linux rtnetlink.h, if_link.h).
 
-The link is known by the device's descriptor and by its ifindex. Its name is what others call it, and they may change that.
-They may also move it to another network namespace and back. Sockets and routes stay in the namespace of the process; of
-the link there, the kernel tells name, MTU and whether it is up, if it is of 4.15 or later and the process had
-CAP_NET_BROADCAST when it started. If not, a link that was moved counts as up.
+The descriptor of the device and the ifindex identify the link. Others can change its name, and move it to another network
+namespace and back. Sockets and routes stay in the namespace of the process. For a link in another namespace, Linux 4.15 and
+later report the name, the MTU and whether it is up, if the process had CAP_NET_BROADCAST at its start. Without that, a link
+in another namespace counts as up.
 """
 
 from struct import pack, unpack_from
 
 from . import abi, rtsocket, system, tun_device
 
-# What the news of a link were
+# Parameters of `on_news`, which can be combined
 LINK_CHANGED = 1
 LINK_GONE = 2
 LINK_RENAMED = 4
 LINK_MOVED = 8
 
-# Where the link is, if not in the namespace of the process or in one that has a number there.
+# An nsid: the link is in another namespace, and it is not known in which one.
 UNKNOWN = -1
 
-# The default of 500 overflows before a busy single core is back at the device.
+# The default of 500 packets overflows before a busy single core reads the device again.
 _QUEUE_LENGTH = 1000
 _SEND_REDIRECTS = "/proc/sys/net/ipv4/conf/all/send_redirects"
 _OWN_NAMESPACE = "/proc/self/ns/net"
 _OF_ROUTES = (
     abi.RTM_NEWADDR, abi.RTM_DELADDR, abi.RTM_NEWROUTE, abi.RTM_DELROUTE, abi.RTM_NEWRULE, abi.RTM_DELRULE,
 )  # fmt: skip
-# Datagrams of news in one turn of the loop: packets wait.
+# The most datagrams in one turn of the loop, because packets wait.
 _DATAGRAMS = 32
 
 
 class News:
-    """The kernel's news of links, addresses, routes and rules: one for all links of the process.
+    """The kernel's messages about links, addresses, routes and rules. One object serves all links of the process.
 
-    fd            to wait on for news of the namespace of the process; then call `deliver`
-    elsewhere_fd  the same for the links that are in others, with `deliver_elsewhere`; None if those cannot be heard of
-    on_routes     on_routes(kind, message, start, end) is called for each message about an address, a route or a rule, kind
-                  RTM_..., its body from `start` to `end`; and on_routes(0, b"", 0, 0) when some were lost. It must not ask
-                  the kernel: the answer may take the place of the message
+    fd            readable when there are messages from the namespace of the process: call `deliver`
+    elsewhere_fd  readable when there are messages from other namespaces: call `deliver_elsewhere`; None if the kernel
+                  does not give them
+    on_routes     on_routes(kind, message, start, end) is called for each message about an address, a route or a rule: its
+                  type RTM_..., and its body from `start` to `end`. on_routes(0, b"", 0, 0) means that messages were lost.
+                  It must not send requests to the kernel: the answer can overwrite the message
     """
 
     def __init__(self):
-        """Open the sockets while the process may: news from other namespaces want CAP_NET_BROADCAST, and Linux 4.2."""
+        """Open the sockets. Messages from other namespaces need CAP_NET_BROADCAST at this moment, and Linux 4.2."""
         addresses = abi.RTMGRP_IPV4_IFADDR | abi.RTMGRP_IPV6_IFADDR
         routes = abi.RTMGRP_IPV4_ROUTE | abi.RTMGRP_IPV6_ROUTE | abi.RTMGRP_IPV4_RULE | abi.RTMGRP_IPV6_RULE
         self._here = system.netlink.Netlink(abi.RTMGRP_LINK | addresses | routes)
@@ -54,7 +55,7 @@ class News:
             self._elsewhere.close()
             self.elsewhere_fd = None
         self._links = []
-        self._is_listening = False  # for news from elsewhere
+        self._is_listening = False  # to other namespaces
         self.on_routes = None
 
     def add(self, link):
@@ -64,7 +65,7 @@ class News:
         self._links.remove(link)
 
     def listen_elsewhere(self):
-        """Hear of other namespaces as long as one of the links is in one; OSError if that cannot be."""
+        """Receive messages from other namespaces while one of the links is in one. OSError if the kernel refuses it."""
         wanted = any(link.nsid not in (None, UNKNOWN) for link in self._links)
         if wanted == self._is_listening:
             return
@@ -74,7 +75,7 @@ class News:
         self._is_listening = wanted
 
     def deliver(self):
-        """Take in what there is, and call the links' `on_news`."""
+        """Handle the messages from the namespace of the process, and call `on_news` of the links."""
         try:
             for _ in range(_DATAGRAMS):
                 message = self._here.receive()
@@ -88,13 +89,13 @@ class News:
         self._call()
 
     def deliver_elsewhere(self):
-        """The same for links in other namespaces."""
+        """Handle the messages from other namespaces, and call `on_news` of the links."""
         try:
             for _ in range(_DATAGRAMS):
                 message, nsid = self._elsewhere.receive_from()
                 if message is None:
                     break
-                # What is of this namespace is heard by the other socket.
+                # The other socket receives those of our namespace.
                 if nsid is not None:
                     self.handle(message, nsid)
         except OSError:
@@ -109,7 +110,7 @@ class News:
                 link.on_news(found)
 
     def handle(self, message, nsid):
-        """Take in one datagram from the namespace `nsid`, None for that of the process."""
+        """Handle one datagram from the namespace `nsid`; None is that of the process."""
         start = 0
         while start + abi.NLMSGHDR_SIZE <= len(message):
             length, kind, _, _, _ = unpack_from(abi.NLMSGHDR, message, start)
@@ -125,28 +126,28 @@ class News:
 
 
 class Link:
-    """State and news of the link of an open tunnel device.
+    """The state of the link of an open tunnel device.
 
-    name, index, mtu, is_up  as last heard; the index is 0 where it is not known
-    nsid                     None: the link is in the network namespace of the process; else the number that its namespace
-                             has there, or UNKNOWN
+    name, index, mtu, is_up  from the last message; the ifindex is 0 if it is not known
+    nsid                     None if the link is in the network namespace of the process; else the id of its namespace, or
+                             UNKNOWN
     """
 
     def __init__(self, tun, news, requests, on_news):
-        """Take over the link as it is.
+        """Read the current state. OSError if the link is gone.
 
         tun       the descriptor of the tunnel device
         news      the News of the process
         requests  its RtSocket
-        on_news   on_news(found) is called when something was heard: LINK_... or-ed together
+        on_news   on_news(found) is called after messages: a combination of LINK_...
         """
         self._tun = tun
         self._news = news
         self._rtsocket = requests
         self.on_news = on_news
-        self._found = 0  # LINK_..., until `settle`
-        self._is_lost = False  # whether it is to be looked for then,
-        self._otherwise = UNKNOWN  # and where it is if the kernel cannot tell
+        self._found = 0  # for `settle`: a combination of LINK_...
+        self._is_lost = False  # whether `settle` must find the link again
+        self._otherwise = UNKNOWN  # its nsid if the kernel cannot say where it is
         self.nsid = None
         self.mtu = 0
         self._kernel_name = tun_device.name_of(tun)
@@ -164,7 +165,7 @@ class Link:
     # Asking
 
     def _refresh(self):
-        """Ask for the present state; OSError if there is no link of this name where it was last."""
+        """Read the current state. OSError if no link has its name where it was last."""
         if self.nsid == UNKNOWN:
             self.index, self.is_up = 0, True
             return
@@ -180,19 +181,19 @@ class Link:
         self.mtu = rtsocket.number(attributes, abi.IFLA_MTU, self.mtu)
 
     def prepare(self, mtu):
-        """Set what the kernel's WireGuard sets on its device (wg_open), the MTU, and a queue that outlasts a busy moment.
+        """Set the MTU, a queue that is long enough for a busy moment, and what Linux sets on its device (wg_open).
 
-        All of it can be missing, or set by others: a machine that refuses it still has a tunnel.
+        The tunnel also works if the kernel refuses these.
         """
         self._set(rtsocket.attribute(abi.IFLA_MTU, pack("I", mtu)))
         self._set(rtsocket.attribute(abi.IFLA_TXQLEN, pack("I", _QUEUE_LENGTH)))
-        # No link-local address by itself: the address that peers know is the one that is configured.
+        # The link gets no link-local address automatically: peers know only the configured addresses.
         mode = rtsocket.attribute(abi.IFLA_INET6_ADDR_GEN_MODE, bytes((abi.IN6_ADDR_GEN_MODE_NONE,)))
         self._set(rtsocket.attribute(abi.IFLA_AF_SPEC, rtsocket.attribute(abi.AF_INET6, mode)))
         self._refresh()
 
     def send_no_redirects(self):
-        """Let the machine send no ICMP redirects into the tunnel, where peers have no other way to each other."""
+        """Switch off ICMP redirects into the tunnel, because peers have no other route to each other (wg_open)."""
         off = rtsocket.attribute(abi.IFLA_INET_CONF, rtsocket.attribute(abi.IPV4_DEVCONF_SEND_REDIRECTS, bytes(4)))
         self._set(rtsocket.attribute(abi.IFLA_AF_SPEC, rtsocket.attribute(abi.AF_INET, off)))
         try:
@@ -209,7 +210,7 @@ class Link:
     # News
 
     def find_again(self):
-        """News were lost: `settle` sees what holds now."""
+        """Messages were lost: `settle` reads the current state."""
         self._look(self.nsid)
 
     def _look(self, otherwise):
@@ -217,30 +218,30 @@ class Link:
         self._otherwise = otherwise
 
     def handle(self, kind, message, body, end, nsid):
-        """Take in a message about a link, from `body` to `end`, from the namespace `nsid`."""
+        """Handle a message about a link, from `body` to `end`, from the namespace `nsid`."""
         at = body + abi.IFINFOMSG_SIZE
         if end < at:
             return
         family, _, index, flags, _ = unpack_from(abi.IFINFOMSG, message, body)
         if family:
-            return  # of a bridge's port, say: it does not concern the link itself
+            return  # about a bridge port, for example
         if nsid != self.nsid:
             if nsid is None and kind == abi.RTM_NEWLINK and self._has_its_name(message, at, end):
-                # Another link may have the same name here: that is found out as far as the kernel can tell.
+                # It can also be another link with the same name: `_find` checks it if the kernel can say.
                 self._look(None)
             return
         if index != self.index:
             return
         given = rtsocket.attributes(message, at, end)
         if kind == abi.RTM_DELLINK:
-            # That number is one of the namespace that it left.
+            # The id is one of the namespace that the link left.
             self._look(rtsocket.number(given, abi.IFLA_NEW_NETNSID, UNKNOWN) if nsid is None else UNKNOWN)
             return
         self._take(flags, given)
         self._found |= LINK_CHANGED | self._take_name(given.get(abi.IFLA_IFNAME, b"").rstrip(b"\0"))
 
     def _has_its_name(self, message, at, end):
-        """Whether the message is about a link that is called as this one is, wherever that is."""
+        """Whether the message is about a link with the current name of this link."""
         try:
             name = tun_device.name_of(self._tun)
         except OSError:
@@ -248,7 +249,7 @@ class Link:
         return rtsocket.attributes(message, at, end).get(abi.IFLA_IFNAME, b"").rstrip(b"\0") == name
 
     def settle(self):
-        """Return what was heard since the last call, LINK_... or-ed together."""
+        """Return what happened since the last call: a combination of LINK_..."""
         if self._is_lost:
             self._is_lost = False
             self._found |= self._find(self._otherwise)
@@ -263,7 +264,7 @@ class Link:
         return LINK_RENAMED
 
     def _find(self, otherwise):
-        """See where the link is now and how it is called there; `otherwise` is its nsid if the kernel cannot tell."""
+        """Find the namespace and the name of the link. `otherwise` is its nsid if the kernel cannot say where it is."""
         before = self.nsid
         try:
             found = self._take_name(tun_device.name_of(self._tun))
@@ -281,7 +282,7 @@ class Link:
         return found | LINK_CHANGED
 
     def _number(self, otherwise):
-        """Return the `nsid` of where the link is."""
+        """Return the nsid of the link's namespace, `otherwise` if the kernel cannot say where it is."""
         try:
             own = system.files.status(_OWN_NAMESPACE)[0]
             fd = tun_device.open_namespace_of(self._tun)
@@ -297,7 +298,7 @@ class Link:
             system.files.close(fd)
 
     def _nsid_of(self, fd):
-        """Return the number that the namespace has here, and give it one if it has none. OSError before Linux 3.20."""
+        """Return the id of the namespace, which gets one if it has none. OSError before Linux 3.20."""
         namespace = bytes(abi.RTGENMSG_SIZE) + rtsocket.attribute(abi.NETNSA_FD, pack("I", fd))
         for _ in range(2):
             answer = self._rtsocket.ask(abi.RTM_GETNSID, namespace)
@@ -309,7 +310,7 @@ class Link:
 
 
 def _text(name):
-    """Return the kernel's name of a link as text: bytes that are not ASCII become question marks if they are not UTF-8."""
+    """Return the name of a link as text. If it is not UTF-8, bytes that are not ASCII become question marks."""
     try:
         return name.decode()
     except ValueError:

@@ -1,15 +1,15 @@
-"""Requests to the kernel's routing socket, and the pieces that its messages are made of (Linux rtnetlink.h, netlink.h)."""
+"""Requests to the kernel by a routing socket, and the parts of its messages (Linux rtnetlink.h, netlink.h)."""
 
 from struct import pack, unpack_from
 
 from . import abi, system
 
-# The kernel answers at once, or what it said was lost, in ms.
+# The kernel answers at once. After this time, in ms, the answer is lost.
 _ANSWER_TIMEOUT_MS = 1000
 
 
 class RtSocket:
-    """A routing socket for requests. Blocks for the kernel's answer, which comes at once."""
+    """A routing socket for requests. A call waits for the answer of the kernel, which comes at once."""
 
     def __init__(self):
         self._netlink = system.netlink.Netlink(0)
@@ -19,7 +19,7 @@ class RtSocket:
         self._netlink.close()
 
     def request(self, kind, flags, body):
-        """Send a request and return the bodies of the messages that answer it. OSError with the kernel's errno.
+        """Send a request. Returns a list with the bodies of the answers, bytes. OSError with the errno of the kernel.
 
         kind   RTM_...
         flags  NLM_F_..., beside NLM_F_REQUEST
@@ -52,22 +52,22 @@ class RtSocket:
                 at += length + 3 & ~3
 
     def change(self, kind, flags, body):
-        """Send a request that is answered by yes or no; OSError if that is no."""
+        """Send a request for a change. OSError if the kernel refuses it."""
         self.request(kind, abi.NLM_F_ACK | flags, body)
 
     def ask(self, kind, body):
-        """Send a request for one thing; return the body of the answer, b"" if there is none. OSError as `request`."""
+        """Send a request that has one answer. Returns its body, b"" for a mere acknowledgement. OSError as above."""
         found = self.request(kind, abi.NLM_F_ACK, body)
         return found[0] if found else b""
 
 
 def attribute(kind, data):
-    """Return the attribute as it stands in a message."""
+    """Return the attribute in the form that it has in a message; `data` is bytes."""
     return pack(abi.RTATTR, abi.RTATTR_SIZE + len(data), kind) + data + bytes(-len(data) & 3)
 
 
 def attributes(message, at, end):
-    """Return the attributes that stand in a message from `at` to `end`: {kind: data}. What is cut off is left out."""
+    """Return a dict of the attributes of a message from offset `at` to `end`: from the type to the data, bytes."""
     found = {}
     while at + abi.RTATTR_SIZE <= end:
         length, kind = unpack_from(abi.RTATTR, message, at)
@@ -79,6 +79,6 @@ def attributes(message, at, end):
 
 
 def number(found, kind, otherwise):
-    """Return the number of 32 bits in one of the attributes, or `otherwise` if it is not there or too short."""
+    """Return the attribute of this type as a signed number of 32 bits, or `otherwise` if it is missing or too short."""
     data = found.get(kind, b"")
     return unpack_from("i", data)[0] if len(data) >= 4 else otherwise

@@ -1,13 +1,12 @@
-"""Where answers leave from: whether the address and the link that a peer speaks to still lead to it.
+"""The source address of packets to a peer: the address that the peer sends to, as long as its link leads to the peer.
 
-Linux keeps the address that a datagram came to as the source of what it sends back, as long as the route to the peer goes
-out by the link that the datagram came in by (socket.c, send4 and send6). Here the routes are asked when the peer speaks to
-another address, and when a route or a rule has changed, not for each packet. Two things are different:
+Linux does the same (socket.c, send4 and send6), and checks the route for each packet. Here the route is checked when the
+peer sends to another address, and after a change of routes or rules. There are two differences:
 
-- Of several links that lead to the peer, a datagram may have come by another than the best. The answer takes the same
-  link, where Linux takes the best one, with its address.
-- When another link becomes the best one, the side that began the session takes that, even if a rule for the old source
-  address leads to the old one.
+- If several links lead to the peer, the peer's packets may come by another link than the best one. Answers then leave by
+  the same link. With Linux, they leave by the best link, with its address.
+- If another link becomes the best one, the side that began the session uses that link, even if a rule for the old source
+  address leads to the old link.
 """
 
 from struct import pack, unpack_from
@@ -17,22 +16,22 @@ from .address import source_ip
 
 
 def source_link(src):
-    """Return the ifindex in the control message (struct in_pktinfo or in6_pktinfo) that `src` is."""
+    """Return the ifindex in `src`, a control message (struct in_pktinfo or in6_pktinfo)."""
     return unpack_from("i", src, 0 if len(src) == 12 else 16)[0]
 
 
 class Sources:
-    """Asks for routes to peers by one routing socket."""
+    """Chooses source addresses. All requests for routes go through one routing socket."""
 
     def __init__(self, rtsocket):
         self._rtsocket = rtsocket
 
     def choose(self, peer, fwmark, is_new):
-        """Return the source for what is sent to the peer, or None: the kernel chooses. It is called_at, or none.
+        """Return the source for packets to the peer: `peer.called_at`, or None, and the kernel chooses.
 
-        is_new  the peer has just spoken to `called_at`; False: routes or rules have changed
+        is_new  True: the peer has just sent to `called_at`. False: routes or rules have changed
 
-        What is needed to see a change is kept in peer.best_link.
+        `peer.best_link` holds the ifindex of the best link, to see a change.
         """
         src = peer.called_at
         packed, _, scope = system.inet.split_address(peer.addr)
@@ -53,13 +52,14 @@ class Sources:
         return src if self._link_to(packed, address, link, fwmark) == link else None
 
     def _link_to(self, packed, source, link, fwmark):
-        """Return the ifindex of the link that a packet from `source` leaves by, 0 if there is no route.
+        """Return the ifindex of the link on the route to a packed address, 0 if there is no route.
 
-        link  by this link alone, 0 for any
+        source  the packed source address; b"": the kernel chooses
+        link    use only this link; 0: any link
         """
         family = abi.AF_INET if len(packed) == 4 else abi.AF_INET6
         bits = 8 * len(packed)
-        # An IPv4 address counts as being on a given link if no route says so: with this flag it does not.
+        # Without this flag, the kernel takes any IPv4 address for a neighbour on the given link.
         flags = abi.RTM_F_FIB_MATCH if link else 0
         body = pack(abi.RTMSG, family, bits, 8 * len(source), 0, 0, 0, 0, 0, flags) + rtsocket.attribute(abi.RTA_DST, packed)
         if source:
@@ -74,6 +74,6 @@ class Sources:
         if answer[7] not in (abi.RTN_UNICAST, abi.RTN_LOCAL):
             return 0
         if link:
-            # A kernel before 4.13 does not know the flag. Then the best link must do.
+            # Kernels before 4.13 do not know the flag, and give no usable answer.
             return 0 if len(packed) == 4 and unpack_from("I", answer, 8)[0] & abi.RTM_F_CLONED else link
         return rtsocket.number(rtsocket.attributes(answer, abi.RTMSG_SIZE, len(answer)), abi.RTA_OIF, 0)

@@ -1,4 +1,4 @@
-"""The tunnel device: how it is opened, how others may have left it, and where its link is now (Linux tun.c)."""
+"""The tunnel device: how to open it, how to undo the settings of others, and where its link is now (Linux tun.c)."""
 
 from struct import pack, pack_into, unpack_from
 
@@ -12,20 +12,20 @@ _IFF_MULTI_QUEUE = 0x100
 _IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 _VNET_HEADER_SIZE = 10
-# What the kernel may leave to us: checksums; TCP, over IPv4 and IPv6; UDP likewise, since Linux 6.2
+# Offloads that we can do for the kernel (TUN_F_*): checksums; segmentation of TCP over IPv4 and IPv6; of UDP since Linux 6.2
 _OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
 _SNDBUF_UNLIMITED = 0x7FFFFFFF
 
 
 def is_valid_name(name):
-    """Whether the kernel takes this as the name of an interface."""
+    """Whether the kernel accepts this name for an interface."""
     return 0 < len(name.encode()) <= NAME_MAX and name not in (".", "..") and not any(c in "/:" or c.isspace() for c in name)
 
 
 def open_tun(name, flags=0):
-    """Make the tunnel device, or take over one that is there; return its descriptor. UserError if that cannot be.
+    """Make the tunnel device, or open one that exists. Returns its descriptor. UserError if the kernel refuses it.
 
-    flags  IFF_VNET_HDR for a header before each packet
+    flags  IFF_VNET_HDR for a virtio header before each packet
     """
     try:
         fd = system.files.open_device(TUN_DEVICE)
@@ -33,7 +33,7 @@ def open_tun(name, flags=0):
         raise UserError("cannot open %s: %s; load the module tun, and run as root" % (TUN_DEVICE, e)) from None
     error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
     if error is not None and error.errno == abi.EINVAL:
-        # One that was made with several queues wants the flag. The queue that is opened here is then the only one.
+        # A device that was made with several queues needs the flag. This is then its only queue.
         error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | _IFF_MULTI_QUEUE | flags) and error
     if error is not None:
         system.files.close(fd)
@@ -51,7 +51,7 @@ _REASONS = {
 
 
 def _attach(fd, name, flags):
-    """Bind the open TUN device to the interface, made if it is not there; returns the error or None."""
+    """Bind the open TUN device to the interface, which is made if it does not exist. Returns the OSError, or None."""
     request = bytearray(abi.IFREQ_SIZE)
     encoded = name.encode()
     request[: len(encoded)] = encoded
@@ -60,7 +60,7 @@ def _attach(fd, name, flags):
 
 
 def _reset(fd):
-    """Undo what another program may have set on a device that outlived it. Old kernels lack most of this."""
+    """Undo the settings that another program may have left on the device. Old kernels lack most of them."""
     number, buffer = system.files.ioctl_number, system.files.ioctl
     _ask_tun(number, fd, abi.TUNSETOFFLOAD, 0)
     for codes, value in (
@@ -75,7 +75,7 @@ def _reset(fd):
 
 
 def _ask_tun(ioctl, fd, codes, argument):
-    """Call ioctl with the first of the codes that the kernel knows; returns the error or None."""
+    """Call ioctl with each of the codes until the kernel accepts one. Returns None or an OSError, ENOTTY only if all are."""
     error = None
     for code in codes:
         try:
@@ -100,9 +100,9 @@ def knows_vnet_header():
 
 
 def set_offload(fd):
-    """Let the kernel leave segmentation and checksums to us; returns for what it does (TUN_F_*).
+    """Let the kernel leave segmentation and checksums to us. Returns the offloads that are set (TUN_F_*), 0 for none.
 
-    The device has a virtio header before each packet: the short one, from here on.
+    The device has a virtio header before each packet. After this call it is the short one, of 10 bytes.
     """
     _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", _VNET_HEADER_SIZE)))
     for flags in _OFFLOADS:
@@ -112,7 +112,7 @@ def set_offload(fd):
 
 
 def name_of(fd):
-    """Return the name, bytes, that the link of the tunnel device has now, wherever it is; OSError if it was deleted."""
+    """Return the current name of the device's link, as bytes, in whatever namespace it is. OSError if it was deleted."""
     request = bytearray(abi.IFREQ_SIZE)
     error = _ask_tun(system.files.ioctl, fd, abi.TUNGETIFF, request)
     if error is not None:
@@ -121,7 +121,7 @@ def name_of(fd):
 
 
 def open_namespace_of(fd):
-    """Return a descriptor of the network namespace where the link is; None if the kernel cannot tell (before 5.2)."""
+    """Return a descriptor of the network namespace of the link, None if the kernel does not give it (before 5.2)."""
     for code in abi.TUNGETDEVNETNS:
         try:
             return system.files.ioctl_number(fd, code, 0)

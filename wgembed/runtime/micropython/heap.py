@@ -22,13 +22,13 @@ _FRAMES = 131072
 # otherwise garbage would soon fill this space.
 _SIZE = 8192
 
-# MicroPython may give an address as a number with a sign. On 32-bit machines `id` keeps 31 bits of it: addresses from
-# 0x40000000 to 0x7fffffff, where the heap is on MIPS, are negative.
+# MicroPython can return an address as a negative number. On 32-bit machines `id` keeps 31 bits: addresses from 0x40000000
+# to 0x7fffffff, where the heap is on MIPS, become negative.
 _ADDRESSES = 2 * (maxsize + 1)
 
 
 def _address(thing):
-    """Return where the object is, as a number without a sign."""
+    """Return the address of the object as a positive number."""
     address = id(thing)
     return address if address >= 0 else address + _ADDRESSES // 2
 
