@@ -36,10 +36,10 @@ ALIASES = {
     "runtime/cpython/files.py read": "posix.read",
     "runtime/cpython/tool.py is_terminal": "posix.isatty",
     "runtime/cpython/tool.py list_names": "posix.listdir",
-    "runtime/cpython/tool.py strerror": "posix.strerror",
+    "runtime/cpython/process.py strerror": "posix.strerror",
     "runtime/micropython/clib.py errno": "os.errno, by libc.py",
     "runtime/micropython/tool.py list_names": "os.listdir",
-    "runtime/micropython/tool.py strerror": "the C library's",
+    "runtime/micropython/process.py strerror": "the C library's",
 }
 # Files of one backend alone, which are no part of the seam.
 BESIDE = {

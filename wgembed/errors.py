@@ -48,11 +48,29 @@ def guard(function, *arguments):
     except MemoryError:
         text = OUT_OF_MEMORY
     except OSError as e:
-        text = "wgembed: %s" % e
+        # CPython knows the name of the file.
+        path = getattr(e, "filename", None)
+        text = "wgembed: %s%s" % ("%s: " % path if path else "", cause(e))
     except KeyboardInterrupt:
         text = "wgembed: interrupted"
     complain(text)
     return 1
+
+
+def cause(error):
+    """Return the reason of an OSError with its number, for a message: "Invalid argument (22)".
+
+    The words are those of the machine's C library, on both interpreters. The resolver's errors have its own words and no
+    number. An OSError without a number has its text.
+    """
+    errno = error.args[0] if error.args else None
+    if not isinstance(errno, int):
+        return str(error)
+    if errno < 0:
+        return str(error.args[1])
+    from .runtime import system
+
+    return "%s (%d)" % (system.process.strerror(errno), errno)
 
 
 def complain(text):

@@ -70,6 +70,21 @@ print(open_descriptors() - before)
 """,
         ["0"],
     ),
+    "an error has the same words and its number": (
+        """
+from wgembed.errors import cause
+print(system.process.strerror(22))
+for error in (OSError(22), OSError(13, "other words"), OSError(-2, "Name does not resolve"), OSError("no number")):
+    print(cause(error))
+""",
+        [
+            "Invalid argument",
+            "Invalid argument (22)",
+            "Permission denied (13)",
+            "Name does not resolve",
+            "no number",
+        ],
+    ),
 }
 
 

@@ -85,7 +85,7 @@ def to_bytes(text):
 
 def reason(error):
     """Return what an OSError says, in the C library's words."""
-    return error.args[1] if error.errno < 0 else tool.strerror(error.errno)
+    return error.args[1] if error.errno < 0 else system.process.strerror(error.errno)
 
 
 def because(what, error):

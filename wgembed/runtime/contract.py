@@ -432,6 +432,10 @@ class process:
         """Return the number of this process."""
 
     @staticmethod
+    def strerror(errno):
+        """Return the C library's text for the errno, a number above 0: "Invalid argument"."""
+
+    @staticmethod
     def write_line(text):
         """Write the text and a line feed to the standard error. Raises no errors."""
 
@@ -519,10 +523,6 @@ class tool:
     @staticmethod
     def list_names(path):
         """Return the list of the names in the directory, in the order of the kernel."""
-
-    @staticmethod
-    def strerror(errno):
-        """Return the text of the C library for the errno."""
 
     @staticmethod
     def is_terminal(fd):

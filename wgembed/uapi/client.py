@@ -140,7 +140,7 @@ def _remove(path):
 
 
 def _error(errno):
-    return OSError(errno, tool.strerror(errno))
+    return OSError(errno, system.process.strerror(errno))
 
 
 # The answer, line by line

@@ -1,7 +1,7 @@
 """`wg setconf`, `addconf` and `syncconf`: a change in a file."""
 
 from ...errors import complain
-from ...runtime import system, tool
+from ...runtime import system
 from ...runtime.modes import S_IFDIR, S_IFMT
 from ...uapi import client
 from ..output import WgError, because
@@ -50,7 +50,7 @@ def _lines(path):
     fd = values.open_file(path)
     try:
         if system.files.status(fd)[1] & S_IFMT == S_IFDIR:
-            raise WgError("fopen: " + tool.strerror(_EISDIR))
+            raise WgError("fopen: " + system.process.strerror(_EISDIR))
         rest = b""
         while True:
             data = system.files.read(fd, 4096)

@@ -21,6 +21,8 @@ SIGHUP = signal.SIGHUP
 SIGINT = signal.SIGINT
 SIGTERM = signal.SIGTERM
 
+strerror = os.strerror
+
 
 class Signals:
     """Makes the signals `numbers` readable at `fd`."""

@@ -22,12 +22,11 @@ from .probe import Probe
 
 __all__ = (
     "Connection", "Probe", "decode", "encode", "heed_interrupts", "is_terminal", "list_names", "name_address", "prepare",
-    "resolve", "sleep_us", "run", "strerror",
+    "resolve", "run", "sleep_us",
 )  # fmt: skip
 
 list_names = os.listdir
 is_terminal = os.isatty
-strerror = os.strerror
 
 
 class Connection:

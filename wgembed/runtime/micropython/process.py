@@ -20,6 +20,7 @@ _signal = libc.func("P", "signal", "iP")
 _pipe2 = libc.func("i", "pipe2", "Pi")
 _kill = libc.func("i", "kill", "ii")
 _getpid = libc.func("i", "getpid", "")
+strerror = libc.func("s", "strerror", "i")
 _F_SETFL = 4
 _MANY = 256  # more than the highest descriptor that the daemon can have
 _SIG_SETMASK = 3 if abi.MIPS else 2

@@ -35,7 +35,6 @@ _isatty = _libc.func("i", "isatty", "i")
 _signal = _libc.func("P", "signal", "iP")
 
 list_names = os.listdir
-strerror = _libc.func("s", "strerror", "i")
 _received = bytearray(4096)
 
 
