@@ -16,7 +16,7 @@ them to its log (runtime/log.py).
 import sys
 
 # Made in advance: there may be no room to put it together.
-OUT_OF_MEMORY = "wgembed: out of memory; MicroPython is given more with -X heapsize=512K"
+OUT_OF_MEMORY = "wgembed: out of memory; give MicroPython more with -X heapsize=512K"
 
 
 class UserError(Exception):
@@ -44,7 +44,7 @@ def guard(function, *arguments):
     except UserError as e:
         text = e.message()
     except ImportError as e:
-        text = "wgembed: this Python lacks what it needs: %s" % e
+        text = "wgembed: a Python module is missing: %s" % e
     except MemoryError:
         text = OUT_OF_MEMORY
     except OSError as e:

@@ -37,9 +37,9 @@ wgembed_lacks_interpreter() {
 wgembed_lacks() {
 	local file
 	wgembed_lacks_interpreter
-	[ -c /dev/net/tun ] || echo "there is no /dev/net/tun: install the package kmod-tun, or load the vendor's own tun module"
+	[ -c /dev/net/tun ] || echo "/dev/net/tun does not exist: install the package kmod-tun, or load the tun module of the firmware"
 	for file in /usr/lib/libsodium.so* /usr/lib/*/libsodium.so*; do
 		[ -e "$file" ] && return
 	done
-	echo "there is no libsodium: install the package libsodium"
+	echo "libsodium is not installed: install the package libsodium"
 }

@@ -17,7 +17,7 @@ lacks="$(wgembed_lacks_interpreter)"
 if [ "$(wgembed_interpreter)" = micropython ]; then
 	for argument; do
 		# It would end with a complaint that nobody understands.
-		[ ${#argument} -le 255 ] || refuse "MicroPython takes no argument of more than 255 bytes: use a file (addconf)"
+		[ ${#argument} -le 255 ] || refuse "MicroPython accepts no argument of more than 255 bytes: use a file (addconf)"
 	done
 fi
 # A reload may be asked for before the daemon listens to that.

@@ -61,7 +61,7 @@ def directory(tmp_path):
 def test_an_interface_is_printed_and_can_be_loaded(wgembed, office, tmp_path):
     status, text, errors = wgembed("import", office)
     assert status == 0
-    assert errors == "wgembed: left out, for there is nothing of it in UCI: dns, preup, postup, postdown\n"
+    assert errors == "wgembed: not imported because UCI has no option for it: dns, preup, postup, postdown\n"
     assert text.startswith(f"\nconfig interface 'office'\n\toption private_key '{PRIVATE}'\n")
     read = config.read(uci.parse(b"wgembed", text.encode()), "wgembed")
     assert [len(interface.peers) for interface in read.interfaces] == [2] and read.warnings == []
@@ -75,10 +75,10 @@ def test_an_interface_is_stored(wgembed, office, directory):
     assert os.stat(directory / "wgembed").st_mode & 0o777 == 0o600
     before = (directory / "wgembed").read_bytes()
     status, _, errors = wgembed("import", office, "--name", "wg1", "--write", "--config-dir", directory)
-    assert status == 1 and errors.endswith("wgembed: there is a section 'wg1' already\n")
+    assert status == 1 and errors.endswith("wgembed: section 'wg1' already exists\n")
     # The same port as wg1's: the configuration would not hold together.
     status, _, errors = wgembed("import", office, "--name", "wg2", "--write", "--config-dir", directory)
-    assert status == 1 and "listen_port: 51820 is the port of interface 'wg1' already" in errors
+    assert status == 1 and "listen_port: 51820 is already the port of interface 'wg1'" in errors
     assert (directory / "wgembed").read_bytes() == before
 
 
@@ -122,7 +122,7 @@ def test_a_peer_is_stored_and_exported_again(wgembed, phone, directory):
     again = wgembed("export", "wg0", public(PEERS_PRIVATE), "--endpoint", "[2001:db8::1]:7", "--config-dir", directory)[1]
     assert wg_quick.parse(again).peers[0].last("endpoint") == "[2001:db8::1]:7"
     twice = wgembed("import", phone, "--peer-of=wg0", "--write", "--config-dir", directory)
-    assert twice[0] == 1 and twice[2].endswith("has this key already\n")
+    assert twice[0] == 1 and twice[2].endswith("has the same key\n")
 
 
 def test_a_private_key_that_luci_keeps_is_exported(wgembed, phone, directory):
@@ -140,12 +140,12 @@ def test_a_picture(wgembed, phone, directory, request):
     options = ["--config-dir", directory, "--endpoint=192.0.2.1:9", "--qr"]
     assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
     status, _, errors = wgembed("export", "wg0", "phone", *options)
-    assert status == 1 and errors == "wgembed: the peer's private key is not here, and a picture without it is of no use\n"
+    assert status == 1 and errors == "wgembed: cannot draw a QR code: the peer's private key is not in the configuration\n"
     file = directory / "wgembed"
     file.write_text(file.read_text() + f"\toption private_key '{PEERS_PRIVATE}'\n")
     status, text, errors = wgembed("export", "wg0", "phone", *options)
     if "micropython" in request.node.name:
-        assert status == 1 and errors == "wgembed: for --qr the Python package segno is needed\n"
+        assert status == 1 and errors == "wgembed: --qr needs the Python package segno\n"
         return
     import segno
 
@@ -165,37 +165,46 @@ def test_what_the_file_would_lack(wgembed, phone, directory):
         "\tlist allowed_ips '10.9.0.0/24'\n"
     )
     options = ["--config-dir", directory, "--endpoint=192.0.2.1:9"]
-    why = "wgembed: wg0 has no addresses: say with --allowed-ips what shall be sent to it\n"
+    why = "wgembed: wg0 has no addresses: set the networks behind it with --allowed-ips\n"
     assert wgembed("export", "wg0", "office", *options) == (1, "", why)
     status, text, errors = wgembed("export", "wg0", "office", *options, "--allowed-ips=10.0.0.0/24")
     assert status == 0 and "Address" not in text and "AllowedIPs = 10.0.0.0/24\n" in text
-    assert errors == "wgembed: allowed_ips of the peer are networks alone: the file has no Address for it\n"
+    assert errors == "wgembed: the file has no Address because allowed_ips of the peer has only networks\n"
 
 
 def test_no_endpoint_is_named(wgembed, phone, directory):
     assert wgembed("import", phone, "--peer-of", "wg0", "--write", "--config-dir", directory)[0] == 0
     status, text, errors = wgembed("export", "wg0", "phone", "--config-dir", directory)
     assert status == 0 and "--endpoint" in errors
-    assert ("Endpoint = " in text) == ("the endpoint is this machine's address" in errors)
+    assert ("Endpoint = " in text) == ("the endpoint is the address of this machine" in errors)
 
 
 @pytest.mark.parametrize(
     "arguments,why",
     [
-        (["import"], "1 arguments are wanted, not 0\nusage: wgembed import FILE"),
-        (["import", "a", "b"], "1 arguments are wanted, not 2\nusage:"),
+        (["import"], "expected 1 words besides options, got 0\nusage: wgembed import FILE"),
+        (["import", "a", "b"], "expected 1 words besides options, got 2\nusage:"),
         (["import", "x", "--force"], "unknown option --force\nusage:"),
-        (["import", "x", "--name"], "--name wants a value\nusage:"),
-        (["import", "x", "--name", "a", "--peer-of", "b"], "--name and --peer-of exclude each other\nusage:"),
-        (["import", "/nowhere/x.conf"], "/nowhere/x.conf: cannot be read: "),
-        (["import", "OFFICE", "--name", "a b"], "'a b' is no name for an interface in UCI: give one with --name\nusage:"),
-        (["import", "OFFICE", "--name", "a-b"], "'a-b' is no name for an interface in UCI: give one with --name\nusage:"),
-        (["import", "OFFICE", "--peer-of", "wg7", "--write"], "no [Peer] of the file has this interface's public key\n"),
+        (["import", "x", "--name"], "--name needs a value\nusage:"),
+        (["import", "x", "--name", "a", "--peer-of", "b"], "--name and --peer-of cannot be combined\nusage:"),
+        (["import", "/nowhere/x.conf"], "cannot read /nowhere/x.conf: No such file or directory (2)"),
+        (
+            ["import", "OFFICE", "--name", "a b"],
+            "'a b' is not a valid interface name in UCI: set another with --name\nusage:",
+        ),
+        (
+            ["import", "OFFICE", "--name", "a-b"],
+            "'a-b' is not a valid interface name in UCI: set another with --name\nusage:",
+        ),
+        (
+            ["import", "OFFICE", "--peer-of", "wg7", "--write"],
+            "no [Peer] in the file has the public key of this interface\n",
+        ),
         (["import", "PHONE", "--peer-of", "wg7", "--write"], "there is no interface 'wg7'\n"),
-        (["import", "PHONE", "--peer-of", "w'\n7"], "that is no name of an interface: --peer-of wants one\nusage:"),
-        (["export", "wg0"], "2 arguments are wanted, not 1\nusage: wgembed export INTERFACE PEER"),
+        (["import", "PHONE", "--peer-of", "w'\n7"], "--peer-of: expected the name of an interface\nusage:"),
+        (["export", "wg0"], "expected 2 words besides options, got 1\nusage: wgembed export INTERFACE PEER"),
         (["export", "wg7", "x"], "there is no interface 'wg7'\n"),
-        (["export", "wg0", "x"], "no peer of wg0 is called x\n"),
+        (["export", "wg0", "x"], "no peer of wg0 has the public key or description x\n"),
     ],
 )
 def test_wrong_arguments(wgembed, office, phone, directory, arguments, why):
@@ -209,14 +218,17 @@ def test_wrong_arguments(wgembed, office, phone, directory, arguments, why):
 
 
 def test_files_with_mistakes(wgembed, tmp_path, office):
-    for text, why in (("nonsense\n", "line 1: neither"), ("[Interface]\nPrivateKey = 1\n", "line 2: a key is 44")):
+    for text, why in (
+        ("nonsense\n", "line 1: expected a section"),
+        ("[Interface]\nPrivateKey = 1\n", "line 2: a key has 44"),
+    ):
         office.write_text(text)
         status, out, errors = wgembed("import", office)
         assert (status, out) == (1, "") and why in errors
     office.write_bytes(b"\xff\n")
-    assert wgembed("import", office)[2] == f"wgembed: {office}: not text\n"
+    assert wgembed("import", office)[2] == f"wgembed: {office}: not UTF-8 text\n"
 
 
 def test_a_file_that_others_can_read(wgembed, office):
     office.chmod(0o644)
-    assert f"wgembed: warning: others can read {office}, which holds keys\n" in wgembed("import", office)[2]
+    assert f"wgembed: warning: other users can read {office}, which contains keys\n" in wgembed("import", office)[2]

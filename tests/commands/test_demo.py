@@ -87,4 +87,4 @@ def test_interrupt_ends_what_waits_in_a_namespace():
 def test_not_root():
     code = "import os; os.geteuid = lambda: 1000\nfrom wgembed.__main__ import main\nraise SystemExit(main(['demo']))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
-    assert result.returncode == 1 and "needs root" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 1 and "root is needed" in result.stderr and "Traceback" not in result.stderr

@@ -35,6 +35,9 @@ class Quiet:
         self.asked.append("refusal")
         return ""
 
+    def port_error(self, port):
+        return None
+
     def best_mtu(self, interface, endpoint):
         return 0
 
@@ -97,14 +100,14 @@ def test_a_queue_that_is_full_is_no_refusal(errno):
 def test_what_the_kernel_refuses_although_something_comes():
     lines = [ENDPOINT, ("session", "60000,initiator"), *last(9, 9, 900),
              ("event", "response_received,1,60"), ("event", "send_failed,8,1")]  # fmt: skip
-    starts(about(told(lines, interface=[("send_error", "1,4")])), "datagrams to 192.0.2.2:7 cannot be sent: error 1")
+    starts(about(told(lines, interface=[("send_error", "1,4")])), "Datagrams to 192.0.2.2:7 cannot be sent: error 1")
 
 
 def test_a_destination_and_a_source_that_are_allowed_by_now():
     where = [("unroutable", "10.9.0.1,5000"), ("source_not_allowed", "10.9.0.2,5000," + THEIRS)]
     interface = told([ENDPOINT], interface=where)
-    assert [s[:20] for _, s in diagnosis.about_interface(interface, Quiet())] == ["packets to 10.9.0.1 "]
-    starts(about(interface), "it sends packets from 10.9.0.2,")
+    assert [s[:20] for _, s in diagnosis.about_interface(interface, Quiet())] == ["Packets to 10.9.0.1 "]
+    starts(about(interface), "Packets of the peer from 10.9.0.2 ")
     interface = told([ENDPOINT, ("allowed_ip", "10.9.0.0/30")], interface=where)
     assert diagnosis.about_interface(interface, Quiet()) == [] == about(interface)
 
@@ -112,7 +115,7 @@ def test_a_destination_and_a_source_that_are_allowed_by_now():
 def test_twenty_attempts_are_not_forgotten():
     lines = [ENDPOINT, ("event", "initiation_sent,20,400"), ("event", "handshake_timeout,1,395")]
     assert state(told(lines)) == "no answer"
-    starts(about(told(lines)), "192.0.2.2:7 does not answer, 20 handshakes so far")
+    starts(about(told(lines)), "The peer does not answer at 192.0.2.2:7, after 20 handshakes")
     lines += [("event", "response_received,1,390"), ("last_handshake_time_sec", "1")]
     assert state(told(lines)) == "idle" and about(told(lines)) == []
 
@@ -121,14 +124,14 @@ def test_another_preshared_key_is_not_forgotten_either():
     refused = [("event", "initiation_sent,1,410"), ("event", "response_invalid,1,410")] * 3
     interface = told([ENDPOINT, *refused, ("event", "handshake_timeout,1,400")])
     assert state(interface) == "key mismatch"
-    starts(about(interface), "it answers, but its answer does not open")
+    starts(about(interface), "The peer answers, but its answer cannot be decrypted")
 
 
 def test_twenty_cookies():
     cookies = [("event", "initiation_sent,1,410"), ("event", "cookie_received,1,410")] * 2
     interface = told([ENDPOINT, *cookies, ("event", "handshake_timeout,1,400")])
     assert state(interface) == "no answer"
-    starts(about(interface), "192.0.2.2:7 does not answer, 2 handshakes so far")
+    starts(about(interface), "The peer does not answer at 192.0.2.2:7, after 2 handshakes")
 
 
 def test_a_prefix_that_was_lost_long_ago():
@@ -137,7 +140,7 @@ def test_a_prefix_that_was_lost_long_ago():
              ("event", "allowed_ip_moved,1,7200")]  # fmt: skip
     interface, machine = told(lines), Quiet()
     [(weight, sentence)] = diagnosis.about_peer(interface, interface.peers[0], machine)
-    assert weight == diagnosis.NOTE and sentence == "another peer got some of the same allowed_ips, 2 h ago"
+    assert weight == diagnosis.NOTE and sentence == "Another peer got some of the peer's allowed_ips 2 h ago."
     assert machine.asked == ["largest_packet"]
 
 
@@ -149,7 +152,7 @@ def test_an_initiation_that_came_twice():
     for events in ((replayed, confirmed), (confirmed, replayed)):
         lines = [ENDPOINT, ("session", "1000,responder"), ("last_rx_ms", "900"), ("event", "initiation_received,1,1")]
         assert about(told(lines + [("event", event) for event in events])) == []
-    starts(about(told([ENDPOINT, ("event", "initiation_replayed,2,1")])), "its handshakes are older")
+    starts(about(told([ENDPOINT, ("event", "initiation_replayed,2,1")])), "The peer's handshake timestamps went backwards")
 
 
 # Which family
@@ -161,10 +164,10 @@ def test_an_error_of_the_other_family():
              ("attempt", "3")]  # fmt: skip
     interface = told(lines, interface=[("send_error", "101,6")])
     assert state(interface) == "handshaking"
-    starts(about(interface), "192.0.2.2:7 does not answer, 3 handshakes so far")
+    starts(about(interface), "The peer does not answer at 192.0.2.2:7, after 3 handshakes")
     interface = told(lines, interface=[("send_error", "101,6"), ("send_error", "1,4")])
     assert state(interface) == "sending fails"
-    starts(about(interface), "datagrams to 192.0.2.2:7 cannot be sent: error 1")
+    starts(about(interface), "Datagrams to 192.0.2.2:7 cannot be sent: error 1")
 
 
 # Traffic
@@ -187,14 +190,14 @@ def test_one_answer_that_was_lost():
     assert about(traffic(3000, 3000, 20_000, 9, *silent)) == []
     before = ("event", "no_reply,1,19"), ("event", "initiation_sent,1,19"), ("event", "response_received,1,19")
     assert about(traffic(3000, 3000, 18_000, 9, *before, *silent)) == [], "there was data in between"
-    starts(about(traffic(3000, 3000, 40_000, 9, *before, *silent)), "handshakes succeed, and nothing comes back")
-    starts(about(traffic(3000, 3000, None, 9, *silent)), "handshakes succeed, and nothing comes back")
+    starts(about(traffic(3000, 3000, 40_000, 9, *before, *silent)), "Handshakes succeed, but no data comes back")
+    starts(about(traffic(3000, 3000, None, 9, *silent)), "Handshakes succeed, but no data comes back")
 
 
 def test_one_way_traffic():
-    starts(about(traffic(60_000, 9, None, 100)), "it hears us and sends no data back")
-    starts(about(traffic(60_000, 9, 900_000, 100)), "it hears us and sends no data back")
-    starts(about(traffic(60_000, 9, 100, 900_000)), "its packets come, and this machine sends none back")
+    starts(about(traffic(60_000, 9, None, 100)), "The peer receives our packets but sends nothing back")
+    starts(about(traffic(60_000, 9, 900_000, 100)), "The peer receives our packets but sends nothing back")
+    starts(about(traffic(60_000, 9, 100, 900_000)), "The peer's packets arrive, but this machine sends nothing back")
 
 
 def test_a_peer_that_only_listens():
@@ -227,21 +230,21 @@ def sentences(interface):
 def test_an_unmatched_handshake_from_the_endpoint_is_told_of_though_we_are_silent():
     own, peers = sentences(told([ENDPOINT], interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
     assert own == []
-    starts(peers, "who calls from its endpoint has the public key zMzM")
+    starts(peers, "Handshakes from the peer's endpoint have the public key zMzM")
 
 
 def test_an_unmatched_handshake_beside_a_peer_that_is_well():
     """Two machines behind one NAT."""
     well = [ENDPOINT, ("session", "1000,responder"), ("last_rx_ms", "900")]
     own, peers = sentences(told(well, interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
-    starts(own, "192.0.2.2:9 calls with the public key zMzM")
+    starts(own, "Handshakes arrive from 192.0.2.2:9 with the unknown public key zMzM")
     assert peers == []
 
 
 def test_an_unmatched_handshake_that_may_be_one_of_two():
     idle = [ENDPOINT, ("last_handshake_time_sec", "0")]
     own, first, second = sentences(told(idle, idle, interface=[unmatched("invalid_mac1", "192.0.2.2:9")]))
-    starts(own, "192.0.2.2:9 sends handshakes for another public key than ours")
+    starts(own, "Handshakes arrive from 192.0.2.2:9 for another public key than ours")
     assert first == second == []
 
 
@@ -250,7 +253,7 @@ def test_a_peer_with_a_new_key():
     lines = [ENDPOINT, ("last_handshake_time_sec", "1"), ("event", "initiation_sent,2,1"), ("attempt", "2")]
     own, peers = sentences(told(lines, interface=[unmatched("unknown_peer", "192.0.2.2:9", OTHER)]))
     assert own == []
-    starts(peers, "who calls from its endpoint has the public key zMzM")
+    starts(peers, "Handshakes from the peer's endpoint have the public key zMzM")
 
 
 # The machine

@@ -73,7 +73,7 @@ def test_names_of_all_kinds(served, printed, name, form):
 def test_an_interface_that_may_not_be_asked(served, printed):
     served["wg0"] = told("wg0")
     served["wg1"] = UserError("wg1 gives no answer: Permission denied")
-    served["wg2"] = status_model.NotServed("nobody serves the interface wg2")
+    served["wg2"] = status_model.NotServed("no program serves interface wg2")
     assert status_command.show_status("wgembed", ["status", "--interval=0"]) == 0
     assert printed[1].startswith(b"wg0: up") and printed[2] == b"wgembed: wg1 gives no answer: Permission denied\n"
     del served["wg0"]
@@ -97,7 +97,7 @@ def test_who_may_not_ask_is_told_so(tmp_path):
     environment = {**os.environ, "WGEMBED_SOCKET_DIR": str(tmp_path)}
     command = [sys.executable, "-c", code, str(tmp_path / "wg0.sock")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "wgembed: wg0 gives no answer: Permission denied\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "wgembed: wg0 does not answer: Permission denied (13)\n")
 
 
 @pytest.mark.parametrize("text", ["\u00b2", "\u0665", "1.\u00b2", ".", "", "1e3", "-1", "1.2345", "3601"])
@@ -115,7 +115,7 @@ def test_a_peer_of_an_interface_that_is_down(served, printed, monkeypatch):
     for arguments in ([], ["wg0"], ["wg0", status_model.key_text(KEY)]):
         printed[1] = b""
         assert diagnose.show_diagnosis("wgembed", ["diagnose", *arguments]) == 1
-        assert printed[1] == b"wg0: down\n  the interface is down: take it up with `ip link set wg0 up`\n"
+        assert printed[1] == b"wg0: down\n  The interface is down. Run `ip link set wg0 up`.\n"
     with pytest.raises(UsageError):
         diagnose.show_diagnosis("wgembed", ["diagnose", "wg0", "AAAA"])
 
@@ -129,7 +129,7 @@ def test_questions_that_there_was_no_time_for(served, printed, monkeypatch):
 
     monkeypatch.setattr(diagnosis, "about_peer", about_peer)
     assert diagnose.show_diagnosis("wgembed", ["diagnose"]) == 0
-    assert printed[1].endswith(b"\nnot every peer was asked, for it took too long: name an interface and a peer\n")
+    assert printed[1].endswith(b"\nnot every peer was probed because it takes too long: name an interface and a peer\n")
 
 
 def test_counters_go_on(served):

@@ -28,8 +28,8 @@ FILES = {
     "zero.key": ZEROS + "\n",
 }
 
-A_KEY = "a key is 44 characters of base64, the last one '='"
-NETWORK = "is no IP address or network"
+A_KEY = "a key has 44 characters of base64, the last one is '='"
+NETWORK = "is not an IP address or network"
 
 
 def interface(*lines, name="wg0"):
@@ -55,7 +55,7 @@ def peer_option(name, value, sentence, title=None):
 
 
 def number(name, value, least, most, of=option):
-    return of(name, value, "a number from %d to %d is wanted, not '%s'" % (least, most, value))
+    return of(name, value, "expected a number from %d to %d, got '%s'" % (least, most, value))
 
 
 def refused(title, text, *lines):
@@ -80,7 +80,7 @@ def flat(*parts):
 
 WG0 = "FILE:2: interface 'wg0', option "
 PEER0 = "FILE:4: wireguard_wg0[0], option "
-INVALID = "a number from 0 to 65535 is wanted, not "
+INVALID = "expected a number from 0 to 65535, got "
 
 # libuci does not count a line without line feed.
 SYNTAX = [
@@ -124,47 +124,47 @@ SECTIONS = [
     refused(
         "an interface without name",
         "config interface\n\toption mtu 1400\n",
-        "FILE:1: interface[0]: an interface needs a name",
+        "FILE:1: interface[0]: an interface section must have a name",
     ),
     refused(
         "a name too long",
         interface(name="wireguard_office"),
-        "FILE:1: interface 'wireguard_office': the name of an interface has at most 15 characters",
+        "FILE:1: interface 'wireguard_office': the name of an interface must have at most 15 characters",
     ),
     refused(
         "one port for two",
         interface("option listen_port 51820") + interface("option mtu 1400", "option listen_port 51820", name="wg1"),
-        "FILE:5: interface 'wg1', option listen_port: 51820 is the port of interface 'wg0' already",
+        "FILE:5: interface 'wg1', option listen_port: 51820 is already the port of interface 'wg0'",
     ),
     refused(
         "one key for two peers",
         interface() + peer() + peer("option endpoint_port 1"),
-        "FILE:5: wireguard_wg0[1], option public_key: wireguard_wg0[0] has this key already",
+        "FILE:5: wireguard_wg0[1], option public_key: wireguard_wg0[0] has the same key",
     ),
     refused(
         "its own key for a peer",
         interface("option private_key '%s'" % PRIVATE) + peer(key=PUBLIC),
-        "FILE:4: wireguard_wg0[0], option public_key: that is the interface's own key; a peer has one of its own",
+        "FILE:4: wireguard_wg0[0], option public_key: this is the public key of the interface itself; set that of the peer",
     ),
     refused(
         "its own key for a peer, from a file",
         interface("option private_key_file @/good.key") + peer(key=PUBLIC),
-        "FILE:4: wireguard_wg0[0], option public_key: that is the interface's own key; a peer has one of its own",
+        "FILE:4: wireguard_wg0[0], option public_key: this is the public key of the interface itself; set that of the peer",
     ),
     refused(
         "a peer of zeros",
         interface() + peer(key=ZEROS),
-        "FILE:3: wireguard_wg0[0], option public_key: a key of zeros is none",
+        "FILE:3: wireguard_wg0[0], option public_key: the all-zero key is not valid",
     ),
     refused(
         "more peers than asked for",
         interface("option max_peers 1") + peer() + peer(key=PEERS[1]),
-        "FILE:2: interface 'wg0', option max_peers: there are 2 peers",
+        "FILE:2: interface 'wg0', option max_peers: expected at least the number of peers, which is 2",
     ),
     refused(
         "a MTU that IPv6 cannot have",
         interface("list addresses 10.0.0.1/24", "list addresses fd00::1/64", "option mtu 1279"),
-        "FILE:4: interface 'wg0', option mtu: IPv6 needs 1280 at least",
+        "FILE:4: interface 'wg0', option mtu: IPv6 needs an MTU of at least 1280",
     ),
     refused(
         "a peer by its name",
@@ -174,15 +174,15 @@ SECTIONS = [
     refused(
         "places are counted over disabled ones",
         interface() + peer("option disabled 1") + peer("option endpoint_port 0", key=PEERS[1]),
-        "FILE:7: wireguard_wg0[1], option endpoint_port: a number from 1 to 65535 is wanted, not '0'",
+        "FILE:7: wireguard_wg0[1], option endpoint_port: expected a number from 1 to 65535, got '0'",
     ),
     refused(
         "many mistakes",
         interface("option mtu 1", "option listen_port x") + peer("option endpoint_host a_b-", key="x"),
-        WG0 + "mtu: a number from 576 to 65455 is wanted, not '1'",
+        WG0 + "mtu: expected a number from 576 to 65455, got '1'",
         "FILE:3: interface 'wg0', option listen_port: " + INVALID + "'x'",
         "FILE:5: wireguard_wg0[0], option public_key: " + A_KEY,
-        "FILE:6: wireguard_wg0[0], option endpoint_host: 'a_b-' is no host name",
+        "FILE:6: wireguard_wg0[0], option endpoint_host: 'a_b-' is not a host name",
     ),
     refused(
         "a mistake hides no other",
@@ -190,22 +190,22 @@ SECTIONS = [
             "option private_key x", "option private_key_file @/good.key", "option mtu 1200", "option addresses 'fd00::1/64'"
         ),
         WG0 + "private_key: " + A_KEY,
-        "FILE:4: interface 'wg0', option mtu: IPv6 needs 1280 at least",
+        "FILE:4: interface 'wg0', option mtu: IPv6 needs an MTU of at least 1280",
     ),
     refused(
         "a list where a value belongs",
         interface("list listen_port 1", "list listen_port 2"),
-        "FILE:3: interface 'wg0', option listen_port: one value is wanted, not a list",
+        "FILE:3: interface 'wg0', option listen_port: expected one value, got a list",
     ),
     refused(
         "an option that became a list",
         interface("option mtu 1400", "list mtu 1420"),
-        "FILE:3: interface 'wg0', option mtu: one value is wanted, not a list",
+        "FILE:3: interface 'wg0', option mtu: expected one value, got a list",
     ),
     refused(
         "a list for a switch",
         interface("list disabled 0", "list disabled 1"),
-        "FILE:3: interface 'wg0', option disabled: one value is wanted, not a list",
+        "FILE:3: interface 'wg0', option disabled: expected one value, got a list",
     ),
 ]
 
@@ -222,38 +222,38 @@ KEYS = [
     option("private_key", SECRET[:-1] + "\u00fc", A_KEY, "a key and an umlaut"),
     option("private_key", "c8c9cacbcccdcecfd0d1d2d3d4d5d6d7d8d9dadbdcdddedfe0e1e2e3e4e5e6e7", A_KEY, "a key in hexadecimal"),
     option("private_key", "Generate", A_KEY),
-    option("private_key", ZEROS, "a key of zeros is none", "a private key of zeros"),
+    option("private_key", ZEROS, "the all-zero key is not valid", "a private key of zeros"),
     peer_option("preshared_key", SECRET[:-1], A_KEY, "a short preshared key"),
     peer_option("preshared_key", "generate", A_KEY),
-    option("private_key_file", "wg.key", "a path from the root is wanted, not 'wg.key'"),
-    option("private_key_file", SECRET, "a path from the root is wanted, not what is there", "a key for a file"),
+    option("private_key_file", "wg.key", "expected an absolute path, got 'wg.key'"),
+    option("private_key_file", SECRET, "expected an absolute path, got (hidden)", "a key for a file"),
     option("private_key_file", "@/empty.key", "@/empty.key: " + A_KEY),
     option("private_key_file", "@/garbage.key", "@/garbage.key: " + A_KEY),
     option("private_key_file", "@/short.key", "@/short.key: " + A_KEY),
     option("private_key_file", "@/two.key", "@/two.key: " + A_KEY),
     option("private_key_file", "@/long.key", "@/long.key: " + A_KEY),
-    option("private_key_file", "@/bytes.key", "@/bytes.key: the value is not text"),
-    option("private_key_file", "@/zero.key", "a key of zeros is none"),
-    option("private_key_file", "@", "@: that is no file"),
-    option("private_key_file", "/dev/zero", "/dev/zero: that is no file"),
-    option("private_key_file", "@/pipe", "@/pipe: that is no file"),
+    option("private_key_file", "@/bytes.key", "@/bytes.key: the value is not UTF-8 text"),
+    option("private_key_file", "@/zero.key", "the all-zero key is not valid"),
+    option("private_key_file", "@", "@: not a regular file"),
+    option("private_key_file", "/dev/zero", "/dev/zero: not a regular file"),
+    option("private_key_file", "@/pipe", "@/pipe: not a regular file"),
     refused(
         "a key and a file",
         interface("option private_key '%s'" % SECRET, "option private_key_file @/good.key"),
-        "FILE:3: interface 'wg0', option private_key_file: private_key and private_key_file exclude each other",
+        "FILE:3: interface 'wg0', option private_key_file: private_key and private_key_file cannot both be set",
     ),
     refused(
         "a key and a file that is not there",
         interface("option private_key_file @/none.key", "option private_key '%s'" % SECRET),
-        "FILE:2: interface 'wg0', option private_key_file: private_key and private_key_file exclude each other",
+        "FILE:2: interface 'wg0', option private_key_file: private_key and private_key_file cannot both be set",
     ),
     # Where a key may have slipped to
-    option("listen_port", SECRET, "a number from 0 to 65535 is wanted, not what is there", "a key for a port"),
-    option("log_level", "error " + SECRET, "silent, error or verbose is wanted, not what is there", "a key for a level"),
-    option("disabled", SECRET, "1 or 0 is wanted, not what is there", "a key for a switch"),
-    peer_option("endpoint_host", SECRET, "what is there is no host name", "a key for a host"),
-    peer_option("allowed_ips", SECRET, "what is there is no IP address or network", "a key for a network"),
-    option("tunlink", SECRET, "what is there is no name for a network or interface", "a key for a link"),
+    option("listen_port", SECRET, "expected a number from 0 to 65535, got (hidden)", "a key for a port"),
+    option("log_level", "error " + SECRET, "expected silent, error or verbose, got (hidden)", "a key for a level"),
+    option("disabled", SECRET, "expected 1 or 0, got (hidden)", "a key for a switch"),
+    peer_option("endpoint_host", SECRET, "(hidden) is not a host name", "a key for a host"),
+    peer_option("allowed_ips", SECRET, "(hidden) is not an IP address or network", "a key for a network"),
+    option("tunlink", SECRET, "(hidden) is not a valid name of a network or interface", "a key for a link"),
 ]
 
 NUMBERS = flat(
@@ -295,16 +295,16 @@ NUMBERS = flat(
 
 WORDS = flat(
     [
-        option(name, value, "1 or 0 is wanted, not '%s'" % value)
+        option(name, value, "expected 1 or 0, got '%s'" % value)
         for name in ("nohostroute", "disabled", "auto")
         for value in ("maybe", "True", "2", "01", "y")
     ],
-    [peer_option(name, "perhaps", "1 or 0 is wanted, not 'perhaps'") for name in ("route_allowed_ips", "disabled")],
-    option("log_level", "info", "silent, error or verbose is wanted, not 'info'"),
-    option("tunlink", "wan/1", "'wan/1' is no name for a network or interface"),
-    option("tunlink", "wan 1", "'wan 1' is no name for a network or interface"),
-    option("tunlink", "..", "'..' is no name for a network or interface"),
-    option("tunlink", "pppoe-provider-1", "'pppoe-provider-1' is no name for a network or interface"),
+    [peer_option(name, "perhaps", "expected 1 or 0, got 'perhaps'") for name in ("route_allowed_ips", "disabled")],
+    option("log_level", "info", "expected silent, error or verbose, got 'info'"),
+    option("tunlink", "wan/1", "'wan/1' is not a valid name of a network or interface"),
+    option("tunlink", "wan 1", "'wan 1' is not a valid name of a network or interface"),
+    option("tunlink", "..", "'..' is not a valid name of a network or interface"),
+    option("tunlink", "pppoe-provider-1", "'pppoe-provider-1' is not a valid name of a network or interface"),
 )
 
 ADDRESSES = flat(
@@ -330,7 +330,7 @@ ADDRESSES = flat(
         )
     ],
     [
-        option("addresses", value, "'%s': the prefix length is a number from 0 to 32" % value)
+        option("addresses", value, "'%s': the prefix length must be a number from 0 to 32" % value)
         for value in (
             "10.0.0.1/33",
             "10.0.0.1/",
@@ -343,23 +343,23 @@ ADDRESSES = flat(
         )
     ],
     [
-        option("addresses", value, "'%s': the prefix length is a number from 0 to 128" % value)
+        option("addresses", value, "'%s': the prefix length must be a number from 0 to 128" % value)
         for value in ("fd00::1/129", "::1/x")
     ],
     [
-        option("addresses", value, "'%s': one address or network an entry of the list, without commas" % value)
+        option("addresses", value, "'%s': expected one address or network in each entry of the list, without commas" % value)
         for value in ("10.0.0.1/24,10.0.0.2/24", ",")
     ],
     peer_option(
         "allowed_ips",
         "10.0.0.0/24, 10.1.0.0/24",
-        "'10.0.0.0/24,': one address or network an entry of the list, without commas",
+        "'10.0.0.0/24,': expected one address or network in each entry of the list, without commas",
     ),
     refused(
         "two wrong networks in a list",
         interface()
         + peer("list allowed_ips 10.0.0.0/33", "list allowed_ips 10.1.0.0/24", "list allowed_ips 'x fd00::/8 y'"),
-        "FILE:6: wireguard_wg0[0], option allowed_ips: '10.0.0.0/33': the prefix length is a number from 0 to 32",
+        "FILE:6: wireguard_wg0[0], option allowed_ips: '10.0.0.0/33': the prefix length must be a number from 0 to 32",
         "FILE:6: wireguard_wg0[0], option allowed_ips: 'x' " + NETWORK,
         "FILE:6: wireguard_wg0[0], option allowed_ips: 'y' " + NETWORK,
     ),
@@ -367,7 +367,7 @@ ADDRESSES = flat(
 
 HOSTS = flat(
     [
-        peer_option("endpoint_host", value, "'%s' is no IP address" % value)
+        peer_option("endpoint_host", value, "'%s' is not an IP address" % value)
         for value in (
             "1.2.3",
             "1.2.3.4.",
@@ -383,7 +383,7 @@ HOSTS = flat(
         )
     ],
     [
-        peer_option("endpoint_host", value, "'%s' is no host name" % value)
+        peer_option("endpoint_host", value, "'%s' is not a host name" % value)
         for value in (
             "a..b",
             ".a",
@@ -399,11 +399,13 @@ HOSTS = flat(
             "*.b",
         )
     ],
-    peer_option("endpoint_host", "http://vpn.example.org", "'http://vpn.example.org' is no IP address"),
-    peer_option("endpoint_host", "a." * 127 + "org", "'" + "a." * 40 + "...' is no host name", "a name of 257 characters"),
-    peer_option("endpoint_host", "a" * 64 + ".org", "'" + "a" * 64 + ".org' is no host name", "a label of 64 characters"),
+    peer_option("endpoint_host", "http://vpn.example.org", "'http://vpn.example.org' is not an IP address"),
+    peer_option(
+        "endpoint_host", "a." * 127 + "org", "'" + "a." * 40 + "...' is not a host name", "a name of 257 characters"
+    ),
+    peer_option("endpoint_host", "a" * 64 + ".org", "'" + "a" * 64 + ".org' is not a host name", "a label of 64 characters"),
     [
-        peer_option("endpoint_host", value, "'%s': the name of an interface is wanted behind %%" % value)
+        peer_option("endpoint_host", value, "'%s': expected the name of an interface after %%" % value)
         for value in (
             "fe80::1%",
             "[fe80::1%]",
@@ -420,34 +422,34 @@ BYTES = [
     refused(
         "a description in Latin-1",
         interface() + peer("option description 'B\xfcro'"),
-        PEER0 + "description: the value is not text",
+        PEER0 + "description: the value is not UTF-8 text",
     ),
     refused(
         "a host in Latin-1",
         interface() + peer("option endpoint_host 'b\xfcro'"),
-        PEER0 + "endpoint_host: the value is not text",
+        PEER0 + "endpoint_host: the value is not UTF-8 text",
     ),
     refused(
         "a list with one in Latin-1",
         interface("list addresses 10.0.0.1", "list addresses '\xff'", "list addresses x"),
-        "FILE:4: interface 'wg0', option addresses: the value is not text",
+        "FILE:4: interface 'wg0', option addresses: the value is not UTF-8 text",
         "FILE:4: interface 'wg0', option addresses: 'x' " + NETWORK,
     ),
-    refused("a switch in Latin-1", interface("option disabled '\xff'"), WG0 + "disabled: the value is not text"),
+    refused("a switch in Latin-1", interface("option disabled '\xff'"), WG0 + "disabled: the value is not UTF-8 text"),
 ]
 
 ODD = flat(
-    warned("an unknown option", interface("option listenport 1"), WG0 + "listenport: is unknown and ignored"),
+    warned("an unknown option", interface("option listenport 1"), WG0 + "listenport: unknown option ignored"),
     warned(
         "a list that is unknown",
         interface("list dsn 1.1.1.1", "list dsn 2.2.2.2"),
-        "FILE:3: interface 'wg0', option dsn: is unknown and ignored",
+        "FILE:3: interface 'wg0', option dsn: unknown option ignored",
     ),
     warned(
-        "an unknown option of a peer", interface() + peer("option endpoint x"), PEER0 + "endpoint: is unknown and ignored"
+        "an unknown option of a peer", interface() + peer("option endpoint x"), PEER0 + "endpoint: unknown option ignored"
     ),
     [
-        warned(name, interface("option %s x" % name), WG0 + name + ": has no effect here")
+        warned(name, interface("option %s x" % name), WG0 + name + ": no effect in wgembed, option ignored")
         for name in (
             "ip6prefix",
             "peerdns",
@@ -463,34 +465,30 @@ ODD = flat(
     warned(
         "an unknown type",
         "config interfaces 'wg0'\n",
-        "FILE:1: interfaces 'wg0': sections of the type 'interfaces' mean nothing here",
+        "FILE:1: interfaces 'wg0': section of the unknown type 'interfaces' ignored",
     ),
     warned(
         "an unknown type without name",
         "config device\n",
-        "FILE:1: device[0]: sections of the type 'device' mean nothing here",
+        "FILE:1: device[0]: section of the unknown type 'device' ignored",
     ),
-    warned(
-        "a peer of nobody", peer(of="wg9"), "FILE:1: wireguard_wg9[0]: there is no interface 'wg9': the section is left out"
-    ),
-    warned(
-        "a peer of the empty name", peer(of=""), "FILE:1: wireguard_[0]: there is no interface '': the section is left out"
-    ),
+    warned("a peer of nobody", peer(of="wg9"), "FILE:1: wireguard_wg9[0]: there is no interface 'wg9', section ignored"),
+    warned("a peer of the empty name", peer(of=""), "FILE:1: wireguard_[0]: there is no interface '', section ignored"),
     warned(
         "a peer without key",
         interface() + "config wireguard_wg0\n\toption description x\n",
-        "FILE:2: wireguard_wg0[0]: a peer without public_key is left out",
+        "FILE:2: wireguard_wg0[0]: peer without public_key ignored",
     ),
     warned(
         "a peer with an empty key",
         interface() + "config wireguard_wg0\n\tlist public_key ''\n",
-        "FILE:2: wireguard_wg0[0]: a peer without public_key is left out",
+        "FILE:2: wireguard_wg0[0]: peer without public_key ignored",
     ),
     [
         warned(
             title,
             interface(*lines),
-            "FILE:%d: interface 'wg0', option proto: only wireguard is served here: the section is left out" % at,
+            "FILE:%d: interface 'wg0', option proto: only wireguard is supported, section ignored" % at,
         )
         for title, lines, at in (
             ("another protocol", ["option proto static"], 2),

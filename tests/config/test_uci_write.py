@@ -93,13 +93,13 @@ def test_nothing_to_change(runner, directory):
 
 
 REFUSED = [
-    (OLD, ("t", "wg1", "x", "1"), "UserError: no section wg1"),
-    (OLD, ("t", "wg0", "a-b", "1"), "UserError: not to be written: wg0.?"),
-    (OLD, ("t", "wg0", "x", "\x01"), "UserError: not to be written: wg0.x"),
+    (OLD, ("t", "wg1", "x", "1"), "UserError: the file has no section wg1"),
+    (OLD, ("t", "wg0", "a-b", "1"), "UserError: cannot write wg0.?"),
+    (OLD, ("t", "wg0", "x", "\x01"), "UserError: cannot write wg0.x"),
     (OLD, ("none", "wg0", "x", "1"), "Error"),
     (OLD + b"bad\n", ("t", "wg0", "x", "1"), "ParseError: Parse error (invalid command) at line 6, byte 0"),
-    (OLD + b'config "a#"\n', ("t", "wg0", "x", "1"), "UserError: the file would not read back"),
-    (OLD + b'config "it\'s"\n', ("t", "wg0", "x", "1"), "UserError: the file would not read back"),
+    (OLD + b'config "a#"\n', ("t", "wg0", "x", "1"), "UserError: cannot write the file: UCI cannot store the type"),
+    (OLD + b'config "it\'s"\n', ("t", "wg0", "x", "1"), "UserError: cannot write the file: UCI cannot store the type"),
 ]
 
 
@@ -114,7 +114,7 @@ def test_refused(runner, directory, text, change, error):
 def test_what_is_no_file(runner, directory):
     os.mkfifo(directory / "pipe")
     done = store(runner, directory, "pipe", "wg0", "x", "1")
-    assert done.returncode == 1 and "UserError: not a file" in done.stderr
+    assert done.returncode == 1 and " is not a regular file" in done.stderr
 
 
 def test_a_link_stays_one(runner, directory):

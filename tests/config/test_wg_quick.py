@@ -93,13 +93,13 @@ def test_sections_and_values():
 @pytest.mark.parametrize(
     "text,why",
     [
-        ("PrivateKey = x\n", "line 1: neither a section nor a setting in one"),
-        ("[Interface]\nnonsense\n", "line 2: neither a section nor a setting in one"),
-        ("\n[Peers]\n", "line 2: [Peers] is no section"),
-        (f"[Interface]\n{PRIVATE[:-1]}\n", "line 2: neither a section nor a setting in one"),
+        ("PrivateKey = x\n", "line 1: expected a section, or NAME = VALUE in a section"),
+        ("[Interface]\nnonsense\n", "line 2: expected a section, or NAME = VALUE in a section"),
+        ("\n[Peers]\n", "line 2: [Peers] is not a section"),
+        (f"[Interface]\n{PRIVATE[:-1]}\n", "line 2: expected a section, or NAME = VALUE in a section"),
         # A key is repeated by no message, on whatever line it has got.
-        (f"[Interface] PrivateKey = {PRIVATE}\n", "line 1: a section is [Interface] or [Peer], with nothing behind it"),
-        (f"[Interface]\rPrivateKey = {PRIVATE}\r", "line 1: a section is [Interface] or [Peer], with nothing behind it"),
+        (f"[Interface] PrivateKey = {PRIVATE}\n", "line 1: expected [Interface] or [Peer], with nothing after it"),
+        (f"[Interface]\rPrivateKey = {PRIVATE}\r", "line 1: expected [Interface] or [Peer], with nothing after it"),
     ],
 )
 def test_what_is_no_file_of_wg_quick(text, why):
@@ -186,13 +186,16 @@ def test_tables(table, route, tables):
 @pytest.mark.parametrize(
     "text,why",
     [
-        ("[Interface]\n", "no PrivateKey in [Interface]"),
-        ("[Interface]\nPrivateKey = 1\n", "line 2: a key is 44 characters of base64, the last one '='"),
-        (f"[Interface]\nPrivateKey={PRIVATE}\nAddress=10.0.0.300\n", "line 3: '10.0.0.300' is no IP address"),
-        (f"[Interface]\nPrivateKey={PRIVATE}\n\n[Peer]\nAllowedIPs=10.0.0.0/8\n", "line 4: a [Peer] without PublicKey"),
-        (f"[Interface]\nPrivateKey={PRIVATE}\nMTU=9\n", "line 3: a number from 576 to"),
+        ("[Interface]\n", "[Interface] has no PrivateKey"),
+        ("[Interface]\nPrivateKey = 1\n", "line 2: a key has 44 characters of base64, the last one is '='"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\nAddress=10.0.0.300\n", "line 3: '10.0.0.300' is not an IP address"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\n\n[Peer]\nAllowedIPs=10.0.0.0/8\n", "line 4: [Peer] has no PublicKey"),
+        (f"[Interface]\nPrivateKey={PRIVATE}\nMTU=9\n", "line 3: expected a number from 576 to"),
         (f"[Interface]\nPrivateKey={PRIVATE}\n[Peer]\nPublicKey={PSK}\nEndpoint=a.example\n", "line 5:"),
-        (f"[Interface]\nPrivateKey={PRIVATE}\n[Peer]\nPublicKey={PSK}\nEndpoint=a.example:x\n", "line 5: a number from 1"),
+        (
+            f"[Interface]\nPrivateKey={PRIVATE}\n[Peer]\nPublicKey={PSK}\nEndpoint=a.example:x\n",
+            "line 5: expected a number from 1",
+        ),
     ],
 )
 def test_what_cannot_become_an_interface(text, why):
@@ -267,10 +270,10 @@ def test_the_file_for_the_other_side():
 def test_without_their_private_key():
     interface = router()
     text = convert.export(interface, interface.peers[0], "", "", ["0.0.0.0/0", "::/0"], [])
-    assert f"# PrivateKey = (the one whose public key is {public(PEERS_PRIVATE)})\n" in text
+    assert f"# PrivateKey = (the private key of {public(PEERS_PRIVATE)})\n" in text
     assert "Endpoint" not in text and "AllowedIPs = 0.0.0.0/0, ::/0\n" in text
 
 
 def test_nobody_of_that_name():
-    with pytest.raises(UserError, match="no peer of wg0 is called tablet"):
+    with pytest.raises(UserError, match="no peer of wg0 has the public key or description tablet"):
         convert.find_peer(router(), "tablet")

@@ -149,7 +149,7 @@ def test_another_preshared_key(ends):
     harness, a, b = ends
     a.node.device.set_preshared_key(a.peer, b"\1" * 32)
     a.node.transmit(PACKET)
-    assert a.told()[1:] == ["invalid response: another preshared key, or not from the peer"]
+    assert a.told()[1:] == ["invalid response: the preshared keys differ, or the peer did not send it"]
 
 
 def test_a_replayed_initiation_is_told_once_a_second(ends):
@@ -160,7 +160,7 @@ def test_a_replayed_initiation_is_told_once_a_second(ends):
     again = a.node.sent[0][0]
     for _ in range(50):
         b.node.receive(again)
-    assert b.told() == ["replayed initiation: its timestamp is not newer than the last one's"]
+    assert b.told() == ["replayed initiation: its timestamp is not newer than that of the last one"]
     harness.advance(1000)
     b.node.receive(again)
     assert len(b.told()) == 1
@@ -173,7 +173,7 @@ def test_what_cannot_be_sent(ends):
     a.node.transmit(PACKET)
     assert a.told() == [
         "sending initiation to 192.0.2.2:51820",
-        f"sending to 192.0.2.2:51820 failed: errno {abi.ENETUNREACH}",
+        f"sending to 192.0.2.2:51820 failed: Network is unreachable ({abi.ENETUNREACH})",
     ]
 
 

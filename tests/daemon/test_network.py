@@ -441,6 +441,32 @@ def test_what_a_link_that_has_gone_was_to_have_is_no_error(tmp_path, ends):
         conf.answer(0)
 
 
+@pytest.mark.parametrize(
+    "obj,text",
+    [
+        (("address", 1, "10.0.0.2", 24), "add address 10.0.0.2/24 dev lo"),
+        (("route", "10.0.0.0", 24, 1, "-", 0, RT_TABLE_MAIN), "add route 10.0.0.0/24 dev lo"),
+        (("route", "::", 0, 1, "-", 0, 51820), "add route ::/0 dev lo table 51820"),
+        (("route", "192.0.2.1", 32, 99999, "10.0.0.1", 0, RT_TABLE_MAIN), "add route 192.0.2.1/32 via 10.0.0.1 dev if99999"),
+        (("route", "192.0.2.1", 32, 0, "-", 0, RT_TABLE_MAIN, "unreachable"), "add route unreachable 192.0.2.1/32"),
+        (("rule", 6, 51820, 51820, 1, -1, 32765), "add IPv6 rule for table 51820"),
+        (("link", 1, 1, 1420), "set link dev lo up mtu 1420"),
+        (("link", 1, 0, 1420), "set link dev lo mtu 1420"),
+        (("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0"), "write 1 to /proc/sys/net/ipv4/conf/all/src_valid_mark"),
+    ],
+)
+def test_a_refusal_names_object_link_and_error(tmp_path, obj, text):
+    conf, log = Later(), Log()
+    one = network.Network(conf, str(tmp_path / "wg0.added"), log)
+    one.begin(1)
+    wanted = network_plan.Plan()
+    wanted.mtu, wanted.objects = 1420, [obj]
+    one._mtu = 1420
+    one.follow(wanted, False)
+    conf.answer(22)
+    assert log.lines == [f"cannot {text}: Invalid argument (22)"]
+
+
 def test_what_goes_while_the_kernel_is_asked_comes_back(tmp_path):
     """Somebody deletes a route while a child process still makes others: the news of it must not be lost."""
     conf, log, again = Later(), Log(), []

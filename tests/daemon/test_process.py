@@ -34,7 +34,7 @@ def test_it_ends_well():
 def test_what_nobody_dealt_with_is_a_sentence(error, said):
     process = Process(error)
     assert end(process) == 1 and process.closed == 1
-    assert process.log.lines == ["cannot go on: " + said]
+    assert process.log.lines == ["cannot continue: " + said]
 
 
 def test_a_mistake_of_ours_leaves_nothing_behind_either():

@@ -264,11 +264,11 @@ def refused(host, text, *arguments, mode=0o600):
 @pytest.mark.parametrize(
     "text,why",
     [
-        (INTERFACE + "Address = 10.7.0.300\n", "[Interface]: '10.7.0.300' is no IP address or network"),
-        (INTERFACE + "MTU = 20\n", "[Interface]: a number from 576 to"),
-        (INTERFACE + "Table = nowhere\n", "[Interface]: a number from 1 to"),
-        (INTERFACE + "FwMark = red\n", "[Interface]: a number from 0 to"),
-        ("nonsense\n", "line 1: neither a section nor a setting in one"),
+        (INTERFACE + "Address = 10.7.0.300\n", "[Interface]: '10.7.0.300' is not an IP address or network"),
+        (INTERFACE + "MTU = 20\n", "[Interface]: expected a number from 576 to"),
+        (INTERFACE + "Table = nowhere\n", "[Interface]: expected a number from 1 to"),
+        (INTERFACE + "FwMark = red\n", "[Interface]: expected a number from 0 to"),
+        ("nonsense\n", "line 1: expected a section, or NAME = VALUE in a section"),
         (INTERFACE + "SaveConfig = perhaps\n", "`perhaps' is neither true nor false"),
         (INTERFACE + "Listen = 1\n", "Line unrecognized: `Listen=1'"),
         (INTERFACE + f"{PEER}AllowedIPs = x\n", "x"),

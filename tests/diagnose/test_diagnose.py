@@ -30,8 +30,8 @@ def start(broken, knowing=None, family=4):
 def test_nothing_is_wrong(broken):
     start(broken)
     broken.tunnel.reach(broken.near)
-    assert broken.diagnose(broken.near) == ["nothing is wrong", "nothing is wrong"]
-    assert broken.diagnose(broken.far, broken.near.key) == ["nothing is wrong"]
+    assert broken.diagnose(broken.near) == ["no problem found", "no problem found"]
+    assert broken.diagnose(broken.far, broken.near.key) == ["no problem found"]
     assert broken.status(broken.near) == "up"
 
 
@@ -46,12 +46,12 @@ def test_wrong_public_key_of_the_peer_here(broken):
     setconf(broken.near, text)
     broken.send(broken.near, 2, 5.5)
     told = broken.diagnose(broken.near, OTHER)
-    begins(told, "192.0.2.2:51821 does not answer, 2 handshakes so far: a firewall")
+    begins(told, "The peer does not answer at 192.0.2.2:51821, after 2 handshakes.")
     assert OTHER in told[0] and broken.near.key in told[0]
     begins(
         broken.diagnose(broken.far),
-        "192.0.2.1:51820 sends handshakes for another public key than ours: over there, this end's public key must be "
-        + broken.far.key,
+        "Handshakes arrive from 192.0.2.1:51820 for another public key than ours. On that machine, the public_key of "
+        "this end must be " + broken.far.key,
     )
 
 
@@ -61,11 +61,13 @@ def test_unknown_key(broken):
     start(broken, knowing=(broken.near,))
     setconf(broken.far, broken.tunnel.configuration(broken.far).replace(broken.near.key, OTHER))
     broken.send(broken.near, 2, 5.5)
-    begins(broken.diagnose(broken.near), "nothing is wrong", "192.0.2.2:51821 does not answer, 2 handshakes so far")
+    begins(
+        broken.diagnose(broken.near), "no problem found", "The peer does not answer at 192.0.2.2:51821, after 2 handshakes"
+    )
     begins(
         broken.diagnose(broken.far),
-        f"192.0.2.1:51820 calls with the public key {broken.near.key}, which no peer has",
-        "it has no endpoint, so it must call first",
+        f"Handshakes arrive from 192.0.2.1:51820 with the unknown public key {broken.near.key}. If",
+        "The peer has no endpoint here, and it has not started",
     )
     assert broken.status(broken.far) == "waiting for peer"
 
@@ -79,7 +81,7 @@ def test_unknown_key_from_a_known_endpoint(broken):
     broken.send(broken.far, 2, 5.5)
     begins(
         broken.diagnose(broken.far, OTHER),
-        f"who calls from its endpoint has the public key {broken.near.key}, and here it is {OTHER}: correct the one",
+        f"Handshakes from the peer's endpoint have the public key {broken.near.key}, but here the peer has {OTHER}.",
     )
 
 
@@ -89,8 +91,11 @@ def test_wrong_preshared_key(broken):
     text = broken.tunnel.configuration(broken.near, 4) + "PresharedKey = " + OTHER + "\n"
     setconf(broken.near, text)
     broken.send(broken.near, 2, 5.5)
-    begins(broken.diagnose(broken.near, broken.far.key), "it answers, but its answer does not open: the preshared_key")
-    begins(broken.diagnose(broken.far, broken.near.key), "it calls again and again, 2 times now, and does not go on")
+    begins(
+        broken.diagnose(broken.near, broken.far.key),
+        "The peer answers, but its answer cannot be decrypted. Set the same preshared_key",
+    )
+    begins(broken.diagnose(broken.far, broken.near.key), "The peer started 2 handshakes and used none of our answers.")
     assert broken.status(broken.near) == broken.status(broken.far) == "key mismatch"
 
 
@@ -98,7 +103,7 @@ def test_wrong_preshared_key(broken):
 def test_the_interface_has_no_key(broken):
     start(broken)
     broken.near.tool("set", broken.near.interface, "private-key", "/dev/null")
-    begins(broken.diagnose(broken.near), "the interface has no private key")
+    begins(broken.diagnose(broken.near), "The interface has no private key")
     assert broken.status(broken.near) == "no private key"
 
 
@@ -111,11 +116,11 @@ def test_clock_behind_the_peers_memory(broken):
     with broken.far_site.place.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
         end.sendto(ahead, ("192.0.2.2", broken.far.port))
     broken.send(broken.near, 2, 5.5)
-    begins(broken.diagnose(broken.far, broken.near.key), "its handshakes are older than its last one that was taken")
+    begins(broken.diagnose(broken.far, broken.near.key), "The peer's handshake timestamps went backwards: its clock")
     begins(
         broken.diagnose(broken.near, broken.far.key, prefix=["env", *(f"{name}={value}" for name, value in past.items())]),
-        "this machine's clock was never set, and a peer does not answer handshakes older",
-        "192.0.2.2:51821 does not answer, 2 handshakes so far",
+        "The clock of this machine was never set. A peer does not answer handshakes older",
+        "The peer does not answer at 192.0.2.2:51821, after 2 handshakes",
     )
 
 
@@ -126,7 +131,7 @@ def test_clock_behind_the_peers_memory(broken):
 def test_no_endpoint(broken):
     start(broken, knowing=())
     assert broken.diagnose(broken.near, broken.far.key) == [
-        "it has no endpoint, so it must call first, and has not: set its endpoint here, or have it send something"
+        "The peer has no endpoint here, and it has not started a handshake. Set its endpoint_host, or ping from the peer."
     ]
     assert broken.status(broken.near) == "waiting for peer"
 
@@ -137,7 +142,7 @@ def test_the_port_is_closed(broken):
     broken.near.set_endpoint(broken.far, broken.far_site.endpoint(4, 9))
     broken.send(broken.near, 2, 5.5)
     assert broken.diagnose(broken.near, broken.far.key) == [
-        "nobody is at its endpoint 192.0.2.2:9: nothing listens on the port (it answers: port unreachable)"
+        "The peer's endpoint 192.0.2.2:9 cannot be reached: no program listens on the port (port unreachable)."
     ]
 
 
@@ -149,7 +154,7 @@ def test_no_such_host(broken, family):
     broken.near.set_endpoint(broken.far, nobody)
     broken.send(broken.near, 2, 5.5)
     told = broken.diagnose(broken.near, broken.far.key)
-    begins(told, f"nobody is at its endpoint {nobody}: no route leads there, or the host")
+    begins(told, f"The peer's endpoint {nobody} cannot be reached: there is no route, or the host")
 
 
 @pytest.mark.side_by_side
@@ -157,7 +162,7 @@ def test_no_route(broken):
     start(broken)
     broken.near.set_endpoint(broken.far, "203.0.113.1:7")
     broken.send(broken.near)
-    begins(broken.diagnose(broken.near, broken.far.key), "datagrams to 203.0.113.1:7 cannot be sent: no route leads there")
+    begins(broken.diagnose(broken.near, broken.far.key), "Datagrams to 203.0.113.1:7 cannot be sent: there is no route.")
     assert broken.status(broken.near) == "no route"
 
 
@@ -168,7 +173,7 @@ def test_a_firewall_of_this_machine(broken):
     broken.near.place.ip("route", "add", "prohibit", "192.0.2.2/32")
     broken.send(broken.near)
     told = broken.diagnose(broken.near, broken.far.key)
-    begins(told, "datagrams to 192.0.2.2:51821 cannot be sent: a firewall on the way or of this machine forbids it")
+    begins(told, "Datagrams to 192.0.2.2:51821 cannot be sent: a firewall on the path or on this machine rejects them.")
     assert broken.status(broken.near) == "sending fails"
 
 
@@ -181,7 +186,7 @@ def test_endpoint_in_the_tunnel_itself(broken):
     broken.send(broken.near)
     begins(
         broken.diagnose(broken.near, broken.far.key),
-        f"the route to its endpoint 203.0.113.1:7 leads into {broken.near.interface} itself",
+        f"The route to the peer's endpoint 203.0.113.1:7 leads into {broken.near.interface} itself",
     )
 
 
@@ -190,8 +195,25 @@ def test_the_interface_is_down(broken):
     start(broken)
     broken.near.place.ip("link", "set", broken.near.interface, "down")
     name = broken.near.interface
-    assert broken.diagnose(broken.near)[0] == f"the interface is down: take it up with `ip link set {name} up`"
+    assert broken.diagnose(broken.near)[0] == f"The interface is down. Run `ip link set {name} up`."
     assert broken.status(broken.near) == "down"
+
+
+@pytest.mark.side_by_side
+def test_the_port_is_taken(broken):
+    """`ip link set up` does not help: the link is up, and the daemon waits for the port."""
+    start(broken)
+    name, place = broken.near.interface, broken.near.place
+    place.ip("link", "set", name, "down")
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("0.0.0.0", 51820))
+        place.ip("link", "set", name, "up")
+        told = broken.diagnose(broken.near)[0]
+        assert broken.status(broken.near) == "down"
+    assert told == (
+        "The interface is down because port 51820 cannot be used: Address already in use (98). Choose another listen_port, "
+        "or stop the program that uses the port."
+    )
 
 
 # What comes back
@@ -204,10 +226,10 @@ def test_one_way_traffic(broken):
     for setting in ("ipv4/icmp_echo_ignore_all", "ipv6/icmp/echo_ignore_all"):
         broken.far.place.run("sh", "-c", f"echo 1 > /proc/sys/net/{setting}")
     broken.send(broken.near, 16, 1)
-    begins(broken.diagnose(broken.near, broken.far.key), "it hears us and sends no data back")
+    begins(broken.diagnose(broken.near, broken.far.key), "The peer receives our packets but sends nothing back")
     begins(
         broken.diagnose(broken.far, broken.near.key),
-        "its packets come, and this machine sends none back",
+        "The peer's packets arrive, but this machine sends nothing back",
     )
 
 
@@ -217,7 +239,7 @@ def test_nothing_comes_back_after_the_handshake(broken):
     start(broken)
     broken.relay(lambda is_back, datagram: not is_back or datagram[0] != 4)
     broken.send(broken.near, 18, 1)
-    begins(broken.diagnose(broken.near, broken.far.key), "handshakes succeed, and nothing comes back in the tunnel")
+    begins(broken.diagnose(broken.near, broken.far.key), "Handshakes succeed, but no data comes back: a firewall")
 
 
 def test_the_peer_is_under_load(broken):
@@ -230,10 +252,10 @@ def test_the_peer_is_under_load(broken):
         for _ in range(5):
             broken.send(broken.near)
             told = broken.diagnose(broken.near, broken.far.key)
-            if told != ["nothing is wrong"]:
+            if told != ["no problem found"]:
                 break
             broken.near.restart()
-        begins(told, "it is under load and answers with cookies")
+        begins(told, "The peer is under load and answers with cookies")
         assert broken.status(broken.near) == "peer under load"
 
 
@@ -246,7 +268,7 @@ def test_packets_from_an_address_that_is_not_allowed(broken):
     place.run("ping", "-n", "-c", "1", "-W", "1", "-I", "10.99.0.1", "10.77.0.1", check=False)
     begins(
         broken.diagnose(broken.near, broken.far.key),
-        "it sends packets from 10.99.0.1, which is not in its allowed_ips: they are dropped",
+        "Packets of the peer from 10.99.0.1 are dropped because this address is not in its allowed_ips.",
     )
 
 
@@ -256,7 +278,7 @@ def test_packets_to_an_address_that_is_unroutable(broken):
     broken.tunnel.reach(broken.near)
     broken.near.place.ip("route", "add", "10.98.0.0/24", "dev", broken.near.interface)
     broken.send(broken.near, address="10.98.0.7")
-    begins(broken.diagnose(broken.near), "packets to 10.98.0.7 were refused, the last one")
+    begins(broken.diagnose(broken.near), "Packets to 10.98.0.7 are dropped because no peer has")
 
 
 @pytest.mark.side_by_side
@@ -265,7 +287,7 @@ def test_overlapping_allowed_ips(broken):
     broken.near.tool("set", broken.near.interface, "peer", OTHER, "allowed-ips", "10.77.0.2/32")
     begins(
         broken.diagnose(broken.near, broken.far.key),
-        "another peer has some of the same allowed_ips, and got them: an address can lead to one peer only",
+        "Another peer has some of the same allowed_ips, and got them. Give each network to one peer only.",
     )
 
 
@@ -273,7 +295,7 @@ def test_overlapping_allowed_ips(broken):
 def test_no_allowed_ips(broken):
     start(broken)
     broken.near.tool("set", broken.near.interface, "peer", broken.far.key, "allowed-ips", "")
-    begins(broken.diagnose(broken.near, broken.far.key), "it has no allowed_ips: nothing goes to it")
+    begins(broken.diagnose(broken.near, broken.far.key), "The peer has no allowed_ips, so no packets can go to it")
     assert broken.status(broken.near) == "no allowed ips"
 
 
@@ -283,7 +305,7 @@ def test_a_black_hole_for_large_packets(broken):
     broken.relay(lambda is_back, datagram: len(datagram) <= 1332)
     broken.tunnel.reach(broken.near)
     # 1332 bytes hold a packet of 1300, which is padded to a multiple of 16.
-    begins(broken.diagnose(broken.near, broken.far.key), "packets of more than 1296 bytes do not arrive, and nobody says so")
+    begins(broken.diagnose(broken.near, broken.far.key), "Packets of more than 1296 bytes are lost on the path")
 
 
 @pytest.mark.side_by_side
@@ -292,7 +314,7 @@ def test_mtu_that_the_link_cannot_take(broken):
     broken.tunnel.reach(broken.near)
     broken.near.place.ip("link", "set", "outer", "mtu", "1400")
     told = broken.diagnose(broken.near, broken.far.key)
-    begins(told, "MTU 1420 is too much for the way to its endpoint: `option mtu '1340'`")
+    begins(told, "MTU 1420 is too large for the path to the peer's endpoint. Set option mtu '1340'")
 
 
 @pytest.mark.side_by_side
@@ -309,4 +331,4 @@ def test_two_devices_with_the_same_key(broken):
     # From now on each takes the answers away from the other.
     for daemon in (broken.near, twin, broken.near, twin):
         traffic.ping(daemon.place, "10.77.0.2", count=1, patience=1)
-    begins(broken.diagnose(broken.far, broken.near.key), "its address changed")
+    begins(broken.diagnose(broken.far, broken.near.key), "The peer's address changed")

@@ -114,7 +114,7 @@ def test_another_program_is_asked_with_less(broken, command):
     assert interface["public_key"] == go.key and interface["state"] == "up" and interface["mtu"] is None
     assert peer["state"] == "up" and peer["endpoint"] == "192.0.2.2:51821" and peer["rx_rate"] == 0
     text = broken.run(command, go, "diagnose", go.interface)
-    assert text == f"{go.interface}: up\n  nothing is wrong\n{go.interface}: {broken.far.key}: up\n  nothing is wrong\n"
+    assert text == f"{go.interface}: up\n  no problem found\n{go.interface}: {broken.far.key}: up\n  no problem found\n"
 
 
 # Wrong arguments
@@ -124,14 +124,14 @@ def test_another_program_is_asked_with_less(broken, command):
     "arguments,why",
     [
         (["status", "--yaml"], "unknown option --yaml"),
-        (["status", "--json", "--prometheus"], "--json and --prometheus exclude each other"),
-        (["status", "--prometheus", "--watch"], "--watch and --prometheus exclude each other"),
-        (["status", "--interval"], "--interval: a number of seconds up to 3600 is wanted"),
-        (["status", "--interval", "-1"], "--interval: a number of seconds up to 3600 is wanted"),
-        (["status", "--interval=x"], "--interval: a number of seconds up to 3600 is wanted"),
-        (["status", "--interval=3601"], "--interval: a number of seconds up to 3600 is wanted"),
-        (["diagnose", "a", "b", "c"], "an interface and a peer are wanted at most"),
-        (["diagnose", "--all"], "an interface and a peer are wanted at most"),
+        (["status", "--json", "--prometheus"], "--json and --prometheus cannot be combined"),
+        (["status", "--prometheus", "--watch"], "--watch and --prometheus cannot be combined"),
+        (["status", "--interval"], "--interval: expected a number of seconds up to 3600"),
+        (["status", "--interval", "-1"], "--interval: expected a number of seconds up to 3600"),
+        (["status", "--interval=x"], "--interval: expected a number of seconds up to 3600"),
+        (["status", "--interval=3601"], "--interval: expected a number of seconds up to 3600"),
+        (["diagnose", "a", "b", "c"], "expected an interface and a peer at most"),
+        (["diagnose", "--all"], "expected an interface and a peer at most"),
     ],
 )
 def test_wrong_arguments(command, arguments, why):
@@ -146,7 +146,7 @@ def test_wrong_arguments(command, arguments, why):
 def test_an_interface_that_nobody_serves(command, verb, name):
     done = subprocess.run([*command, verb, name], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
-    assert re.fullmatch(r"wgembed: nobody serves the interface .*\n", done.stderr)
+    assert re.fullmatch(r"wgembed: no program serves interface .*\n", done.stderr)
 
 
 def test_a_peer_that_is_not_there(tunnel, command):
@@ -163,7 +163,7 @@ def test_nothing_is_served(command, tmp_path, monkeypatch):
     assert done.returncode == 1 and done.stdout.startswith("no interface is served: ") and done.stdout.count("\n") == 1
     hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net && exec "$@"', "sh"]
     done = subprocess.run([*hidden, *command, "diagnose"], capture_output=True, text=True)
-    assert done.returncode == 1 and "\n  there is no /dev/net/tun: the kernel needs its tun module" in done.stdout
+    assert done.returncode == 1 and "\n  /dev/net/tun does not exist: load the kernel module tun" in done.stdout
 
 
 # What others do while we ask
@@ -195,7 +195,7 @@ def test_a_socket_that_gives_no_sense(command, tmp_path, monkeypatch, answer):
     listener.close()
     thread.join()
     assert done.returncode == 1 and done.stdout == ""
-    assert re.fullmatch(r"wgembed: wg0 gives (no answer: .*|an answer that makes no sense)\n", done.stderr)
+    assert re.fullmatch(r"wgembed: wg0 (does not answer: .*|gives an answer that cannot be read)\n", done.stderr)
 
 
 def test_a_look_does_not_disturb_the_traffic(tunnel):

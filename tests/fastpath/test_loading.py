@@ -58,12 +58,12 @@ def test_beside_the_modules(namespace, installed, library):
     assert "packet path" not in log(namespace, command) and "without" not in log(namespace, command)
     shutil.copy(library, folder / "fastpath.so")
     for wish in ("", "1"):
-        assert re.search(r"DEBUG: .* the packet path is served by \S*wgembed/fastpath\.so\n", log(namespace, command, wish))
+        assert re.search(r"DEBUG: .* using the C library \S*wgembed/fastpath\.so\n", log(namespace, command, wish))
     assert "packet path" not in log(namespace, command, "0")
 
 
 def test_where_it_is_said_to_be(namespace, installed, library):
-    assert f"the packet path is served by {library}\n" in log(namespace, installed[1], str(library))
+    assert f"using the C library {library}\n" in log(namespace, installed[1], str(library))
 
 
 def changed(folder, old, new):
@@ -92,7 +92,7 @@ def test_one_that_does_not_fit(namespace, installed, tmp_path, old, new):
     need(fastpath.compiler)
     path = changed(tmp_path, old, new)
     said = log(namespace, installed[1], str(path))
-    assert re.search(r"ERROR: .* without the C library, in pure Python: .*", said), said
+    assert re.search(r"ERROR: .* cannot use the C library, running in pure Python: .*", said), said
     assert "served" not in said
 
 
@@ -100,7 +100,7 @@ def test_what_is_no_library(namespace, installed, tmp_path):
     path = tmp_path / "text.so"
     path.write_text("no library")
     for given in (path, tmp_path / "missing.so"):
-        assert "without the C library, in pure Python: " in log(namespace, installed[1], str(given))
+        assert "cannot use the C library, running in pure Python: " in log(namespace, installed[1], str(given))
 
 
 @pytest.mark.parametrize("flags", [[], ["vnet_hdr"]], ids=["none", "vnet_hdr"])
@@ -116,7 +116,7 @@ def test_a_device_that_was_there(namespace, kind, flags):
             fcntl.ioctl(device, abi.TUNSETVNETHDRSZ[0], struct.pack("i", 12))
     child = namespace.spawn(*kind.command(), name, env={**os.environ, **kind.environment, "LOG_LEVEL": "verbose"})
     child.expect(r"\) ready", 10)
-    assert "the packet path is served by" in child.text()
+    assert "using the C library" in child.text()
     namespace.ip("link", "set", "lo", "up")
     namespace.ip("address", "add", "10.77.0.1/24", "dev", name)
     namespace.ip("link", "set", name, "up")

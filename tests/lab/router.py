@@ -10,7 +10,7 @@ from pathlib import Path
 from . import wire
 from .net import poll, unique
 
-DONE = r"configuration applied|the configuration is refused|the configuration cannot be applied"
+DONE = r"configuration applied|configuration rejected|cannot apply the configuration"
 
 
 def interface(name, **options):

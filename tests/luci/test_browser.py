@@ -105,7 +105,7 @@ def test_from_nothing_to_a_tunnel_and_why_it_breaks(site, form, gateway):
     change(form, public_key=key)
     form.open()
     form.edit("Peers of wg0", "the other end")
-    form.press("New preshared key")
+    form.press("Generate preshared key")
     form.page.wait_for_function("document.querySelector('.modal [data-name=preshared_key] input').value.length == 44")
     form.press("Dismiss")
     form.gone()
@@ -140,24 +140,25 @@ def test_saving_keeps_sessions(tunnel, form):
 # ---- what the form refuses
 
 WRONG = [
-    ("listen_port", "70000", "a number from 0 to 65535 is wanted"),
-    ("listen_port", "1234", "that is the port of wg1 already"),
-    ("addresses", "10.0.0.300/24", "an address is wanted, or a network"),
-    ("_private_key", "short", "a key is 44 characters of base64"),
+    ("listen_port", "70000", "expected a number from 0 to 65535"),
+    ("listen_port", "1234", "already the port of wg1"),
+    ("addresses", "10.0.0.300/24", "expected an address, or a network"),
+    ("_private_key", "short", "a key has 44 characters of base64"),
 ]
 WRONG_ROUTES = [
-    ("mtu", "100", "a number from 576"), ("mtu", "600", "IPv6 needs 1280 at least"), ("metric", "x", "a number from 0"),
-    ("ip4table", "a b", "a number or a name is wanted"), ("tunlink", "a/b", "that is no name for a network"),
-    ("fwmark", "0xfffffffff", "a number from 0"), ("max_peers", "0", "a number from 1"),
+    ("mtu", "100", "expected a number from 576"), ("mtu", "600", "IPv6 needs an MTU of at least 1280"),
+    ("metric", "x", "expected a number from 0"),
+    ("ip4table", "a b", "expected a number or a name"), ("tunlink", "a/b", "not a valid name of a network"),
+    ("fwmark", "0xfffffffff", "expected a number from 0"), ("max_peers", "0", "expected a number from 1"),
 ]  # fmt: skip
 WRONG_PEER = [
-    ("public_key", "x" * 44, "a key is 44 characters of base64"), ("public_key", "FAR", "another peer has this key already"),
+    ("public_key", "x" * 44, "a key has 44 characters of base64"), ("public_key", "FAR", "another peer has the same key"),
     ("public_key", "OWN", "that is the interface's own key"),
-    ("preshared_key", "secret", "a key is 44 characters of base64"), ("allowed_ips", "10.0.0.0/33", "an address is wanted"),
-    ("allowed_ips", "10.99.1.2/16", "another peer has it already: an address can lead to one peer only"),
-    ("endpoint_host", "a b", "that is no host name"), ("endpoint_host", "1.2.3", "that is no IP address"),
-    ("endpoint_port", "0", "a number from 1"), ("persistent_keepalive", "-1", "a number from 0"),
-    ("endpoint_host", "<b>x</b>", "that is no host name"),
+    ("preshared_key", "secret", "a key has 44 characters of base64"), ("allowed_ips", "10.0.0.0/33", "expected an address"),
+    ("allowed_ips", "10.99.1.2/16", "another peer already has this network; give each network to one peer only"),
+    ("endpoint_host", "a b", "not a host name"), ("endpoint_host", "1.2.3", "not an IP address"),
+    ("endpoint_port", "0", "expected a number from 1"), ("persistent_keepalive", "-1", "expected a number from 0"),
+    ("endpoint_host", "<b>x</b>", "not a host name"),
 ]  # fmt: skip
 
 
@@ -168,7 +169,7 @@ def test_bad_input_is_refused_with_a_sentence(site, form):
     form.edit("Interfaces", "wg0")
     for option, value, sentence in WRONG:
         refuse(form, option, value, sentence)
-    form.tab("Routes and more")
+    form.tab("Advanced Settings")
     for option, value, sentence in WRONG_ROUTES:
         refuse(form, option, value, sentence)
     form.press("Dismiss")
@@ -185,7 +186,7 @@ def test_bad_input_is_refused_with_a_sentence(site, form):
     form.page.fill(".cbi-section-create-name", "a_name_that_is_too_long")
     form.page.keyboard.press("Tab")
     form.page.click("button:text-is('Add interface')")
-    form.page.wait_for_selector("text=a name has 1 to 15 letters")
+    form.page.wait_for_selector("text=expected 1 to 15 letters")
     assert (site.router.root / "etc/config/wgembed").read_text() == before
 
 
@@ -217,10 +218,10 @@ def test_names_inject_nothing(site, form, gateway):
     assert form.field("description").input_value() == HOSTILE
     form.press("Dismiss")
     form.gone()
-    form.row("Peers of wg0", HOSTILE).locator("button:text-is('File…')").click()
+    form.row("Peers of wg0", HOSTILE).locator("button:text-is('Generate configuration…')").click()
     form.page.wait_for_selector(".modal .wgembed-qr svg")
     form.page.fill(".modal input[name=endpoint]", "<img src=x onerror=pwned=5>")
-    form.page.wait_for_selector(".modal .alert-message:has-text('that is no host name')")
+    form.page.wait_for_selector(".modal .alert-message:has-text('not a host name')")
     form.press("Dismiss")
     form.gone()
     form.edit("Peers of wg0", "far")
@@ -246,12 +247,12 @@ def test_names_inject_nothing(site, form, gateway):
 
 def test_import_of_an_interface(site, form, gateway):
     form.open()
-    form.section("Interfaces").locator("button:text-is('Import a file…')").click()
+    form.section("Interfaces").locator("button:text-is('Import configuration')").click()
     form.drop("home office.conf", QUICK)
     assert form.page.input_value(".modal input[name=name]") == "home_office"
     form.press("Import")
     form.gone()
-    form.page.wait_for_selector("text=Left out")
+    form.page.wait_for_selector("text=Not imported")
     form.apply()
     (wg,) = options(site.router, "interface")
     assert wg == {"addresses": ["10.66.0.2/24"], "private_key_file": "/etc/wgembed/home_office.key"}
@@ -263,20 +264,20 @@ def test_import_of_an_interface(site, form, gateway):
 
 def test_a_file_with_a_mistake_is_refused(site, form):
     form.open()
-    form.section("Interfaces").locator("button:text-is('Import a file…')").click()
+    form.section("Interfaces").locator("button:text-is('Import configuration')").click()
     form.page.fill(".modal textarea", QUICK.replace("10.66.0.2/24", "10.66.0.2/99"))
     form.page.fill(".modal input[name=name]", "wg7")
     form.press("Import")
-    form.page.wait_for_selector(".modal .alert-message:has-text('line 3: an address is wanted')")
+    form.page.wait_for_selector(".modal .alert-message:has-text('line 3: expected an address')")
     form.page.fill(".modal textarea", QUICK)
     form.page.fill(".modal input[name=name]", "wg 7")
     form.press("Import")
-    form.page.wait_for_selector(".modal .alert-message:has-text('a name has 1 to 15 letters')")
+    form.page.wait_for_selector(".modal .alert-message:has-text('expected 1 to 15 letters')")
 
 
 def test_import_of_a_peer(tunnel, form):
     form.open()
-    form.section("Peers of wg0").locator("button:text-is('Import a file…')").click()
+    form.section("Peers of wg0").locator("button:text-is('Import configuration as peer…')").click()
     form.drop("laptop.conf", QUICK.replace(OTHER, own_key(tunnel.router)))
     form.press("Import")
     form.gone()
@@ -318,7 +319,7 @@ def test_keys_stay_on_the_router(tunnel, form, gateway):
     form.open()
     form.edit("Interfaces", "wg0")
     old = form.page.inner_text(".wgembed-public-key")
-    form.press("New key pair")
+    form.press("Generate new key pair")
     form.page.wait_for_function("old => document.querySelector('.wgembed-public-key').textContent != old", arg=old)
     new = form.page.inner_text(".wgembed-public-key")
     form.save()
@@ -378,7 +379,7 @@ def test_firewall(site, form):
     firewall = site.router.root / "etc/config/firewall"
     form.open()
     form.edit("Interfaces", "wg0")
-    form.tab("Firewall")
+    form.tab("Firewall Settings")
     form.field("_zone").select_option("lan")
     form.field("_open_port").check()
     form.save()

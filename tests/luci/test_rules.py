@@ -100,6 +100,7 @@ class NoMachine(SimpleNamespace):
     refusal = staticmethod(lambda *about: "")
     best_mtu = largest_packet = staticmethod(lambda *about: 0)
     answers = staticmethod(lambda *about: True)
+    port_error = staticmethod(lambda port: None)
     time = staticmethod(lambda: NOW)
 
     def __getattr__(self, name):
@@ -142,7 +143,7 @@ def test_a_clock_that_was_never_set(folder):
     iface = {"name": "wg0", "is_up": True, "public_key": KEYS[0], "unmatched_handshakes": [], "send_errors": {},
              "source_not_allowed": None, "peers": []}  # fmt: skip
     (found,) = pages.run([["wgembed.diagnosis", "ofPeer", iface, peer, 1000]], folder)
-    assert "clock was never set" in found["value"][0]["sentence"] and "does not answer" in found["value"][1]["sentence"]
+    assert "was never set" in found["value"][0]["sentence"] and "does not answer" in found["value"][1]["sentence"]
 
 
 def test_every_reason_of_a_drop_has_words(folder):

@@ -251,7 +251,7 @@ def test_private_key_generate(installed):
     installed.service("start")
     text = (installed.root / "etc/config/wgembed").read_text()
     assert re.search(r"option private_key '[\w+/]{43}='", text) and "generate" not in text
-    assert "made a private key for wg0" in installed.logged()
+    assert "generated a private key for wg0" in installed.logged()
     net.poll(lambda: (installed.root / "tmp/run/wireguard/wg0.sock").exists(), 5, what="the interface")
 
 
@@ -263,7 +263,10 @@ def test_heapsize(installed, variant):
     for wrong in ("3 MB", "3MK", "M"):
         installed.configure(CONFIG + f"config globals 'globals'\n\toption heapsize '{wrong}'\n")
         installed.service("start")
-        assert f"heapsize is a number with K or M behind it, not '{wrong}'" in installed.logged()
+        assert (
+            f"option heapsize ignored: expected a number, perhaps with K or M at its end, got '{wrong}'"
+            in installed.logged()
+        )
         assert f"heapsize={wrong}" not in installed.procd.instance().config["command"]
         installed.service("stop")
 
@@ -345,7 +348,7 @@ def test_without_libsodium(installed):
     for library in installed.root.rglob("libsodium.so*"):
         library.unlink()
     installed.configure(CONFIG)
-    assert refused(installed) == "wgembed: cannot start: there is no libsodium: install the package libsodium"
+    assert refused(installed) == "wgembed: cannot start: libsodium is not installed: install the package libsodium"
 
 
 @pytest.fixture
@@ -360,7 +363,7 @@ def bare(namespace, variant, package):
 
 def test_without_tun(bare):
     bare.configure(CONFIG)
-    assert "there is no /dev/net/tun: install the package kmod-tun" in refused(bare)
+    assert "/dev/net/tun does not exist: install the package kmod-tun" in refused(bare)
     assert "tun" in bare.service("check", check=False)[1]
 
 

@@ -23,7 +23,7 @@ def test_an_argument_too_long_for_micropython(installed, variant):
     code, told = router.run("wg", "set", "none", "peer", KEY, "allowed-ips", prefixes, check=False)
     no_device = 1, "Unable to modify interface: No such device\n"
     if variant == "micropython":
-        assert (code, told) == (1, "wg: MicroPython takes no argument of more than 255 bytes: use a file (addconf)\n")
+        assert (code, told) == (1, "wg: MicroPython accepts no argument of more than 255 bytes: use a file (addconf)\n")
     else:
         assert (code, told) == no_device
     # In a file there is room.

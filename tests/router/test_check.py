@@ -16,7 +16,7 @@ from ..lab.need import need
 from ..lab.patience import stretch
 from ..lab.router import Keys, interface, peer
 
-SANE = "nothing is wrong"
+SANE = "no problem found"
 SECRET = Keys()
 
 
@@ -124,9 +124,9 @@ def test_notes_alone_are_no_error(usual):
         usual.sysctl(name, 0)
     usual.write(usual.pair.interface(colour="red"), usual.pair.peer())
     usual.says(
-        "note: IPv4 is not forwarded here: only this machine itself can use the tunnels",
-        "note: IPv6 is not forwarded here: only this machine itself can use the tunnels",
-        f"note: {usual.router.config}:6: {usual.where}, option colour: is unknown and ignored",
+        "note: this machine does not forward IPv4: only the machine itself can use the tunnels",
+        "note: this machine does not forward IPv6: only the machine itself can use the tunnels",
+        f"note: {usual.router.config}:6: {usual.where}, option colour: unknown option ignored",
     )
 
 
@@ -137,7 +137,7 @@ def test_no_interface(checked):
 
 def test_no_tun_device(usual):
     usual.says(
-        "error: /dev/net/tun is not there: the kernel needs its tun module (on OpenWrt: kmod-tun)",
+        "error: /dev/net/tun does not exist: load the kernel module tun (on OpenWrt: install kmod-tun)",
         prefix=in_mounts("mount -t tmpfs none /dev/net"),
     )
 
@@ -147,8 +147,8 @@ def test_a_tun_device_that_cannot_be_opened(usual):
     code, told = usual.run(prefix)
     assert (
         code == 1
-        and told.startswith("error: /dev/net/tun cannot be opened ([Errno 21] ")
-        and told.endswith(": are you root?\n")
+        and told.startswith("error: cannot open /dev/net/tun: Is a directory (21)")
+        and told.endswith(". Run this command as root\n")
     )
 
 
@@ -156,14 +156,14 @@ def test_a_wrong_configuration(usual):
     usual.write(usual.pair.interface(mtu=100, listen_port="x"))
     file = usual.router.config
     usual.says(
-        f"error: {file}:3: {usual.where}, option listen_port: a number from 0 to 65535 is wanted, not 'x'",
-        f"error: {file}:6: {usual.where}, option mtu: a number from 576 to 65455 is wanted, not '100'",
+        f"error: {file}:3: {usual.where}, option listen_port: expected a number from 0 to 65535, got 'x'",
+        f"error: {file}:6: {usual.where}, option mtu: expected a number from 576 to 65455, got '100'",
     )
     file.write_text("nonsense\n")
     usual.says(f"error: {file}:1: Parse error (invalid command) at line 1, byte 0")
     file.unlink()
     code, told = usual.run()
-    assert code == 1 and told.startswith(f"error: {file}: cannot be read: [Errno 2]")
+    assert code == 1 and told.startswith(f"error: cannot read {file}: No such file or directory (2)")
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
@@ -173,24 +173,24 @@ def test_a_port_that_is_taken(usual, family):
             other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         other.bind(("", 51820))
         code, told = usual.run()
-    start = f"error: {usual.where}, option listen_port: 51820 cannot be had: [Errno 98] "
+    start = f"error: {usual.where}, option listen_port: cannot listen on 51820: Address already in use (98)"
     assert code == 1 and told.startswith(start) and told.count("\n") == 1
     usual.says(SANE)
 
 
 def test_a_name_that_is_taken(usual):
     link(usual, usual.name)
-    usual.says(f"error: {usual.where}: there is a network interface of that name already")
+    usual.says(f"error: {usual.where}: another network interface already has this name")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604])
 def test_a_configuration_that_others_can_read(usual, mode):
     file = usual.router.config
     file.chmod(mode)
-    usual.says(f"error: {file} holds keys and others can read it: chmod 600 {file}")
+    usual.says(f"error: other users can read {file}, which contains keys: run chmod 600 {file}")
     usual.write(interface(usual.name, private_key="generate"), usual.pair.peer(preshared_key=SECRET.private))
     file.chmod(mode)
-    usual.says(f"error: {file} holds keys and others can read it: chmod 600 {file}")
+    usual.says(f"error: other users can read {file}, which contains keys: run chmod 600 {file}")
     # Without keys it may be read by all.
     usual.write(interface(usual.name, private_key="generate"), usual.pair.peer())
     file.chmod(mode)
@@ -202,32 +202,32 @@ def test_files_with_keys(usual):
     usual.write(interface(usual.name, private_key_file=file), usual.pair.peer())
     usual.router.config.chmod(0o644)
     here = f"{usual.where}, option private_key_file: "
-    usual.says(f"note: {here}{file} is not there and will be made")
+    usual.says(f"note: {here}{file} does not exist yet; the daemon creates it")
     file.write_text(SECRET.private + "\n")
     file.chmod(0o600)
     usual.says(SANE)
     file.chmod(0o644)
-    usual.says(f"error: {here}others can read {file}: chmod 600 {file}")
+    usual.says(f"error: {here}other users can read {file}: run chmod 600 {file}")
     file.write_text("nonsense")
-    usual.says(f"error: {usual.router.config}:2: {here}{file}: a key is 44 characters of base64, the last one '='")
+    usual.says(f"error: {usual.router.config}:2: {here}{file}: a key has 44 characters of base64, the last one is '='")
 
 
 def test_a_mtu_too_large_for_the_way(usual):
     usual.write(usual.pair.interface(mtu=1440), usual.pair.peer())
     usual.says(SANE)
     usual.write(usual.pair.interface(mtu=1441), usual.pair.peer())
-    usual.says(f"error: {usual.where}, option mtu: 1441 is too much for the way to 192.0.2.2, which takes 1440")
+    usual.says(f"error: {usual.where}, option mtu: 1441 is too large for the path to 192.0.2.2, the maximum is 1440")
     usual.write(usual.pair.interface(mtu=1440), usual.pair.peer(family=6))
-    usual.says(f"error: {usual.where}, option mtu: 1440 is too much for the way to 2001:db8::2, which takes 1420")
+    usual.says(f"error: {usual.where}, option mtu: 1440 is too large for the path to 2001:db8::2, the maximum is 1420")
     usual.place.ip("link", "set", "outer", "mtu", "1492")
     usual.write(usual.pair.interface(mtu=1420), usual.pair.peer(family=6))
-    usual.says(f"error: {usual.where}, option mtu: 1420 is too much for the way to 2001:db8::2, which takes 1412")
+    usual.says(f"error: {usual.where}, option mtu: 1420 is too large for the path to 2001:db8::2, the maximum is 1412")
 
 
 def test_an_endpoint_inside_its_own_tunnel(usual):
     inside = {"allowed_ips": ["192.0.2.0/24"], "route_allowed_ips": 1}
     usual.write(usual.pair.interface(nohostroute=1), usual.pair.peer(**inside))
-    why = "192.0.2.2 lies in what is routed into a tunnel, and nohostroute leaves it there"
+    why = "the route to 192.0.2.2 leads into a tunnel because nohostroute is set"
     usual.says(f"error: {usual.peer_where}, option endpoint_host: {why}")
     for good in ({}, {"nohostroute": 1, "ip4table": 77}, {"nohostroute": 1, "tunlink": "outer"}):
         usual.write(usual.pair.interface(**good), usual.pair.peer(**inside))
@@ -242,10 +242,11 @@ def test_names(usual):
     names.set("far.test 192.0.2.2\n")
     hosts = ["far.test", *[f"dead{n}.test" for n in range(8)]]
     usual.write(usual.pair.interface(), *[usual.pair.other_peer(n, endpoint_host=host) for n, host in enumerate(hosts)])
-    usual.says(*[f"error: endpoint_host 'dead{n}.test' cannot be resolved now" for n in range(8)], prefix=names.prefix)
+    usual.says(*[f"error: cannot resolve endpoint_host 'dead{n}.test' now" for n in range(8)], prefix=names.prefix)
     usual.write(usual.pair.interface(mtu=1441), usual.pair.peer(endpoint_host="far.test"))
     usual.says(
-        f"error: {usual.where}, option mtu: 1441 is too much for the way to 192.0.2.2, which takes 1440", prefix=names.prefix
+        f"error: {usual.where}, option mtu: 1441 is too large for the path to 192.0.2.2, the maximum is 1440",
+        prefix=names.prefix,
     )
 
 
@@ -269,8 +270,8 @@ def test_a_name_server_that_is_silent(usual):
         time.sleep(0.2)
     assert 9 < time.monotonic() - begin < stretch(15) and 1 < most <= 6
     assert child.text().splitlines() == [
-        *[f"error: endpoint_host 'dead{n}.test' cannot be resolved now" for n in range(6)],
-        "note: 14 more names were not looked up: it takes too long",
+        *[f"error: cannot resolve endpoint_host 'dead{n}.test' now" for n in range(6)],
+        "note: 14 more names were not resolved because it takes too long",
     ]
 
 
@@ -278,12 +279,12 @@ def test_no_way_to_the_endpoint(usual):
     usual.write(usual.pair.interface(), usual.pair.peer(endpoint_host="198.51.100.7"))
     usual.says(SANE)
     usual.place.ip("route", "del", "default")
-    usual.says(f"error: {usual.peer_where}, option endpoint_host: no route leads to 198.51.100.7")
+    usual.says(f"error: {usual.peer_where}, option endpoint_host: there is no route to 198.51.100.7")
     # Nor by the link that tunlink names.
     usual.begin()
     link(usual, "wan2")
     usual.write(usual.pair.interface(tunlink="wan2"), usual.pair.peer(endpoint_host="198.51.100.7"))
-    usual.says(f"error: {usual.peer_where}, option endpoint_host: no route leads to 198.51.100.7")
+    usual.says(f"error: {usual.peer_where}, option endpoint_host: there is no route to 198.51.100.7")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "192.0.2.1", "2001:db8::1"])
@@ -296,7 +297,7 @@ def test_an_endpoint_on_the_machine_itself(usual, host):
 
 def test_a_tunlink_that_is_not_there(usual):
     usual.write(usual.pair.interface(tunlink="wan"), usual.pair.peer())
-    usual.says(f"error: {usual.where}, option tunlink: there is no link wan")
+    usual.says(f"error: {usual.where}, option tunlink: link wan does not exist")
 
 
 NETWORKS = """
@@ -347,7 +348,7 @@ def test_networks_of_openwrt(usual, name, device):
             f"mount --rbind {over}/etc /etc",
         )
     usual.write(usual.pair.interface(tunlink=name), usual.pair.peer())
-    usual.says(f"error: {usual.where}, option tunlink: there is no link {device}" if device else SANE, prefix=prefix)
+    usual.says(f"error: {usual.where}, option tunlink: link {device} does not exist" if device else SANE, prefix=prefix)
 
 
 @pytest.mark.parametrize("how", ["disabled", "absent"])
@@ -357,7 +358,7 @@ def test_no_ipv6(usual, how):
         usual.sysctl("net/ipv6/conf/all/disable_ipv6", 1)
     else:
         prefix = in_mounts("mount -t tmpfs none /proc/sys/net/ipv6")
-    usual.says(f"error: {usual.where}, option addresses: IPv6 is switched off on this machine", prefix=prefix)
+    usual.says(f"error: {usual.where}, option addresses: IPv6 is disabled on this machine", prefix=prefix)
     usual.write(usual.pair.interface(addresses="10.77.0.1/24"), usual.pair.peer())
     usual.says(SANE, prefix=prefix)
 
@@ -371,9 +372,9 @@ def test_peers_that_take_from_each_other(usual):
         peer(usual.name, public_key=Keys().public),
     )
     usual.says(
-        f"error: wireguard_{usual.name}[2]: without allowed_ips nothing goes to this peer, nor comes from it",
-        f"error: {usual.peer_where}, option allowed_ips: 10.1.2.3/8 belongs to wireguard_{usual.name}[1] as well, "
-        "which gets it",
+        f"error: wireguard_{usual.name}[2]: the peer has no allowed_ips, so no packets can go to it or come from it",
+        f"error: {usual.peer_where}, option allowed_ips: wireguard_{usual.name}[1] also has 10.1.2.3/8, "
+        "and gets it; give each network to one peer",
     )
 
 
@@ -390,7 +391,7 @@ def test_one_route_into_two_tunnels(usual):
         )
 
     write()
-    usual.says(f"error: interface '{second}': 10.3.9.9/16 is routed into {usual.where} as well, with the same metric")
+    usual.says(f"error: interface '{second}': {usual.where} also routes 10.3.9.9/16, with the same metric")
     for options in ({"metric": 5}, {"ip4table": 77}):
         write(**options)
         usual.says(SANE)
@@ -411,14 +412,14 @@ def mark(usual, seconds):
 
 def test_a_clock_that_was_never_set(usual):
     usual.says(
-        "note: the clock was never set: handshakes work all the same, certificates may not", **at("@2000-01-01 00:00:00")
+        "note: the clock was never set: handshakes still work, but certificates can fail", **at("@2000-01-01 00:00:00")
     )
     usual.says(SANE, **at("@2026-01-01 00:00:00"))
 
 
 def test_a_clock_that_was_set_back(usual):
     now = int(time.time())
-    sentence = f"note: the clock was set back: timestamps go on from the mark in {usual.router.state}/clock"
+    sentence = f"note: the clock was set back: timestamps continue from the high-water mark in {usual.router.state}/clock"
     mark(usual, now + timestamps.AHEAD_S)
     usual.says(SANE)
     usual.says(SANE, **at("-300"))
@@ -440,7 +441,7 @@ def test_a_running_daemon_is_not_complained_about(usual):
     # Of another program's link it is.
     link(usual, "other0")
     usual.write(usual.pair.interface(), usual.pair.peer(**routed), interface("other0", private_key=SECRET.private))
-    usual.says("error: interface 'other0': there is a network interface of that name already")
+    usual.says("error: interface 'other0': another network interface already has this name")
     assert usual.router.running()
 
 
@@ -466,7 +467,7 @@ def test_without_libsodium(usual, tmp_path, verb):
     prefix, sentence = without_libsodium(usual.harness, tmp_path)
     options = ["--config-dir", str(usual.router.config.parent)] if verb in ("check", "run") else []
     code, told = usual.place.run(*prefix, *usual.harness.command, verb, *options, check=False)
-    assert code == 1 and told.startswith(f"wgembed: this Python lacks what it needs: {sentence}") and told.count("\n") == 1
+    assert code == 1 and told.startswith(f"wgembed: a Python module is missing: {sentence}") and told.count("\n") == 1
 
 
 def test_the_module_is_compiled_and_not_the_source(command):

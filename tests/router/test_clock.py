@@ -117,7 +117,7 @@ def test_no_place_for_the_mark_is_told_and_costs_no_tunnel(harness):
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer())
     traffic.reach(pair.router.place, "10.77.0.2")
-    assert "cannot make /proc/none/state" in pair.router.log()
+    assert "cannot create /proc/none/state" in pair.router.log()
 
 
 def test_a_full_flash_is_told_and_costs_no_tunnel(pair):
@@ -126,7 +126,7 @@ def test_a_full_flash_is_told_and_costs_no_tunnel(pair):
     pair.router.environment["WGEMBED_STATE_DIR"] = str(pair.router.state)
     pair.router.start()
     traffic.reach(pair.router.place, "10.77.0.2", within=4)
-    net.poll(lambda: "cannot keep the clock's mark" in pair.router.log(), 3)
+    net.poll(lambda: "cannot store the high-water mark" in pair.router.log(), 3)
 
 
 # The laboratory

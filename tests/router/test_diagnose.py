@@ -26,7 +26,7 @@ def test_nothing_is_wrong(harness):
     pair.start_far()
     pair.router.start(pair.interface(), pair.peer())
     traffic.reach(harness.near.place, "10.77.0.2")
-    assert sentences(harness, pair) == ["nothing is wrong", "nothing is wrong"]
+    assert sentences(harness, pair) == ["no problem found", "no problem found"]
 
 
 def test_a_name_that_does_not_resolve(harness):
@@ -35,13 +35,13 @@ def test_a_name_that_does_not_resolve(harness):
     names.set("vpn.example.org")
     pair.router.start(pair.interface(), pair.peer(endpoint_host="vpn.example.org"))
     assert sentences(harness, pair)[1:] == [
-        "the name of its endpoint, vpn.example.org, cannot be resolved: check the machine's DNS"
+        "The peer's endpoint_host vpn.example.org cannot be resolved. Check the DNS of this machine."
     ]
     assert state(harness, pair) == "name not resolved"
     names.set("vpn.example.org 192.0.2.2")
     pair.start_far()
     traffic.reach(harness.near.place, "10.77.0.2")
-    assert sentences(harness, pair)[1:] == ["nothing is wrong"]
+    assert sentences(harness, pair)[1:] == ["no problem found"]
     [interface] = json.loads(ask(harness, pair, "status", "--json"))["interfaces"]
     assert interface["peers"][0]["endpoint_host"] == "vpn.example.org:51821"
 
@@ -56,15 +56,15 @@ def test_the_endpoint_lies_in_the_tunnel(harness):
     )
     poll(lambda: pair.name in harness.near.place.ip("route", "get", "203.0.113.1"), 5)
     assert sentences(harness, pair)[1] == (
-        f"the route to its endpoint 203.0.113.1:51821 leads into {pair.name} itself: a host route, or nohostroute '0', "
-        "keeps it outside"
+        f"The route to the peer's endpoint 203.0.113.1:51821 leads into {pair.name} itself. Add a host route, or set "
+        "nohostroute '0'."
     )
 
 
 def test_two_peers_with_the_same_allowed_ips(harness):
     pair = harness.pair()
     pair.router.start(pair.interface(), pair.peer(), pair.other_peer(1, allowed_ips=["10.77.0.2/32", "10.78.1.0/24"]))
-    assert sentences(harness, pair)[1].startswith("another peer has some of the same allowed_ips, and got them")
+    assert sentences(harness, pair)[1].startswith("Another peer has some of the same allowed_ips, and got them")
 
 
 @pytest.mark.parametrize("theirs", [None, Keys().public], ids=["missing", "other"])
@@ -75,7 +75,9 @@ def test_preshared_keys_that_differ(harness, theirs):
         pair.far.tool("set", pair.far.interface, "peer", pair.keys.public, "preshared-key", "/dev/stdin", input=theirs)
     pair.router.start(pair.interface(), pair.peer(preshared_key=Keys().public))
     traffic.ping(harness.near.place, "10.77.0.2", count=1)
-    assert sentences(harness, pair)[1].startswith("it answers, but its answer does not open: the preshared_key")
+    assert sentences(harness, pair)[1].startswith(
+        "The peer answers, but its answer cannot be decrypted. Set the same preshared_key"
+    )
     assert state(harness, pair) == "key mismatch"
 
 
@@ -83,4 +85,6 @@ def test_the_port_is_closed(harness):
     pair = harness.pair()
     pair.router.start(pair.interface(), pair.peer())
     traffic.ping(harness.near.place, "10.77.0.2", count=7, interval=1)
-    assert sentences(harness, pair)[1].startswith("nobody is at its endpoint 192.0.2.2:51821: nothing listens on the port")
+    assert sentences(harness, pair)[1].startswith(
+        "The peer's endpoint 192.0.2.2:51821 cannot be reached: no program listens on the port"
+    )

@@ -225,7 +225,7 @@ def test_what_cannot_be_kept_is_told_and_goes_on():
     clock = opened(save, log)
     save.broken = True
     first = made(clock.make(NOW, 0))
-    assert "cannot keep the clock's mark" in log.lines[0]
+    assert "cannot store the high-water mark" in log.lines[0]
     assert made(clock.make(NOW, 0)) > first
     assert len(log.lines) == 1, "not for each timestamp"
     save.broken = False

@@ -8,6 +8,7 @@ from ..config import openwrt_network, uci
 from ..config import options as config_module
 from ..daemon import network_plan, peer_diff, timestamps
 from ..daemon.interface import bind_pair, do_without_marks
+from ..errors import cause
 from ..protocol import tai64n
 from ..runtime import address, folders, rtnetlink, system
 from ..runtime.modes import GROUP_OR_OTHERS
@@ -31,7 +32,7 @@ class Report:
     def print(self):
         """Print them; returns the exit status."""
         lines = ["error: " + text for text in self.errors] + ["note: " + text for text in self.notes]
-        system.files.write(1, "".join([line + "\n" for line in lines or ["nothing is wrong"]]).encode())
+        system.files.write(1, "".join([line + "\n" for line in lines or ["no problem found"]]).encode())
         return 1 if self.errors else 0
 
 
@@ -71,19 +72,19 @@ def _check_machine(report):
         system.files.close(system.files.open_device(TUN_DEVICE))
     except OSError as e:
         if system.files.exists(TUN_DEVICE):
-            report.errors.append("%s cannot be opened (%s): are you root?" % (TUN_DEVICE, e))
+            report.errors.append("cannot open %s: %s. Run this command as root" % (TUN_DEVICE, cause(e)))
         else:
-            report.errors.append("%s is not there: the kernel needs its tun module (on OpenWrt: kmod-tun)" % TUN_DEVICE)
+            report.errors.append("%s does not exist: load the kernel module tun (on OpenWrt: install kmod-tun)" % TUN_DEVICE)
     for name, what in (("net/ipv4/ip_forward", "IPv4"), ("net/ipv6/conf/all/forwarding", "IPv6")):
         if _setting(name) == "0":
-            report.notes.append("%s is not forwarded here: only this machine itself can use the tunnels" % what)
+            report.notes.append("this machine does not forward %s: only the machine itself can use the tunnels" % what)
     now, _ = system.clock.realtime()
     if now < timestamps.CLOCK_UNSET:
-        report.notes.append("the clock was never set: handshakes work all the same, certificates may not")
+        report.notes.append("the clock was never set: handshakes still work, but certificates can fail")
     path = folders.state() + "/clock"
     mark = timestamps.read(path)
     if mark is not None and tai64n.seconds(mark) - timestamps.AHEAD_S > now + timestamps.SPARE_S:
-        report.notes.append("the clock was set back: timestamps go on from the mark in %s" % path)
+        report.notes.append("the clock was set back: timestamps continue from the high-water mark in %s" % path)
 
 
 def _setting(name):
@@ -110,7 +111,7 @@ def _check_config_mode(report, directory, config):
         for i in config.interfaces
     )
     if secret and _mode(path) & GROUP_OR_OTHERS:
-        report.errors.append("%s holds keys and others can read it: chmod 600 %s" % (path, path))
+        report.errors.append("other users can read %s, which contains keys: run chmod 600 %s" % (path, path))
 
 
 def _check_key_file(report, interface):
@@ -119,10 +120,10 @@ def _check_key_file(report, interface):
         return
     here = "%s, option private_key_file" % interface.where
     if not system.files.exists(path):
-        report.notes.append("%s: %s is not there and will be made" % (here, path))
+        report.notes.append("%s: %s does not exist yet; the daemon creates it" % (here, path))
         return
     if _mode(path) & GROUP_OR_OTHERS:
-        report.errors.append("%s: others can read %s: chmod 600 %s" % (here, path, path))
+        report.errors.append("%s: other users can read %s: run chmod 600 %s" % (here, path, path))
 
 
 # Interfaces
@@ -132,23 +133,25 @@ def _check_interface(report, interface):
     name, where = interface.name, interface.where
     served = is_served(name)
     if not served and system.inet.ifindex(name):
-        report.errors.append("%s: there is a network interface of that name already" % where)
+        report.errors.append("%s: another network interface already has this name" % where)
     if not served and interface.listen_port:
         try:
             for socket in bind_pair(interface.listen_port, 0):
                 socket.close()
         except OSError as e:
-            report.errors.append("%s, option listen_port: %d cannot be had: %s" % (where, interface.listen_port, e))
+            report.errors.append(
+                "%s, option listen_port: cannot listen on %d: %s" % (where, interface.listen_port, cause(e))
+            )
     # Where the kernel has no IPv6 there is no such setting.
     if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
-        report.errors.append("%s, option addresses: IPv6 is switched off on this machine" % where)
+        report.errors.append("%s, option addresses: IPv6 is disabled on this machine" % where)
     if interface.tunlink and openwrt_network.ifindex(interface.tunlink) is None:
         report.errors.append(
-            "%s, option tunlink: there is no link %s" % (where, openwrt_network.device_of(interface.tunlink))
+            "%s, option tunlink: link %s does not exist" % (where, openwrt_network.device_of(interface.tunlink))
         )
     for peer in interface.peers:
         if not peer.allowed_ips:
-            report.errors.append("%s: without allowed_ips nothing goes to this peer, nor comes from it" % peer.where)
+            report.errors.append("%s: the peer has no allowed_ips, so no packets can go to it or come from it" % peer.where)
 
 
 def _check_overlaps(report, interface):
@@ -159,8 +162,8 @@ def _check_overlaps(report, interface):
             if owner != peer.public_key:
                 other = [p.where for p in interface.peers if p.public_key == owner][0]
                 report.errors.append(
-                    "%s, option allowed_ips: %s/%d belongs to %s as well, which gets it"
-                    % (peer.where, address.format_ip(packed), length, other)
+                    "%s, option allowed_ips: %s also has %s/%d, and gets it; give each network to one peer"
+                    % (peer.where, other, address.format_ip(packed), length)
                 )
 
 
@@ -174,8 +177,8 @@ def _check_routed_twice(report, config):
                 other = seen.setdefault(route, interface)
                 if other is not interface:
                     report.errors.append(
-                        "%s: %s/%d is routed into %s as well, with the same metric"
-                        % (interface.where, address.format_ip(packed), length, other.where)
+                        "%s: %s also routes %s/%d, with the same metric"
+                        % (interface.where, other.where, address.format_ip(packed), length)
                     )
 
 
@@ -196,10 +199,10 @@ def _resolve(report, config):
         for name, lookup in [(name, Lookup(name)) for name in names[:_LOOKUPS]]:
             found[name] = _answer(lookup, end)
             if not found[name]:
-                report.errors.append("endpoint_host '%s' cannot be resolved now" % name)
+                report.errors.append("cannot resolve endpoint_host '%s' now" % name)
         names = names[_LOOKUPS:]
     if names:
-        report.notes.append("%d more names were not looked up: it takes too long" % len(names))
+        report.notes.append("%d more names were not resolved because it takes too long" % len(names))
     return found
 
 
@@ -232,16 +235,14 @@ def _check_paths(report, config, interface, found, ip):
             route = paths.find(packed, chosen or 0)
             if route is None:
                 if not _is_here(ip, packed):
-                    report.errors.append("%s: no route leads to %s" % (here, text))
+                    report.errors.append("%s: there is no route to %s" % (here, text))
                 continue
             if network_plan.swallows(interface, packed, routed):
-                report.errors.append(
-                    "%s: %s lies in what is routed into a tunnel, and nohostroute leaves it there" % (here, text)
-                )
+                report.errors.append("%s: the route to %s leads into a tunnel because nohostroute is set" % (here, text))
             best = network_plan.best_mtu(packed, route, paths)
             if interface.mtu and best and interface.mtu > best:
                 report.errors.append(
-                    "%s, option mtu: %d is too much for the way to %s, which takes %d"
+                    "%s, option mtu: %d is too large for the path to %s, the maximum is %d"
                     % (interface.where, interface.mtu, text, best)
                 )
 

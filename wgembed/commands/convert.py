@@ -2,7 +2,7 @@
 
 from ..config import convert, keys, uci, uci_write, wg_quick
 from ..config import options as config
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, cause
 from ..runtime import address, rtnetlink, system
 from ..runtime.modes import GROUP_OR_OTHERS
 
@@ -19,7 +19,7 @@ def _parse(arguments, values, switches, wanted):
         name, equals, value = word.partition("=")
         if name in values:
             if not equals and not rest:
-                raise UsageError("%s wants a value" % name)
+                raise UsageError("%s needs a value" % name)
             given[name] = value if equals else rest.pop(0)
         elif word in switches:
             given[word] = True
@@ -28,7 +28,7 @@ def _parse(arguments, values, switches, wanted):
         else:
             words.append(word)
     if len(words) != wanted:
-        raise UsageError("%d arguments are wanted, not %d" % (wanted, len(words)))
+        raise UsageError("expected %d words besides options, got %d" % (wanted, len(words)))
     return words, given
 
 
@@ -39,7 +39,7 @@ def import_file(program, arguments):
     """Print what a wg-quick file is in UCI, or with --write store it; returns the exit status."""
     words, given = _parse(arguments[1:], ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), 1)
     if "--name" in given and "--peer-of" in given:
-        raise UsageError("--name and --peer-of exclude each other")
+        raise UsageError("--name and --peer-of cannot be combined")
     path = words[0]
     stem = path.rpartition("/")[2]
     stem = stem[:-5] if stem[-5:] == ".conf" else stem
@@ -52,10 +52,10 @@ def import_file(program, arguments):
     else:
         name = given.get("--name", stem)
         if not _is_name(name):
-            raise UsageError("'%s' is no name for an interface in UCI: give one with --name" % name)
+            raise UsageError("'%s' is not a valid interface name in UCI: set another with --name" % name)
         sections, left_out = convert.import_interface(parsed, name)
         if left_out:
-            _tell("left out, for there is nothing of it in UCI: %s" % ", ".join(left_out))
+            _tell("not imported because UCI has no option for it: %s" % ", ".join(left_out))
     if "--write" in given:
         _write(sections, directory)
     else:
@@ -69,11 +69,11 @@ def _is_name(text):
 
 def _check_peer_of(interface, description):
     if not _is_name(interface):
-        raise UsageError("that is no name of an interface: --peer-of wants one")
+        raise UsageError("--peer-of: expected the name of an interface")
     try:
         description.encode()
     except UnicodeError:
-        raise UsageError("a peer is called by a text: give one with --description") from None
+        raise UsageError("the description is not UTF-8 text: set another with --description") from None
 
 
 def _tell(text):
@@ -84,12 +84,12 @@ def _read(path):
     try:
         text = system.files.read_file(path)
         if system.files.status(path)[1] & GROUP_OR_OTHERS:
-            _tell("warning: others can read %s, which holds keys" % path)
+            _tell("warning: other users can read %s, which contains keys" % path)
         return wg_quick.parse(wg_quick.to_text(text))
     except OSError as e:
-        raise UserError("%s: cannot be read: %s" % (path, e)) from None
+        raise UserError("cannot read %s: %s" % (path, cause(e))) from None
     except (UserError, UnicodeError) as e:
-        raise UserError("%s: %s" % (path, e if isinstance(e, UserError) else "not text")) from None
+        raise UserError("%s: %s" % (path, e if isinstance(e, UserError) else "not UTF-8 text")) from None
 
 
 def _own_key(directory, name):
@@ -117,7 +117,7 @@ def _write(sections, directory):
     def edit(package):
         for kind, name, options in sections:
             if name and package.find(name.encode()) is not None:
-                raise UserError("there is a section '%s' already" % name)
+                raise UserError("section '%s' already exists" % name)
             if kind != "interface" and package.find(kind[len(config.PEER_TYPE) :].encode()) is None:
                 raise UserError("there is no interface '%s'" % kind[len(config.PEER_TYPE) :])
             _add(package, kind, name, options)
@@ -135,7 +135,7 @@ def _write(sections, directory):
             system.files.close(system.files.create(path))
         uci_write.change(config.PACKAGE, edit, directory)
     except (uci.ParseError, OSError) as e:
-        raise UserError("%s: %s" % (path, e)) from None
+        raise UserError("%s: %s" % (path, cause(e) if isinstance(e, OSError) else e)) from None
 
 
 def _add(package, kind, name, options):
@@ -161,7 +161,7 @@ def export_file(program, arguments):
         raise UserError("there is no interface '%s'" % name)
     interface = found[0]
     if interface.private_key is None:
-        raise UserError("%s has no private key yet: start it once" % name)
+        raise UserError("%s has no private key yet: start the interface, which generates one" % name)
     peer = convert.find_peer(interface, wanted)
     private = _private_key(directory, name, peer)
     allowed_ips = given.get("--allowed-ips", "").replace(",", " ").split()
@@ -171,15 +171,15 @@ def export_file(program, arguments):
         except ValueError as e:
             raise UsageError("--allowed-ips: %s" % e) from None
     if not allowed_ips and not interface.addresses:
-        raise UserError("%s has no addresses: say with --allowed-ips what shall be sent to it" % name)
+        raise UserError("%s has no addresses: set the networks behind it with --allowed-ips" % name)
     if not convert.own_addresses(peer):
-        _tell("allowed_ips of the peer are networks alone: the file has no Address for it")
+        _tell("the file has no Address because allowed_ips of the peer has only networks")
     endpoint = _endpoint(interface, given.get("--endpoint", ""))
     dns = given.get("--dns", "").replace(",", " ").split()
     text = convert.export(interface, peer, private, endpoint, allowed_ips, dns)
     if "--qr" in given:
         if not private:
-            raise UserError("the peer's private key is not here, and a picture without it is of no use")
+            raise UserError("cannot draw a QR code: the peer's private key is not in the configuration")
         return _draw(text)
     system.files.write(1, text.encode())
     return 0
@@ -221,9 +221,9 @@ def _own_address():
             continue
         if source:
             found = address.format_ip(source)
-            _tell("the endpoint is this machine's address, %s: name another with --endpoint if it cannot be reached" % found)
+            _tell("the endpoint is the address of this machine, %s: if the peer cannot reach it, set --endpoint" % found)
             return found
-    _tell("this machine has no address to be reached at: name one with --endpoint")
+    _tell("this machine has no address for the endpoint: set it with --endpoint")
     return ""
 
 
@@ -231,6 +231,6 @@ def _draw(text):
     try:
         import segno
     except ImportError:
-        raise UserError("for --qr the Python package segno is needed") from None
+        raise UserError("--qr needs the Python package segno") from None
     segno.make(text, error="l", micro=False).terminal(compact=True)
     return 0

@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from .. import crypto
-from ..errors import UsageError, UserError
+from ..errors import UsageError, UserError, cause
 from ..protocol.icmp import checksum
 from ..runtime.cpython import start
 
@@ -53,10 +53,10 @@ def demo(program, arguments):
     if len(arguments) > 1:
         raise UsageError
     if os.geteuid() != 0:
-        print("wgembed demo: making network namespaces needs root: try it with sudo.", file=sys.stderr)
+        print("wgembed demo: root is needed to create network namespaces. Try it with sudo.", file=sys.stderr)
         return 1
     if not os.path.exists("/dev/net/tun"):
-        print("wgembed demo: /dev/net/tun is missing: load the tun module (modprobe tun).", file=sys.stderr)
+        print("wgembed demo: /dev/net/tun does not exist. Load the tun module: modprobe tun", file=sys.stderr)
         return 1
     ends = ()
     folder = tempfile.mkdtemp(prefix="wgembed-demo-")
@@ -71,14 +71,14 @@ def demo(program, arguments):
         print("\nwgembed demo: interrupted", file=sys.stderr)
         return 130
     except (UserError, OSError) as e:
-        raise UserError("demo: %s" % e) from None
+        raise UserError("demo: %s" % (cause(e) if isinstance(e, OSError) else e)) from None
     finally:
         _clean_up(ends, folder)
 
 
 def _run(ends, folder):
     left, right = ends
-    print("Two namespaces, a wire between them, and in each the daemon:")
+    print("Two network namespaces that a veth pair connects, each with a daemon:")
     _join(left, right)
     for end in ends:
         _start_daemon(end, folder)
@@ -98,7 +98,9 @@ def _try_out(left, right):
     pings4 = _inside(left, _ping, right.inner4, PINGS)
     pings6 = _inside(left, _ping, right.inner6, PINGS)
     if not first or len(pings4) < PINGS or len(pings6) < PINGS:
-        raise UserError("no answer through the tunnel: %d + %d of %d pings" % (len(pings4), len(pings6), 2 * PINGS))
+        raise UserError(
+            "not all pings through the tunnel were answered: %d + %d of %d" % (len(pings4), len(pings6), 2 * PINGS)
+        )
     rate = _transfer(left, right)
     median4, median6 = sorted(pings4)[PINGS // 2], sorted(pings6)[PINGS // 2]
     handshake = max(0.0, first[0] - median4)
@@ -115,15 +117,14 @@ def _try_out(left, right):
 
 def _check(result, what):
     if result < 0:
-        errno = ctypes.get_errno()
-        raise UserError("%s: %s" % (what, os.strerror(errno)))
+        raise UserError("%s: %s" % (what, cause(OSError(ctypes.get_errno()))))
 
 
 def _new_namespace():
     """Return a descriptor of a new network namespace."""
     here = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
-        _check(_libc.unshare(_CLONE_NEWNET), "cannot make a network namespace")
+        _check(_libc.unshare(_CLONE_NEWNET), "cannot create a network namespace")
         new = os.open("/proc/self/ns/net", os.O_RDONLY)
         _check(_libc.setns(here, _CLONE_NEWNET), "cannot return to the network namespace")
     finally:
@@ -241,7 +242,7 @@ def _control(end, text):
             answer += data
     pairs = [tuple(line.split("=", 1)) for line in answer.decode().split("\n") if "=" in line]
     if not pairs or pairs[-1] != ("errno", "0"):
-        raise UserError("the daemon %s refused: %s" % (end.name, answer.decode().strip()))
+        raise UserError("the daemon %s refused a request: %s" % (end.name, answer.decode().strip()))
     return pairs
 
 

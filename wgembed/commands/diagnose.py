@@ -19,13 +19,13 @@ def show_diagnosis(program, arguments):
     """
     arguments = arguments[1:]
     if len(arguments) > 2 or any(word[:1] == "-" for word in arguments):
-        raise UsageError("an interface and a peer are wanted at most")
+        raise UsageError("expected an interface and a peer at most")
     interfaces = looker(arguments[:1])()
     wanted = arguments[1] if len(arguments) > 1 else None
     if not interfaces:
-        print_text("no interface is served: start one with `wgembed INTERFACE`, or /etc/init.d/wgembed start\n")
+        print_text("no interface is served: run `wgembed INTERFACE` or /etc/init.d/wgembed start\n")
         if not system.files.exists(TUN_DEVICE):
-            print_text("  there is no %s: the kernel needs its tun module (on OpenWrt: kmod-tun)\n" % TUN_DEVICE)
+            print_text("  %s does not exist: load the kernel module tun (on OpenWrt: install kmod-tun)\n" % TUN_DEVICE)
         return 1
     host = HostFacts()
     now = system.clock.realtime()[0]
@@ -42,7 +42,7 @@ def show_diagnosis(program, arguments):
             reports.append((about, diagnosis.about_peer(interface, peer, host)))
     print_text("".join([_report(about, found) for about, found in reports]))
     if host.is_out_of_time:
-        print_text("not every peer was asked, for it took too long: name an interface and a peer\n")
+        print_text("not every peer was probed because it takes too long: name an interface and a peer\n")
     return 1 if any(weight > diagnosis.NOTE for _, found in reports for weight, _ in found) else 0
 
 
@@ -53,5 +53,5 @@ def _is_called(peer, wanted):
 
 
 def _report(about, found):
-    sentences = [sentence for _, sentence in found] or ["nothing is wrong"]
+    sentences = [sentence for _, sentence in found] or ["no problem found"]
     return "".join([line + "\n" for line in [about] + ["  " + sentence for sentence in sentences]])

@@ -37,14 +37,16 @@ def about_interface(interface, host):
     """Return what is wrong with the interface, whoever the peer: a list of (weight, sentence)."""
     found = Findings()
     if interface.state == status_model.DOWN:
-        found.add(CERTAIN, "the interface is down: take it up with `ip link set %s up`" % interface.name)
+        _about_down(found, interface, host)
         return found.sorted()
     if interface.state == status_model.NO_PRIVATE_KEY:
-        found.add(CERTAIN, "the interface has no private key: no handshake can begin or be answered")
+        found.add(CERTAIN, "The interface has no private key, so no handshake is possible. Set one.")
     if not interface.peers:
-        found.add(CERTAIN, "the interface has no peers")
+        found.add(CERTAIN, "The interface has no peers.")
     if interface.clock_behind_s > 60:
-        found.add(NOTE, "this machine's clock was set back by %s: handshakes go on" % span(interface.clock_behind_s))
+        found.add(
+            NOTE, "The clock of this machine was set back by %s. Handshakes still work." % span(interface.clock_behind_s)
+        )
     for unmatched in interface.unmatched_handshakes:
         if unmatched.age_s <= status_model.RECENT_S and _suspect(interface, unmatched) is None:
             found.add(*_about_unmatched(interface, unmatched))
@@ -53,11 +55,29 @@ def about_interface(interface, host):
     return found.sorted()
 
 
+def _about_down(found, interface, host):
+    name, port = interface.name, interface.listen_port
+    why = host.port_error(port) if port else ""
+    if why is None:
+        sentence = (
+            "The interface is down. Run `ip link set %s up`. If it stays down, another program uses port %d: choose another "
+            "listen_port, or stop that program." % (name, port)
+        )
+    elif why:
+        sentence = (
+            "The interface is down because port %d cannot be used: %s. Choose another listen_port, or stop the program that "
+            "uses the port." % (port, why)
+        )
+    else:
+        sentence = "The interface is down. Run `ip link set %s up`." % name
+    found.add(CERTAIN, sentence)
+
+
 def _about_unroutable(found, interface, host):
     if not any(_is_allowed(interface.unroutable[0], peer, host) for peer in interface.peers):
         found.add(
             LIKELY,
-            "packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips"
+            "Packets to %s are dropped because no peer has this address in its allowed_ips. The last one was %s ago."
             % (interface.unroutable[0], span(interface.unroutable[1])),
         )
 
@@ -69,13 +89,13 @@ def _is_allowed(ip, peer, host):
 
 def _about_unmatched(interface, unmatched):
     if unmatched.reason == "unknown_peer":
-        return LIKELY, "%s calls with the public key %s, which no peer has: if that is a peer, give it this public_key" % (
-            unmatched.endpoint,
-            key_text(unmatched.key),
+        return LIKELY, (
+            "Handshakes arrive from %s with the unknown public key %s. If this is one of your peers, set its public_key to "
+            "that." % (unmatched.endpoint, key_text(unmatched.key))
         )
-    return LIKELY, "%s sends handshakes for another public key than ours: over there, this end's public key must be %s" % (
-        unmatched.endpoint,
-        key_text(interface.public_key),
+    return LIKELY, (
+        "Handshakes arrive from %s for another public key than ours. On that machine, the public_key of this end must be %s."
+        % (unmatched.endpoint, key_text(interface.public_key))
     )
 
 
@@ -123,26 +143,27 @@ def about_peer(interface, peer, host):
 def _allowed_ips(found, interface, peer, host):
     lost = [event for event in peer.events if event.name == "allowed_ip_moved"]
     if lost and peer.allowed_ips and lost[-1].age_s > status_model.RECENT_S:
-        found.add(NOTE, "another peer got some of the same allowed_ips, %s ago" % span(lost[-1].age_s))
+        found.add(NOTE, "Another peer got some of the peer's allowed_ips %s ago." % span(lost[-1].age_s))
     elif lost:
         found.add(
             CERTAIN if not peer.allowed_ips else LIKELY,
-            "another peer has some of the same allowed_ips, and got them: an address can lead to one peer only",
+            "Another peer has some of the same allowed_ips, and got them. Give each network to one peer only.",
         )
     elif not peer.allowed_ips:
-        found.add(CERTAIN, "it has no allowed_ips: nothing goes to it, and nothing is taken from it")
+        found.add(CERTAIN, "The peer has no allowed_ips, so no packets can go to it or come from it. Set its allowed_ips.")
 
 
 def _endpoint(found, interface, peer, host):
     if peer.endpoint_host and not peer.endpoint_found and host.is_name(peer.endpoint_host):
         found.add(
             CERTAIN if not peer.endpoint else POSSIBLE,
-            "the name of its endpoint, %s, cannot be resolved: check the machine's DNS" % _host(peer.endpoint_host),
+            "The peer's endpoint_host %s cannot be resolved. Check the DNS of this machine." % _host(peer.endpoint_host),
         )
     elif not peer.endpoint:
         found.add(
             CERTAIN,
-            "it has no endpoint, so it must call first, and has not: set its endpoint here, or have it send something",
+            "The peer has no endpoint here, and it has not started a handshake. Set its endpoint_host, or ping "
+            "from the peer.",
         )
 
 
@@ -153,13 +174,13 @@ def _way(found, interface, peer, host):
     if host.leads_into_tunnel(interface, peer.endpoint):
         found.add(
             CERTAIN,
-            "the route to its endpoint %s leads into %s itself: a host route, or nohostroute '0', keeps it outside"
+            "The route to the peer's endpoint %s leads into %s itself. Add a host route, or set nohostroute '0'."
             % (peer.endpoint, interface.name),
         )
         return
     errno = interface.send_error(peer)
     if errno:
-        found.add(CERTAIN, "datagrams to %s cannot be sent: %s" % (peer.endpoint, host.explain(errno)))
+        found.add(CERTAIN, "Datagrams to %s cannot be sent: %s." % (peer.endpoint, host.explain(errno)))
 
 
 # Handshakes
@@ -167,7 +188,7 @@ def _way(found, interface, peer, host):
 
 def _invalid_response(found, interface, peer, host):
     if peer.has_invalid_response:
-        found.add(CERTAIN, "it answers, but its answer does not open: the preshared_key of the two ends differs")
+        found.add(CERTAIN, "The peer answers, but its answer cannot be decrypted. Set the same preshared_key at both ends.")
 
 
 def _unconfirmed(found, interface, peer, host):
@@ -175,8 +196,8 @@ def _unconfirmed(found, interface, peer, host):
         return
     found.add(
         LIKELY,
-        "it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the "
-        "two ends differs, or our answers do not reach it"
+        "The peer started %d handshakes and used none of our answers. Set the same preshared_key at both ends. If it is the "
+        "same, our answers do not reach the peer: check the firewalls."
         % peer.since("initiation_received", "keypair_confirmed", "response_received"),
     )
 
@@ -186,14 +207,16 @@ def _replayed_initiation(found, interface, peer, host):
     if peer.since("initiation_replayed", "initiation_received", "keypair_confirmed", "response_received") > 1:
         found.add(
             CERTAIN,
-            "its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; "
-            "set its clock, or restart the tunnel here",
+            "The peer's handshake timestamps went backwards: its clock was reset, or two devices share its key. Set its "
+            "clock, or restart the tunnel here.",
         )
 
 
 def _under_load(found, interface, peer, host):
     if peer.since("cookie_received", "response_received", "keypair_confirmed"):
-        found.add(LIKELY, "it is under load and answers with cookies: the handshake takes longer, and goes on by itself")
+        found.add(
+            LIKELY, "The peer is under load and answers with cookies. The handshake takes longer, and continues by itself."
+        )
 
 
 def _no_answer(found, interface, peer, host):
@@ -209,17 +232,18 @@ def _no_answer(found, interface, peer, host):
         return
     refusal = host.refusal(interface, peer.endpoint)
     if refusal:
-        found.add(CERTAIN, "nobody is at its endpoint %s: %s" % (peer.endpoint, refusal))
+        found.add(CERTAIN, "The peer's endpoint %s cannot be reached: %s." % (peer.endpoint, refusal))
         return
     if host.time() < timestamps.CLOCK_UNSET:
         found.add(
             LIKELY,
-            "this machine's clock was never set, and a peer does not answer handshakes older than the last one it took",
+            "The clock of this machine was never set. A peer does not answer handshakes older than the last one that "
+            "it accepted.",
         )
     found.add(
         LIKELY,
-        "%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its "
-        "public key here is %s, and ours over there must be %s"
+        "The peer does not answer at %s, after %d handshakes. Check the address, the port and the firewalls. Also check the "
+        "keys: here the peer's public_key is %s, and there the public_key of this end must be %s."
         % (peer.endpoint, sent, key_text(peer.public_key), key_text(interface.public_key)),
     )
 
@@ -228,14 +252,14 @@ def _unmatched_at_endpoint(found, interface, peer, unmatched):
     if unmatched.reason == "unknown_peer":
         found.add(
             CERTAIN,
-            "who calls from its endpoint has the public key %s, and here it is %s: correct the one that is wrong"
+            "Handshakes from the peer's endpoint have the public key %s, but here the peer has %s. Correct the wrong one."
             % (key_text(unmatched.key), key_text(peer.public_key)),
         )
     else:
         found.add(
             CERTAIN,
-            "who calls from its endpoint does so for another public key than ours: over there, this end's public key must "
-            "be %s" % key_text(interface.public_key),
+            "Handshakes from the peer's endpoint are for another public key than ours. On the peer, the "
+            "public_key of this end must be %s." % key_text(interface.public_key),
         )
 
 
@@ -252,8 +276,8 @@ def _no_reply(found, interface, peer, host):
     if (since > 1 or since and peer.last_data_rx_ms is None) and _is_all_silent(peer):
         found.add(
             LIKELY if since > 1 else POSSIBLE,
-            "handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; "
-            "try persistent_keepalive '25', or another port",
+            "Handshakes succeed, but no data comes back: a firewall or NAT on the path drops it. Try "
+            "persistent_keepalive '25', or another port.",
         )
     elif (
         not unanswered
@@ -264,8 +288,8 @@ def _no_reply(found, interface, peer, host):
     ):
         found.add(
             POSSIBLE,
-            "it hears us and sends no data back: over there a route into the tunnel is missing, a firewall is in the way, "
-            "or its allowed_ips for this end do not hold the address that we send from",
+            "The peer receives our packets but sends nothing back. On the peer, check the return route, the firewall, and "
+            "that its allowed_ips contain our tunnel address.",
         )
 
 
@@ -291,8 +315,8 @@ def _no_reply_of_ours(found, interface, peer, host):
     if _is_fresh(peer.last_data_rx_ms) and _is_long_before(peer.last_data_tx_ms, peer.last_data_rx_ms):
         found.add(
             POSSIBLE,
-            "its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it "
-            "that does not lead into %s" % interface.name,
+            "The peer's packets arrive, but this machine sends nothing back. Check the firewall here, that the destination "
+            "answers, and that the route to the peer leads into %s." % interface.name,
         )
 
 
@@ -301,7 +325,9 @@ def _source_not_allowed(found, interface, peer, host):
     if dropped is None or dropped[2] != peer.public_key or dropped[1] > status_model.RECENT_S:
         return
     if not _is_allowed(dropped[0], peer, host):
-        found.add(LIKELY, "it sends packets from %s, which is not in its allowed_ips: they are dropped" % dropped[0])
+        found.add(
+            LIKELY, "Packets of the peer from %s are dropped because this address is not in its allowed_ips." % dropped[0]
+        )
 
 
 def _two_places(found, interface, peer, host):
@@ -309,8 +335,8 @@ def _two_places(found, interface, peer, host):
     if moves >= _RESTLESS:
         found.add(
             LIKELY,
-            "its address changed %d times lately: two devices use the same private key (give each its own), or its own way "
-            "out keeps changing" % moves,
+            "The peer's address changed %d times in the last minutes: two devices use the same private key (give each its "
+            "own), or the uplink of the peer keeps changing." % moves,
         )
 
 
@@ -319,7 +345,7 @@ def _mtu(found, interface, peer, host):
     if best and interface.mtu > best:
         found.add(
             LIKELY,
-            "MTU %d is too much for the way to its endpoint: `option mtu '%d'` is the most" % (interface.mtu, best),
+            "MTU %d is too large for the path to the peer's endpoint. Set option mtu '%d' or less." % (interface.mtu, best),
         )
         return
     # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
@@ -329,7 +355,7 @@ def _mtu(found, interface, peer, host):
     if size and size < interface.mtu:
         found.add(
             LIKELY,
-            "packets of more than %d bytes do not arrive, and nobody says so: set `option mtu '%d'` at both ends"
+            "Packets of more than %d bytes are lost on the path, without an ICMP error. Set option mtu '%d' at both ends."
             % (size, size),
         )
 

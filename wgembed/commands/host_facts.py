@@ -1,6 +1,7 @@
 """What the machine looks like to a tunnel: routes, MTU, clock, and what the way to an endpoint answers."""
 
 from ..daemon import network_plan
+from ..errors import cause
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU
 from ..runtime import abi, address, ping, rtnetlink, system
 
@@ -16,15 +17,15 @@ _CANDIDATES = 3
 _QUESTIONS_TIMEOUT_MS = 20_000
 
 _WORDS = {
-    abi.EPERM: "a firewall of this machine does not let them out",
-    abi.EACCES: "a firewall on the way or of this machine forbids it",
-    abi.ENETUNREACH: "no route leads there",
-    abi.EHOSTUNREACH: "no route leads there, or the host does not answer on its network",
-    abi.ECONNREFUSED: "nothing listens on the port (it answers: port unreachable)",
+    abi.EPERM: "a firewall on this machine drops them",
+    abi.EACCES: "a firewall on the path or on this machine rejects them",
+    abi.ENETUNREACH: "there is no route",
+    abi.EHOSTUNREACH: "there is no route, or the host does not answer on its network",
+    abi.ECONNREFUSED: "no program listens on the port (port unreachable)",
     abi.EMSGSIZE: "they are too large for the link",
-    abi.EADDRNOTAVAIL: "this machine has no address of that family",
-    abi.EAFNOSUPPORT: "this machine has no address of that family",
-    abi.EINVAL: "the kernel does not take the address",
+    abi.EADDRNOTAVAIL: "this machine has no address of this IP version",
+    abi.EAFNOSUPPORT: "this machine has no address of this IP version",
+    abi.EINVAL: "the kernel does not accept the address",
 }
 
 
@@ -51,8 +52,19 @@ class HostFacts:
         return system.clock.realtime()[0]
 
     def explain(self, errno):
-        """Return what the kernel's error means here."""
-        return _WORDS.get(errno, "error %d of the kernel's" % errno)
+        """Return what the kernel's error means for datagrams to an endpoint."""
+        return _WORDS.get(errno) or cause(OSError(errno))
+
+    def port_error(self, port):
+        """Return why no program can listen on the UDP port now, "" if one can, and None if that is not known."""
+        from ..daemon.interface import bind_pair  # most of the daemon, only for an interface that is down
+
+        try:
+            for socket in bind_pair(port, 0):
+                socket.close()
+        except OSError as e:
+            return cause(e)
+        return ""
 
     def is_name(self, endpoint):
         """Whether the host of HOST:PORT is a name."""

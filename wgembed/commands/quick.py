@@ -38,7 +38,7 @@ def up(program, arguments):
         setconf.set_text(name, parsed.stripped.encode())
         _make_network(settings, routed)
         if parsed.interface.words("dns"):
-            _tell("DNS is left to the system: %s" % ", ".join(parsed.interface.words("dns")))
+            _tell("DNS is not changed, use these servers: %s" % ", ".join(parsed.interface.words("dns")))
         _run_hooks(parsed.interface.all("postup"), name)
     except BaseException:
         _end(name)
@@ -81,7 +81,7 @@ def _read(argument):
     try:
         parsed = wg_quick.parse(wg_quick.to_text(system.files.read_file(path)))
     except UnicodeError:
-        raise UserError("`%s' is not text" % path) from None
+        raise UserError("`%s' is not UTF-8 text" % path) from None
     return path, name, parsed
 
 
@@ -142,7 +142,7 @@ def _make_network(settings, routed):
     net.follow(wanted, True)
     conf.finish()
     if net.is_refused:
-        raise UserError("the network cannot be set up")
+        raise UserError("cannot set up all addresses and routes")
 
 
 def _free_slot(ip):
@@ -175,7 +175,7 @@ def _serve(name):
         return serve(name, ready)
 
     if system.start.daemon(name, False, serve):
-        raise UserError("%s cannot be made" % name)
+        raise UserError("cannot create interface %s" % name)
 
 
 def _end(name):

@@ -27,7 +27,7 @@ class _Options:
             word = rest.pop(0)
             if word in ("--json", "--prometheus"):
                 if self.form != "text":
-                    raise UsageError("--json and --prometheus exclude each other")
+                    raise UsageError("--json and --prometheus cannot be combined")
                 self.form = word[2:]
             elif word == "--watch":
                 self.watches = True
@@ -40,7 +40,7 @@ class _Options:
             else:
                 self.names.append(word)
         if self.watches and self.form == "prometheus":
-            raise UsageError("--watch and --prometheus exclude each other")
+            raise UsageError("--watch and --prometheus cannot be combined")
         if self.interval is None:
             self.interval = _WATCH_INTERVAL_MS if self.watches else _INTERVAL_MS
 
@@ -49,7 +49,7 @@ def _milliseconds(text):
     whole, _, part = text.partition(".")
     is_number = whole + part and all(c in _DIGITS for c in whole + part)
     if not is_number or len(part) > 3 or len(whole) > 4 or int(whole or "0") > _MOST_S:
-        raise UsageError("--interval: a number of seconds up to %d is wanted" % _MOST_S)
+        raise UsageError("--interval: expected a number of seconds up to %d" % _MOST_S)
     return int(whole or "0") * 1000 + int((part + "000")[:3])
 
 

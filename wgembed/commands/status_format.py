@@ -54,7 +54,7 @@ def _interface_line(interface):
     if interface.mtu:
         words.append("MTU %d" % interface.mtu)
     if interface.fwmark:
-        words.append("mark 0x%x" % interface.fwmark)
+        words.append("fwmark 0x%x" % interface.fwmark)
     if interface.public_key:
         words.append("public key " + key_text(interface.public_key))
     return ", ".join(words)

@@ -6,10 +6,9 @@ A program that does not know `status`, such as wireguard-go, is asked with `get`
 from binascii import b2a_base64, hexlify, unhexlify
 
 from ..config import keys
-from ..errors import UserError, complain
+from ..errors import UserError, cause, complain
 from ..runtime import abi
 from ..uapi import client
-from .output import reason
 
 # States of an interface
 DOWN = "down"
@@ -178,10 +177,10 @@ def look(name):
             return parse(name, _ask(name, b"get=1\n\n"))
     except OSError as e:
         if e.errno == abi.ENODEV:
-            raise NotServed("nobody serves the interface %s" % (name or "''")) from None
-        raise UserError("%s gives no answer: %s" % (name, reason(e))) from None
+            raise NotServed("no program serves interface %s" % (name or "''")) from None
+        raise UserError("%s does not answer: %s" % (name, cause(e))) from None
     except (ValueError, IndexError):
-        raise UserError("%s gives an answer that makes no sense" % name) from None
+        raise UserError("%s gives an answer that cannot be read" % name) from None
 
 
 def looker(names):

@@ -5,12 +5,12 @@ from ..runtime import system
 from . import find, verbs
 
 _ABOUT = """
-wgembed INTERFACE makes a WireGuard interface and serves it in the background, wgembed -f in the foreground.
-It is set up with wg(8) and ip(8). wgembed run serves all interfaces of /etc/config/wgembed, in the foreground;
-wgembed check says what is wrong with that file and with this machine. The commands from show to pubkey are those of
-wg(8), for interfaces that a program like this one serves; called by the name wg, this is wg. status tells the state of
-tunnels, diagnose why one is down. up and down do what wg-quick(8) does; import and export turn its files into
-/etc/config/wgembed and back. wgembed demo shows a tunnel between two namespaces of its own. See wgembed(8).
+wgembed INTERFACE creates a WireGuard interface and serves it in the background, wgembed -f in the foreground.
+wg(8) and ip(8) configure the interface. wgembed run serves all interfaces of /etc/config/wgembed in the foreground.
+wgembed check looks for errors in this file and on this machine. The commands from show to pubkey are those of wg(8),
+for interfaces of programs like this one. A link to this program with the name wg behaves like wg. status shows the
+state of tunnels, diagnose shows why a tunnel is down. up and down do the same as wg-quick(8). import and export convert
+its files to /etc/config/wgembed and back. demo makes a tunnel between two private namespaces. See wgembed(8).
 Environment: LOG_LEVEL (silent, error, verbose), WG_PROCESS_FOREGROUND=1, WGEMBED_MAX_PEERS.
 """
 

@@ -60,7 +60,7 @@ def import_interface(quick, name):
         for option in ("ip4table", "ip6table"):
             options.add(option, table, config.table, "table")
     if not section.last("privatekey"):
-        raise UserError("no PrivateKey in [Interface]")
+        raise UserError("[Interface] has no PrivateKey")
     routed = section.last("table", "auto") != "off"
     sections = [("interface", name, options.found)]
     for peer in quick.peers:
@@ -72,7 +72,7 @@ def import_interface(quick, name):
 def _peer_options(section, routed):
     options = _Options(section)
     if not section.last("publickey"):
-        raise UserError("line %d: a [Peer] without PublicKey" % section.line)
+        raise UserError("line %d: [Peer] has no PublicKey" % section.line)
     options.take("publickey", "public_key", config.key)
     options.take("presharedkey", "preshared_key", config.key)
     options.take_list("allowedips", "allowed_ips")
@@ -96,7 +96,7 @@ def import_peer(quick, interface, own, description):
     options = _Options(section)
     text = section.last("privatekey")
     if not text:
-        raise UserError("no PrivateKey in [Interface]: whose file is it?")
+        raise UserError("[Interface] has no PrivateKey, which the public_key of the peer is made from")
     try:
         public = keys.public_key(config.key(text))
     except ValueError as e:
@@ -114,7 +114,7 @@ def import_peer(quick, interface, own, description):
             raise UserError("Address: %s" % e) from None
         addresses.append("%s/%d" % (address.format_ip(packed), 8 * len(packed)))
     if not addresses:
-        raise UserError("no Address in [Interface]: what would lead to this peer?")
+        raise UserError("[Interface] has no Address for the allowed_ips of the peer")
     options.found.append(("allowed_ips", addresses))
     options.found.append(("route_allowed_ips", "1"))
     return [(config.PEER_TYPE + interface, None, options.found)]
@@ -126,7 +126,7 @@ def _find_us(quick, own):
             return peer
     if own is None and len(quick.peers) == 1:
         return quick.peers[0]
-    raise UserError("no [Peer] of the file has this interface's public key")
+    raise UserError("no [Peer] in the file has the public key of this interface")
 
 
 def format_sections(sections):
@@ -154,7 +154,7 @@ def find_peer(interface, wanted):
     found = [peer for peer in interface.peers if wanted in (keys.encode(peer.public_key).decode(), peer.description)]
     if len(found) != 1:
         how_many = "more than one peer" if found else "no peer"
-        raise UserError("%s of %s is called %s" % (how_many, interface.name, wanted))
+        raise UserError("%s of %s has the public key or description %s" % (how_many, interface.name, wanted))
     return found[0]
 
 
@@ -170,7 +170,7 @@ def export(interface, peer, private, endpoint, allowed_ips, dns):
     if private:
         lines.append("PrivateKey = " + private)
     else:
-        lines.append("# PrivateKey = (the one whose public key is %s)" % keys.encode(peer.public_key).decode())
+        lines.append("# PrivateKey = (the private key of %s)" % keys.encode(peer.public_key).decode())
     addresses = own_addresses(peer)
     if addresses:
         lines.append("Address = " + ", ".join(addresses))

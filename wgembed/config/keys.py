@@ -16,7 +16,7 @@ def parse(text):
     except ValueError:
         key = b""
     if len(key) != KEY_SIZE or encode(key) != bytes(text):
-        raise ValueError("a key is 44 characters of base64, the last one '='")
+        raise ValueError("a key has 44 characters of base64, the last one is '='")
     return key
 
 

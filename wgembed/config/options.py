@@ -8,10 +8,10 @@ line, section and option. What is merely odd is a warning.
 """
 
 from .. import crypto
-from ..errors import UserError
+from ..errors import UserError, cause
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
-from ..runtime import abi, log, system
+from ..runtime import log, system
 from ..runtime import rtnetlink_abi as rtnl
 from ..runtime.address import parse_ip
 from ..runtime.modes import S_IFMT, S_IFREG
@@ -117,7 +117,7 @@ class Config:
 def shown(text):
     """Return the text for a message: short, in one line, and not what may be a key in the wrong place."""
     if any(len(word) >= _LIKE_A_KEY and all(c in _BASE64 for c in word) for word in text.split()):
-        return "what is there"
+        return "(hidden)"
     cut = text[:_SHOWN] + "..." if len(text) > _SHOWN else text
     return "'%s'" % "".join([" " if c < " " or "\x7f" <= c < "\xa0" else c for c in cut])
 
@@ -127,7 +127,7 @@ def boolean(text):
         return True
     if text in _FALSE:
         return False
-    raise ValueError("1 or 0 is wanted, not %s" % shown(text))
+    raise ValueError("expected 1 or 0, got %s" % shown(text))
 
 
 def _is_decimal(text):
@@ -139,7 +139,7 @@ def _number(text, least, most):
     base = 16 if text[:2] == "0x" else 10
     allowed = _DIGITS + "abcdefABCDEF" if base == 16 else _DIGITS
     if not digits or len(digits) > 10 or not all(c in allowed for c in digits) or not least <= int(digits, base) <= most:
-        raise ValueError("a number from %d to %d is wanted, not %s" % (least, most, shown(text)))
+        raise ValueError("expected a number from %d to %d, got %s" % (least, most, shown(text)))
     return int(digits, base)
 
 
@@ -202,17 +202,17 @@ def private_key(text):
 def network(text):
     """An address with or without prefix length."""
     if "," in text:
-        raise ValueError("%s: one address or network an entry of the list, without commas" % shown(text))
+        raise ValueError("%s: expected one address or network in each entry of the list, without commas" % shown(text))
     where, slash, bits = text.partition("/")
     try:
         packed = parse_ip(where)
     except ValueError:
-        raise ValueError("%s is no IP address or network" % shown(text)) from None
+        raise ValueError("%s is not an IP address or network" % shown(text)) from None
     most = len(packed) * 8
     if not slash:
         return packed, most
     if not _is_decimal(bits) or len(bits) > 3 or int(bits) > most:
-        raise ValueError("%s: the prefix length is a number from 0 to %d" % (shown(text), most))
+        raise ValueError("%s: the prefix length must be a number from 0 to %d" % (shown(text), most))
     return packed, int(bits)
 
 
@@ -224,13 +224,13 @@ def host(text):
         try:
             parse_ip(where)
         except ValueError:
-            raise ValueError("%s is no IP address" % shown(text)) from None
+            raise ValueError("%s is not an IP address" % shown(text)) from None
         if percent and not is_valid_name(scope):
-            raise ValueError("%s: the name of an interface is wanted behind %%" % shown(text))
+            raise ValueError("%s: expected the name of an interface after %%" % shown(text))
         return bare
     labels = (text[:-1] if text[-1:] == "." else text).split(".")
     if len(text) > 253 or not all(_is_label(label) for label in labels):
-        raise ValueError("%s is no host name" % shown(text))
+        raise ValueError("%s is not a host name" % shown(text))
     return text
 
 
@@ -242,26 +242,26 @@ def _is_label(text):
 
 def link(text):
     if not is_valid_name(text):
-        raise ValueError("%s is no name for a network or interface" % shown(text))
+        raise ValueError("%s is not a valid name of a network or interface" % shown(text))
     return text
 
 
 def path(text):
     if text[:1] != "/":
-        raise ValueError("a path from the root is wanted, not %s" % shown(text))
+        raise ValueError("expected an absolute path, got %s" % shown(text))
     return text
 
 
 def level(text):
     if text not in log.LEVELS:
-        raise ValueError("silent, error or verbose is wanted, not %s" % shown(text))
+        raise ValueError("expected silent, error or verbose, got %s" % shown(text))
     return log.level_from(text)
 
 
 def heapsize(text):
     """What MicroPython's heap may grow to; the init script reads it, before there is an interpreter."""
     if not text.rstrip("KM").isdigit() or len(text) - len(text.rstrip("KM")) > 1:
-        raise ValueError("a number with K or M behind it is wanted, not '%s'" % text)
+        raise ValueError("expected a number, perhaps with K or M at its end, got '%s'" % text)
     return text
 
 
@@ -343,7 +343,7 @@ class _Reader:
             elif kind == "globals":
                 self._read_options(section, where, _GLOBAL_OPTIONS, self.config)
             else:
-                self._warn(section.line, where, "sections of the type '%s' mean nothing here" % kind)
+                self._warn(section.line, where, "section of the unknown type '%s' ignored" % kind)
         for section, name, where in orphans:
             self._read_peer(section, name, where)
         for interface in self.config.interfaces:
@@ -392,7 +392,7 @@ class _Reader:
             name = option.name.decode()
             here = "%s, option %s" % (where, name)
             if name not in options:
-                why = "has no effect here" if name in _WITHOUT_EFFECT else "is unknown and ignored"
+                why = "no effect in wgembed, option ignored" if name in _WITHOUT_EFFECT else "unknown option ignored"
                 self._warn(option.line, here, why)
             elif options[name] is not None:
                 attribute, parse = options[name]
@@ -435,14 +435,14 @@ class _Reader:
             return
         proto = section.find(b"proto")
         if proto is not None and proto.value not in (b"wireguard", b"wgembed") and proto.values not in _PROTOCOLS:
-            self._warn(proto.line, "%s, option proto" % where, "only wireguard is served here: the section is left out")
+            self._warn(proto.line, "%s, option proto" % where, "only wireguard is supported, section ignored")
             self._disabled.append(name)
             return
         if section.anonymous:
-            self._refuse(section.line, where, "an interface needs a name")
+            self._refuse(section.line, where, "an interface section must have a name")
             return
         if not is_valid_name(name):
-            self._refuse(section.line, where, "the name of an interface has at most %d characters" % NAME_MAX)
+            self._refuse(section.line, where, "the name of an interface must have at most %d characters" % NAME_MAX)
         interface = InterfaceConfig(name, where, section.name, section.line)
         self._read_options(section, where, _INTERFACE_OPTIONS, interface)
         self.config.interfaces.append(interface)
@@ -452,7 +452,7 @@ class _Reader:
             return
         interface = self._find(name)
         if interface is None:
-            self._warn(section.line, where, "there is no interface '%s': the section is left out" % name)
+            self._warn(section.line, where, "there is no interface '%s', section ignored" % name)
             return
         peer = PeerConfig(where, section.line)
         self._read_options(section, where, _PEER_OPTIONS, peer)
@@ -460,7 +460,7 @@ class _Reader:
             peer.public_key = bytes(peer.public_key)
             interface.peers.append(peer)
         elif _is_empty(section.find(b"public_key")):
-            self._warn(section.line, where, "a peer without public_key is left out")
+            self._warn(section.line, where, "peer without public_key ignored")
 
     def _find(self, name):
         for interface in self.config.interfaces:
@@ -473,19 +473,21 @@ class _Reader:
     def _check_interface(self, interface):
         where = interface.where
         if interface.private_key is not None and interface.key_file:
-            self._refuse_option(where, "private_key_file", "private_key and private_key_file exclude each other")
+            self._refuse_option(where, "private_key_file", "private_key and private_key_file cannot both be set")
         elif interface.key_file and system.files.exists(interface.key_file):
             self._read_key_file(interface)
         if interface.private_key is not None and not any(interface.private_key):
-            self._refuse_option(where, "private_key_file" if interface.key_file else "private_key", "a key of zeros is none")
+            self._refuse_option(
+                where, "private_key_file" if interface.key_file else "private_key", "the all-zero key is not valid"
+            )
         if interface.mtu and interface.mtu < IPV6_MIN_MTU and any(len(a) == 16 for a, _ in interface.addresses):
-            self._refuse_option(where, "mtu", "IPv6 needs %d at least" % IPV6_MIN_MTU)
+            self._refuse_option(where, "mtu", "IPv6 needs an MTU of at least %d" % IPV6_MIN_MTU)
         for other in self.config.interfaces:
             if other is interface:
                 break
             if interface.listen_port and interface.listen_port == other.listen_port:
                 self._refuse_option(
-                    where, "listen_port", "%d is the port of %s already" % (interface.listen_port, other.where)
+                    where, "listen_port", "%d is already the port of %s" % (interface.listen_port, other.where)
                 )
         self._check_capacity(interface)
         self._check_keys(interface)
@@ -495,21 +497,22 @@ class _Reader:
         try:
             interface.private_key = read_key_file(interface.key_file)
         except (OSError, ValueError) as e:
-            self._refuse_option(interface.where, "private_key_file", "%s: %s" % (interface.key_file, e))
+            why = cause(e) if isinstance(e, OSError) else e
+            self._refuse_option(interface.where, "private_key_file", "%s: %s" % (interface.key_file, why))
 
     def _check_capacity(self, interface):
         """See that the peers and prefixes do not exceed what there can be."""
         count = len(interface.peers)
         if interface.max_peers and count > interface.max_peers:
-            self._refuse_option(interface.where, "max_peers", "there are %d peers" % count)
+            self._refuse_option(interface.where, "max_peers", "expected at least the number of peers, which is %d" % count)
         if count > MAX_PEERS:
-            self._refuse(interface.line, interface.where, "%d peers, where %d can be" % (count, MAX_PEERS))
+            self._refuse(interface.line, interface.where, "%d peers are too many, the maximum is %d" % (count, MAX_PEERS))
         for size, family in ((4, 4), (16, 6)):
             count = len([1 for peer in interface.peers for packed, _ in peer.allowed_ips if len(packed) == size])
             if count > MAX_PREFIXES:
                 self._refuse(
                     interface.line, interface.where,
-                    "%d allowed IPs of IPv%d, where %d can be" % (count, family, MAX_PREFIXES),
+                    "%d allowed IPs of IPv%d are too many, the maximum is %d" % (count, family, MAX_PREFIXES),
                 )  # fmt: skip
 
     def _check_keys(self, interface):
@@ -518,11 +521,11 @@ class _Reader:
         for peer in interface.peers:
             wrong = ""
             if peer.public_key == own:
-                wrong = "that is the interface's own key; a peer has one of its own"
+                wrong = "this is the public key of the interface itself; set that of the peer"
             elif peer.public_key in seen:
-                wrong = "%s has this key already" % seen[peer.public_key]
+                wrong = "%s has the same key" % seen[peer.public_key]
             elif not any(peer.public_key):
-                wrong = "a key of zeros is none"
+                wrong = "the all-zero key is not valid"
             if wrong:
                 self._refuse_option(peer.where, "public_key", wrong)
             seen[peer.public_key] = peer.where
@@ -536,14 +539,14 @@ def _decoded(value):
     try:
         return value.decode()
     except UnicodeError:
-        raise ValueError("the value is not text") from None
+        raise ValueError("the value is not UTF-8 text") from None
 
 
 def _text(option):
     """Return the option's one value as text."""
     if option.values is not None:
         if len(option.values) != 1:
-            raise ValueError("one value is wanted, not a list")
+            raise ValueError("expected one value, got a list")
         return _decoded(option.values[0])
     return _decoded(option.value)
 
@@ -564,23 +567,23 @@ def load(directory=uci.CONFIG_DIRECTORY):
     except uci.ParseError as e:
         raise ConfigError(["%s:%d: %s" % (filename, e.line, e)]) from None
     except OSError as e:
-        raise ConfigError(["%s: cannot be read: %s" % (filename, e)]) from None
+        raise ConfigError(["cannot read %s: %s" % (filename, cause(e))]) from None
     except MemoryError:
-        raise ConfigError(["%s: there is not enough memory to read it" % filename]) from None
+        raise ConfigError(["cannot read %s: out of memory" % filename]) from None
 
 
 def store_key(interface, text, directory):
-    """Write the private key, in base64, into the section of the interface; OSError if that cannot be."""
+    """Write the private key, in base64, into the section of the interface; UserError or OSError."""
     try:
         uci_write.store(PACKAGE, interface.section, b"private_key", text, directory)
     except UserError as e:
-        raise OSError(abi.EIO, "cannot store the key: %s" % e) from None
+        raise UserError("cannot store the private key of %s: %s" % (interface.where, e)) from None
 
 
 def read_key_file(filename):
     """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
     if system.files.status(filename)[1] & S_IFMT != S_IFREG:
-        raise ValueError("that is no file")  # a pipe would keep us waiting, a device never end
+        raise ValueError("not a regular file")  # a pipe would keep us waiting, a device never end
     fd = system.files.open_to_read(filename)
     try:
         return key(_decoded(system.files.read(fd, _KEY_FILE_SIZE)).strip())

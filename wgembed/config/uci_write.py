@@ -40,7 +40,7 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
     def edit(package):
         section = package.find(section_name)
         if section is None:
-            raise UserError("no section %s in the file" % _text(section_name))
+            raise UserError("the file has no section %s" % _text(section_name))
         option = section.find(option_name)
         if (option.value if option else b"") == value:
             return False
@@ -48,7 +48,9 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
         return True
 
     if not uci.is_name(option_name) or not uci.is_text(value):
-        raise UserError("not to be written: %s.%s" % (_text(section_name), _text(option_name)))
+        raise UserError(
+            "cannot write %s.%s: UCI cannot store this name or value" % (_text(section_name), _text(option_name))
+        )
     change(name, edit, directory, override)
 
 
@@ -63,7 +65,7 @@ def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIR
     for _ in range(uci.ATTEMPTS):
         if _try_change(path, name.encode(), edit):
             return
-    raise UserError("somebody else keeps replacing it: %s" % path)
+    raise UserError("cannot write %s: another program keeps replacing it" % path)
 
 
 def _try_change(path, name, edit):
@@ -74,7 +76,7 @@ def _try_change(path, name, edit):
         if not edit(package):
             return True
         if any(_has_mark(section.kind) for section in package.sections):
-            raise UserError("the file would not read back: a section's type")
+            raise UserError("cannot write the file: UCI cannot store the type of a section")
         return _replace(path, fd, export(package))
     finally:
         system.files.close(fd)
@@ -87,14 +89,14 @@ def _open_locked(path):
         try:
             system.files.lock(fd)
             if system.files.status(fd)[1] & S_IFMT != S_IFREG:
-                raise UserError("not a file: %s" % path)
+                raise UserError("%s is not a regular file" % path)
             if uci.is_at(fd, path):
                 taken, fd = fd, None
                 return taken
         finally:
             if fd is not None:
                 system.files.close(fd)
-    raise UserError("somebody else keeps replacing it: %s" % path)
+    raise UserError("cannot write %s: another program keeps replacing it" % path)
 
 
 def _has_mark(kind):

@@ -70,7 +70,7 @@ def parse(text):
         elif bare:
             if not sections or not equals:
                 # What stands there may be a key that lost its name.
-                raise UserError("line %d: neither a section nor a setting in one" % (number + 1))
+                raise UserError("line %d: expected a section, or NAME = VALUE in a section" % (number + 1))
             sections[-1].entries.append((key, value.strip(), number + 1))
             if sections[-1].kind == INTERFACE and key in OWN_KEYS:
                 continue
@@ -81,8 +81,8 @@ def parse(text):
 def _about_section(text):
     # What stands behind it may be a key.
     if len(text) > _SHORT or text[-1] != "]":
-        return "a section is [Interface] or [Peer], with nothing behind it"
-    return "%s is no section" % text
+        return "expected [Interface] or [Peer], with nothing after it"
+    return "%s is not a section" % text
 
 
 def to_text(data):

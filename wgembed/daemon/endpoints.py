@@ -5,6 +5,7 @@ failed last behind the rest. A lookup that takes too long is ended. Of a name's 
 come in turn, in the resolver's order: it knows which family has a route.
 """
 
+from ..errors import cause
 from ..runtime import system
 from ..runtime.resolver import Lookup
 
@@ -98,7 +99,7 @@ class Names:
             try:
                 name.lookup = Lookup(name.text)
             except OSError as e:
-                self._log.error("cannot look up %s: %s" % (name.text, e))
+                self._log.error("cannot look up endpoint_host %s: %s" % (name.text, cause(e)))
                 self._retry(name)
                 continue
             self._running += 1
@@ -131,7 +132,7 @@ class Names:
                 user.on_addresses(found)
         elif not name.found:
             if name.delay_ms == _FIRST_DELAY_MS:
-                self._log.note("the name %s cannot be resolved yet" % name.text)
+                self._log.note("cannot resolve endpoint_host %s yet, trying again" % name.text)
             self._retry(name)
         self._begin()
 

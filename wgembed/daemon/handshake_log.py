@@ -6,6 +6,7 @@ of the interface as well (`peer.device.host.verbose`). Peers are named as wiregu
 
 from binascii import b2a_base64
 
+from ..errors import cause
 from ..protocol.events import HANDSHAKE_TIMEOUT, INITIATION_SENT, SEND_FAILED, Rings
 from ..runtime import system
 from ..runtime.address import format_endpoint
@@ -16,9 +17,9 @@ _TEXTS = (
     None,
     "sending initiation to %s",
     "initiation received, sending response, keypair created",
-    "!replayed initiation: its timestamp is not newer than the last one's",
+    "!replayed initiation: its timestamp is not newer than that of the last one",
     "response received, keypair created",
-    "!invalid response: another preshared key, or not from the peer",
+    "!invalid response: the preshared keys differ, or the peer did not send it",
     "keypair confirmed",
     "handshake did not complete after 20 attempts, giving up",
     "retrying handshake: stopped hearing back after 15 seconds",
@@ -65,7 +66,7 @@ def _reason(peer):
     family = 6 if system.inet.is_ipv6(peer.addr) else 4
     for errno, of in peer.device.host.send_errors():
         if of == family:
-            return ": errno %d" % errno
+            return ": " + cause(OSError(errno))
     return ""
 
 

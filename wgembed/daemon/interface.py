@@ -3,6 +3,7 @@
 This is the `host` of its device: see protocol/device.py for what that asks.
 """
 
+from ..errors import cause
 from ..protocol import drops
 from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, MAX_MTU, SEND_LOST
 from ..protocol.device import Device
@@ -146,7 +147,7 @@ class Interface:
         try:
             count = tun.read_batch(arena)
         except OSError as e:
-            self._log.error("the tunnel device is gone: %s" % e)
+            self._log.error("the tunnel device is gone: %s" % cause(e))
             self._owner.on_lost()
             return
         self._carries = True
@@ -198,7 +199,7 @@ class Interface:
         """Act on the link's MTU and on its coming up or going down."""
         mtu = min(self._link.mtu, MAX_MTU)
         if mtu != self._link.mtu:
-            self._log.error("MTU %d: packets over %d bytes do not fit a datagram" % (self._link.mtu, mtu))
+            self._log.error("MTU %d is too large: packets over %d bytes do not fit into a datagram" % (self._link.mtu, mtu))
         if mtu != self.device.mtu:
             self._log.verbose("MTU is now %d" % mtu)
             self.device.mtu = mtu
@@ -218,7 +219,7 @@ class Interface:
             self._open_sockets(self._port)
         except OSError as e:
             if self._refused_port != self._port:
-                self._log.error("cannot listen on port %d: %s" % (self._port, e))
+                self._log.error("cannot listen on port %d: %s" % (self._port, cause(e)))
             self._refused_port = self._port
             self._owner.on_no_port()
             return
@@ -309,7 +310,7 @@ def do_without_marks(config):
     told = []
     for interface in config.interfaces:
         if _wants_mark(interface) and not _can_mark():
-            told.append("%s: the kernel cannot mark packets: fwmark and nohostroute have no effect" % interface.where)
+            told.append("%s: fwmark and nohostroute have no effect because the kernel cannot mark packets" % interface.where)
             interface.fwmark = 0
             interface.nohostroute = False
     return told
@@ -348,4 +349,4 @@ def bind_pair(port, fwmark):
                 socket.close()
             if port or not sockets or e.errno != abi.EADDRINUSE:
                 raise
-    raise OSError(abi.EADDRINUSE, "no port is free in both families")
+    raise OSError(abi.EADDRINUSE, "no port is free for both IPv4 and IPv6")

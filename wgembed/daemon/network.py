@@ -4,7 +4,9 @@ What belongs to the tunnel device goes with it. The rest, host routes to endpoin
 /var/run/wgembed before it is made, so that after a crash the next start can clear up.
 """
 
-from ..runtime import abi, netconf, system
+from ..errors import cause
+from ..runtime import abi, netconf, rtnetlink, system
+from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 _RECORD = ".added"
 
@@ -95,7 +97,7 @@ class Network:
             foreign.append(obj)
             if errno != abi.EEXIST and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
-                self._log.error("%s: error %d of the kernel's" % (_in_words(obj), errno))
+                self._log.error("cannot %s: %s" % (_in_words(obj), cause(OSError(errno))))
         if foreign:
             self._added = [obj for obj in self._added if obj not in foreign]
             self._write_record()
@@ -131,7 +133,7 @@ class Network:
         try:
             system.files.write_new(self._record, text.encode())
         except OSError as e:
-            self._log.error("cannot write %s: %s" % (self._record, e))
+            self._log.error("cannot write %s: %s" % (self._record, cause(e)))
 
 
 def record_of(directory, name):
@@ -170,14 +172,32 @@ def _forget(path):
 
 
 def _in_words(obj):
-    """Return what could not be done, for people."""
+    """Return the request to add the object as a person would type it for ip(8)."""
     kind = obj[0]
     if kind == "address":
-        return "cannot add the address %s/%d" % (obj[2], obj[3])
+        return "add address %s/%d dev %s" % (obj[2], obj[3], _link_name(obj[1]))
     if kind == "route":
-        return "cannot add the route %s/%d" % (obj[1], obj[2])
+        _, ip, length, index, gateway, _, table, *flags = obj
+        if "unreachable" in flags:
+            return "add route unreachable %s/%d" % (ip, length)
+        text = "add route %s/%d" % (ip, length) + ("" if gateway == "-" else " via " + gateway)
+        return "%s dev %s%s" % (text, _link_name(index), "" if table == RT_TABLE_MAIN else " table %d" % table)
     if kind == "rule":
-        return "cannot add the rule for table %d of IPv%d" % (obj[2], obj[1])
+        return "add IPv%d rule for table %d" % (obj[1], obj[2])
     if kind == "link":
-        return "cannot take the link up with MTU %d" % obj[3]
-    return "cannot set /proc/sys/%s" % obj[1]
+        return "set link dev %s%s mtu %d" % (_link_name(obj[1]), " up" if obj[2] else "", obj[3])
+    return "write %s to /proc/sys/%s" % (obj[2], obj[1])
+
+
+def _link_name(index):
+    """Return the name of the link, or as ip(8) does "if" and the ifindex if there is no such link."""
+    try:
+        ip = rtnetlink.RtNetlink()
+    except OSError:
+        return "if%d" % index
+    try:
+        return ip.link(index)[0]
+    except OSError:
+        return "if%d" % index
+    finally:
+        ip.close()

@@ -1,6 +1,6 @@
 """What every daemon process is made of: single.py serves one interface with it, router.py those of a whole router."""
 
-from ..errors import UserError
+from ..errors import UserError, cause
 from ..packets.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.device import expire_timers
@@ -67,9 +67,9 @@ class Process:
     def tell_of_fastpath(self, log):
         """Write to the log what serves the packet path, where there was a choice."""
         if self.fastpath_refused:
-            log.error("without the C library, in pure Python: %s" % self.fastpath_refused)
+            log.error("cannot use the C library, running in pure Python: %s" % self.fastpath_refused)
         elif self.fastpath:
-            log.verbose("the packet path is served by %s" % self.fastpath.path)
+            log.verbose("using the C library %s" % self.fastpath.path)
 
     def tell_of_handshakes(self, wanted):
         """Tell of handshakes in the logs that tell everything, or no more."""
@@ -158,7 +158,7 @@ def run_to_end(process, capacity, ready):
     except (OSError, MemoryError) as e:
         if not is_ready:
             raise  # the start has failed, maybe for want of a larger heap, and main() says so
-        process.log.error("cannot go on: %s" % (str(e) or "out of memory"))
+        process.log.error("cannot continue: %s" % (cause(e) if isinstance(e, OSError) else "out of memory"))
         return 1
     finally:
         _take_away(process)
@@ -169,4 +169,4 @@ def _take_away(process):
     try:
         process.close()
     except OSError as e:
-        process.log.error("not all could be taken away: %s" % e)
+        process.log.error("cannot remove everything that was added: %s" % cause(e))

@@ -9,7 +9,7 @@ import gc
 
 from ..config import keys, uci
 from ..config import options as config_module
-from ..errors import UserError
+from ..errors import UserError, cause
 from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, drop_privileges, durable, folders, netconf, rtnetlink, system
 from ..runtime import log as log_module
@@ -52,7 +52,7 @@ class Router(Process):
         try:
             _make_directories(self._state_directory)
         except OSError as e:
-            self.log.error("cannot make %s: %s" % (self._state_directory, e))
+            self.log.error("cannot create %s: %s" % (self._state_directory, cause(e)))
         self.netconf = netconf.NetConf(self.loop, self.log)
         self.host_names = Names(self.loop, self.alarms, self.log)
         self.timestamps = Timestamps(
@@ -62,7 +62,7 @@ class Router(Process):
         self._way_out = None
         self._seen = self._identity()
         if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
-            self.log.error("the kernel cannot tell when the configuration changes: send SIGHUP")
+            self.log.error("cannot watch %s for changes: send SIGHUP after each change" % directory)
         try:
             network.clear_up(self.run_directory, is_served, self.netconf)
             self.netconf.finish()
@@ -124,11 +124,12 @@ class Router(Process):
         except config_module.ConfigError as e:
             for problem in e.problems:
                 self.log.error(problem)
-            self.log.error("the configuration is refused, the one before holds")
+            self.log.error("configuration rejected, keeping the previous one")
         except (UserError, OSError) as e:
-            self.log.error("the configuration cannot be applied, the one before holds: %s" % e)
+            why = cause(e) if isinstance(e, OSError) else e
+            self.log.error("cannot apply the configuration, keeping the previous one: %s" % why)
         except MemoryError:
-            self.log.error("the configuration cannot be applied: there is not enough memory")
+            self.log.error("cannot apply the configuration, keeping the previous one: out of memory")
         else:
             self.netconf.after(lambda: self.log.verbose("configuration applied"))
         finally:
@@ -156,7 +157,7 @@ class Router(Process):
         stay = [interface for interface in config.interfaces if interface.name in old]
         for interface in new:
             if is_served(interface.name):
-                raise UserError("the interface %s is served by another program" % interface.name)
+                raise UserError("another program already serves interface %s" % interface.name)
         before = [(router_interface, router_interface.interface.listen_port) for router_interface in self.router_interfaces]
         self._take_ports(config, stay, before)
         made = []
@@ -186,7 +187,9 @@ class Router(Process):
     def _check_capacity(self, config):
         others = self.tables.used - sum([router_interface.peers_present() for router_interface in self.router_interfaces])
         if sum([len(interface.peers) for interface in config.interfaces]) + others > self.tables.capacity:
-            raise UserError("there is room for %d peers since the start: set max_peers, and restart" % self.tables.capacity)
+            raise UserError(
+                "too many peers: the daemon started with places for %d; set max_peers and restart" % self.tables.capacity
+            )
         for router_interface in self.router_interfaces:
             for interface in config.interfaces:
                 if interface.name == router_interface.name:
@@ -205,11 +208,11 @@ class Router(Process):
             try:
                 durable.atomic_write(interface.key_file, text + b"\n")
             except OSError as e:
-                raise UserError("%s: %s cannot be written: %s" % (interface.where, interface.key_file, e)) from None
+                raise UserError("%s: cannot write %s: %s" % (interface.where, interface.key_file, cause(e))) from None
         else:
             config_module.store_key(interface, text, self._directory)
             self._seen = self._identity()
-        self.log.note("made a private key for %s" % interface.where)
+        self.log.note("generated a private key for %s" % interface.where)
         return private
 
     def _take_ports(self, config, stay, before):
@@ -226,7 +229,9 @@ class Router(Process):
                 listener.set_listen_port(interface.listen_port or listener.listen_port)
         except OSError as e:
             self._give_ports_back(before)
-            raise UserError("port %d of %s cannot be had: %s" % (interface.listen_port, interface.where, e)) from None
+            raise UserError(
+                "%s: cannot use port %d as listen_port: %s" % (interface.where, interface.listen_port, cause(e))
+            ) from None
 
     def _give_ports_back(self, before):
         for router_interface, port in before:
@@ -236,7 +241,7 @@ class Router(Process):
             try:
                 router_interface.interface.set_listen_port(port)
             except OSError as e:
-                self.log.error("cannot go back to port %d: %s" % (port, e))
+                self.log.error("cannot return to the previous port %d: %s" % (port, cause(e)))
 
     def _make(self, config):
         slots = [router_interface.slot for router_interface in self.router_interfaces]
@@ -270,7 +275,7 @@ class Router(Process):
         try:
             self._follow_network(raised)
         except OSError as e:
-            self.log.error("the network cannot be set up now: %s" % e)
+            self.log.error("cannot set up addresses and routes now, trying again: %s" % cause(e))
             self.follow_soon(RETRY_MS)
 
     def _follow_network(self, raised):
@@ -290,7 +295,7 @@ class Router(Process):
             self.log.verbose("reload")
             self.reload()
         else:
-            self.log.verbose("signal %d" % number)
+            self.log.verbose("received signal %d" % number)
             self.loop.stop()
 
     def _on_directory_change(self):

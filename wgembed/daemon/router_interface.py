@@ -5,7 +5,7 @@ the router it passes on.
 """
 
 from ..config import openwrt_network
-from ..errors import UserError
+from ..errors import UserError, cause
 from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
@@ -58,7 +58,8 @@ class RouterInterface:
             ]
             if wanted + max(trie.used - had, 0) > trie.capacity:
                 raise UserError(
-                    "%s: there is room for %d allowed IPs since the start: restart" % (config.where, trie.capacity)
+                    "%s: too many allowed IPs: the daemon started with places for %d; restart it"
+                    % (config.where, trie.capacity)
                 )
 
     def set_up(self, old, now):
@@ -154,7 +155,7 @@ class RouterInterface:
         try:
             self.interface.bind_to(device)
         except OSError as e:
-            self.log.error("cannot bind to %s: %s" % (device, e))
+            self.log.error("cannot bind the sockets to %s: %s" % (device, cause(e)))
 
     # Owner of the interface
 

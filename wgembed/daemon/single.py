@@ -24,9 +24,9 @@ class Daemon(Process):
         news = News()
         drop_privileges(self.log)
         if not is_valid_name(name):
-            raise UserError("'%s' is no name for an interface" % name)
+            raise UserError("'%s' is not a valid interface name" % name)
         if is_served(name):
-            raise UserError("the interface %s is already served by another program" % name)
+            raise UserError("another program already serves interface %s" % name)
         peers = _max_peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
@@ -38,7 +38,7 @@ class Daemon(Process):
             self.interfaces.append(interface)
             self._server = ControlServer(interface, self.loop, self.alarms, self.log)
             if not self.watch_directory(self._server.path.rpartition("/")[0], abi.NAMES_GONE, self._on_directory_change):
-                self.log.error("the kernel cannot tell when the control socket is deleted")
+                self.log.error("cannot watch the control socket: the daemon does not end when the socket is deleted")
             interface.follow_link()
         except (OSError, UserError):
             self.close()
@@ -57,7 +57,7 @@ class Daemon(Process):
         self.log.verbose("ended")
 
     def on_signal(self, number):
-        self.log.verbose("signal %d" % number)
+        self.log.verbose("received signal %d" % number)
         self.loop.stop()
 
     # Owner of the interface
@@ -91,7 +91,7 @@ def _max_peers():
     if not text:
         return system.files.USUAL_PEERS
     if not text.isdigit() or not 0 < int(text) <= MAX_PEERS:
-        raise UserError("WGEMBED_MAX_PEERS is a number from 1 to %d, not '%s'" % (MAX_PEERS, text))
+        raise UserError("WGEMBED_MAX_PEERS: expected a number from 1 to %d, got '%s'" % (MAX_PEERS, text))
     return int(text)
 
 

@@ -15,6 +15,7 @@ renamed: power may fail at any byte.
 from binascii import hexlify, unhexlify
 
 from .. import crypto
+from ..errors import cause
 from ..protocol.constants import TAI64_EPOCH, TIMESTAMP_SIZE
 from ..protocol.tai64n import Tai64n, seconds
 from ..runtime import system
@@ -58,7 +59,7 @@ class Timestamps(Tai64n):
         try:
             system.files.write_new(self._run, _encode(timestamp))
         except OSError as e:
-            self._log.verbose("cannot write %s: %s" % (self._run, e))
+            self._log.verbose("cannot write %s: %s" % (self._run, cause(e)))
         if seconds(timestamp) >= self._again:
             if self._high_water is None or timestamp >= self._high_water:
                 self._reserve(timestamp, True)
@@ -74,7 +75,7 @@ class Timestamps(Tai64n):
         except OSError as e:
             self._take_back(before)
             if not self._told:
-                self._log.error("cannot keep the clock's mark in %s: %s" % (self._flash, e))
+                self._log.error("cannot store the high-water mark of timestamps in %s: %s" % (self._flash, cause(e)))
             self._told = True
         else:
             self._told = False

@@ -7,18 +7,18 @@
 
 function sentence(error) {
 	return {
-		name: _('that is no name for an interface'),
-		key: _('that is no key'),
-		file: _('there is no such file with a key'),
-		write: _('the key cannot be stored in /etc/wgembed'),
-		program: _('wgembed gives no answer: see the system log')
+		name: _('not a valid interface name'),
+		key: _('not a valid key'),
+		file: _('the key file does not exist'),
+		write: _('cannot store the key in /etc/wgembed'),
+		program: _('wgembed does not answer. See the system log.')
 	}[error];
 }
 
 function filter(answer) {
 	if (L.isObject(answer) && !answer.error)
 		return answer;
-	throw new Error(sentence(answer?.error) ?? _('the router gives no answer (%s)').format(answer));
+	throw new Error(sentence(answer?.error) ?? _('The router does not answer (%s).').format(answer));
 }
 
 function declare(method, params) {

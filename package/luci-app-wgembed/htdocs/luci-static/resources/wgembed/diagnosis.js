@@ -18,14 +18,22 @@ const CLOCK_UNSET = 1735689600;
 const RESTLESS = 4;
 /* Two numbers where MIPS has another than the rest. (97 is EMSGSIZE there; our sockets hardly ever see that.) */
 const ERRORS = [
-	[ [ 1 ], () => _('a firewall of this machine does not let them out') ],
-	[ [ 13 ], () => _('a firewall on the way or of this machine forbids it') ],
-	[ [ 101, 128 ], () => _('no route leads there') ],
-	[ [ 113, 148 ], () => _('no route leads there, or the host does not answer on its network') ],
-	[ [ 111, 146 ], () => _('nothing listens on the port (it answers: port unreachable)') ],
+	[ [ 1 ], () => _('a firewall on this machine drops them') ],
+	[ [ 13 ], () => _('a firewall on the path or on this machine rejects them') ],
+	[ [ 101, 128 ], () => _('there is no route') ],
+	[ [ 113, 148 ], () => _('there is no route, or the host does not answer on its network') ],
+	[ [ 111, 146 ], () => _('no program listens on the port (port unreachable)') ],
 	[ [ 90 ], () => _('they are too large for the link') ],
-	[ [ 99, 125, 97, 124 ], () => _('this machine has no address of that family') ],
-	[ [ 22 ], () => _('the kernel does not take the address') ]
+	[ [ 99, 125, 97, 124 ], () => _('this machine has no address of this IP version') ],
+	[ [ 22 ], () => _('the kernel does not accept the address') ]
+];
+/* The C library's names of others that sending can end with. */
+const NAMES = [
+	[ [ 5 ], 'Input/output error' ],
+	[ [ 12 ], 'Cannot allocate memory' ],
+	[ [ 19 ], 'No such device' ],
+	[ [ 100, 127 ], 'Network is down' ],
+	[ [ 110, 145 ], 'Connection timed out' ]
 ];
 
 function host(endpoint) {
@@ -37,7 +45,8 @@ function isName(endpoint) {
 }
 
 function explain(errno) {
-	return ERRORS.find(([ numbers ]) => numbers.includes(errno))?.[1]() ?? _("error %d of the kernel's").format(errno);
+	return ERRORS.find(([ numbers ]) => numbers.includes(errno))?.[1]() ??
+		`${NAMES.find(([ numbers ]) => numbers.includes(errno))?.[1] ?? `Unknown error ${errno}`} (${errno})`;
 }
 
 /* The one peer without a session whose endpoint is where the handshake came from; null if there is not one. Behind a NAT
@@ -62,9 +71,9 @@ function sorted(found) {
 
 function unmatched(iface, one) {
 	if (one.reason === 'unknown_peer')
-		return [ LIKELY, _('%s calls with the public key %s, which no peer has: if that is a peer, give it this public_key')
+		return [ LIKELY, _('Handshakes arrive from %s with the unknown public key %s. If this is one of your peers, set its public_key to that.')
 			.format(one.endpoint, state.keyText(one.key)) ];
-	return [ LIKELY, _("%s sends handshakes for another public key than ours: over there, this end's public key must be %s")
+	return [ LIKELY, _('Handshakes arrive from %s for another public key than ours. On that machine, the public_key of this end must be %s.')
 		.format(one.endpoint, state.keyText(iface.public_key)) ];
 }
 
@@ -72,58 +81,58 @@ function allowedIps(iface, peer) {
 	const lost = peer.events.filter((event) => event.name === 'allowed_ip_moved').pop();
 
 	if (lost && peer.allowed_ips.length && lost.age_s > state.RECENT_S)
-		return [ NOTE, _('another peer got some of the same allowed_ips, %s ago').format(state.span(lost.age_s)) ];
+		return [ NOTE, _("Another peer got some of the peer's allowed_ips %s ago.").format(state.span(lost.age_s)) ];
 	if (lost)
 		return [ peer.allowed_ips.length ? LIKELY : CERTAIN,
-			_('another peer has some of the same allowed_ips, and got them: an address can lead to one peer only') ];
+			_('Another peer has some of the same allowed_ips, and got them. Give each network to one peer only.') ];
 	if (!peer.allowed_ips.length)
-		return [ CERTAIN, _('it has no allowed_ips: nothing goes to it, and nothing is taken from it') ];
+		return [ CERTAIN, _('The peer has no allowed_ips, so no packets can go to it or come from it. Set its allowed_ips.') ];
 }
 
 function endpoint(iface, peer) {
 	if (peer.endpoint_host && !peer.endpoint_found.length && isName(peer.endpoint_host))
 		return [ peer.endpoint ? POSSIBLE : CERTAIN,
-			_("the name of its endpoint, %s, cannot be resolved: check the machine's DNS").format(host(peer.endpoint_host)) ];
+			_("The peer's endpoint_host %s cannot be resolved. Check the DNS of this machine.").format(host(peer.endpoint_host)) ];
 	if (!peer.endpoint)
 		return [ CERTAIN,
-			_('it has no endpoint, so it must call first, and has not: set its endpoint here, or have it send something') ];
+			_('The peer has no endpoint here, and it has not started a handshake. Set its endpoint_host, or ping from the peer.') ];
 }
 
 function sending(iface, peer) {
 	const errno = peer.endpoint ? state.sendError(iface, peer) : 0;
 
 	if (errno)
-		return [ CERTAIN, _('datagrams to %s cannot be sent: %s').format(peer.endpoint, explain(errno)) ];
+		return [ CERTAIN, _('Datagrams to %s cannot be sent: %s.').format(peer.endpoint, explain(errno)) ];
 }
 
 function invalidResponse(iface, peer) {
 	if (state.hasInvalidResponse(peer))
-		return [ CERTAIN, _('it answers, but its answer does not open: the preshared_key of the two ends differs') ];
+		return [ CERTAIN, _('The peer answers, but its answer cannot be decrypted. Set the same preshared_key at both ends.') ];
 }
 
 function replayedInitiation(iface, peer) {
 	/* One alone may be a datagram that the network has doubled. */
 	if (state.since(peer, 'initiation_replayed', [ 'initiation_received', 'keypair_confirmed', 'response_received' ]) > 1)
-		return [ CERTAIN, _('its handshakes are older than its last one that was taken: its clock was set back, or two devices use its key; set its clock, or restart the tunnel here') ];
+		return [ CERTAIN, _("The peer's handshake timestamps went backwards: its clock was reset, or two devices share its key. Set its clock, or restart the tunnel here.") ];
 }
 
 function unconfirmed(iface, peer) {
 	if (state.isUnconfirmed(peer))
-		return [ LIKELY, _('it calls again and again, %d times now, and does not go on after our answer: either the preshared_key of the two ends differs, or our answers do not reach it')
+		return [ LIKELY, _('The peer started %d handshakes and used none of our answers. Set the same preshared_key at both ends. If it is the same, our answers do not reach the peer: check the firewalls.')
 			.format(state.since(peer, 'initiation_received', [ 'keypair_confirmed', 'response_received' ])) ];
 }
 
 function underLoad(iface, peer) {
 	if (state.since(peer, 'cookie_received', [ 'response_received', 'keypair_confirmed' ]))
 		return [ LIKELY,
-			_('it is under load and answers with cookies: the handshake takes longer, and goes on by itself') ];
+			_('The peer is under load and answers with cookies. The handshake takes longer, and continues by itself.') ];
 }
 
 function unmatchedAtEndpoint(iface, peer, one) {
 	if (one.reason === 'unknown_peer')
-		return [ CERTAIN, _('who calls from its endpoint has the public key %s, and here it is %s: correct the one that is wrong')
+		return [ CERTAIN, _("Handshakes from the peer's endpoint have the public key %s, but here the peer has %s. Correct the wrong one.")
 			.format(state.keyText(one.key), state.keyText(peer.public_key)) ];
-	return [ CERTAIN, _("who calls from its endpoint does so for another public key than ours: over there, this end's public key must be %s")
+	return [ CERTAIN, _("Handshakes from the peer's endpoint are for another public key than ours. On the peer, the public_key of this end must be %s.")
 		.format(state.keyText(iface.public_key)) ];
 }
 
@@ -143,13 +152,13 @@ function noAnswer(iface, peer) {
 	if (caller)
 		return unmatchedAtEndpoint(iface, peer, caller);
 	if (isUnanswered(iface, peer))
-		return [ LIKELY, _('%s does not answer, %d handshakes so far: a firewall or another address (is it the right port?), or the keys: its public key here is %s, and ours over there must be %s')
+		return [ LIKELY, _("The peer does not answer at %s, after %d handshakes. Check the address, the port and the firewalls. Also check the keys: here the peer's public_key is %s, and there the public_key of this end must be %s.")
 		.format(peer.endpoint, sent, state.keyText(peer.public_key), state.keyText(iface.public_key)) ];
 }
 
 function clockUnset(iface, peer, now) {
 	if (now < CLOCK_UNSET && isUnanswered(iface, peer) && !callerAt(iface, peer))
-		return [ LIKELY, _("this machine's clock was never set, and a peer does not answer handshakes older than the last one it took") ];
+		return [ LIKELY, _('The clock of this machine was never set. A peer does not answer handshakes older than the last one that it accepted.') ];
 }
 
 function isFresh(ageMs) {
@@ -171,14 +180,14 @@ function noReply(iface, peer) {
 		.reduce((sum, event) => sum + event.count, 0);
 
 	if ((count > 1 || (count && peer.last_data_rx_ms === null)) && isAllSilent(peer))
-		return [ count > 1 ? LIKELY : POSSIBLE, _("handshakes succeed, and nothing comes back in the tunnel: a firewall or NAT on the way lets no data through; try persistent_keepalive '25', or another port") ];
+		return [ count > 1 ? LIKELY : POSSIBLE, _("Handshakes succeed, but no data comes back: a firewall or NAT on the path drops it. Try persistent_keepalive '25', or another port.") ];
 }
 
 function noReplyOfOurs(iface, peer) {
 	const received = peer.last_data_rx_ms, sent = peer.last_data_tx_ms;
 
 	if (isFresh(received) && (sent === null || sent - received > FRESH_MS))
-		return [ POSSIBLE, _('its packets come, and this machine sends none back: a firewall here, nobody who answers, or a route to it that does not lead into %s')
+		return [ POSSIBLE, _("The peer's packets arrive, but this machine sends nothing back. Check the firewall here, that the destination answers, and that the route to the peer leads into %s.")
 			.format(iface.name) ];
 }
 
@@ -186,7 +195,7 @@ function sourceNotAllowed(iface, peer) {
 	const dropped = iface.source_not_allowed;
 
 	if (dropped && dropped.key === peer.public_key && dropped.age_s <= state.RECENT_S && !isAllowed(dropped.address, peer))
-		return [ LIKELY, _('it sends packets from %s, which is not in its allowed_ips: they are dropped').format(dropped.address) ];
+		return [ LIKELY, _('Packets of the peer from %s are dropped because this address is not in its allowed_ips.').format(dropped.address) ];
 }
 
 function twoPlaces(iface, peer) {
@@ -195,7 +204,7 @@ function twoPlaces(iface, peer) {
 		.reduce((sum, event) => sum + event.count, 0);
 
 	if (moves >= RESTLESS)
-		return [ LIKELY, _('its address changed %d times lately: two devices use the same private key (give each its own), or its own way out keeps changing').format(moves) ];
+		return [ LIKELY, _("The peer's address changed %d times in the last minutes: two devices use the same private key (give each its own), or the uplink of the peer keeps changing.").format(moves) ];
 }
 
 const RULES = [
@@ -209,20 +218,24 @@ function ofInterface(iface) {
 	const unroutable = iface.unroutable;
 
 	if (!iface.is_up) {
-		add(CERTAIN, _('the interface is down: take it up with `ip link set %s up`').format(iface.name));
+		/* The browser cannot see whether the port is free. */
+		add(CERTAIN, iface.listen_port
+			? _('The interface is down. Run `ip link set %s up`. If it stays down, another program uses port %d: choose another listen_port, or stop that program.')
+				.format(iface.name, iface.listen_port)
+			: _('The interface is down. Run `ip link set %s up`.').format(iface.name));
 		return found;
 	}
 	if (!iface.public_key)
-		add(CERTAIN, _('the interface has no private key: no handshake can begin or be answered'));
+		add(CERTAIN, _('The interface has no private key, so no handshake is possible. Set one.'));
 	if (!iface.peers.length)
-		add(CERTAIN, _('the interface has no peers'));
+		add(CERTAIN, _('The interface has no peers.'));
 	if (iface.clock_behind_s > 60)
-		add(NOTE, _("this machine's clock was set back by %s: handshakes go on").format(state.span(iface.clock_behind_s)));
+		add(NOTE, _('The clock of this machine was set back by %s. Handshakes still work.').format(state.span(iface.clock_behind_s)));
 	for (const one of iface.unmatched_handshakes)
 		if (one.age_s <= state.RECENT_S && !suspect(iface, one))
 			add(...unmatched(iface, one));
 	if (unroutable && unroutable.age_s <= state.RECENT_S && !iface.peers.some((peer) => isAllowed(unroutable.address, peer)))
-		add(LIKELY, _("packets to %s were refused, the last one %s ago: it is in no peer's allowed_ips")
+		add(LIKELY, _('Packets to %s are dropped because no peer has this address in its allowed_ips. The last one was %s ago.')
 			.format(unroutable.address, state.span(unroutable.age_s)));
 	return sorted(found);
 }

@@ -24,7 +24,7 @@ function parse(text) {
 		else if (lower === '[peer]')
 			peers.push(entries = []);
 		else if (bare && (!entries || at < 0))
-			fail(_('line %d: neither a section nor a setting in one').format(i + 1));
+			fail(_('line %d: expected a section, or NAME = VALUE in a section').format(i + 1));
 		else if (bare)
 			entries.push({ key: bare.slice(0, at).trim().toLowerCase(), value: bare.slice(at + 1).trim(), line: i + 1 });
 	});
@@ -64,14 +64,14 @@ function takeList(options, entries, key, option) {
 }
 
 function table(text) {
-	return /^([A-Za-z0-9_.-]+)$/.test(text) ? null : _('that is no routing table');
+	return /^([A-Za-z0-9_.-]+)$/.test(text) ? null : _('not a routing table');
 }
 
 function peerOptions(entries, isRouted) {
 	const options = {}, endpoint = lastEntry(entries, 'endpoint');
 
 	if (!lastEntry(entries, 'publickey')?.value)
-		fail(_('a [Peer] without PublicKey'));
+		fail(_('[Peer] has no PublicKey'));
 	take(options, entries, 'publickey', 'public_key', values.key);
 	take(options, entries, 'presharedkey', 'preshared_key', values.key);
 	takeList(options, entries, 'allowedips', 'allowed_ips');
@@ -103,7 +103,7 @@ function importInterface(text) {
 		options.ip4table = options.ip6table = named;
 	}
 	if (!options.private_key)
-		fail(_('no PrivateKey in [Interface]'));
+		fail(_('[Interface] has no PrivateKey'));
 	return {
 		options,
 		peers: peers.map((entries) => peerOptions(entries, named !== 'off')),
@@ -121,13 +121,13 @@ function importPeer(text, ownKey) {
 
 	take(key, own, 'privatekey', 'private_key', values.key);
 	if (!key.private_key)
-		fail(_('no PrivateKey in [Interface]: whose file is it?'));
+		fail(_('[Interface] has no PrivateKey, which the public_key of the peer is made from'));
 	if (!us)
-		fail(_("no [Peer] of the file has this interface's public key"));
+		fail(_('no [Peer] in the file has the public key of this interface'));
 	take(options, us, 'presharedkey', 'preshared_key', values.key);
 	takeList(options, own, 'address', 'allowed_ips');
 	if (!options.allowed_ips)
-		fail(_('no Address in [Interface]: what would lead to this peer?'));
+		fail(_('[Interface] has no Address for the allowed_ips of the peer'));
 	options.allowed_ips = options.allowed_ips.map((text) => {
 		const bare = text.split('/')[0];
 
@@ -161,7 +161,7 @@ function format(peer, ours) {
 	if (peer.private_key)
 		add('PrivateKey', peer.private_key);
 	else
-		lines.push(`# PrivateKey = (the one whose public key is ${peer.public_key})`);
+		lines.push(`# PrivateKey = (the private key of ${peer.public_key})`);
 	add('Address', peer.addresses.join(', '));
 	add('DNS', ours.dns.join(', '));
 	add('MTU', ours.mtu);

@@ -35,7 +35,7 @@ function ownAddresses(name) {
 
 /* How people call the peer. */
 function titleOf(peer) {
-	return peer.description || (peer.public_key ? peer.public_key.slice(0, 8) + '…' : _('a peer without key'));
+	return peer.description || (peer.public_key ? peer.public_key.slice(0, 8) + '…' : _('peer without key'));
 }
 
 function setAll(sid, options) {

@@ -14,7 +14,7 @@ function isKey(text) {
 }
 
 function key(text) {
-	return isKey(text) ? null : _("a key is 44 characters of base64, the last one '='");
+	return isKey(text) ? null : _("a key has 44 characters of base64, the last one is '='");
 }
 
 function number(text, least, most, also) {
@@ -22,7 +22,7 @@ function number(text, least, most, also) {
 
 	if (text === also || (digits >= least && digits <= most))
 		return null;
-	return _('a number from %d to %d is wanted').format(least, most);
+	return _('expected a number from %d to %d').format(least, most);
 }
 
 const port = (text) => number(text, 0, 65535);
@@ -36,7 +36,7 @@ function mtu(text, hasIpv6) {
 	const why = number(text, LEAST_MTU, MAX_MTU);
 
 	if (!why && hasIpv6 && +text < LEAST_MTU_IPV6)
-		return _('IPv6 needs %d at least').format(LEAST_MTU_IPV6);
+		return _('IPv6 needs an MTU of at least %d').format(LEAST_MTU_IPV6);
 	return why;
 }
 
@@ -92,7 +92,7 @@ function parseNetwork(text) {
 }
 
 function network(text) {
-	return parseNetwork(text) ? null : _('an address is wanted, or a network as 10.0.0.0/24 or fd00::/64');
+	return parseNetwork(text) ? null : _('expected an address, or a network such as 10.0.0.0/24 or fd00::/64');
 }
 
 function masked(net) {
@@ -159,31 +159,31 @@ function host(text) {
 		const at = bare.indexOf('%');
 
 		if (!address(at < 0 ? bare : bare.slice(0, at)) || (at >= 0 && !LINK.test(bare.slice(at + 1))))
-			return _('that is no IP address');
+			return _('not an IP address');
 		return null;
 	}
 	const labels = text.replace(/\.$/, '').split('.');
 
 	if (text.length > 253 || !labels.every((label) => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(label)))
-		return _('that is no host name');
+		return _('not a host name');
 	return null;
 }
 
 function link(text) {
-	return LINK.test(text) && text !== '.' && text !== '..' ? null : _('that is no name for a network or interface');
+	return LINK.test(text) && text !== '.' && text !== '..' ? null : _('not a valid name of a network or interface');
 }
 
 /* Of an interface, and of its section: what both the kernel and UCI take. */
 function interfaceName(text) {
-	return /^[A-Za-z0-9_]{1,15}$/.test(text) ? null : _('a name has 1 to 15 letters, digits and underscores');
+	return /^[A-Za-z0-9_]{1,15}$/.test(text) ? null : _('expected 1 to 15 letters, digits and underscores');
 }
 
 function path(text) {
-	return text.startsWith('/') ? null : _('a path from the root is wanted');
+	return text.startsWith('/') ? null : _('expected an absolute path');
 }
 
 function heapsize(text) {
-	return /^[0-9]+[KM]?$/.test(text) ? null : _('a number with K or M behind it is wanted');
+	return /^[0-9]+[KM]?$/.test(text) ? null : _('expected a number, perhaps with K or M at its end');
 }
 
 /* Words of an option, be it a list or a text with blanks between. */
