@@ -62,7 +62,7 @@ function show(title, content, ...buttons) {
 function dropArea(named) {
 	const area = E('textarea', {
 		'name': 'file', 'rows': 12, 'style': 'width:100%; font-family:monospace', 'spellcheck': 'false',
-		'placeholder': _('Paste the file, or drop it here'),
+		'placeholder': _('Paste or drag supplied WireGuard configuration file…'),
 		'dragover': (ev) => ev.preventDefault(),
 		'drop': (ev) => {
 			const file = ev.dataTransfer.files[0];
@@ -82,8 +82,8 @@ function importInterface(map) {
 	const name = input('name', '', 'wg1'), box = errorBox();
 	const area = dropArea((stem) => { name.value ||= stem.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 15) });
 
-	show(_('Import a file of wg-quick as an interface'), [
-		E('p', {}, [ _('Its private key goes into a file on this router.') ]),
+	show(_('Import configuration'), [
+		E('p', {}, [ _('The settings of a wg-quick file become a new interface. Its private key is stored in a file on this router.') ]),
 		field(_('Name'), name), area, box
 	], goButton(_('Import'), box, () => {
 		const { options, peers, leftOut } = quick.importInterface(area.value), own = options.private_key;
@@ -98,13 +98,13 @@ function importInterface(map) {
 			return finish(map);
 		}).then(() => {
 			if (leftOut.length)
-				ui.addNotification(null, [ E('p', {}, [ _('Left out, for there is nothing of it in UCI: %s').format(leftOut.join(', ')) ]) ]);
+				ui.addNotification(null, [ E('p', {}, [ _('Not imported because UCI has no option for it: %s').format(leftOut.join(', ')) ]) ]);
 		});
 	}));
 }
 
 function checkName(name) {
-	const why = values.interfaceName(name) ?? (sections.interfaces().includes(name) ? _('there is an interface of that name') : null);
+	const why = values.interfaceName(name) ?? (sections.interfaces().includes(name) ? _('an interface with this name already exists') : null);
 
 	if (why)
 		throw new Error(why);
@@ -119,15 +119,15 @@ function importPeer(map, name) {
 	const description = input('description'), box = errorBox();
 	const area = dropArea((stem) => { description.value ||= stem });
 
-	show(_("Import somebody's file of wg-quick as a peer"), [
-		E('p', {}, [ _('For whoever has the file, made for this interface elsewhere. Its private key is not kept.') ]),
+	show(_('Import as peer'), [
+		E('p', {}, [ _('The device that uses this wg-quick file becomes a peer of the interface. Its private key is not stored.') ]),
 		field(_('Description'), description), area, box
 	], goButton(_('Import'), box, () => sections.publicKey(name).then((own) => {
 		const { privateKey, options } = quick.importPeer(area.value, own);
 
 		return calls.publicKey(privateKey).then(({ public_key }) => {
 			if (sections.peers(name).some((peer) => peer.public_key === public_key))
-				throw new Error(_('there is a peer with this key'));
+				throw new Error(_('a peer with this key already exists'));
 			sections.addPeer(name, { description: description.value || null, public_key, ...options });
 			return finish(map);
 		});
@@ -142,10 +142,10 @@ function addPhone(map, name, ownAddress) {
 	const lacks = whatLacks(name, free);
 
 	show(_('Add a phone'), [
-		lacks ? E('p', { 'class': 'alert-message warning' }, [ lacks ]) : E('p', {}, [ _('It gets the address %s.').format(free.join(', ')) ]),
+		lacks ? E('p', { 'class': 'alert-message warning' }, [ lacks ]) : E('p', {}, [ _('The phone gets the address %s.').format(free.join(', ')) ]),
 		field(_('Description'), description),
-		field(_('Preshared key'), preshared, _('A second secret, which both ends know.')),
-		field(_('Keep its private key'), keep, _('In the configuration of this router, to show the file again later. Otherwise it is shown once.')),
+		field(_('Preshared Key'), preshared, _('A second secret that both ends know.')),
+		field(_('Keep the private key'), keep, _('Stores the private key of the phone in the configuration of this router, to show the file again later. Otherwise the file is shown only once.')),
 		box
 	], lacks ? '' : goButton(_('Add'), box, () => Promise.all([
 		calls.newPair(), preshared.checked ? calls.newPresharedKey() : {}
@@ -162,9 +162,9 @@ function addPhone(map, name, ownAddress) {
 
 function whatLacks(name, free) {
 	if (!free.length)
-		return _('There is no free address: give the interface an address with its network first, such as 10.0.0.1/24, and save.');
+		return _('There is no free address. First give the interface an address with its network, such as 10.0.0.1/24, and save.');
 	if (!+sections.option(name, 'listen_port'))
-		return _('Give the interface a listen port first, and save: the phone has to find it.');
+		return _('The phone needs a listen port. First give one to the interface, and save.');
 	return null;
 }
 
@@ -190,12 +190,12 @@ function showFile(name, peer, ownAddress) {
 		for (const node of [ host, dns, all ])
 			node.addEventListener('input', draw);
 		draw();
-		show(_('For the other side'), [
-			peer.private_key ? '' : E('p', { 'class': 'alert-message notice' }, [ _('Its private key is not on this router: put it in over there.') ]),
-			addresses.length ? '' : E('p', { 'class': 'alert-message warning' }, [ _('None of its allowed IPs is a single address: it gets none here.') ]),
-			field(_('Endpoint'), host, _('Where this router can be reached: a name, or its public address.')),
-			field(_('All of its traffic'), all, _('goes through the tunnel; otherwise, what is for the networks of this interface.')),
-			field(_('DNS'), dns), box, picture, text
+		show(_('Configuration of the peer'), [
+			peer.private_key ? '' : E('p', { 'class': 'alert-message notice' }, [ _('The private key of the peer is not on this router. Add it to the file on the peer.') ]),
+			addresses.length ? '' : E('p', { 'class': 'alert-message warning' }, [ _('No allowed IP of the peer is a single address, so the file has no Address.') ]),
+			field(_('Connection endpoint'), host, _('The public hostname or IP address of this system the peer should connect to. This usually is a static public IP address, a static hostname or a DDNS domain.')),
+			field(_('Route all traffic'), all, _('All traffic of the peer goes through the tunnel. Otherwise, only traffic to the networks of this interface.')),
+			field(_('DNS Servers'), dns), box, picture, text
 		], downloadButton(name, text));
 	});
 }

@@ -77,10 +77,10 @@ function addInterfaces(map) {
 	s.sortable = true;
 	s.nodescriptions = true;
 	s.addbtntitle = _('Add interface');
-	s.tab('general', _('General'));
-	s.tab('advanced', _('Routes and more'));
+	s.tab('general', _('General Settings'));
+	s.tab('advanced', _('Advanced Settings'));
 	if (sections.zones().length)
-		s.tab('firewall', _('Firewall'), _('The firewall knows the interface by its name, as a device of a zone: lan for those who may go wherever the router\'s own network may, or a zone of its own.'));
+		s.tab('firewall', _('Firewall Settings'), _('The firewall zone that the interface belongs to, as a device. In the zone lan, peers have the same rights as the local network.'));
 	s.handleAdd = function(ev, name) {
 		try {
 			dialogs.checkName(name);
@@ -102,12 +102,12 @@ function addInterfaces(map) {
 	s.renderSectionAdd = function(...args) {
 		const node = form.GridSection.prototype.renderSectionAdd.apply(this, args);
 
-		node.append(' ', button(_('Import a file…'), () => dialogs.importInterface(map), { 'disabled': map.readonly || null }));
+		node.append(' ', button(_('Import configuration'), () => dialogs.importInterface(map), { 'disabled': map.readonly || null }));
 		return node;
 	};
 	addSwitch(s);
-	addColumn(s, '_addresses', _('Addresses'), (name) => text(sections.ownAddresses(name).join(', ') || _('none')));
-	addColumn(s, '_port', _('Port'), (name) => text(sections.option(name, 'listen_port') || _('any')));
+	addColumn(s, '_addresses', _('IP Addresses'), (name) => text(sections.ownAddresses(name).join(', ') || _('none')));
+	addColumn(s, '_port', _('Port'), (name) => text(sections.option(name, 'listen_port') || _('random')));
 	addColumn(s, '_peers', _('Peers'), (name) => text(sections.peers(name).length));
 	addGeneral(s);
 	addAdvanced(s);
@@ -118,23 +118,24 @@ function addInterfaces(map) {
 function addGeneral(s) {
 	addKeys(s);
 
-	let o = addField(s, 'general', form.DynamicList, 'addresses', _('Addresses'),
-		_('Of this end inside the tunnel, with its network: 10.0.0.1/24'), values.network);
+	let o = addField(s, 'general', form.DynamicList, 'addresses', _('IP Addresses'),
+		_('Recommended. IP addresses of the WireGuard interface.'), values.network);
+	o.placeholder = '10.0.0.1/24';
 
-	o = addField(s, 'general', form.Value, 'listen_port', _('Listen port'),
-		_('UDP; needed where others call. Empty: any free one.'), values.port);
-	o.placeholder = _('any');
+	o = addField(s, 'general', form.Value, 'listen_port', _('Listen Port'),
+		_('Optional. UDP port used for outgoing and incoming packets.'), values.port);
+	o.placeholder = _('random');
 	o.validate = (name, value) => {
 		const other = value && +value && sections.interfaces().find((one) => one !== name && sections.option(one, 'listen_port') === value);
 
 		return checked(values.port)(name, value) === true && other
-			? _('that is the port of %s already').format(other) : checked(values.port)(name, value);
+			? _('already the port of %s').format(other) : checked(values.port)(name, value);
 	};
 }
 
 function addKeys(s) {
-	let o = s.taboption('general', form.DummyValue, '_public_key', _('Public key'),
-		_('The other ends are to know it. The private key stays in a file on this router.'));
+	let o = s.taboption('general', form.DummyValue, '_public_key', _('Public Key'),
+		_('Base64-encoded public key of this interface for sharing.'));
 
 	o.modalonly = true;
 	o.load = (name) => sections.publicKey(name);
@@ -144,8 +145,8 @@ function addKeys(s) {
 		return keyNode(name, this.told);
 	};
 
-	o = addField(s, 'general', form.Value, '_private_key', _('Private key'),
-		_('Of your own, in place of the present one, which is not shown. Empty: it stays.'), values.key);
+	o = addField(s, 'general', form.Value, '_private_key', _('Private Key'),
+		_('Replaces the current key (not shown). Leave empty to keep it. The key is stored in a file on this router.'), values.key);
 	o.password = true;
 	o.placeholder = _('unchanged');
 	o.cfgvalue = () => '';
@@ -158,19 +159,19 @@ function addKeys(s) {
 
 function keyNode(name, told) {
 	const code = E('code', { 'class': 'wgembed-public-key', 'style': 'overflow-wrap:anywhere' },
-		[ told ?? _('made when the interface starts') ]);
+		[ told ?? _('generated when the interface starts') ]);
 	const inConfig = sections.option(name, 'private_key');
 	const act = (label, go) => button(label, ui.createHandlerFn(this, () => go().then((key) => dom.content(code, [ key ]), failed)));
 
 	return E('div', {}, [
-		code, E('br'), act(_('New key pair'), () => sections.newKey(name)), ' ',
+		code, E('br'), act(_('Generate new key pair'), () => sections.newKey(name)), ' ',
 		values.isKey(inConfig ?? '') ? act(_('Move the private key into a file'), () => sections.keepKey(name, inConfig)) : ''
 	]);
 }
 
 function addAdvanced(s) {
 	let o = addField(s, 'advanced', form.Value, 'mtu', _('MTU'),
-		_('Empty: the largest that fits the way to the peers, and it follows when the way changes.'));
+		_('Optional. Maximum Transmission Unit of tunnel interface.'));
 
 	o.placeholder = _('automatic');
 	o.validate = function(name, value) {
@@ -178,26 +179,27 @@ function addAdvanced(s) {
 
 		return checked((mtu) => values.mtu(mtu, addresses.some((address) => address.includes(':'))))(name, value);
 	};
-	o = addField(s, 'advanced', form.Value, 'metric', _('Metric'), _('Of the routes to what peers have.'), values.metric);
+	o = addField(s, 'advanced', form.Value, 'metric', _('Metric'), _('Metric of the routes into the tunnel.'), values.metric);
 	o.placeholder = '0';
-	addField(s, 'advanced', form.Value, 'ip4table', _('IPv4 routing table'), _('By number or name; empty: main.'), checkTable);
-	addField(s, 'advanced', form.Value, 'ip6table', _('IPv6 routing table'), null, checkTable);
-	addField(s, 'advanced', form.Flag, 'nohostroute', _('No host routes'),
-		_('The way to an endpoint that lies in what is routed into the tunnel is kept outside by a rule and a mark, not by a route to it.'));
-	addField(s, 'advanced', form.Value, 'tunlink', _('Way out'),
-		_('The network or link that endpoints are reached over, where there are several: wan2'), values.link);
-	o = addField(s, 'advanced', form.Value, 'fwmark', _('Firewall mark'), _("Of the tunnel's own packets: 0x1234"), values.mark);
-	o = addField(s, 'advanced', form.Value, 'max_peers', _('Room for peers'), _('Needs a restart of the service.'), values.peers);
-	o = addField(s, 'advanced', form.ListValue, 'log_level', _('Log'));
+	addField(s, 'advanced', form.Value, 'ip4table', _('Override IPv4 routing table'), _('A number or a name. Default is main.'), checkTable);
+	addField(s, 'advanced', form.Value, 'ip6table', _('Override IPv6 routing table'), null, checkTable);
+	addField(s, 'advanced', form.Flag, 'nohostroute', _('No Host Routes'),
+		_('Optional. Do not create host routes to peers.'));
+	addField(s, 'advanced', form.Value, 'tunlink', _('Bind interface'),
+		_('Optional. Network or device for the encrypted packets, such as wan2.'), values.link);
+	o = addField(s, 'advanced', form.Value, 'fwmark', _('Firewall Mark'),
+		_('Optional. 32-bit mark for outgoing encrypted packets. Enter value in hex, starting with <code>0x</code>.'), values.mark);
+	o = addField(s, 'advanced', form.Value, 'max_peers', _('Maximum number of peers'), _('A change needs a restart of the service.'), values.peers);
+	o = addField(s, 'advanced', form.ListValue, 'log_level', _('Log level'));
 	addLevels(o);
 }
 
 function checkTable(value) {
-	return /^[A-Za-z0-9_.-]+$/.test(value) ? null : _('a number or a name is wanted');
+	return /^[A-Za-z0-9_.-]+$/.test(value) ? null : _('expected a number or a name');
 }
 
 function addLevels(o) {
-	o.value('', _('as set below'));
+	o.value('', _('as for all interfaces'));
 	o.value('silent', _('silent'));
 	o.value('error', _('errors'));
 	o.value('verbose', _('everything'));
@@ -206,15 +208,15 @@ function addLevels(o) {
 function addFirewall(s) {
 	let o = addField(s, 'firewall', form.ListValue, '_zone', _('Zone'));
 
-	o.value('', _('none: what comes through the tunnel is treated as the default policy says'));
+	o.value('', _('none (the default policy of the firewall applies)'));
 	for (const zone of sections.zones())
 		o.value(zone.name, zone.name);
 	o.cfgvalue = (name) => sections.zoneOf(name);
 	o.write = (name, value) => sections.chooseZone(name, value);
 	o.remove = (name) => sections.chooseZone(name, '');
 
-	o = addField(s, 'firewall', form.Flag, '_open_port', _('Let others call'),
-		_('Opens the listen port to wan, by a rule that goes with the interface.'));
+	o = addField(s, 'firewall', form.Flag, '_open_port', _('Open listen port on WAN'),
+		_('Adds a firewall rule that accepts UDP packets from wan at the listen port.'));
 	o.optional = false;
 	o.rmempty = false;
 	o.cfgvalue = (name) => sections.isPortOpen(name) ? '1' : '0';
@@ -244,14 +246,14 @@ function addPeers(map, name, ownAddress) {
 		const node = form.GridSection.prototype.renderSectionAdd.apply(this, args), off = { 'disabled': map.readonly || null };
 
 		node.append(' ', button(_('Add a phone…'), () => dialogs.addPhone(map, name, ownAddress), off),
-			' ', button(_('Import a file…'), () => dialogs.importPeer(map, name), off));
+			' ', button(_('Import configuration as peer…'), () => dialogs.importPeer(map, name), off));
 		return node;
 	};
 	s.renderRowActions = function(sid) {
 		const node = form.GridSection.prototype.renderRowActions.call(this, sid);
 
-		node.firstElementChild.prepend(button(_('File…'), () => dialogs.showFile(name, uci.get(CONFIG, sid), ownAddress),
-			{ 'title': _('The file for the other side') }));
+		node.firstElementChild.prepend(button(_('Generate configuration…'), () => dialogs.showFile(name, uci.get(CONFIG, sid), ownAddress),
+			{ 'title': _('Generates a configuration suitable for import on a WireGuard peer') }));
 		return node;
 	};
 	addSwitch(s);
@@ -270,7 +272,7 @@ function mark(label, colour) {
 function whoNode(peer) {
 	return E('span', { 'title': peer.public_key ?? '' }, [
 		text(sections.titleOf(peer)),
-		peer.public_key ? '' : mark(_('key missing'), '#c0392b'),
+		peer.public_key ? '' : mark(_('Key missing'), '#c0392b'),
 		peer.preshared_key ? mark(_('PSK'), '#3d6b8b') : ''
 	]);
 }
@@ -281,13 +283,13 @@ function whatNode(name, peer) {
 		.filter((one) => !one.network.endsWith('/0'));
 
 	return text(networks.join(', ') || _('none'), ...wider.map((one) => E('div', { 'style': 'opacity:.75; font-size:90%' }, [
-		_('%s overlaps with %s: the narrower network gets the address').format(one.network, one.name)
+		_('%s overlaps with a network of %s. The longer prefix gets the address.').format(one.network, one.name)
 	])));
 }
 
 function whereNode(peer) {
 	if (!peer.endpoint_host)
-		return text(_('it calls'));
+		return text(_('incoming only'));
 	return text(quick.hostPort(peer.endpoint_host, peer.endpoint_port || '51820'));
 }
 
@@ -298,23 +300,26 @@ function othersOf(name, sid) {
 }
 
 function addPeerFields(s, name) {
-	let o = addField(s, null, form.Value, 'description', _('Description'), _('For you.'));
+	let o = addField(s, null, form.Value, 'description', _('Description'), _('Optional. Description of peer.'));
 
-	o = addField(s, null, form.Value, 'public_key', _('Public key'), _('Of the other side. Without it the peer is passed over.'));
+	o = addField(s, null, form.Value, 'public_key', _('Public Key'), _('Required. Public key of the WireGuard peer.'));
 	o.validate = (sid, value) => checkPeerKey(name, sid, value) ?? true;
-	o = addField(s, null, form.Value, 'preshared_key', _('Preshared key'), _('A second secret, which both ends know.'), values.key);
+	o = addField(s, null, form.Value, 'preshared_key', _('Preshared Key'),
+		_('Optional. Base64-encoded preshared key. Adds in an additional layer of symmetric-key cryptography for post-quantum resistance.'), values.key);
 	o.password = true;
 	addPresharedButton(s);
 	o = addField(s, null, form.DynamicList, 'allowed_ips', _('Allowed IPs'),
-		_('What is behind it: it may send from these addresses, and what is for them goes to it. 0.0.0.0/0 and ::/0 for everything.'));
+		_("Optional. IP addresses and prefixes that this peer is allowed to use inside the tunnel. Usually the peer's tunnel IP addresses and the networks the peer routes through the tunnel."));
 	o.validate = (sid, value) => checkAllowed(name, sid, value) ?? true;
-	addField(s, null, form.Flag, 'route_allowed_ips', _('Route allowed IPs'), _('Make them routes of this router.'));
-	o = addField(s, null, form.Value, 'endpoint_host', _('Endpoint'), _('A name or an address; without, it has to call.'), values.host);
+	addField(s, null, form.Flag, 'route_allowed_ips', _('Route Allowed IPs'),
+		_('Optional. Create routes for Allowed IPs for this peer.'));
+	o = addField(s, null, form.Value, 'endpoint_host', _('Endpoint Host'),
+		_('Optional. Name or address of peer. Without it, the peer must start the handshake.'), values.host);
 	o.placeholder = 'vpn.example.org';
-	o = addField(s, null, form.Value, 'endpoint_port', _('Endpoint port'), null, values.endpointPort);
+	o = addField(s, null, form.Value, 'endpoint_port', _('Endpoint Port'), _('Optional. Port of peer.'), values.endpointPort);
 	o.placeholder = '51820';
-	o = addField(s, null, form.Value, 'persistent_keepalive', _('Persistent keepalive'),
-		_('Send something every so many seconds, to keep the way back open; 25 where this side is behind NAT.'), values.keepalive);
+	o = addField(s, null, form.Value, 'persistent_keepalive', _('Persistent Keep Alive'),
+		_('Optional. Seconds between keep alive messages. Default is 0 (disabled). Recommended value if this device is behind a NAT is 25.'), values.keepalive);
 	o.placeholder = '0';
 }
 
@@ -323,7 +328,7 @@ function addPresharedButton(s) {
 
 	o.modalonly = true;
 	o.cfgvalue = function(sid) {
-		return button(_('New preshared key'), ui.createHandlerFn(this, () => calls.newPresharedKey().then((made) => {
+		return button(_('Generate preshared key'), ui.createHandlerFn(this, () => calls.newPresharedKey().then((made) => {
 			this.section.getUIElement(sid, 'preshared_key').setValue(made.preshared_key);
 		}, failed)));
 	};
@@ -333,9 +338,9 @@ function checkPeerKey(name, sid, value) {
 	if (!value)
 		return null;
 	if (sections.peers(name).some((peer) => peer['.name'] !== sid && peer.public_key === value))
-		return _('another peer has this key already');
+		return _('another peer has the same key');
 	if (ownKeys[name] === value)
-		return _("that is the interface's own key; a peer has one of its own");
+		return _('this is the public key of the interface itself; set that of the peer');
 	return values.key(value);
 }
 
@@ -346,7 +351,7 @@ function checkAllowed(name, sid, value) {
 		return why;
 	const [ other ] = values.duplicates([ value ], othersOf(name, sid).concat(defaultRoutes(name, sid)));
 
-	return other ? _('another peer has it already: an address can lead to one peer only') : null;
+	return other ? _('another peer already has this network; give each network to one peer only') : null;
 }
 
 /* What othersOf() leaves out: 0.0.0.0/0 overlaps with all there is, and that is as it should be. */
@@ -366,14 +371,14 @@ function learnKeys() {
 
 function addGlobals(map) {
 	const s = map.section(form.NamedSection, 'globals', 'globals', _('For all interfaces'));
-	let o = s.option(form.ListValue, 'log_level', _('Log'));
+	let o = s.option(form.ListValue, 'log_level', _('Log level'));
 
 	o.optional = true;
 	o.value('', _('errors'));
 	o.value('silent', _('silent'));
 	o.value('verbose', _('everything'));
-	o = s.option(form.Value, 'heapsize', _('Memory'),
-		_('What MicroPython may grow to, 4M unless set; needs a restart of the service. Python passes over it.'));
+	o = s.option(form.Value, 'heapsize', _('Memory limit'),
+		_('Maximum size of the heap of MicroPython. Default is 4M. A change needs a restart of the service. Python ignores it.'));
 	o.optional = true;
 	o.placeholder = '4M';
 	o.validate = checked(values.heapsize);
@@ -382,7 +387,7 @@ function addGlobals(map) {
 
 /* A map whose sections follow the interfaces that there are. */
 function makeMap(ownAddress) {
-	const map = new form.Map(CONFIG, _('wgembed'), _('WireGuard in user space. What is saved here is applied without a break for peers that did not change.'));
+	const map = new form.Map(CONFIG, _('wgembed'), _('WireGuard in user space. A change does not interrupt the peers that it does not concern.'));
 	const grids = {};
 
 	addInterfaces(map);

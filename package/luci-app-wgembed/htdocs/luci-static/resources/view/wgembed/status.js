@@ -83,7 +83,7 @@ return view.extend({
 		this.now = told?.time;
 		dom.content(root, [
 			E('h2', {}, [ _('wgembed') ]),
-			told ? '' : E('p', { 'class': 'alert-message warning' }, [ _('The router gives no answer.') ]),
+			told ? '' : E('p', { 'class': 'alert-message warning' }, [ _('The router does not answer.') ]),
 			...served.map((iface) => this.showInterface(iface, isOpen)),
 			...(told ? this.showOthers(served) : [])
 		]);
@@ -107,7 +107,7 @@ return view.extend({
 		if (iface.mtu)
 			facts.push(_('MTU %d').format(iface.mtu));
 		if (iface.fwmark)
-			facts.push(_('mark 0x%x').format(iface.fwmark));
+			facts.push(_('fwmark 0x%x').format(iface.fwmark));
 		return E('div', { 'class': 'cbi-section', 'data-interface': iface.name }, [
 			E('h3', {}, [ iface.name, ' ', badge(word) ]),
 			E('p', { 'style': 'overflow-wrap:anywhere' }, [
@@ -143,7 +143,7 @@ return view.extend({
 				cell(_('State'), [
 					badge(word),
 					peer.attempt > 1 ? small([ _('attempt %d').format(peer.attempt) ]) : '',
-					peer.staged ? small([ _('%d packets wait').format(peer.staged) ]) : '',
+					peer.staged ? small([ _('%d packets wait for a handshake').format(peer.staged) ]) : '',
 					E('div', {}, [ this.closerButton(iface, peer) ])
 				]),
 				cell(_('Handshake'), [ E('span', { 'data-handshake': peer.latest_handshake }, [ '' ]) ]),
@@ -187,13 +187,13 @@ return view.extend({
 	closerButton(iface, peer) {
 		return E('button', {
 			'class': 'btn cbi-button', 'style': 'padding:0 6px; line-height:1.6; min-height:0; font-size:85%; margin-top:4px',
-			'title': _('Asks the way too: routes, the port at the other end, the size of packets. It takes some seconds.'),
+			'title': _('Also checks routes, the port of the peer and the size of packets. This takes some seconds.'),
 			'click': ui.createHandlerFn(this, () => this.lookCloser(iface.name, state.keyText(peer.public_key)))
-		}, [ _('Look closer') ]);
+		}, [ _('Diagnose') ]);
 	},
 
 	lookCloser(name, key) {
-		return calls.diagnose(name, key).catch((error) => error.message).then((text) => ui.showModal(_('What is wrong'), [
+		return calls.diagnose(name, key).catch((error) => error.message).then((text) => ui.showModal(_('Diagnosis'), [
 			E('pre', { 'style': 'white-space:pre-wrap' }, [ text ]),
 			E('div', { 'class': 'right' }, [ E('button', { 'class': 'btn', 'click': ui.hideModal }, [ _('Dismiss') ]) ])
 		]));
@@ -225,7 +225,7 @@ return view.extend({
 		return missing.map((name) => E('div', { 'class': 'cbi-section', 'data-interface': name }, [
 			E('h3', {}, [ name ]),
 			E('p', {}, [ this.names[name].disabled ? _('It is disabled.')
-				: _('It is not running: see the system log, or whether the service is started.') ])
+				: _('It is not running. Check that the service is started, and see the system log.') ])
 		]));
 	},
 
