@@ -4,12 +4,12 @@ import sys
 
 from .errors import complain, guard
 
-# Words that stand for a verb
+# Options that have the meaning of a verb
 _OPTIONS = {"-h": "help", "--help": "help", "-v": "version", "--version": "version"}
 
 
 def main(arguments=None):
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     program = "wgembed"
     if arguments is None:
         program, arguments = sys.argv[0].rpartition("/")[2], sys.argv[1:]
@@ -36,9 +36,9 @@ def _run(program, arguments):
 
         complain(usage().rstrip())
         return 2
-    # A daemon has no use for the table of commands.
+    # The daemon does not need the table of commands.
     del sys.modules["wgembed.commands"], sys.modules["wgembed"].commands, find
-    # Not before here: guard says what the machine lacks.
+    # Not at the top, so that guard reports a module that is missing.
     from .runtime import system
 
     foreground = foreground or system.files.getenv("WG_PROCESS_FOREGROUND") == "1"

@@ -1,8 +1,8 @@
-"""Where the daemon's own interpreter begins: `serve IFNAME` or `route DIRECTORY`.
+"""The start of the daemon's separate interpreter: `serve IFNAME` or `route DIRECTORY`.
 
-It is started with -S -E -s: site and what it drags in would cost a third of the memory that the whole daemon needs.
-WGEMBED_PATH brings the folders of modules that site would have found; WGEMBED_READY is the descriptor to which one
-byte is written once the control socket is there, after which the terminal is let go.
+The interpreter is started with -S -E -s: site and its imports would cost a third of the daemon's memory. WGEMBED_PATH
+contains the folders of modules that site would have found. WGEMBED_READY is a descriptor. When the control socket exists,
+the daemon writes one byte to it and closes its standard input.
 """
 
 import sys
@@ -14,7 +14,7 @@ except ImportError:
 
 
 def main():
-    """Serve; returns the exit status."""
+    """Serve; return the exit status."""
     sys.path[:1] = os.environ.pop(b"WGEMBED_PATH", b"").decode().split(":")
     from wgembed.errors import guard
 
@@ -45,7 +45,7 @@ def _name_process():
 
 
 def _let_go(ready):
-    """Leave the terminal to who started us, and tell that we are ready."""
+    """Leave the terminal to the command that started the daemon, and report to it that the daemon is ready."""
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     if os.environ.get(b"LOG_LEVEL", b"") in (b"", b"silent"):

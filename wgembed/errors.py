@@ -1,34 +1,34 @@
 """Errors shown to the user: the request cannot be carried out, for a reason that the user can understand or fix.
 
-    UserError                   what was asked for cannot be had
+    UserError                   the request cannot be carried out
     +-- UsageError              the arguments are wrong
-    +-- ConfigError             a configuration is refused, with all its mistakes (config/options.py)
-    +-- ParseError              libuci refuses a file (config/uci.py)
+    +-- ConfigError             a configuration is rejected, with all its mistakes (config/options.py)
+    +-- ParseError              libuci would reject a file (config/uci.py)
     +-- NotServed               no program serves the interface (commands/status_model.py)
-    +-- WgError                 as wg(8) says it (commands/output.py)
+    +-- WgError                 in the words of wg(8) (commands/output.py)
     +-- TableFull               a table of fixed size has no room (protocol/memory.py)
 
-They are caught by `guard`, around whatever a process does; earlier only where the caller can go on without, or says it
-better: a reload, the control socket, one interface of several, a library that does not fit. A running daemon writes
-them to its log (runtime/log.py).
+`guard`, around the whole work of a process, catches them. Other code catches them only if it can continue, or knows more:
+a reload, the control socket, one interface of several, a library that does not fit. A running daemon writes them to its
+log (runtime/log.py).
 """
 
 import sys
 
-# Made in advance: there may be no room to put it together.
+# A constant, because there may be no memory to build the text.
 OUT_OF_MEMORY = "wgembed: out of memory; give MicroPython more with -X heapsize=512K"
 
 
 class UserError(Exception):
-    """What was asked for cannot be. The text says why: one sentence, or a line for each of several."""
+    """The request cannot be carried out. The text says why, in one line for each reason."""
 
     def message(self):
-        """Return what is written for the user, without a line feed at its end; empty where all has been said."""
+        """Return the text for the user, without a line feed at its end; empty if it was printed already."""
         return "\n".join(["wgembed: " + line for line in str(self).split("\n")])
 
 
 class UsageError(UserError):
-    """The arguments are wrong; the text says how. `usage` is how they are to be."""
+    """The arguments are wrong; the text says why. `usage` is the correct form."""
 
     usage = ""
 
@@ -38,7 +38,7 @@ class UsageError(UserError):
 
 
 def guard(function, *arguments):
-    """Call function(*arguments) -> exit status; returns it, or 1 once the user has been told what went wrong."""
+    """Call function(*arguments) -> exit status; return it, or 1 after the error was printed."""
     try:
         return function(*arguments)
     except UserError as e:
@@ -74,10 +74,10 @@ def cause(error):
 
 
 def complain(text):
-    """Write the line `text`, str or bytes, to the standard error, if that can be."""
+    """Write the line `text`, str or bytes, to the standard error. No errors."""
     if not text:
         return
-    # As the bytes that it came as: names of files and interfaces may hold any.
+    # The same bytes as in the command line: names of files and interfaces can contain any bytes.
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     try:
         sys.stderr.buffer.write(data + b"\n")

@@ -1,13 +1,14 @@
-"""What a person types, and what is over soon.
+"""What does a person type? Commands, all except `run` short-lived.
 
-The one table of commands: main.py calls what it names, usage.py prints it; tests hold the man page and the completion of
-bash to it. It is one string, which `wgembed run` on MicroPython keeps; the daemon for one interface drops it (__main__.py).
+This is the only table of commands. main.py calls its functions, usage.py prints it, and tests compare the man page and the
+bash completion with it. It is one string to save memory, because `wgembed run` on MicroPython keeps it. The daemon for one
+interface drops it (__main__.py).
 """
 
-# A command a line: its verb, from column 10 on the function as module:function in this folder, from column 35 on its
-# arguments. Each function is called with the program's name and the arguments, the verb first, and returns the exit status.
-# A new command needs a line here, its function, a word in the man page and in the completion (package/files/completions),
-# and its tests; one of wg(8) a line in wg/main.py as well; main.py says what an interrupt does to it.
+# One command a line: its verb, from column 10 its function as module:function in this folder, from column 35 its arguments.
+# Each function is called with the program's name and the arguments, the verb first, and returns the exit status. A new
+# command needs a line here, its function, an entry in the man page and in the completion (package/files/completions), and
+# tests. A command of wg(8) also needs a line in wg/main.py. main.py defines the effect of an interrupt.
 TABLE = """\
 run       run:run                  [--config-dir DIR]
 check     check:check              [--config-dir DIR]
@@ -34,7 +35,7 @@ _COLUMNS = 10, 35  # where the function and the arguments begin
 
 
 def find(verb):
-    """Return (function, arguments) of the command, texts; None if there is no such command."""
+    """Return (function, arguments) of the command, both texts, or None if there is no such command."""
     at = TABLE.find("\n%s " % verb) + 1
     if not at and TABLE[: len(verb) + 1] != verb + " " or " " in verb or not verb:
         return None
@@ -43,6 +44,6 @@ def find(verb):
 
 
 def verbs(prefix=""):
-    """Return the verbs in the order of the table, of those whose module begins with `prefix`."""
+    """Return the verbs whose module begins with `prefix`, in the order of the table."""
     lines = TABLE.split("\n")[:-1]
     return [line.split()[0] for line in lines if line[_COLUMNS[0] :].startswith(prefix)]

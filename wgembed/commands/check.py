@@ -1,7 +1,7 @@
-"""`wgembed check`: what is wrong with the configuration and with this machine, one sentence a line.
+"""`wgembed check`: the errors in the configuration and on this machine, one sentence a line.
 
-An error is what keeps a tunnel from working or a key from being safe: with one, the exit status is 1. A note is what
-its owner may want to know. Nothing is changed, and no running daemon is asked.
+An error keeps a tunnel from working or a key from being safe. With an error, the exit status is 1. A note is information.
+The command changes nothing, and does not ask a running daemon.
 """
 
 from ..config import openwrt_network, uci
@@ -17,27 +17,27 @@ from ..runtime.tun_device import TUN_DEVICE
 from ..uapi.server import is_served
 from .run import config_directory
 
-# How long names may take, all together, in ms; and how many are looked up at once, each by a process of its own.
+# The time for all lookups together, in ms, and the number of lookups at once, each in a separate process.
 _LOOKUPS_TIMEOUT_MS = 10_000
 _LOOKUPS = 6
 
 
 class Report:
-    """Collects sentences."""
+    """Collects errors and notes, which are sentences."""
 
     def __init__(self):
         self.errors = []
         self.notes = []
 
     def print(self):
-        """Print them; returns the exit status."""
+        """Print them; return the exit status."""
         lines = ["error: " + text for text in self.errors] + ["note: " + text for text in self.notes]
         system.files.write(1, "".join([line + "\n" for line in lines or ["no problem found"]]).encode())
         return 1 if self.errors else 0
 
 
 def check(program, arguments):
-    """Check the configuration and the machine; returns the exit status."""
+    """Check the configuration and the machine; return the exit status."""
     directory = config_directory(arguments)
     report = Report()
     _check_machine(report)
@@ -142,7 +142,7 @@ def _check_interface(report, interface):
             report.errors.append(
                 "%s, option listen_port: cannot listen on %d: %s" % (where, interface.listen_port, cause(e))
             )
-    # Where the kernel has no IPv6 there is no such setting.
+    # Without IPv6 in the kernel, there is no such setting.
     if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
         report.errors.append("%s, option addresses: IPv6 is disabled on this machine" % where)
     if interface.tunlink and openwrt_network.ifindex(interface.tunlink) is None:
@@ -182,11 +182,11 @@ def _check_routed_twice(report, config):
                     )
 
 
-# Endpoints and the way to them
+# Endpoints and the routes to them
 
 
 def _resolve(report, config):
-    """Return the packed addresses of all endpoints that are known, by host."""
+    """Return {host: packed addresses} of all endpoints that are addresses or can be resolved."""
     found, names = {}, []
     for peer in [peer for interface in config.interfaces for peer in interface.peers if peer.host]:
         try:
@@ -207,7 +207,7 @@ def _resolve(report, config):
 
 
 def _answer(lookup, end):
-    """Return what the lookup has found when it is over, or it is `end`."""
+    """Return the addresses of the lookup when it ends, or at the time `end`."""
     poller = system.poll.Poller()
     poller.watch(lookup.fd, system.poll.IN)
     while not lookup.advance() and system.clock.now() < end:
@@ -217,7 +217,7 @@ def _answer(lookup, end):
 
 
 def _check_paths(report, config, interface, found, ip):
-    """See that each endpoint can be reached, not through the tunnel itself, with the MTU that was chosen."""
+    """Check that each endpoint can be reached outside the tunnel, with the configured MTU."""
     routed = [
         (packed, length, other is interface)
         for other in config.interfaces
@@ -248,7 +248,7 @@ def _check_paths(report, config, interface, found, ip):
 
 
 def _is_here(ip, packed):
-    """Whether the address is this machine's own: another program may take the datagrams on from there."""
+    """Whether the address is one of this machine, where another program can relay the datagrams."""
     try:
         return ip.route_to(packed).index == system.inet.ifindex("lo")
     except OSError:

@@ -6,12 +6,12 @@ from ..errors import UsageError, UserError, cause
 from ..runtime import address, rtnetlink, system
 from ..runtime.modes import GROUP_OR_OTHERS
 
-# Where the way out is asked for: a place that is no neighbour of anybody's (the root servers' A and its IPv6).
+# The addresses of the default route are looked up with these destinations: the root server A, over IPv4 and IPv6.
 _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
 
 
 def _parse(arguments, values, switches, wanted):
-    """Return the words, as many as wanted, and the options of a command line; UsageError if it is another."""
+    """Return the words of a command line, `wanted` in number, and its options by name; UsageError."""
     words, given = [], {}
     rest = list(arguments)
     while rest:
@@ -36,7 +36,7 @@ def _parse(arguments, values, switches, wanted):
 
 
 def import_file(program, arguments):
-    """Print what a wg-quick file is in UCI, or with --write store it; returns the exit status."""
+    """Print the sections of UCI for a wg-quick file, or with --write store them; return the exit status."""
     words, given = _parse(arguments[1:], ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), 1)
     if "--name" in given and "--peer-of" in given:
         raise UsageError("--name and --peer-of cannot be combined")
@@ -93,7 +93,7 @@ def _read(path):
 
 
 def _own_key(directory, name):
-    """Return the public key of the interface in the configuration, None if it is not there yet."""
+    """Return the public key of the interface in the configuration, or None if there is no interface or no key yet."""
     for interface in _load(directory).interfaces if system.files.exists(_file(directory)) else ():
         if interface.name == name and interface.private_key is not None:
             return keys.public_key(interface.private_key)
@@ -112,7 +112,7 @@ def _load(directory):
 
 
 def _write(sections, directory):
-    """Add the sections to the configuration, all or none: it must hold together with them."""
+    """Add all sections to the configuration, or none if the result has mistakes."""
 
     def edit(package):
         for kind, name, options in sections:
@@ -130,7 +130,7 @@ def _write(sections, directory):
     path = _file(directory)
     try:
         if not system.files.exists(path):
-            # What is refused shall not leave an empty file behind.
+            # Check first, so that a mistake does not leave an empty file.
             edit(uci.parse(config.PACKAGE.encode(), b""))
             system.files.close(system.files.create(path))
         uci_write.change(config.PACKAGE, edit, directory)
@@ -152,7 +152,7 @@ def _add(package, kind, name, options):
 
 
 def export_file(program, arguments):
-    """Print wg-quick's file for the other side, or with --qr a picture of it; returns the exit status."""
+    """Print the wg-quick file for the peer, or with --qr its QR code; return the exit status."""
     options = ("--endpoint", "--allowed-ips", "--dns", "--config-dir")
     (name, wanted), given = _parse(arguments[1:], options, ("--qr",), 2)
     directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
@@ -186,7 +186,7 @@ def export_file(program, arguments):
 
 
 def _private_key(directory, name, peer):
-    """Return the peer's private key, which LuCI keeps in its section; "" if it is not there."""
+    """Return the private key that LuCI stores in the section of the peer, or ""."""
     key = keys.encode(peer.public_key)
     for section in uci.load(config.PACKAGE, True, directory).sections:
         public, private = section.find(b"public_key"), section.find(b"private_key")
@@ -196,7 +196,7 @@ def _private_key(directory, name, peer):
 
 
 def _endpoint(interface, text):
-    """Return HOST:PORT of ours: as given, or by the address that this machine goes out with."""
+    """Return our HOST:PORT: the given one, or the source address of the default route; "" without one."""
     host, port = text, ""
     if text.count(":") == 1 or "]:" in text:
         host, _, port = text.rpartition(":")

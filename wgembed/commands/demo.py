@@ -1,7 +1,7 @@
-"""`wgembed demo`: the real daemon, twice, in two private network namespaces joined by a wire.
+"""`wgembed demo`: two real daemons in two private network namespaces that a veth pair connects.
 
-The namespaces have no name: they live as long as this program holds them, so nothing is left behind however it
-ends. What must happen inside one is done by a child process that enters it.
+The namespaces have no names. They exist as long as this program has them open, so nothing remains after its end. Steps
+inside a namespace run in a child process that enters the namespace.
 """
 
 import ctypes
@@ -49,7 +49,7 @@ class End:
 
 
 def demo(program, arguments):
-    """Run it; returns the exit status."""
+    """Run it; return the exit status."""
     if len(arguments) > 1:
         raise UsageError
     if os.geteuid() != 0:
@@ -61,7 +61,7 @@ def demo(program, arguments):
     ends = ()
     folder = tempfile.mkdtemp(prefix="wgembed-demo-")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # so that it ends as other errors do
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a broken pipe then is an error like others
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         ends = End("left", 1), End("right", 2)
@@ -133,14 +133,14 @@ def _new_namespace():
 
 
 def _child(end, function, *arguments):
-    """Fork a process that enters the end's namespace and calls the function; it dies with this one."""
+    """Fork a process that enters the end's namespace and calls the function. It ends when this process ends."""
     sys.stdout.flush()
     parent = os.getpid()
     signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPT)
     try:
         pid = os.fork()
         if not pid:
-            # Nothing to undo here; and an exception while a module loads is told by the interpreter itself, and lost.
+            # The child has nothing to undo, and Python only prints an exception that comes while a module loads.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
@@ -161,7 +161,7 @@ def _child(end, function, *arguments):
 
 
 def _inside(end, function, *arguments):
-    """Call the function in the end's namespace and return its result, which must fit JSON."""
+    """Call the function in the end's namespace and return its result, which must be possible in JSON."""
     read, write = os.pipe()
 
     def report():
@@ -230,7 +230,7 @@ def _start_daemon(end, folder):
 
 
 def _control(end, text):
-    """Speak to the daemon's control socket; returns the answer as a list of (key, value)."""
+    """Send a request to the daemon's control socket; return the answer as a list of (key, value)."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(end.socket)
         connection.sendall(text.encode())
@@ -256,7 +256,7 @@ def _configure(end, other, psk):
 
 
 def _show(end):
-    """Print what the daemon says of itself, in the manner of wg(8), and the memory that it takes."""
+    """Print the state of the daemon in the form of wg(8), and its resident memory."""
     told = dict(_control(end, "get=1\n\n"))
     allowed = ", ".join(v for k, v in _control(end, "get=1\n\n") if k == "allowed_ip")
     age = time.time() - int(told["last_handshake_time_sec"])
@@ -278,7 +278,7 @@ def _show(end):
 
 
 def _ping(address, count):
-    """Ping the address; returns the round trips in seconds of the answers that came within 2 s each."""
+    """Ping the address; return the round trips in seconds of the answers that came within 2 s each."""
     v6 = ":" in address
     family, protocol = (socket.AF_INET6, socket.IPPROTO_ICMPV6) if v6 else (socket.AF_INET, socket.IPPROTO_ICMP)
     ident = os.getpid() & 0xFFFF
@@ -304,7 +304,7 @@ def _ping(address, count):
 
 
 def _transfer(left, right):
-    """Send over TCP through the tunnel; returns the rate in bit/s that arrived."""
+    """Send over TCP through the tunnel; return the rate in bit/s that arrived."""
     read, write = os.pipe()
     server = _child(right, _take, right.inner4, write)
     os.close(write)
@@ -354,7 +354,7 @@ def _clean_up(ends, folder):
         if end.daemon:
             os.waitpid(end.daemon, 0)
         os.close(end.namespace)
-    while True:  # what an interruption left unwaited for
+    while True:  # children that an interrupt left
         try:
             os.wait()
         except ChildProcessError:

@@ -1,4 +1,4 @@
-"""`wgembed diagnose` on the command line; the rules that it goes through are in diagnosis.py."""
+"""`wgembed diagnose` on the command line. The rules are in diagnosis.py."""
 
 from ..errors import UsageError
 from ..runtime import system
@@ -8,14 +8,14 @@ from .host_facts import HostFacts
 from .output import print_text
 from .status_model import key_text, looker
 
-# So much of a public key names a peer.
+# The minimum number of characters of a public key that name a peer.
 _LEAST_OF_KEY = 4
 
 
 def show_diagnosis(program, arguments):
-    """Print what is wrong, for all interfaces or the one, or the one peer, of the arguments.
+    """Print the faults of all interfaces, or of the interface or the peer in the arguments.
 
-    Returns the exit status: 0 if nothing is. UsageError, or UserError for an unknown interface.
+    Return the exit status, 0 without a fault. UsageError, or UserError for an unknown interface.
     """
     arguments = arguments[1:]
     if len(arguments) > 2 or any(word[:1] == "-" for word in arguments):

@@ -1,20 +1,20 @@
-"""Why a tunnel is down, in sentences: from what the daemon tells (status_model.py) and what the machine looks like.
+"""Why a tunnel is down, in sentences, from the status of the daemon (status_model.py) and facts of the machine.
 
-Each rule looks at one cause and adds what it finds, with a weight: what explains the most, and is the least doubtful,
-comes first. Facts of the machine come from an object (host_facts.py): a rule asks only what it needs.
+Each rule looks for one cause and adds a sentence with a weight. The cause that explains the most, and is the most certain,
+comes first. An object provides the facts of the machine (host_facts.py), so that a rule asks only for those that it needs.
 """
 
 from ..daemon import timestamps
 from . import status_model
 from .status_model import key_text, span
 
-# Weights: it cannot work; it does not; it may not; good to know
+# Weights: the tunnel cannot work, does not work, perhaps does not work; information
 CERTAIN, LIKELY, POSSIBLE, NOTE = 4, 3, 2, 1
 
-# Times in ms: what was sent so long ago should have had an answer; and what is so old is no evidence any more.
+# In ms: the time for an answer, and the age at which an event is no evidence any more.
 _REPLY_TIMEOUT_MS = 15_000
 _FRESH_MS = 180_000
-# So many changes of address within RECENT_S are no roaming.
+# This many changes of address within RECENT_S are not roaming.
 _RESTLESS = 4
 
 
@@ -28,13 +28,13 @@ class Findings:
         self._found.append((weight, sentence))
 
     def sorted(self):
-        """Return (weight, sentence), the heaviest first, otherwise in the order of the rules."""
-        # MicroPython's own sort would not keep that order.
+        """Return a list of (weight, sentence), the greatest weight first, otherwise in the order of the rules."""
+        # MicroPython's sort is not stable.
         return [found for weight in (CERTAIN, LIKELY, POSSIBLE, NOTE) for found in self._found if found[0] == weight]
 
 
 def about_interface(interface, host):
-    """Return what is wrong with the interface, whoever the peer: a list of (weight, sentence)."""
+    """Return the faults that concern all peers of the interface: a list of (weight, sentence)."""
     found = Findings()
     if interface.state == status_model.DOWN:
         _about_down(found, interface, host)
@@ -83,7 +83,7 @@ def _about_unroutable(found, interface, host):
 
 
 def _is_allowed(ip, peer, host):
-    """Whether the address is in the peer's allowed IPs by now."""
+    """Whether the address is in the peer's allowed IPs now."""
     return any(host.is_within(ip, prefix) for prefix in peer.allowed_ips)
 
 
@@ -104,9 +104,10 @@ def _host(endpoint):
 
 
 def _suspect(interface, unmatched):
-    """Return the one peer without a session whose endpoint is where the handshake came from; None if there is not one.
+    """Return the only peer without a session whose endpoint has the address of the handshake; None if there is not one.
 
-    Behind a NAT there may be others: a peer that was here with the right key is not meant, unless it does not answer now.
+    Behind a NAT there can be other devices. So a peer that had a handshake before does not count, unless it does not answer
+    now.
     """
     found = [
         peer
@@ -120,24 +121,24 @@ def _suspect(interface, unmatched):
 
 
 def _unanswered(peer):
-    """Return how many initiations had no answer."""
+    """Return the number of initiations without an answer."""
     if peer.has_timed_out:
         return peer.since("initiation_sent", "response_received", "keypair_confirmed", within=status_model.FOREVER)
     return peer.since("initiation_sent", "response_received", "keypair_confirmed", "response_invalid", "cookie_received")
 
 
 def about_peer(interface, peer, host):
-    """Return what is wrong with the tunnel to the peer of an interface that is up: a list of (weight, sentence)."""
+    """Return the faults of the tunnel to the peer, on an interface that is up: a list of (weight, sentence)."""
     found = Findings()
     for rule in _RULES:
         rule(found, interface, peer, host)
     if all(weight == NOTE for weight, _ in found.sorted()):
-        # Last, for it sends packets of its own, which are evidence to whoever looks next.
+        # This rule comes last because it sends packets, and they would be evidence for the other rules.
         _mtu(found, interface, peer, host)
     return found.sorted()
 
 
-# Rules. What is configured
+# Rules: configuration
 
 
 def _allowed_ips(found, interface, peer, host):
@@ -168,7 +169,7 @@ def _endpoint(found, interface, peer, host):
 
 
 def _way(found, interface, peer, host):
-    """The endpoint's route, and what the kernel says to our datagrams."""
+    """The route to the endpoint, and the error of the kernel for our datagrams."""
     if not peer.endpoint:
         return
     if host.leads_into_tunnel(interface, peer.endpoint):
@@ -203,7 +204,7 @@ def _unconfirmed(found, interface, peer, host):
 
 
 def _replayed_initiation(found, interface, peer, host):
-    # One alone may be a datagram that the network has doubled.
+    # A single one can be a datagram that the network has duplicated.
     if peer.since("initiation_replayed", "initiation_received", "keypair_confirmed", "response_received") > 1:
         found.add(
             CERTAIN,
@@ -267,12 +268,12 @@ def _unmatched_at_endpoint(found, interface, peer, unmatched):
 
 
 def _no_reply(found, interface, peer, host):
-    """Something was sent in this session, and what came back?"""
+    """Data was sent in this session, but no data came back."""
     if peer.session_age_ms is None or peer.last_data_tx_ms is None or peer.last_data_tx_ms > _FRESH_MS:
         return
     unanswered = [event for event in peer.events if event.name == "no_reply" and event.age_s <= status_model.RECENT_S]
     since = sum([event.count for event in unanswered if _is_later(event.age_s, peer.last_data_rx_ms)])
-    # One answer may be lost, and the handshake that follows be the end of it.
+    # A single answer can be lost; then the next handshake solves the problem.
     if (since > 1 or since and peer.last_data_rx_ms is None) and _is_all_silent(peer):
         found.add(
             LIKELY if since > 1 else POSSIBLE,
@@ -298,7 +299,7 @@ def _is_fresh(age_ms):
 
 
 def _is_long_before(age_ms, other_ms):
-    """Whether the one was never, or so long before the other that it was no part of the same exchange."""
+    """Whether the event never happened, or too long before the other one to belong to the same exchange. Ages in ms."""
     return age_ms is None or age_ms - other_ms > _FRESH_MS
 
 
@@ -307,7 +308,7 @@ def _is_later(age_s, other_ms):
 
 
 def _is_all_silent(peer):
-    """Whether nothing was heard after the handshake itself."""
+    """Whether nothing arrived after the handshake itself."""
     return peer.last_rx_ms is None or peer.last_rx_ms >= peer.session_age_ms - 1000
 
 
@@ -348,7 +349,7 @@ def _mtu(found, interface, peer, host):
             "MTU %d is too large for the path to the peer's endpoint. Set option mtu '%d' or less." % (interface.mtu, best),
         )
         return
-    # Where nothing large can have been lost nobody is woken. What he leaves without an answer would be a sign to the next.
+    # Without recent data, no large packet was lost, and pings without an answer would become evidence for the next run.
     if peer.session_age_ms is None or peer.has_invalid_response or not _is_fresh(peer.last_data_rx_ms):
         return
     size = host.largest_packet(interface, peer)

@@ -1,19 +1,19 @@
-"""What the machine looks like to a tunnel: routes, MTU, clock, and what the way to an endpoint answers."""
+"""The facts of the machine that concern a tunnel: routes, MTU, clock, and the answers to probes."""
 
 from ..daemon import network_plan
 from ..errors import cause
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU
 from ..runtime import abi, address, ping, rtnetlink, system
 
-# How long an answer is waited for, in ms.
+# The time for an answer, in ms.
 _ECHO_TIMEOUT_MS = 1000
-# The neighbour of an address is asked for three times, a second apart, before the kernel says that there is none.
+# The kernel asks for a neighbour three times, a second apart, before it reports an error. In ms.
 _REFUSAL_TIMEOUT_MS = 3500
-# A tunnel that does not take this is not to be helped by another MTU.
+# If a tunnel does not carry packets of this size, another MTU does not help.
 _LEAST = {4: IPV4_MIN_MTU, 16: IPV6_MIN_MTU}
-# So many addresses of a peer are tried.
+# The number of addresses of a peer that are tried.
 _CANDIDATES = 3
-# No question is begun so long after the first one, in ms: there may be hundreds of silent peers.
+# No probe begins later than this after the first one, in ms, because there can be hundreds of silent peers.
 _QUESTIONS_TIMEOUT_MS = 20_000
 
 _WORDS = {
@@ -30,9 +30,9 @@ _WORDS = {
 
 
 class HostFacts:
-    """Answers what the rules of diagnosis.py ask.
+    """Provides the facts for the rules of diagnosis.py.
 
-    is_out_of_time  some question was not asked, for the others took too long
+    is_out_of_time  a probe was left out because the others took too long
     """
 
     def __init__(self):
@@ -48,7 +48,7 @@ class HostFacts:
         return not self.is_out_of_time
 
     def time(self):
-        """Return the seconds since 1970 by the clock."""
+        """Return the time of the clock in s since 1970."""
         return system.clock.realtime()[0]
 
     def explain(self, errno):
@@ -75,7 +75,7 @@ class HostFacts:
         return False
 
     def leads_into_tunnel(self, interface, endpoint):
-        """Whether the machine's route to the endpoint is the tunnel itself."""
+        """Whether the machine's route to the endpoint leads into the tunnel itself."""
         packed, scope = _split(endpoint)
         if not packed or interface.link:
             return False
@@ -86,7 +86,7 @@ class HostFacts:
         return index == system.inet.ifindex(interface.name)
 
     def refusal(self, interface, endpoint):
-        """Return what the way answers to a datagram to the endpoint, in words; "" for nothing."""
+        """Send a datagram to the endpoint; return the ICMP error in words, or "" without one."""
         packed, _ = _split(endpoint)
         if not packed or not self._may_ask():
             return ""
@@ -104,12 +104,12 @@ class HostFacts:
         return 0 if route is None else network_plan.best_mtu(packed, route, paths)
 
     def is_within(self, ip, prefix):
-        """Whether the address is one of the prefix, both as text."""
+        """Whether the address is in the prefix, both as text."""
         host, _, length = prefix.partition("/")
         return address.covers(address.parse_ip(host), int(length), address.parse_ip(ip))
 
     def answers(self, interface, peer):
-        """Whether an address of the peer's answers a ping through the tunnel."""
+        """Whether an address of the peer answers a ping through the tunnel."""
         return self._answering(interface, peer) is not None
 
     def largest_packet(self, interface, peer):
@@ -122,14 +122,14 @@ class HostFacts:
         return ping.largest(packed, _LEAST[len(packed)], interface.mtu, _ECHO_TIMEOUT_MS // 2)
 
     def _answering(self, interface, peer):
-        """Return the first address of the peer's that answers a ping, or None."""
+        """Return the first address of the peer that answers a ping, packed, or None."""
         for packed in self._candidates(interface, peer):
             if self._may_ask() and ping.echo(packed, ping.HEADERS[len(packed)] + 8, _ECHO_TIMEOUT_MS, 2):
                 return packed
         return None
 
     def _candidates(self, interface, peer):
-        """Return addresses that may be the peer's own: its single ones, and the first of its networks."""
+        """Return packed addresses that can be those of the peer itself: single ones, and the first of each network."""
         found = []
         for prefix in peer.allowed_ips:
             host, _, length = prefix.partition("/")
@@ -148,7 +148,7 @@ class HostFacts:
 
 
 def _split(endpoint):
-    """Return the packed address of the endpoint, b"" if it has none, and the number of the link that it is on, or 0."""
+    """Return the packed address of the endpoint, b"" if it has none, and the ifindex of its link, or 0."""
     try:
         packed, _, scope = system.inet.split_address(address.parse_endpoint(endpoint))
     except ValueError:

@@ -1,4 +1,4 @@
-"""From the command line to the function that does it."""
+"""Calls the function of a command."""
 
 import sys
 
@@ -7,15 +7,12 @@ from . import find
 
 
 def run(program, arguments):
-    """Run the command that the first of the arguments names, called by the name `program`; returns the exit status.
-
-    UserError says what the user has to be told.
-    """
+    """Run the command whose verb is the first argument, called by the name `program`; return the exit status. UserError."""
     verb = arguments[0]
     function, usage = find(verb)
     module, _, function = function.partition(":")
     name = "%s.%s" % (__name__.rpartition(".")[0], module)
-    # What cannot be loaded has nothing to undo.
+    # A module that cannot be loaded has nothing to undo.
     _prepare(verb)
     __import__(name)
     try:
@@ -26,7 +23,7 @@ def run(program, arguments):
 
 
 def call(program, arguments, function):
-    """Return function(program, arguments). An OSError becomes a UserError, in the C library's words."""
+    """Return function(program, arguments). An OSError becomes a UserError with the words of the C library, as in wg."""
     try:
         return function(program, arguments)
     except OSError as e:
@@ -36,7 +33,7 @@ def call(program, arguments, function):
 
 
 def _prepare(verb):
-    """Say what an interrupt does: a daemon minds its own signals, some commands have something to undo, others just end."""
+    """Set the effect of an interrupt: `run` handles signals itself, `up` and `down` undo their steps, others just end."""
     if verb == "run":
         return
     from ..runtime import tool

@@ -1,4 +1,4 @@
-"""What a command says: its output, what it complains of, and whether in colours."""
+"""The output of commands, their errors in the words of wg, and colours."""
 
 from ..errors import UserError
 from ..runtime import system, tool
@@ -8,7 +8,7 @@ _AT_ONCE = 16  # pieces
 
 
 class WgError(UserError):
-    """What cannot be done, in wg's own words: `text`, str or bytes, without a program's name; empty where all is said."""
+    """An error in the words of wg(8): `text`, str or bytes, without a program's name; empty if it was printed already."""
 
     def __init__(self, text=""):
         super().__init__()
@@ -19,9 +19,9 @@ class WgError(UserError):
 
 
 class Colours:
-    """The sequences that make a terminal write otherwise; empty where the output is no terminal.
+    """The escape sequences for colours; empty if the output is not a terminal.
 
-    WG_COLOR_MODE decides instead: `always`, `never`.
+    WG_COLOR_MODE overrides this: `always`, `never`.
     """
 
     def __init__(self):
@@ -37,7 +37,7 @@ def _sequence(on, number):
 
 
 class Output:
-    """Text for the standard output, kept until it is known that all of it can be had."""
+    """Text for the standard output, kept until it is complete."""
 
     def __init__(self):
         self._pieces = []
@@ -51,7 +51,7 @@ class Output:
             self._pack()
 
     def put_pieces(self, pieces):
-        """Put pieces, in bytes, that somebody has made already."""
+        """Put pieces that are bytes already."""
         self._pack()
         self._pieces += pieces
 
@@ -61,7 +61,7 @@ class Output:
         self._size = 0
 
     def taken(self):
-        """Return what was put, as bytes, in place of sending it."""
+        """Return the text as bytes instead of sending it."""
         self._pack()
         return b"".join(self._pieces)
 
@@ -79,22 +79,22 @@ def print_text(text):
 
 
 def to_bytes(text):
-    """Return text as the bytes that it came as."""
+    """Return the text as the bytes of the command line that it was decoded from."""
     return text if isinstance(text, bytes) else tool.encode(text)
 
 
 def reason(error):
-    """Return what an OSError says, in the C library's words."""
+    """Return the words of the C library for an OSError, without its number, as in wg."""
     return error.args[1] if error.errno < 0 else system.process.strerror(error.errno)
 
 
 def because(what, error):
-    """Return the WgError of `what` for the reason that the OSError tells."""
+    """Return the WgError "`what`: reason of the OSError"."""
     return WgError("%s: %s" % (what, reason(error)))
 
 
 def hundredths(count, size):
-    """Return count / size with two decimals, half a hundredth to the even one: floats are not the same everywhere."""
+    """Return count / size with two decimals, half a hundredth to the even one. Floats differ between machines."""
     whole, rest = divmod(count * 100, size)
     if 2 * rest > size or 2 * rest == size and whole & 1:
         whole += 1

@@ -1,8 +1,8 @@
-"""`wgembed up` and `wgembed down`: what wg-quick(8) does, for hosts that are no routers.
+"""`wgembed up` and `wgembed down`: the same as wg-quick(8), for machines that are not routers.
 
-The interface is served by a daemon of its own. Addresses, MTU and routes are planned as those of a router are
-(daemon/network_plan.py), a default route with its mark and rules as wg-quick has them; what outlives the link is written
-down, and taken away by that record.
+A separate daemon serves the interface. Addresses, MTU and routes are planned as for a router (daemon/network_plan.py), and a
+default route gets a firewall mark and rules as with wg-quick. Objects that outlive the link are recorded, and removed by
+their record.
 """
 
 from ..config import options, wg_quick
@@ -17,16 +17,16 @@ from .output import Output
 from .status_model import look
 from .wg import setconf, show
 
-# Until a daemon that was told to end has done so, in ms.
+# The time for a daemon to end, in ms.
 _END_TIMEOUT_MS = 5000
 _STEP_MS = 20
 _LINK_LOCAL = b"\xfe\x80"
-# The shell that hooks are for, and what there is where it is not.
+# Hooks are written for the first shell; the second one is used if the first is missing.
 _SHELLS = ("/bin/bash", "/bin/sh")
 
 
 def up(program, arguments):
-    """Bring up the interface of a wg-quick file, by its path or name; returns the exit status."""
+    """Bring up the interface of a wg-quick file, by its path or name; return the exit status."""
     _, name, parsed = _read(_argument(arguments))
     settings, routed = _settings(name, parsed)
     if system.inet.ifindex(name) or is_served(name):
@@ -47,7 +47,7 @@ def up(program, arguments):
 
 
 def down(program, arguments):
-    """Take down what `up` brought up; returns the exit status."""
+    """Bring down an interface of `up`; return the exit status."""
     path, name, parsed = _read(_argument(arguments))
     if not is_served(name):
         _clear_up(name)
@@ -70,7 +70,7 @@ def _argument(arguments):
 
 
 def _read(argument):
-    """Return path, interface name and QuickFile of what the command line says."""
+    """Return path, interface name and QuickFile for an argument."""
     path, name = wg_quick.locate(argument)
     if not system.files.exists(path):
         raise UserError("`%s' does not exist" % path)
@@ -102,10 +102,10 @@ def _run_hooks(hooks, name):
 
 
 def _settings(name, parsed):
-    """Return, as that of a router's interface, what the file says; and whether there shall be routes."""
+    """Return the settings of the file as an InterfaceConfig, and whether routes are added."""
     section = parsed.interface
     settings = options.InterfaceConfig(name, name, name, 0)
-    # As wg-quick does it: no host routes, but default routes in a table that marked packets do not look at.
+    # As in wg-quick: no host routes, but a table for default routes that marked packets do not use.
     settings.nohostroute = True
     try:
         settings.addresses = [options.network(word) for word in section.words("address")]
@@ -130,7 +130,7 @@ def _make_network(settings, routed):
         for text in peer.allowed_ips if routed else ():
             packed, length = options.network(text)
             prefixes.append((packed, length, True))
-    # The most specific first, as wg-quick has them.
+    # The longest prefix first, as in wg-quick.
     prefixes.sort(key=lambda entry: -entry[1])
     paths = network_plan.Paths(ip, [index], ())
     wanted = network_plan.plan(settings, index, _free_slot(ip), endpoints, prefixes, paths, 0)
@@ -146,7 +146,7 @@ def _make_network(settings, routed):
 
 
 def _free_slot(ip):
-    """Return the number of a table for default routes that nobody uses yet, from 0."""
+    """Return the number of the first unused table for default routes, from 0."""
     used = [route.table for family in (abi.AF_INET, abi.AF_INET6) for route in ip.routes(family)]
     slot = 0
     while network_plan.AUTO_FWMARK + slot in used:
@@ -155,7 +155,7 @@ def _free_slot(ip):
 
 
 def _directory():
-    """Return the directory of the records, made."""
+    """Create and return the directory of the records."""
     directory = folders.run()
     system.files.make_directory(directory, 0o700)
     return directory
@@ -179,10 +179,10 @@ def _serve(name):
 
 
 def _end(name):
-    """End the daemon, and take away what outlives its link."""
+    """End the daemon, and remove the objects that outlive its link."""
     index = system.inet.ifindex(name)
     if index:
-        # Without its link a daemon ends.
+        # A daemon ends when its link is removed.
         rtnetlink.RtNetlink().remove_link(index)
     end = system.clock.now() + _END_TIMEOUT_MS
     while is_served(name) and system.clock.now() < end:
@@ -191,7 +191,7 @@ def _end(name):
 
 
 def _clear_up(name):
-    """Take away what is written down of daemons that are gone."""
+    """Remove the recorded objects of daemons that have ended."""
     conf = _conf(name)
     network.clear_up(_directory(), is_served, conf)
     conf.finish()
@@ -201,7 +201,7 @@ def _clear_up(name):
 
 
 def _save(path, name, parsed):
-    """Write the state of the interface to the file, in place of what it said."""
+    """Replace the file by the state of the interface."""
     ip = rtnetlink.RtNetlink()
     lines = ["[Interface]\n"]
     for packed, length in ip.addresses(system.inet.ifindex(name)):

@@ -1,11 +1,11 @@
-"""`wgembed run`: becoming the daemon that serves a whole router."""
+"""`wgembed run`: becomes the daemon that serves all interfaces of a router."""
 
 from ..errors import UsageError
 from ..runtime import folders, system
 
 
 def run(program, arguments):
-    """Serve all that the configuration has, until it is time to end; returns the exit status."""
+    """Serve all interfaces of the configuration until a signal; return the exit status."""
     return system.start.router(config_directory(arguments), _serve)
 
 

@@ -6,7 +6,7 @@ from . import status_format
 from .output import print_text
 from .status_model import looker
 
-# In ms: between two looks for the rates, and between those of --watch.
+# In ms: the time over which rates are measured, without and with --watch.
 _INTERVAL_MS = 500
 _WATCH_INTERVAL_MS = 2000
 _MOST_S = 3600
@@ -54,7 +54,7 @@ def _milliseconds(text):
 
 
 def show_status(program, arguments):
-    """Print the status as the arguments say; returns the exit status. UsageError, or UserError for an unknown interface."""
+    """Print the status as the arguments say; return the exit status. UsageError, or UserError for an unknown interface."""
     options = _Options(arguments[1:])
     look = looker(options.names)
     before = look()
@@ -75,7 +75,7 @@ def show_status(program, arguments):
 
 
 def _watch(options, look, before):
-    """Print again and again, until a signal ends it."""
+    """Repeat the output until a signal ends the program."""
     interval = max(options.interval, 100)
     clear = _CLEAR if options.form == "text" else ""
     rates, start = status_format.Rates((), 0), system.clock.now()

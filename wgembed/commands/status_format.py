@@ -11,20 +11,20 @@ VERSION = 1
 
 
 class Rates:
-    """Bytes a second, from two looks at the same peers; `interval` in s between them, 0 for only one look."""
+    """Bytes a second, from two states of the same peers; `interval` in s between them, 0 if there is only one."""
 
     def __init__(self, before, interval):
         self._before = {(i.name, p.public_key): p for i in before for p in i.peers}
         self.interval = interval
 
     def of(self, interface, peer):
-        """Return (received, sent) a second; None where there is no telling."""
+        """Return (received, sent) in bytes a second, or None if not known."""
         before = self._before.get((interface.name, peer.public_key))
         if before is None or self.interval <= 0:
             return None
         received, sent = peer.rx_bytes - before.rx_bytes, peer.tx_bytes - before.tx_bytes
         if received < 0 or sent < 0:
-            return None  # it was removed and came again
+            return None  # the peer was removed and added again
         return int(received / self.interval), int(sent / self.interval)
 
 
@@ -125,7 +125,7 @@ def _peer_object(interface, peer, rate, now):
     }
 
 
-# Prometheus: name, kind, help, and what it is of an interface and a peer (of an interface alone where peer is None)
+# Prometheus: name, type, help, and the function for the value of an interface and a peer
 
 _OF_PEERS = (
     ("wireguard_sent_bytes_total", "counter", "Bytes sent to the peer", lambda i, p, now: p.tx_bytes),
@@ -141,7 +141,7 @@ _OF_PEERS = (
 
 
 def _label(text):
-    """Return the text as the value of a label: one that is not well formed would cost all samples of the file."""
+    """Return the text escaped as the value of a label. A wrong label would make the whole file invalid."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

@@ -1,6 +1,6 @@
-"""The state of an interface and its peers, as the daemon tells it (uapi/status_lines.py), and in a word.
+"""The state of an interface and its peers, from the status lines of the daemon (uapi/status_lines.py), and in a word.
 
-A program that does not know `status`, such as wireguard-go, is asked with `get`, and less is known then.
+Programs that do not know `status`, such as wireguard-go, are asked with `get`, which reports less.
 """
 
 from binascii import b2a_base64, hexlify, unhexlify
@@ -15,7 +15,7 @@ DOWN = "down"
 NO_PRIVATE_KEY = "no private key"
 UP = "up"
 
-# States of a peer, beside the first two of an interface and UP
+# States of a peer, in addition to those of an interface
 NO_ALLOWED_IPS = "no allowed ips"
 NAME_UNKNOWN = "name not resolved"
 WAITING = "waiting for peer"
@@ -27,15 +27,15 @@ HANDSHAKING = "handshaking"
 NO_ANSWER = "no answer"
 IDLE = "idle"
 
-# A session carries for 180 s; without the daemon's word a younger handshake is taken for one.
+# A session lasts 180 s. If the program does not report sessions, a younger handshake counts as one. In s.
 _REJECT_AFTER_TIME = 180
-# Events older than this, in s, are history.
+# Older events do not count. In s.
 RECENT_S = 180
 FOREVER = 1 << 32
 _NO_ROUTE = (abi.ENETUNREACH, abi.EHOSTUNREACH)
-# A queue that is full says nothing of the way.
+# A full queue says nothing about the path.
 _BUSY = (abi.EAGAIN, abi.ENOBUFS)
-# What was heard so long before, in s, does not prove that datagrams leave again.
+# A packet that arrived less than this after the error does not prove that datagrams leave again. In s.
 _SAME_TIME_S = 5
 
 
@@ -44,7 +44,7 @@ class NotServed(UserError):
 
 
 class Event:
-    """Something that happened to a peer `count` times in a row, the last time `age_s` seconds ago."""
+    """An event of a peer, `count` times in a row, the last time `age_s` seconds ago."""
 
     __slots__ = ("age_s", "count", "name")
 
@@ -55,11 +55,11 @@ class Event:
 
 
 class UnmatchedHandshake:
-    """Handshakes that no peer sent, `count` from one endpoint.
+    """Handshakes that belong to no peer, `count` from one endpoint.
 
     reason  unknown_peer or invalid_mac1
-    age_s   of the last one
-    key     the public key that it came with, hexadecimal, or ""
+    age_s   the age of the last one in seconds
+    key     the public key of the sender in hexadecimal, or ""
     """
 
     __slots__ = ("age_s", "count", "endpoint", "key", "reason")
@@ -73,7 +73,7 @@ class UnmatchedHandshake:
 
 
 class PeerStatus:
-    """What is told of a peer; keys in hexadecimal, ages None for never."""
+    """The state of a peer. Keys are in hexadecimal, an age of None means never."""
 
     def __init__(self, public_key):
         self.public_key = public_key
@@ -97,7 +97,7 @@ class PeerStatus:
         return None
 
     def since(self, name, *ends, within=RECENT_S):
-        """Return how often `name` happened, within so many seconds and after the last of the events `ends`."""
+        """Return how often `name` happened, in the last `within` seconds and after the last of the events `ends`."""
         count = 0
         for event in reversed(self.events):
             if event.name in ends or event.age_s > within:
@@ -108,7 +108,7 @@ class PeerStatus:
 
     @property
     def has_invalid_response(self):
-        """Whether its last answer to us did not open."""
+        """Whether the peer's last response could not be decrypted."""
         within = FOREVER if self.has_timed_out else RECENT_S
         return self.since("response_invalid", "response_received", "keypair_confirmed", within=within) > 0
 
@@ -119,23 +119,23 @@ class PeerStatus:
 
     @property
     def is_failing(self):
-        """Whether datagrams to it were not sent, and it was not heard since."""
+        """Whether datagrams to the peer could not be sent, and nothing arrived from the peer since."""
         if not self.since("send_failed", "response_received", "keypair_confirmed"):
             return False
         return self.last_rx_ms is None or self.last_rx_ms >= (self.last("send_failed").age_s - _SAME_TIME_S) * 1000
 
     @property
     def is_unconfirmed(self):
-        """Whether it calls again and again, and never uses what we answer."""
+        """Whether the peer starts handshakes again and again, and does not use our responses."""
         return self.since("initiation_received", "keypair_confirmed", "response_received") > 1
 
 
 class InterfaceStatus:
-    """What is told of an interface.
+    """The state of an interface.
 
-    is_complete  False if the program that serves it knows no `status`
+    is_complete  False if the program that serves the interface does not know `status`
     send_errors  errno by family, "4" or "6"
-    link         the name of the link that its sockets are bound to, "" for none
+    link         the name of the link that the sockets are bound to, "" for none
     """
 
     def __init__(self, name):
@@ -166,14 +166,14 @@ class InterfaceStatus:
 
 
 def look(name):
-    """Return the InterfaceStatus of this name as it is now; UserError if nobody serves it or the answer makes no sense."""
+    """Return the current InterfaceStatus; UserError if no program serves the interface, or the answer cannot be read."""
     try:
         try:
             return parse(name, _ask(name, b"status=1\n\n"))
         except OSError as e:
             if e.errno != abi.EPROTO:
                 raise
-            # A program that ends the connection does not know the question; all know this one.
+            # A program that closes the connection does not know `status`. All programs know `get`.
             return parse(name, _ask(name, b"get=1\n\n"))
     except OSError as e:
         if e.errno == abi.ENODEV:
@@ -184,7 +184,7 @@ def look(name):
 
 
 def looker(names):
-    """Return a function that returns the status of these interfaces; of all, where none is named."""
+    """Return a function that returns the status of these interfaces, or of all if `names` is empty."""
 
     def look_at_all():
         if names:
@@ -212,7 +212,7 @@ def _ask(name, question):
 
 
 def parse(name, lines):
-    """Return the InterfaceStatus that the pairs (key, value) of a status or a get tell of, in order."""
+    """Return the InterfaceStatus for the pairs (key, value) of an answer to `status` or `get`, in order."""
     interface = InterfaceStatus(name)
     peer = None
     for key, value in lines:
@@ -287,7 +287,7 @@ def state(interface, peer, now):
         return _plain_state(peer, now)
     if not peer.allowed_ips:
         return NO_ALLOWED_IPS
-    # A handshake may fail while the session before it still carries: then it is up.
+    # A handshake can fail while the previous session still works: then the peer is up.
     if peer.session_age_ms is not None and not peer.has_invalid_response:
         return UP
     if not peer.endpoint:
@@ -311,12 +311,12 @@ def _plain_state(peer, now):
 
 
 def key_text(key):
-    """Return a key in hexadecimal as people see keys, in base64."""
+    """Return the base64 of a key in hexadecimal."""
     return b2a_base64(unhexlify(key)).decode().strip()
 
 
 def span(seconds):
-    """Return a length of time for people: its largest unit will do."""
+    """Return a duration for people, in its largest unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return "%d %s" % (seconds // size, unit)

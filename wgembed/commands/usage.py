@@ -16,7 +16,7 @@ Environment: LOG_LEVEL (silent, error, verbose), WG_PROCESS_FOREGROUND=1, WGEMBE
 
 
 def usage():
-    """Return what `wgembed help` prints."""
+    """Return the text of `wgembed help`."""
     lines = ["usage: wgembed [-f|--foreground] INTERFACE\n"]
     for verb in verbs():
         lines.append(("       wgembed %s %s" % (verb, find(verb)[1])).rstrip() + "\n")
@@ -24,12 +24,12 @@ def usage():
 
 
 def print_usage(program, arguments):
-    """Print how wgembed is called; returns the exit status."""
+    """Print the commands and their arguments; return the exit status."""
     system.files.write(1, usage().encode())
     return 0
 
 
 def print_version(program, arguments):
-    """Print the version; returns the exit status."""
+    """Print the version; return the exit status."""
     system.files.write(1, b"wgembed %s\n" % __version__.encode())
     return 0

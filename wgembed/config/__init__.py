@@ -1,1 +1,1 @@
-"""What files say: UCI, wg-quick's files, keys, and what their options mean. Nothing here knows a running daemon."""
+"""What do files say? UCI, the files of wg-quick, keys, and the meaning of options. This room knows no running daemon."""

@@ -1,15 +1,15 @@
-"""From wg-quick's files to sections of UCI and back: `wgembed import` and `wgembed export`."""
+"""Converts files of wg-quick to sections of UCI and back: `wgembed import` and `wgembed export`."""
 
 from ..errors import UserError
 from ..runtime import address
 from . import keys, uci
 from . import options as config
 
-# Import. The values go through the same functions as those of a configuration: what comes out can be loaded.
+# Import. The values pass the same checks as those of a configuration, so the result can be loaded.
 
 
 class _Options:
-    """Collects the options of a section, checked."""
+    """Checks and collects the options of a section."""
 
     def __init__(self, section):
         self._section = section
@@ -44,9 +44,9 @@ def _table(text):
 
 
 def import_interface(quick, name):
-    """Return the sections for the interface and its peers in wg-quick's file, and what was left out.
+    """Return the sections for the interface and the peers of a wg-quick file, and the list of keys that UCI does not have.
 
-    Sections are (type, name or None, options), options pairs of name and text or list of texts.
+    Sections are (type, name or None, options). Options are pairs of a name and a text or a list of texts.
     """
     section = quick.interface
     options = _Options(section)
@@ -88,9 +88,9 @@ def _peer_options(section, routed):
 
 
 def import_peer(quick, interface, own, description):
-    """Return the section that makes whoever uses wg-quick's file a peer of our interface of this name.
+    """Return the section that makes the user of a wg-quick file a peer of our interface of this name.
 
-    own  our public key, packed: the file's [Peer] with it tells the preshared key; None if not known
+    own  our public key, packed, or None if not known. The [Peer] with this key in the file has the preshared key.
     """
     section = quick.interface
     options = _Options(section)
@@ -130,7 +130,7 @@ def _find_us(quick, own):
 
 
 def format_sections(sections):
-    """Return sections as text, as `uci export` has them."""
+    """Return the sections as text, as `uci export` prints them."""
     text = ""
     for kind, name, options in sections:
         text += "\nconfig %s%s\n" % (kind, " " + _quoted(name) if name else "")
@@ -150,7 +150,7 @@ def _quoted(text):
 
 
 def find_peer(interface, wanted):
-    """Return the PeerConfig that `wanted` names, by public key or description; UserError if there is not one."""
+    """Return the PeerConfig with the public key or description `wanted`; UserError if there is not exactly one."""
     found = [peer for peer in interface.peers if wanted in (keys.encode(peer.public_key).decode(), peer.description)]
     if len(found) != 1:
         how_many = "more than one peer" if found else "no peer"
@@ -159,12 +159,12 @@ def find_peer(interface, wanted):
 
 
 def export(interface, peer, private, endpoint, allowed_ips, dns):
-    """Return wg-quick's file for the other side: for whoever is `peer` of our `interface`.
+    """Return the wg-quick file for the machine that is `peer` of our `interface`.
 
-    private      the peer's private key in base64, "" if it is not here
-    endpoint     where we are, HOST:PORT, "" for: it need not call
-    allowed_ips  what shall go through the tunnel over there, texts; empty for our own networks
-    dns          texts
+    private      the peer's private key in base64, "" if not known
+    endpoint     our HOST:PORT, "" if the peer does not start handshakes
+    allowed_ips  the networks that the peer sends through the tunnel, texts; empty for the networks of our interface
+    dns          the DNS servers, texts
     """
     lines = ["[Interface]"]
     if private:
@@ -189,7 +189,7 @@ def export(interface, peer, private, endpoint, allowed_ips, dns):
 
 
 def own_addresses(peer):
-    """Return what of the peer's allowed IPs is a single address, as text: that may be its own."""
+    """Return the single addresses in the peer's allowed IPs, as texts: they are probably those of the peer itself."""
     return ["%s/%d" % (address.format_ip(p), n) for p, n in peer.allowed_ips if n == 8 * len(p)]
 
 

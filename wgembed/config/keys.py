@@ -1,4 +1,4 @@
-"""Keys as `wg` writes them, in base64."""
+"""Keys in base64, as in `wg`."""
 
 from binascii import a2b_base64, b2a_base64
 
@@ -10,7 +10,7 @@ SPACES = b" \t\n\v\f\r"
 
 
 def parse(text):
-    """Return the key, a bytearray, for 44 bytes of canonical base64; ValueError, which does not repeat them."""
+    """Return the key, a bytearray, for 44 bytes of canonical base64; ValueError, whose text does not contain the key."""
     try:
         key = bytearray(a2b_base64(text))
     except ValueError:
@@ -28,13 +28,13 @@ def encode(key):
 def public_key(private):
     """Return the 32 bytes of the public key that belongs to the private one, clamped or not."""
     public = bytearray(KEY_SIZE)
-    # libsodium fixes the bits of a copy, as WireGuard does.
+    # libsodium clamps a copy, as WireGuard does.
     crypto.x25519_base(public, private)
     return bytes(public)
 
 
 def make(clamped):
-    """Return a new key, a bytearray; a private one is clamped (RFC 7748, 5)."""
+    """Return a new random key, a bytearray of 32 bytes, clamped if it is a private key (RFC 7748, section 5)."""
     key = bytearray(KEY_SIZE)
     crypto.random_fill(key)
     if clamped:

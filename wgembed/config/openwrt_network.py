@@ -1,18 +1,18 @@
-"""Which link of the machine the option `tunlink` means: a network of OpenWrt's, or a link by its own name.
+"""Finds the link of the option `tunlink`: the device of an OpenWrt network, or a link by its name.
 
-OpenWrt knows networks by the names of their sections in /etc/config/network; which device stands behind one is said
-there, or follows from its protocol. Asking the network daemon would need ubus.
+A network of OpenWrt has the name of its section in /etc/config/network. The section names the device, or the device
+follows from the protocol. A question to the network daemon would need ubus.
 """
 
 from ..runtime import system
 from . import uci
 
-# Protocols that make a device of their own, named after protocol and network.
+# Protocols that create a device, with the name PROTOCOL-NETWORK.
 _OWN_DEVICE = (b"pppoe", b"pppoa", b"pptp", b"l2tp", b"3g", b"6in4", b"6to4", b"6rd", b"wwan")
 
 
 def device_of(name):
-    """Return the name of the link."""
+    """Return the name of the link for a network or link; the same name if there is no such network."""
     if system.inet.ifindex(name) is not None:
         return name
     try:
@@ -36,5 +36,5 @@ def device_of(name):
 
 
 def ifindex(name):
-    """Return the ifindex of the link that is meant, or None if there is none."""
+    """Return the ifindex of the link for a network or link, or None if the link does not exist."""
     return system.inet.ifindex(device_of(name))

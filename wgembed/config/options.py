@@ -1,10 +1,10 @@
-"""/etc/config/wgembed: what its sections mean.
+"""The meaning of the sections in /etc/config/wgembed.
 
-The names are OpenWrt's own for `proto wireguard` in /etc/config/network, so that sections copy over as they stand:
+The names are those of OpenWrt for `proto wireguard` in /etc/config/network, so that sections can be copied unchanged:
 `config interface 'wg0'`, and `config wireguard_wg0` for each peer. package/files/wgembed.config explains every option.
 
-A configuration is good as a whole or refused as a whole: ConfigError lists every mistake, each in a sentence with file,
-line, section and option. What is merely odd is a warning.
+A configuration is accepted or rejected as a whole. ConfigError lists every mistake, each in a sentence with file, line,
+section and option. Things that look wrong but do no harm are warnings.
 """
 
 from .. import crypto
@@ -30,15 +30,15 @@ _TABLES = {"default": rtnl.RT_TABLE_DEFAULT, "main": rtnl.RT_TABLE_MAIN, "local"
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BASE64 = _LETTERS + _DIGITS + "+/="
-# A word as long as this may be a key; a text is shown up to that.
+# A word of this length can be a key. A message shows this much of a text.
 _LIKE_A_KEY = 40
 _SHOWN = 80
-# What is read of a file with a key: more than one and its line feed.
+# The number of bytes that are read of a key file: more than a key and its line feed.
 _KEY_FILE_SIZE = 128
 
 
 class ConfigError(UserError):
-    """The configuration is refused. `problems` are sentences."""
+    """The configuration is rejected. `problems` are sentences."""
 
     def __init__(self, problems):
         super().__init__("\n".join(problems))
@@ -46,11 +46,11 @@ class ConfigError(UserError):
 
 
 class InterfaceConfig:
-    """What is to be known of one interface. `where` is how messages name its section.
+    """The configuration of one interface. `where` names its section in messages.
 
-    private_key  32 bytes, or None where it is in `key_file`, or still to be made
+    private_key  32 bytes, or None if the key is in `key_file`, or not generated yet
     key_file     the file with the private key, "" for none
-    listen_port, fwmark, metric, mtu, max_peers  numbers; 0 is: chosen by us
+    listen_port, fwmark, metric, mtu, max_peers  numbers; 0 means that wgembed chooses
     addresses    pairs of packed address and prefix length
     table4, table6  the routing tables for its routes, 0 for the main one
     peers        PeerConfig each
@@ -75,7 +75,7 @@ class InterfaceConfig:
         self.peers = []
 
     def forget_secrets(self):
-        """Overwrite the keys, once they are where they are used."""
+        """Overwrite the keys, after the device has them."""
         for key in [self.private_key] + [peer.preshared_key for peer in self.peers]:
             if key is not None:
                 crypto.memzero(key)
@@ -83,7 +83,7 @@ class InterfaceConfig:
 
 
 class PeerConfig:
-    """One peer. `host` is a name or an address, "" for none; `allowed_ips` pairs of packed address and prefix length."""
+    """One peer. `host` is a name or an address, "" for none. `allowed_ips` are pairs of packed address and prefix length."""
 
     __slots__ = (
         "allowed_ips", "description", "host", "keepalive", "line", "port", "preshared_key", "public_key", "route", "where",
@@ -102,7 +102,7 @@ class PeerConfig:
 
 
 class Config:
-    """The interfaces that are enabled, and sentences about what is odd. `log_level` is None where nothing is said."""
+    """The enabled interfaces, and the warnings, which are sentences. `log_level` is None if the option is not set."""
 
     def __init__(self):
         self.log_level = None
@@ -111,11 +111,11 @@ class Config:
         self.warnings = []
 
 
-# Values: each function takes the text of an option and returns what it means, or raises ValueError with a sentence.
+# Values: each function takes the text of an option and returns the value, or raises ValueError with a sentence.
 
 
 def shown(text):
-    """Return the text for a message: short, in one line, and not what may be a key in the wrong place."""
+    """Return the text for a message: short, in one line, and hidden if it can be a key in the wrong place."""
     if any(len(word) >= _LIKE_A_KEY and all(c in _BASE64 for c in word) for word in text.split()):
         return "(hidden)"
     cut = text[:_SHOWN] + "..." if len(text) > _SHOWN else text
@@ -191,7 +191,7 @@ def _named_tables():
 
 
 def key(text):
-    """32 bytes of base64, canonical. The value is never repeated: it may be a secret with a typing error."""
+    """32 bytes of base64, canonical. The value is not repeated in the error, which can be a mistyped secret."""
     return keys.parse(text.encode())
 
 
@@ -217,7 +217,7 @@ def network(text):
 
 
 def host(text):
-    """A host name, or an address, IPv6 with or without brackets and with an interface's name behind % or without."""
+    """A host name or an address. An IPv6 address can have brackets, and the name of an interface after %."""
     bare = text[1:-1] if text[:1] == "[" and text[-1:] == "]" and ":" in text else text
     if ":" in bare or not bare.strip("0123456789."):
         where, percent, scope = bare.partition("%")
@@ -259,7 +259,7 @@ def level(text):
 
 
 def heapsize(text):
-    """What MicroPython's heap may grow to; the init script reads it, before there is an interpreter."""
+    """The maximum size of MicroPython's heap. The init script uses it, before it starts the interpreter."""
     if not text.rstrip("KM").isdigit() or len(text) - len(text.rstrip("KM")) > 1:
         raise ValueError("expected a number, perhaps with K or M at its end, got '%s'" % text)
     return text
@@ -269,8 +269,8 @@ def line_of_text(text):
     return text
 
 
-# Options by name: the attribute that they set and the function for the value; networks add up. None: it is
-# taken note of elsewhere, or it means nothing here and nobody need be told.
+# Options by name: the attribute that they set, and the function for the value. Networks are added to a list. None: other
+# code reads the option, or the option has no meaning here and needs no warning.
 _INTERFACE_OPTIONS = {
     "private_key": ("private_key", private_key),
     "private_key_file": ("key_file", path),
@@ -309,17 +309,17 @@ _PEER_OPTIONS = {
     "persistent_keepalive": ("keepalive", keepalive),
     "description": ("description", line_of_text),
     "disabled": None,
-    # The peer's own, which LuCI keeps for its QR code.
+    # The private key of the peer, which LuCI stores for the QR code.
     "private_key": None,
 }
-# What means something to OpenWrt's network daemon, and nothing here.
+# Options of OpenWrt's network daemon that have no meaning here.
 _WITHOUT_EFFECT = (
     "ip6prefix", "peerdns", "dns", "dns_metric", "dns_search", "ip6assign", "ip6hint", "ip6ifaceid", "ip6class",
 )  # fmt: skip
 
 
 class _Reader:
-    """Goes through a package once."""
+    """Reads a package once."""
 
     def __init__(self, package, filename):
         self._package = package
@@ -355,7 +355,7 @@ class _Reader:
         return self.config
 
     def _where(self, section, kind):
-        """Return how people call the section: by its name, or by its place among those of its type."""
+        """Return how messages name the section: by its name, or by its index among those of its type."""
         place = self._counts[kind] = self._counts.get(kind, -1) + 1
         return "%s[%d]" % (kind, place) if section.anonymous else "%s '%s'" % (kind, section.name.decode())
 
@@ -366,7 +366,7 @@ class _Reader:
         self._problems.append("%s: %s" % (self._at(line, where), sentence))
 
     def _refuse_option(self, where, name, sentence):
-        """Refuse the section of a good option for what it means together with others."""
+        """Report an option whose value is valid, but not together with other options."""
         option = self._sections[where].find(name.encode())
         self._refuse(option.line, "%s, option %s" % (where, name), sentence)
 
@@ -376,7 +376,7 @@ class _Reader:
     # Options
 
     def _switch(self, section, name, where, otherwise):
-        """Return the boolean option, or `otherwise` where it is not there or wrong."""
+        """Return the boolean option, or `otherwise` if it is missing or wrong."""
         option = section.find(name.encode())
         if option is None:
             return otherwise
@@ -410,7 +410,7 @@ class _Reader:
             self._refuse(option.line, here, str(e))
 
     def _read_networks(self, option, here, found):
-        """Add the networks of a list, or of a text, to those found."""
+        """Add the networks of a list, or of a text, to `found`."""
         for value in option.values if option.values is not None else [option.value]:
             try:
                 words = _decoded(value).split()
@@ -468,7 +468,7 @@ class _Reader:
                 return interface
         return None
 
-    # What options mean together
+    # Options that depend on each other
 
     def _check_interface(self, interface):
         where = interface.where
@@ -493,7 +493,7 @@ class _Reader:
         self._check_keys(interface)
 
     def _read_key_file(self, interface):
-        """Take the private key from its file, which is there."""
+        """Read the private key from its file, which exists."""
         try:
             interface.private_key = read_key_file(interface.key_file)
         except (OSError, ValueError) as e:
@@ -501,7 +501,7 @@ class _Reader:
             self._refuse_option(interface.where, "private_key_file", "%s: %s" % (interface.key_file, why))
 
     def _check_capacity(self, interface):
-        """See that the peers and prefixes do not exceed what there can be."""
+        """Check that there are not more peers and prefixes than the maximum."""
         count = len(interface.peers)
         if interface.max_peers and count > interface.max_peers:
             self._refuse_option(interface.where, "max_peers", "expected at least the number of peers, which is %d" % count)
@@ -554,13 +554,13 @@ def _text(option):
 def read(package, filename):
     """Return the Config in a uci.Package; ConfigError if anything in it is wrong.
 
-    filename  what messages call the file
+    filename  the name of the file in messages
     """
     return _Reader(package, filename).read()
 
 
 def load(directory=uci.CONFIG_DIRECTORY):
-    """Read the configuration in the directory, uncommitted changes included; ConfigError if it cannot be had."""
+    """Read the configuration in the directory, with uncommitted changes; ConfigError if it is missing or wrong."""
     filename = "%s/%s" % (directory, PACKAGE)
     try:
         return read(uci.load(PACKAGE, True, directory), filename)
@@ -583,7 +583,7 @@ def store_key(interface, text, directory):
 def read_key_file(filename):
     """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
     if system.files.status(filename)[1] & S_IFMT != S_IFREG:
-        raise ValueError("not a regular file")  # a pipe would keep us waiting, a device never end
+        raise ValueError("not a regular file")  # a pipe can block, and a device can have no end
     fd = system.files.open_to_read(filename)
     try:
         return key(_decoded(system.files.read(fd, _KEY_FILE_SIZE)).strip())

@@ -1,12 +1,12 @@
 """Reading UCI configuration files as libuci reads them, down to its error messages.
 
-A package is a list of sections, a section a list of options, all in the order of the file. Names, types and values
-are bytes: a value may hold any. What libuci does at each corner was taken from its behaviour; 3,000 files with its
-answers are in the tests.
+A package is a list of sections, a section is a list of options, all in the order of the file. Names, types and values are
+bytes, because a value can contain any bytes. All details follow the behaviour of libuci; the tests have 3,000 files with
+the answers of libuci.
 
     python -m wgembed.config.uci [-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE
 
-prints what `uci -X show PACKAGE` prints; -S is libuci's lenient mode, which skips lines that are wrong and says so.
+prints the same as `uci -X show PACKAGE`. -S is libuci's lenient mode, which skips wrong lines and reports them.
 """
 
 from ..errors import UserError
@@ -17,7 +17,7 @@ CONFIG_DIRECTORY = folders.CONFIG
 OVERRIDE_DIRECTORY = "/var/run/uci"
 SAVE_DIRECTORY = "/tmp/.uci"
 
-# How often to begin again with a file that was replaced meanwhile: there are file systems where it always seems so.
+# The number of attempts to read a file that was replaced meanwhile. On some file systems it always looks so.
 ATTEMPTS = 20
 
 _SPACE = b" \t\n\v\f\r"
@@ -27,7 +27,7 @@ _WITHOUT_NAME = {b"p": "package without name", b"c": "config without name", b"o"
 
 
 class ParseError(UserError):
-    """What libuci says of a file that it refuses: the reason, the line, and the byte in the line so far."""
+    """The error of libuci for a file: the reason, the line, and the byte in the line."""
 
     def __init__(self, reason, line, byte):
         super().__init__("Parse error (%s) at line %d, byte %d" % (reason, line, byte))
@@ -35,9 +35,9 @@ class ParseError(UserError):
 
 
 class Option:
-    """A name with a value: bytes, or for a list `values`, bytes each. One of `value` and `values` is None.
+    """A name with a value in bytes, or for a list with `values`, bytes each. Either `value` or `values` is None.
 
-    line  where in the file the command stands that set it last; 0 when an uncommitted change did
+    line  the line of the command that set the option last, 0 for an uncommitted change
     """
 
     __slots__ = ("name", "value", "values", "line")
@@ -49,7 +49,7 @@ class Option:
         self.line = line
 
     def append(self, value, line=0):
-        """Add to the list, which a single value becomes with this."""
+        """Add to the list. A single value becomes a list."""
         if self.values is None:
             self.values = [] if self.value is None else [self.value]
             self.value = None
@@ -58,9 +58,9 @@ class Option:
 
 
 class Section:
-    """A type, a name (made up where `anonymous`), and options.
+    """A type, a name (generated if `anonymous`), and options.
 
-    line  where in the file it begins, or was given another type; 0 when an uncommitted change did that
+    line  the line where the section begins, or gets another type; 0 for an uncommitted change
     """
 
     __slots__ = ("kind", "name", "anonymous", "options", "line")
@@ -108,7 +108,7 @@ class Section:
         if kind == self.kind:
             return
         if len(kind) != len(self.kind):
-            self.anonymous = False  # so libuci: it makes a new section then, by the name of the old one
+            self.anonymous = False  # as libuci does: a new section gets the name of the old one
         self.kind = kind
         self.line = line
 
@@ -116,7 +116,7 @@ class Section:
 class Package:
     """The sections of one file.
 
-    skipped  what lenient mode says of the commands that it passed over, as text
+    skipped  the errors of the commands that lenient mode skipped, as texts
     """
 
     def __init__(self, name):
@@ -132,14 +132,14 @@ class Package:
         return None
 
     def add(self, kind, name=None, line=0):
-        """Append a section; without a name it gets the one that libuci would make up."""
+        """Append a section. Without a name, it gets the one that libuci generates."""
         self._made += 1
         section = Section(kind, name or _made_up_name(self._made, kind), not name, line)
         self.sections.append(section)
         return section
 
     def show(self):
-        """Return what `uci -X show` prints of the package, as bytes."""
+        """Return the output of `uci -X show` for the package, as bytes."""
         lines = []
         for section in self.sections:
             path = self.name + b"." + section.name
@@ -156,7 +156,7 @@ def quote(value):
 
 
 def _made_up_name(number, kind):
-    """Return the name of the `number`th section if it has none: a DJB hash of its type tells it from others."""
+    """Return the name of the `number`th section if it has none. It contains a DJB hash of the type."""
     total = 5381
     for c in kind:
         total = (total * 33 + c) & 0xFFFFFFFF
@@ -181,10 +181,10 @@ def _is_word_character(c):
 
 
 class _Lines:
-    """The file line by line, and the words of a line. A quoted string or a backslash takes in the next line.
+    """The file line by line, and the words of a line. A quoted string or a backslash can continue in the next line.
 
-    number  how many lines libuci has counted, for its error messages
-    at      where the line begins that was read last, counted from 1
+    number  the number of lines that libuci has counted, for its error messages
+    at      the number of the line that was read last, from 1
     """
 
     def __init__(self, text):
@@ -206,10 +206,10 @@ class _Lines:
         return True
 
     def _read(self, offset):
-        """Return the next physical line, line feed included, which is to stand at `offset` in the present one.
+        """Return the next physical line, with its line feed, which is placed at `offset` in the current one.
 
-        libuci reads in pieces of what its buffer has room for, which doubles as needed. That shows only where a NUL
-        stands: it hides the rest of its piece, and what comes after that is joined on.
+        libuci reads pieces of the size of its buffer, which doubles as necessary. That is visible only at a NUL: it hides
+        the rest of its piece, and the following piece is appended.
         """
         line = b""
         self.at = self._feeds + 1
@@ -235,7 +235,7 @@ class _Lines:
             self._capacity *= 2
 
     def _continue(self):
-        """Put the next line in place of what is left of this one; False if there is none."""
+        """Replace the rest of this line by the next line; False at the end of the file."""
         self.line = self.line[: self.pos] + self._read(self.pos)
         return self.pos < len(self.line)
 
@@ -244,7 +244,7 @@ class _Lines:
 
     @property
     def _here(self):
-        """The character at the position, as a number; 0, which no line has in it, at the end of the line."""
+        """The character at the position, as a number; 0, which no line contains, at the end of the line."""
         return self.line[self.pos] if self.pos < len(self.line) else 0
 
     def skip_space(self):
@@ -252,7 +252,7 @@ class _Lines:
             self.pos += 1
 
     def keyword(self):
-        """Return the word up to a space or tab without going past it, and where it ends; None when nothing is left."""
+        """Return the word up to a space or tab without moving on, and its end; None at the end of the line."""
         start = self.pos
         while start < len(self.line) and self.line[start] in b" \t":
             start += 1
@@ -286,7 +286,7 @@ class _Lines:
             if not self._here or self._here in _SPACE:
                 break
         if self._here == _SEMICOLON:
-            # Behind a bare word it would stand where the word's end is marked: the rest of the line is lost.
+            # After a bare word, this is where libuci marks the end of the word, so the rest of the line is lost.
             if len(out) == self.pos - start:
                 self.line = self.line[: self.pos]
         elif self._here:
@@ -294,7 +294,7 @@ class _Lines:
         return bytes(out)
 
     def _escaped(self, out):
-        """Take the character behind a backslash, or the next line."""
+        """Read the character after a backslash, or the next line."""
         self.pos += 1
         if self.line[self.pos :] in (b"", b"\n", b"\r\n"):
             self._continue()
@@ -303,7 +303,7 @@ class _Lines:
         self.pos += 1
 
     def _quoted(self, mark, out):
-        """Take a quoted string, over as many lines as it has."""
+        """Read a quoted string, which can have several lines."""
         self.pos += 1
         while True:
             c = self._here
@@ -321,7 +321,7 @@ class _Lines:
 
 
 class _Parser:
-    """Turns the commands of a file into a package."""
+    """Makes a package from the commands of a file."""
 
     def __init__(self, name, text, strict):
         self.package = Package(name)
@@ -400,7 +400,7 @@ class _Parser:
         return self._shared(name)
 
     def _shared(self, word):
-        """Return the word as the object that it was the first time: names come again with every section."""
+        """Return the first object that is equal to the word, which saves memory: names are repeated in each section."""
         return self._words.setdefault(word, word)
 
     def _end(self):
@@ -410,12 +410,12 @@ class _Parser:
 
 
 def parse(name, text, strict=True):
-    """Return the Package in the bytes `text`; ParseError if it is refused, which in lenient mode nothing is."""
+    """Return the Package in the bytes `text`; ParseError if it has errors. Lenient mode raises no error."""
     return _Parser(name, text, strict).parse()
 
 
 # Uncommitted changes, one a line: pkg.sec.opt='value' sets; before it + adds a section, - removes, @ renames,
-# ^ reorders, | adds to a list, ~ removes from a list. A line that does not fit is passed over.
+# ^ reorders, | adds to a list, ~ removes from a list. A line with an error is skipped.
 
 
 def apply_changes(package, text):
@@ -431,7 +431,7 @@ def apply_changes(package, text):
 
 
 def _parse_change(lines):
-    """Return (command, package, section, option, value), or None if the line is no change."""
+    """Return (command, package, section, option, value), or None if the line is not a change."""
     word = lines.word()
     if not word or lines.pos < len(lines.line):
         return None
@@ -452,7 +452,7 @@ def _parse_change(lines):
 
 
 def is_text(value):
-    """Whether `uci set` would take this as a value."""
+    """Whether `uci set` would accept this as a value."""
     return all(c >= 32 or c in b"\t\n\r" for c in value)
 
 
@@ -515,7 +515,7 @@ def _apply_rename(section, option, value):
 
 
 def _index(text):
-    """Return the decimal number that the bytes begin with; None if there is none, or it is no place in a list."""
+    """Return the decimal number at the start of the bytes; None without a number, or if it is not an index of a list."""
     text = text.lstrip()
     end = start = 1 if text[:1] in (b"+", b"-") else 0
     while text[end : end + 1].isdigit():
@@ -527,14 +527,14 @@ def _index(text):
 
 
 def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
-    """Return the package of this name with its uncommitted changes; OSError or ParseError if it cannot be had."""
+    """Return the package of this name with its uncommitted changes; OSError or ParseError if that is not possible."""
     path = file_of(name, directory, override)
     for _ in range(ATTEMPTS):
         fd = _open_locked(path)
         try:
             package = parse(name.encode(), read_all(fd), strict)
             _apply_saved(package, saved)
-            # `uci commit` takes the changes away while the file is locked, but renames the new one only after that.
+            # `uci commit` removes the changes while the file is locked, but renames the new file only after that.
             if is_at(fd, path):
                 break
         finally:
@@ -543,11 +543,11 @@ def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ov
 
 
 def is_being_written(name, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, override=OVERRIDE_DIRECTORY):
-    """Whether somebody writes the package or its changes now: `load` would wait for that."""
+    """Whether another program writes the package or its changes now, so that `load` would wait."""
     for path in (file_of(name, directory, override), saved + "/" + name):
         try:
             if system.files.status(path)[1] & S_IFMT != S_IFREG:
-                continue  # a pipe would keep us waiting
+                continue  # a pipe can block
             fd = system.files.open_to_read(path)
         except OSError:
             continue
@@ -572,7 +572,7 @@ def _open_locked(path):
 
 
 def read_all(fd):
-    """Return what is left in the open file."""
+    """Return the rest of the open file."""
     parts = []
     while not parts or parts[-1]:
         parts.append(system.files.read(fd, 4096))
@@ -580,12 +580,12 @@ def read_all(fd):
 
 
 def is_at(fd, path):
-    """Whether the open file still is the one of that name."""
+    """Whether the open file still has that name."""
     return system.files.status(fd)[0] == system.files.status(path)[0]
 
 
 def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
-    """Return the path of the package's file. One of that name in `override`, if that is not empty, goes before."""
+    """Return the path of the package's file. A file in `override`, if that is not empty, comes first."""
     path = override + "/" + name
     return path if override and system.files.exists(path) else directory + "/" + name
 
@@ -603,7 +603,7 @@ def _apply_saved(package, directory):
 
 
 def main(arguments):
-    """`[-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE`, as `uci -X` would; returns the exit status."""
+    """`[-S] [-c DIR] [-C OVERRIDEDIR] [-t SAVEDIR] show PACKAGE`, as `uci -X` would; return the exit status."""
     strict = True
     directories = {"-c": CONFIG_DIRECTORY, "-C": OVERRIDE_DIRECTORY, "-t": None}
     arguments = list(arguments)
@@ -619,7 +619,7 @@ def main(arguments):
     try:
         package = load(arguments[1], strict, directories["-c"], SAVE_DIRECTORY, directories["-C"])
         if directories["-t"]:
-            _apply_saved(package, directories["-t"])  # with the usual ones, not in their place
+            _apply_saved(package, directories["-t"])  # in addition to the usual changes
     except ParseError as e:
         system.process.write_line("uci: %s" % e)
         return 1

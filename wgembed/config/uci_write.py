@@ -1,8 +1,7 @@
-"""Writing UCI configuration files as libuci writes them.
+"""Writes UCI configuration files as libuci writes them.
 
-A file is replaced whole, never changed in place: whoever reads it meanwhile, and whoever reads it after a power cut, has
-the old one or the new one. What others have changed and not committed (the files in /tmp/.uci) is left to them: it is
-not written with ours, as `uci commit` would.
+A file is replaced as a whole and never changed in place. So each reader, also after a power failure, gets the old file or
+the new one. Uncommitted changes of other programs (the files in /tmp/.uci) stay uncommitted, unlike with `uci commit`.
 """
 
 from ..errors import UserError
@@ -12,7 +11,7 @@ from . import uci
 
 
 def export(package, header=False):
-    """Return the package as the text of a file, the one that `uci commit` leaves; `uci export` puts a header before."""
+    """Return the package as the text of a file, as `uci commit` writes it; with `header`, as `uci export` prints it."""
     parts = [_export_section(section) for section in package.sections]
     parts.insert(0, b"package " + package.name + b"\n" if header else b"")
     parts.append(b"\n")
@@ -34,7 +33,7 @@ def _export_section(section):
 def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
     """Set one option in the package's file, as `uci set` and `uci commit` would; an empty value removes it.
 
-    Raises UserError, uci.ParseError or OSError, the file being as it was.
+    Raises UserError, uci.ParseError or OSError; then the file is unchanged.
     """
 
     def edit(package):
@@ -55,11 +54,11 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
 
 
 def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
-    """Have edit(package) change the package's file under libuci's lock; if it returns False the file is not written.
+    """Change the package's file by edit(package), under libuci's lock. If edit returns False, the file is not written.
 
-    edit may be called again, with the package read anew, when somebody else has replaced the file meanwhile. Raises
-    what it raises, and UserError, uci.ParseError or OSError, the file being as it was; an OSError about the directory,
-    which comes last, is the exception: the new file is there, but might not outlast a power cut.
+    If another program has replaced the file meanwhile, edit is called again with the package read again. Raises the errors
+    of edit, and UserError, uci.ParseError or OSError; then the file is unchanged. An exception is an OSError of the
+    directory, which is synced last: the new file exists, but can be lost in a power failure.
     """
     path = system.files.real_path(uci.file_of(name, directory, override))
     for _ in range(uci.ATTEMPTS):
@@ -69,7 +68,7 @@ def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIR
 
 
 def _try_change(path, name, edit):
-    """Change the file unless it is not the one locked any more: False then."""
+    """Change the file, or return False if the locked file no longer has this name."""
     fd = _open_locked(path)
     try:
         package = uci.parse(name, uci.read_all(fd))
@@ -83,7 +82,7 @@ def _try_change(path, name, edit):
 
 
 def _open_locked(path):
-    # libuci locks the file itself, so the lock is worth nothing once another file has its name.
+    # libuci locks the file itself, so the lock has no effect after another file got its name.
     for _ in range(uci.ATTEMPTS):
         fd = system.files.open_for_change(path)
         try:
@@ -100,19 +99,19 @@ def _open_locked(path):
 
 
 def _has_mark(kind):
-    # libuci writes a type bare, even one that does not read back like that.
+    # libuci writes a type without quotes, even if it cannot read that again.
     return any(c in b"'\"\\#;" for c in kind)
 
 
 def _replace(path, fd, text):
-    """Put a file with this text in place of the locked one, of the same mode and owner; False if that went away."""
+    """Replace the locked file by a file with this text, mode and owner; False if the locked file lost its name."""
     directory, _, name = path.rpartition("/")
     fresh = "%s/.%s.uci-%d" % (directory, name, system.process.pid())
-    _remove(fresh)  # of one that had our number before a power cut
+    _remove(fresh)  # of a process that had the same number before a power failure
     _, mode, owner, _ = system.files.status(fd)
     try:
         _write(fresh, text, mode & PERMISSIONS, owner)
-        # libuci lets go of its lock just before it renames, so somebody may have been let in too early: us.
+        # libuci unlocks just before it renames, so we can have got the lock too early.
         if not uci.is_at(fd, path):
             _remove(fresh)
             return False
@@ -126,10 +125,10 @@ def _replace(path, fd, text):
 
 
 def _tell_waiting(fd, text):
-    """Put the text into the file that has lost its name, too.
+    """Write the text also into the old file, which has lost its name.
 
-    A libuci that waits for our lock does not look at the name again: it would go on with what was there before, and
-    with its commit our change were gone. Not if the file has another name: that may be somebody's copy.
+    A libuci that waits for our lock does not check the name again: it would continue with the old text, and its commit
+    would undo our change. If the file has another name, it can be a copy that a user made, and is not changed.
     """
     try:
         if system.files.status(fd)[3] == 0:

@@ -1,4 +1,4 @@
-"""The files of wg-quick(8): those of wg(8), and what wg-quick adds to [Interface]: addresses, MTU, hooks and more."""
+"""The files of wg-quick(8). They are files of wg(8) with more keys in [Interface]: addresses, MTU, hooks and others."""
 
 from ..errors import UserError
 from ..runtime import folders
@@ -6,7 +6,7 @@ from ..runtime import folders
 INTERFACE = "interface"
 PEER = "peer"
 
-# Keys of [Interface] that are wg-quick's own, in small letters.
+# The keys of [Interface] that only wg-quick has, in lower case.
 OWN_KEYS = ("address", "dns", "mtu", "table", "preup", "postup", "predown", "postdown", "saveconfig")
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-"
 _NAME_MAX = 15
@@ -14,7 +14,7 @@ _SHORT = 20
 
 
 class Section:
-    """One section: its `kind`, INTERFACE or PEER, and `entries`, (key in small letters, value, line) in order."""
+    """One section: its `kind`, INTERFACE or PEER, and `entries`, (key in lower case, value, line) in order."""
 
     def __init__(self, kind, line):
         self.kind = kind
@@ -22,26 +22,26 @@ class Section:
         self.entries = []
 
     def all(self, key):
-        """Return the values of the key, in small letters."""
+        """Return all values of the key, which is in lower case."""
         return [value for name, value, _ in self.entries if name == key]
 
     def last(self, key, otherwise=""):
-        """Return the value of the key that counts, the last one."""
+        """Return the last value of the key, which is the one in effect."""
         values = self.all(key)
         return values[-1] if values else otherwise
 
     def words(self, key):
-        """Return what the comma-separated lists of the key hold, together."""
+        """Return the entries of all comma-separated lists of the key."""
         return [word for value in self.all(key) for word in value.replace(",", " ").split()]
 
 
 class QuickFile:
-    """A file: its sections, `stripped`, the text that is for wg(8), and whether the state is saved at the end."""
+    """A file: its sections, `stripped` (the text for wg(8)), and `saves` (whether `down` saves the state)."""
 
     def __init__(self, sections, stripped):
         self.sections = sections
         self.stripped = stripped
-        # A file may have several [Interface] sections; they add up.
+        # A file can have several [Interface] sections. Their entries are joined.
         self.interface = Section(INTERFACE, 0)
         for section in sections:
             if section.kind == INTERFACE:
@@ -57,7 +57,7 @@ def _boolean(text):
 
 
 def parse(text):
-    """Return the QuickFile of a text; UserError for a line that belongs to no section or is none."""
+    """Return the QuickFile of a text; UserError for a line that is neither a section nor an entry of one."""
     sections, kept = [], []
     for number, line in enumerate(text.split("\n")):
         bare = line.partition("#")[0].strip()
@@ -69,7 +69,7 @@ def parse(text):
             sections.append(Section(key[1:-1], number + 1))
         elif bare:
             if not sections or not equals:
-                # What stands there may be a key that lost its name.
+                # The line is not shown: it can be a key without its name.
                 raise UserError("line %d: expected a section, or NAME = VALUE in a section" % (number + 1))
             sections[-1].entries.append((key, value.strip(), number + 1))
             if sections[-1].kind == INTERFACE and key in OWN_KEYS:
@@ -79,14 +79,14 @@ def parse(text):
 
 
 def _about_section(text):
-    # What stands behind it may be a key.
+    # The rest of the line is not shown: it can be a key.
     if len(text) > _SHORT or text[-1] != "]":
         return "expected [Interface] or [Peer], with nothing after it"
     return "%s is not a section" % text
 
 
 def to_text(data):
-    """Return a file's bytes as the text for `parse`; UnicodeError. Comments may be in any encoding."""
+    """Return a file's bytes as the text for `parse`; UnicodeError. Comments can have any encoding."""
     try:
         text = data.decode()
     except UnicodeError:
@@ -100,7 +100,7 @@ def is_name(text):
 
 
 def locate(argument):
-    """Return (path, interface name) for what the command line says, a path or a name; UserError if it is neither."""
+    """Return (path, interface name) for an argument, a path or a name; UserError if it is neither."""
     path = "%s/%s.conf" % (folders.WG_QUICK, argument) if is_name(argument) else argument
     name = path.rpartition("/")[2]
     if name[-5:] != ".conf" or not is_name(name[:-5]):
@@ -109,7 +109,7 @@ def locate(argument):
 
 
 def format_own(quick):
-    """Return the lines of wg-quick's own that a saved file begins with, without the addresses."""
+    """Return the lines of a saved file that only wg-quick has, without the addresses."""
     names = {"mtu": "MTU", "dns": "DNS", "table": "Table", "saveconfig": "SaveConfig", "preup": "PreUp",
              "postup": "PostUp", "predown": "PreDown", "postdown": "PostDown"}  # fmt: skip
     lines = []

@@ -1,1 +1,1 @@
-"""What runs: the process and its interfaces, the router and what it makes of the machine's network."""
+"""What runs? The process and its interfaces, the router, and the network that it sets up."""

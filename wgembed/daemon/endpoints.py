@@ -1,27 +1,27 @@
-"""Host names of endpoints: looked up outside the loop, again whenever a peer does not answer, one apart from the other.
+"""Host names of endpoints. They are looked up in child processes, and again when a peer does not answer.
 
-A name has at most one lookup at a time; so many names are looked up at once, the others wait their turn, the ones that
-failed last behind the rest. A lookup that takes too long is ended. Of a name's addresses, those of IPv6 and of IPv4
-come in turn, in the resolver's order: it knows which family has a route.
+A name has at most one lookup at a time. At most _MOST names are looked up at once, the others wait; names that failed go to
+the end of the queue. A lookup that takes too long is ended. IPv6 and IPv4 addresses of a name alternate, in the resolver's
+order, because the resolver knows which family has a route.
 """
 
 from ..errors import cause
 from ..runtime import system
 from ..runtime.resolver import Lookup
 
-# Lookups at once: each is a process of its own, though it shares our memory.
+# Lookups at once. Each is a separate process, which shares the memory of the daemon.
 _MOST = 6
-# When a lookup is ended, in ms: two attempts of the C library's at a server that is silent take 10 s.
+# In ms. Two attempts of the C library at a silent server take 10 s.
 _LOOKUP_TIMEOUT_MS = 12_000
-# Until a name that was not found is asked for again: doubled each time.
+# The delay before a failed lookup is repeated, in ms. It doubles each time.
 _FIRST_DELAY_MS = 1_000
 _LAST_DELAY_MS = 30_000
-# A name is not asked for again sooner than this after an answer.
+# A name is not looked up again earlier than this after an answer, in ms.
 _FRESH_MS = 4_000
 
 
 class _Name:
-    """A name that somebody wants: `found` are its packed addresses, in the order to try them."""
+    """A name with at least one user. `found` are its packed addresses, in the order to try them."""
 
     def __init__(self, text):
         self.text = text
@@ -33,7 +33,7 @@ class _Name:
 
 
 class Names:
-    """All names that are wanted. `user.on_addresses(found)` is called with each answer that has addresses."""
+    """All names that have users. `user.on_addresses(found)` is called with each answer that has addresses."""
 
     def __init__(self, loop, alarms, log):
         self._loop = loop
@@ -44,7 +44,7 @@ class Names:
         self._running = 0
 
     def want(self, text, user):
-        """Keep the name for this user, and look it up; what is known of it is told at once."""
+        """Add the user of the name, and look the name up. If its addresses are known, call the user at once."""
         name = self._names.get(text)
         if name is None:
             name = self._names[text] = _Name(text)
@@ -55,7 +55,7 @@ class Names:
             self._ask(name)
 
     def forget(self, text, user):
-        """The user is gone."""
+        """Remove the user of the name."""
         name = self._names[text]
         name.users.remove(user)
         if name.users:
@@ -68,13 +68,13 @@ class Names:
             self._end(name)
 
     def again(self, text):
-        """Look the name up again, unless that has just been done: a peer does not answer where it was."""
+        """Look the name up again, because a peer does not answer. Not if that was done less than _FRESH_MS ago."""
         name = self._names[text]
         if name.asked_at is None or system.clock.now() - name.asked_at >= _FRESH_MS:
             self._ask(name)
 
     def all_again(self):
-        """Look all names up again: the machine is somewhere else."""
+        """Look all names up again, because the machine is in another network."""
         for name in self._names.values():
             name.delay_ms = _FIRST_DELAY_MS
             self._ask(name)
@@ -85,7 +85,7 @@ class Names:
                 self.forget(name.text, user)
 
     def _ask(self, name):
-        # The alarm of a name that is looked up now is the lookup's end.
+        # During a lookup, the alarm of the name is the timeout of the lookup.
         if name.lookup is None and name not in self._queue:
             self._alarms.cancel("name " + name.text)
             self._queue.append(name)
@@ -114,7 +114,7 @@ class Names:
             self._on_end(name)
 
     def _end(self, name):
-        """End the lookup, done or not; returns the addresses found."""
+        """End the lookup, finished or not; return the addresses found."""
         self._loop.forget(name.lookup.fd)
         found = name.lookup.finish()
         name.lookup = None
@@ -155,10 +155,10 @@ def in_turn(found):
 
 
 class Endpoint:
-    """Where a peer is to be found by its configuration: a name, or an address.
+    """The configured endpoint of a peer: a name, or an address.
 
-    public_key  of the peer; by it alone the peer is known here, for it may go and come back
-    owner       is told with on_endpoint(self) when `address`, packed, or `scope` became known or another
+    public_key  of the peer. The peer is known here by its key only, because it can be removed and added again.
+    owner       owner.on_endpoint(self) is called when `address` (packed) or `scope` becomes known or changes
     found       all packed addresses that are known, in the order to try them
     """
 
@@ -182,7 +182,7 @@ class Endpoint:
             self._names.want(self.host, self)
             return
         if scope:
-            # Without one, the kernel will refuse to send, and that is counted.
+            # If the link does not exist, the kernel refuses to send, and the device counts that.
             self.scope = int(scope) if scope.isdigit() else system.inet.ifindex(scope) or 0
         self._use(self.found[0])
 
@@ -192,7 +192,7 @@ class Endpoint:
             self._is_name = False
 
     def unanswered(self, attempts):
-        """Look the name up again, and after an attempt in vain take its next address; not so where there is no name."""
+        """Look the name up again, and use its next address after a failed attempt. Without a name, do nothing."""
         if not self._is_name:
             return
         if attempts and self.found:

@@ -1,7 +1,7 @@
-"""What happens in handshakes, as lines of the log: loaded only where a log tells everything.
+"""The steps of handshakes, as lines of the log. Loaded only if a log has the level verbose.
 
-It takes the place of the rings of events (protocol/events.py): it keeps every event as they do, and writes it to the log
-of the interface as well (`peer.device.host.verbose`). Peers are named as wireguard-go names them.
+It replaces the rings of events (protocol/events.py): it keeps every event as the rings do, and also writes the event to the
+log of the interface (`peer.device.host.verbose`). Peers are named as in wireguard-go.
 """
 
 from binascii import b2a_base64
@@ -11,8 +11,8 @@ from ..protocol.events import HANDSHAKE_TIMEOUT, INITIATION_SENT, SEND_FAILED, R
 from ..runtime import system
 from ..runtime.address import format_endpoint
 
-# By event; %s is where the peer is. What is None is of no handshake. An exclamation mark: others can bring it about as
-# often as they like, and it is told once a second, for they must not fill the log.
+# By event; %s is the endpoint of the peer. None: not part of a handshake. An exclamation mark: strangers can cause this
+# event at any rate, so it is logged once a second at most, or they could fill the log.
 _TEXTS = (
     None,
     "sending initiation to %s",
@@ -58,7 +58,7 @@ class HandshakeLog(Rings):
 
 
 def _is_retry(peer, before):
-    """Whether the initiation leaves because the last one had no answer in time, not because the endpoint is another."""
+    """Whether the initiation is sent because the last one had no answer in time, and not because the endpoint changed."""
     return peer.attempts and not peer.retransmit_at and before and before[-1][0] != HANDSHAKE_TIMEOUT
 
 

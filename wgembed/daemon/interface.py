@@ -1,6 +1,6 @@
-"""One WireGuard interface: a protocol device with the tunnel device, sockets and link it lives on.
+"""One WireGuard interface: a protocol device with its tunnel device, sockets and link.
 
-This is the `host` of its device: see protocol/device.py for what that asks.
+The interface is the `host` of its device: protocol/device.py lists the methods of a host.
 """
 
 from ..errors import cause
@@ -13,12 +13,12 @@ from ..runtime import link as link_module
 _inet = system.inet
 _now = system.clock.now
 
-# So many receives, or datagrams, before the loop looks at the tunnel device again. A flood of single messages must be
-# able to fill the backlog faster than it is worked off: that is what load is told by.
+# The number of receives, or datagrams, before the loop looks at the tunnel device again. A flood of single messages must
+# fill the backlog faster than the device empties it, because the device detects load by the backlog.
 _RECEIVES = 64
 _DATAGRAMS = 128
-# How long handshakes are worked on at a stretch, in ms; and while there is data, it has so many times that before the
-# next stretch, however slow the machine is. What does not fit the backlog by then is dropped, which costs little.
+# The time for handshakes without a break, in ms. While there is data, data gets this many times that before handshakes
+# continue, on a slow machine too. Messages that do not fit into the backlog are dropped, which costs little.
 _STRETCH_MS = 2
 _DATA_SHARE = 12
 _AWAY = "the interface was moved to another network namespace; its sockets stay in this one"
@@ -27,20 +27,20 @@ _AWAY = "the interface was moved to another network namespace; its sockets stay 
 class Interface:
     """The interface `name`; OSError or UserError if it cannot be made.
 
-    process     what all interfaces share: tables, arena, inbox, fastpath, loop, and fit_arena()
-    owner       who is called back:
+    process     shared by all interfaces: tables, arena, inbox, fastpath, loop, and fit_arena()
+    owner       its methods are called:
                 on_lost()           the link was deleted
                 on_renamed()        the link has another `name` now
-                on_moved()          the link went to another network namespace, or came back: see `is_away`
+                on_moved()          the link was moved to another network namespace or back: see `is_away`
                 on_up()             the link came up, and its sockets are open
                 on_down()           the link went down, and the sockets are closed
-                on_no_port()        the link came up, but the port cannot be had now
-                on_unanswered(peer) an initiation to the peer got no answer, or what was sent to it none for 15 s
-    prefixes    how many allowed IPs of each family there can be
+                on_no_port()        the link came up, but the port cannot be used now
+                on_unanswered(peer) an initiation to the peer got no answer, or data to it none for 15 s
+    prefixes    the maximum number of allowed IPs of each family
     log         a runtime.log.Log
-    timestamps  where those of initiations come from, if not from a Tai64n of the device's own
+    timestamps  the source of timestamps for initiations; by default a Tai64n of the device
 
-    endpoints   what is configured of where peers are, an endpoints.Endpoint by public key; its owner fills it
+    endpoints   the configured endpoints, an endpoints.Endpoint by public key; the owner fills it
     """
 
     def __init__(self, name, process, owner, prefixes, log, timestamps=None):
@@ -79,17 +79,17 @@ class Interface:
 
     @property
     def name(self):
-        """What the link is called now."""
+        """The current name of the link."""
         return self._link.name
 
     @property
     def index(self):
-        """The ifindex of the link; 0 if that is not known."""
+        """The ifindex of the link, 0 if it is not known."""
         return self._link.index
 
     @property
     def link_is_up(self):
-        """Whether the link is up, even if its port cannot be had."""
+        """Whether the link is up, even if its port cannot be used."""
         return self._link.is_up
 
     @property
@@ -98,7 +98,7 @@ class Interface:
         return self._link.nsid is not None
 
     def send_errors(self):
-        """Return (errno, 4 or 6) for what the kernel last refused to send of a family, or for one that it has not."""
+        """Return (errno, 4 or 6) for each family whose last datagram the kernel refused, or that the kernel lacks."""
         errors = [(socket.errno, 6 if socket.ipv6 else 4) for socket in self._sockets if socket.errno]
         for family, socket in ((4, self._ipv4), (6, self._ipv6)):
             if socket is None and self._sockets:
@@ -106,7 +106,7 @@ class Interface:
         return errors
 
     def close(self):
-        """Take the interface away and wipe its keys."""
+        """Remove the interface and wipe its keys."""
         self._close_sockets()
         self.device.remove_all_peers()
         self.device.identity.clear()
@@ -196,7 +196,7 @@ class Interface:
             system.heap.release()
 
     def follow_link(self):
-        """Act on the link's MTU and on its coming up or going down."""
+        """Apply the MTU of the link, and whether the link is up."""
         mtu = min(self._link.mtu, MAX_MTU)
         if mtu != self._link.mtu:
             self._log.error("MTU %d is too large: packets over %d bytes do not fit into a datagram" % (self._link.mtu, mtu))
@@ -224,7 +224,7 @@ class Interface:
             self._owner.on_no_port()
             return
         self._refused_port = None
-        self._port = self.listen_port  # one that the kernel has chosen stays ours
+        self._port = self.listen_port  # keep a port that the kernel has chosen
         self._log.verbose("interface up, listening on port %d" % self._port)
         self.device.up(_now())
         self._owner.on_up()
@@ -237,7 +237,7 @@ class Interface:
         return self._sockets[0].port if self._sockets else self._port
 
     def set_listen_port(self, port):
-        """Listen on another port, 0 for any. OSError, and the old one kept, if that cannot be had."""
+        """Listen on another port, 0 for any. OSError if the port cannot be used; the old one is kept then."""
         if port == self.listen_port and (self._sockets or not self.device.is_up):
             return
         self.device.forget_sources()
@@ -245,30 +245,30 @@ class Interface:
             self._open_sockets(port)
         self._port = port
         if self._link.is_up and not self.device.is_up:
-            self._up()  # it had no port until now
+            self._up()  # the interface had no port until now
 
     def release_port(self):
-        """Leave the port to another interface; nothing is sent or heard until `set_listen_port` gives a new one."""
+        """Leave the port to another interface. Until `set_listen_port` sets a new one, nothing is sent or received."""
         self.device.forget_sources()
         self._close_sockets()
         self._port = 0
 
     def set_fwmark(self, fwmark):
-        """Set the firewall mark of outgoing packets; 0 is none."""
+        """Set the firewall mark of outgoing packets, 0 for no mark."""
         for socket in self._sockets:
             socket.set_fwmark(fwmark)
         self.fwmark = fwmark
         self.device.forget_sources()
 
     def bind_to(self, link):
-        """Let what is sent leave by the link of this name alone; "" for any. OSError if there is no such link."""
+        """Send datagrams only through the link of this name, "" for any. OSError if the link does not exist."""
         for socket in self._sockets:
             socket.bind_to(link)
         self.bound_to = link
         self.device.forget_sources()
 
     def _open_sockets(self, port):
-        """Bind both families to one port, then let go of the old sockets."""
+        """Bind both families to one port, then close the old sockets."""
         sockets = bind_pair(port, self.fwmark)
         try:
             for socket in sockets if self.bound_to else ():
@@ -298,7 +298,7 @@ class Interface:
 
 
 def _open_port(name, fastpath):
-    """Make the tunnel device and return its port; UserError."""
+    """Create the tunnel device and return its port; UserError."""
     if fastpath is None:
         return system.tun.TunPort(tun_device.open_tun(name))
     fd = tun_device.open_tun(name, tun_device.IFF_VNET_HDR)
@@ -306,7 +306,7 @@ def _open_port(name, fastpath):
 
 
 def do_without_marks(config):
-    """Where the kernel cannot mark packets, have host routes keep endpoints outside; returns sentences about it."""
+    """If the kernel cannot mark packets, use host routes instead; return a sentence for each interface concerned."""
     told = []
     for interface in config.interfaces:
         if _wants_mark(interface) and not _can_mark():
@@ -333,7 +333,7 @@ def _can_mark():
 
 
 def bind_pair(port, fwmark):
-    """Return sockets for IPv4 and IPv6 on the same port; one of them alone where the machine lacks the other."""
+    """Return sockets for IPv4 and IPv6 on the same port, or one socket if the machine lacks the other family."""
     for _ in range(100):
         sockets = []
         try:

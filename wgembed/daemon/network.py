@@ -1,7 +1,7 @@
-"""Putting the network of an interface in place, as planned (network_plan.py), and taking away exactly what was added.
+"""Sets up the network of an interface as planned (network_plan.py), and removes exactly the objects that it added.
 
-What belongs to the tunnel device goes with it. The rest, host routes to endpoints and policy rules, is written down in
-/var/run/wgembed before it is made, so that after a crash the next start can clear up.
+The kernel removes the objects of the tunnel device together with the device. The others, host routes to endpoints and
+policy rules, are recorded in /var/run/wgembed before they are added, so that the next start after a crash can remove them.
 """
 
 from ..errors import cause
@@ -12,13 +12,13 @@ _RECORD = ".added"
 
 
 class Network:
-    """What has been added for one interface.
+    """The objects that were added for one interface.
 
     netconf       carries out the requests (netconf.NetConf)
-    record        the file for what outlives the link
+    record        the file for the objects that outlive the link
     log           a runtime.log.Log
-    follow_again  follow_again(raise_link) plans anew and calls `follow`. It is called when the kernel has answered, if
-                  `follow` was called in the meantime; a caller that calls `follow` once needs none.
+    follow_again  follow_again(raise_link) plans again and calls `follow`. If `follow` was called while the kernel had not
+                  answered, follow_again is called after the answers. Not needed if `follow` is called only once.
     """
 
     def __init__(self, netconf, record, log, follow_again=None):
@@ -29,13 +29,13 @@ class Network:
         self._added = []
         self._refused = {}
         self._mtu = 0
-        self._is_waiting = False  # for answers; until then nobody knows what of it is ours
-        self._next = None  # whether to raise the link when the network is followed again then; None: it need not be
-        self._is_over = False  # what is carried out still has no link any more
+        self._is_waiting = False  # for answers: until then it is not known which objects are ours
+        self._next = None  # raise_link of the `follow` that waits; None if none waits
+        self._is_over = False  # `end` was called: errors are expected, because the link is removed
 
     @property
     def outside(self):
-        """What has been added that does not go with the link."""
+        """The added objects that outlive the link."""
         return [obj for obj in self._added if self._outlives(obj)]
 
     @property
@@ -47,23 +47,23 @@ class Network:
         return obj[0] in ("rule", "setting") or obj[0] == "route" and obj[3] != self.index
 
     def begin(self, index):
-        """The link is there, with this number."""
+        """Set the ifindex of the link."""
         self.index = index
 
     def went_down(self):
-        """The kernel takes routes with a link that goes down, and addresses of IPv6."""
+        """The link went down: the kernel removes its routes, and its IPv6 addresses."""
         self._added = self.outside
         self._mtu = 0
 
     def follow(self, wanted, raise_link, paths=None, is_up=True):
-        """Make the network as planned; `raise_link`: also take the link up.
+        """Set up the network as planned; `raise_link`: also set the link up.
 
-        is_up  whether the link is up: if it is not, and stays down, it cannot have routes
-        paths  to see what stands of it: the kernel takes routes along with links, and addresses with the first one of
-               their network; None where that is not known
+        is_up  whether the link is up: a link that stays down cannot have routes
+        paths  the Paths that show which objects still exist: the kernel removes routes together with links, and addresses
+               together with the first one of their network. None if that is not known.
         """
         if self._is_waiting:
-            # What the caller has seen of the machine may be out of date by then.
+            # When the answers arrive, the plan of this caller can be out of date.
             self._next = raise_link or bool(self._next)
             return
         objects = wanted.objects
@@ -86,7 +86,7 @@ class Network:
         self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers))
 
     def _handle_answers(self, requests, answers):
-        """See what came of it. What was there before is nobody's to remove, unless it goes with our link anyway."""
+        """Handle the answers. Objects that existed before are not ours to remove, unless they belong to our link."""
         foreign = []
         for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
             if verb == "del" or not errno:
@@ -107,16 +107,16 @@ class Network:
             self._follow_again(raise_link)
 
     def leave(self):
-        """The link is in another network namespace: take away what does not go with it, and plan anew once it is back."""
-        self._netconf.after(self._take_away)
+        """The link was moved to another network namespace: remove the objects that did not go with it."""
+        self._netconf.after(self._remove_outside)
 
     def end(self):
-        """Take away what does not go with the link."""
+        """Remove the objects that outlive the link."""
         self._next = None
         self._is_over = True
-        self._netconf.after(self._take_away)
+        self._netconf.after(self._remove_outside)
 
-    def _take_away(self):
+    def _remove_outside(self):
         requests = [("del", obj) for obj in reversed(self.outside)]
         self._added = []
         self._mtu = 0
@@ -142,7 +142,7 @@ def record_of(directory, name):
 
 
 def clear_up(directory, is_served, conf):
-    """Take away what a daemon that was killed has left behind, by its records; not that of one that is_served(name)."""
+    """Remove the objects in the records of daemons that were killed. Records of interfaces that is_served(name) stay."""
     for file in system.files.names(directory):
         if file.endswith(_RECORD) and not is_served(file[: -len(_RECORD)]):
             _clear_up(directory + "/" + file, conf)

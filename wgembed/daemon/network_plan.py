@@ -1,15 +1,14 @@
-"""What the machine's network must look like for an interface, worked out from the configuration and the routes there are.
+"""Plans the network of an interface from the configuration and the current routes of the machine.
 
-A default route into the tunnel would take the tunnel's own datagrams along. Two ways keep them out, as OpenWrt and
-wg-quick have them: a host route to the endpoint over the gateway that leads there now (where a routed prefix covers
-the endpoint, or `tunlink` chooses the way), or, with `nohostroute` or `fwmark`, the default route in a table of its
-own with a rule that exempts what carries our mark. With an ip4table or ip6table of the owner's choice, rules are the
-owner's business.
+A default route into the tunnel would also send the tunnel's own datagrams into the tunnel. Two methods prevent that, as in
+OpenWrt and in wg-quick. The first is a host route to the endpoint over the current gateway, if a routed prefix covers the
+endpoint or `tunlink` selects a link. The second, with `nohostroute` or `fwmark`, is a separate table for the default route,
+with a rule that exempts packets with our firewall mark. With `ip4table` or `ip6table`, the rules are left to the user.
 
-In the main table a default route stands as two halves: one of the same metric is there already, the provider's, and
-must outlast us.
+In the main table, a default route is added as two halves, because the provider's default route with the same metric is
+there already and must stay.
 
-Objects of the network are tuples, as in netconf.py; putting them in place and taking them away is network.py's.
+Objects of the network are tuples, as in netconf.py. network.py adds and removes them.
 """
 
 from ..protocol.constants import DEFAULT_MTU, IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU
@@ -17,27 +16,27 @@ from ..runtime import abi, netconf
 from ..runtime.address import covers, format_ip, masked, parse_ip
 from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
-# IPv6 has no metric 0: the kernel makes it this.
+# IPv6 has no metric 0: the kernel replaces it by this one.
 _METRIC_IPV6 = 1024
-# The mark and table of default routes where the configuration names none, as in wg-quick.
+# The first firewall mark, and table of default routes, if the configuration has no fwmark. As in wg-quick.
 AUTO_FWMARK = 51820
-# Rules stand right before those of the kernel, as with wg-quick.
+# The rules come directly before those of the kernel, as with wg-quick.
 _SUPPRESS_PRIORITY = 32764
 _MARK_PRIORITY = 32765
 _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 
-# What a tunnelled packet costs on the way, by the size of the outer address: outer IP, UDP, and WireGuard's 32.
+# The overhead of a packet in the tunnel, in bytes, by the size of the outer address: IP, UDP, and 32 of WireGuard.
 _OVERHEAD = {4: 60, 16: 80}
 _SIZES = (4, 16)  # of addresses, in bytes: IPv4, IPv6
 _UNREACHABLE = "unreachable"
 
 
 class Paths:
-    """How the machine reaches the outside without our tunnels: the main table as it is now.
+    """The routes of the machine outside our tunnels: the main table as it is now.
 
     ip        a RtNetlink
-    tunnels   the numbers of our own links
-    ours      host routes that we have added, objects of netconf.py
+    tunnels   the ifindex of each of our links
+    ours      the host routes that we added, objects of netconf.py
     """
 
     def __init__(self, ip, tunnels, ours):
@@ -50,7 +49,7 @@ class Paths:
         self._rules = {}
 
     def find(self, packed, index=0):
-        """Return the route to the address (by the link `index` alone, if given), or None."""
+        """Return the route to the address, or None. With `index`, only routes through this link are considered."""
         best = None
         for route in self._family(len(packed)):
             if index and route.index != index or not covers(route.destination, route.length, packed):
@@ -60,7 +59,7 @@ class Paths:
         return best
 
     def has(self, wanted):
-        """Whether the address, route or rule, an object of netconf.py, is there; True if the kernel could not be asked."""
+        """Whether the address, route or rule, an object of netconf.py, exists; True if the kernel does not answer."""
         if wanted[0] == "address":
             _, index, ip, length = wanted
             found = self._addresses_of(index)
@@ -113,7 +112,7 @@ class Paths:
         )
 
     def mtu(self, route):
-        """Return the MTU of what takes the route; 0 if it leads nowhere outside."""
+        """Return the MTU of the route, 0 if it does not lead outside the machine."""
         try:
             name, mtu, _ = self._ip.link(route.index)
         except OSError:
@@ -122,21 +121,21 @@ class Paths:
 
 
 def way_out(ip, tunnels):
-    """Return where the default routes lead now: what changes when the machine is connected otherwise."""
+    """Return the current default routes of both families, to detect that the machine is in another network."""
     paths = Paths(ip, tunnels, ())
     routes = [paths.find(bytes(size)) for size in (4, 16)]
     return [(route.index, route.gateway) if route is not None and not route.length else None for route in routes]
 
 
 def host_route(packed, route):
-    """Return the object that is a route to this address alone, the way that `route` goes."""
+    """Return the object of a route to this address only, over the link and gateway of `route`."""
     gateway = format_ip(route.gateway) if route.gateway else "-"
     way = "route", format_ip(packed), len(packed) * 8, route.index, gateway, 0, RT_TABLE_MAIN
     return way + ("onlink",) if route.onlink else way
 
 
 class Plan:
-    """What is wanted: `mtu`, `fwmark`, and `objects`, in the order to add them."""
+    """The planned `mtu` and `fwmark`, and the planned `objects` in the order to add them."""
 
     def __init__(self):
         self.mtu = 0
@@ -144,7 +143,7 @@ class Plan:
         self.objects = []
 
     def add(self, wanted):
-        """Want the object, once."""
+        """Add the object to the plan, unless the object is None or already planned."""
         if wanted is not None and wanted not in self.objects:
             self.objects.append(wanted)
 
@@ -154,13 +153,13 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
 
     config       its InterfaceConfig
     index        the ifindex of its link
-    slot         which of our interfaces it is, from 0
-    endpoints    packed addresses of the endpoints that are known by the configuration
-    routed       (packed, length) of the prefixes that shall lead into one of our tunnels, and whether it is by this
-                 interface: triples
+    slot         the number of the interface in the router, from 0
+    endpoints    packed addresses of the configured endpoints
+    routed       triples for the prefixes that are routed into one of our tunnels: packed address, length, and whether the
+                 tunnel is that of this interface
     paths        the Paths of the machine
-    tunnel_link  the ifindex of the link that `tunlink` names, 0 where it names none, None if that is not there
-    learnt       packed addresses of the endpoints where the peers are now
+    tunnel_link  the ifindex of the link of `tunlink`, 0 without `tunlink`, None if the link does not exist
+    learnt       packed addresses of the current endpoints of the peers
     """
     own = [(packed, length) for packed, length, is_own in routed if is_own]
     apart = _families_apart(config, own)
@@ -177,17 +176,17 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
 
 
 def _families_apart(config, own):
-    """Return the families, as sizes of addresses, whose default route goes into a table of its own."""
+    """Return the families, as sizes of addresses, whose default route goes into a separate table."""
     return [size for size in _SIZES if _is_apart(config, size, own, _table(config, size))]
 
 
 def _table(config, size):
-    """Return the table that the owner has chosen for routes of this family, 0 for none."""
+    """Return the configured table for routes of this family, 0 for none."""
     return config.table4 if size == 4 else config.table6
 
 
 def _least_mtu(config, own):
-    """Return what the MTU must not fall below: IPv6 in the tunnel wants more."""
+    """Return the minimum MTU, which is larger with IPv6 in the tunnel."""
     inside = [packed for packed, _ in config.addresses + own]
     return IPV6_MIN_MTU if any(len(packed) == 16 for packed in inside) else IPV4_MIN_MTU
 
@@ -198,14 +197,14 @@ def _plan_addresses(wanted, config, index):
 
 
 def _plan_host_routes(wanted, config, ways, routed, apart, paths, tunnel_link):
-    """Keep each endpoint outside, by a route of its own where that is needed."""
+    """Keep each endpoint outside the tunnel, by a host route if necessary."""
     for packed in ways:
         is_main = not _table(config, len(packed))
         wanted.add(_host_route_for(packed, routed, apart, paths, tunnel_link, is_main))
 
 
 def _plan_rules(wanted, apart):
-    """Have all but our own datagrams look up the table with the default route, where it is apart."""
+    """Let all packets except our own datagrams use the separate table with the default route, if there is one."""
     for size in apart:
         family = 4 if size == 4 else 6
         if size == 4:
@@ -228,25 +227,25 @@ def _plan_routes(wanted, config, index, own, apart):
 
 
 def _is_apart(config, size, own, table):
-    """Whether the default route of this family goes into a table of its own."""
+    """Whether the default route of this family goes into a separate table."""
     return not table and (config.nohostroute or config.fwmark) and (bytes(size), 0) in [(masked(p, n), n) for p, n in own]
 
 
 def _host_route_for(packed, routed, apart, paths, tunnel_link, is_main):
-    """Return what keeps the endpoint outside, if that is needed; `is_main`: our own routes stand in the main table."""
+    """Return the route that keeps the endpoint outside, or None; `is_main`: our routes are in the main table."""
     route = None
     if tunnel_link or tunnel_link == 0 and _is_swallowed(packed, routed, apart):
         route = paths.find(packed, tunnel_link)
     if route is not None:
         return host_route(packed, route)
     if is_main and _comes_back(packed, routed, apart):
-        # With no way outside a datagram would be a packet for the tunnel, and so would what comes of that.
+        # Without a route outside, a datagram would go into the tunnel, and its datagram again.
         return "route", format_ip(packed), len(packed) * 8, 0, "-", 0, RT_TABLE_MAIN, _UNREACHABLE
     return None
 
 
 def _comes_back(packed, routed, apart):
-    """Whether of our routes that take the endpoint along, the longest is one into the endpoint's own tunnel."""
+    """Whether the longest of our routes that cover the endpoint leads into the endpoint's own tunnel."""
     best = -1, False
     for prefix, length, is_own in routed:
         if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
@@ -255,7 +254,7 @@ def _comes_back(packed, routed, apart):
 
 
 def _is_swallowed(packed, routed, apart):
-    """Whether the routes into our tunnels would take the endpoint along."""
+    """Whether the routes into our tunnels cover the endpoint."""
     for prefix, length, is_own in routed:
         if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
             return True
@@ -263,7 +262,7 @@ def _is_swallowed(packed, routed, apart):
 
 
 def swallows(config, packed, routed):
-    """Whether the endpoint would lead into a tunnel, and nothing in the configuration prevents it."""
+    """Whether the route to the endpoint would lead into a tunnel, and no option prevents that."""
     if not config.nohostroute or config.tunlink:
         return False
     if _table(config, len(packed)):
@@ -273,13 +272,13 @@ def swallows(config, packed, routed):
 
 
 def best_mtu(packed, route, paths):
-    """Return the largest MTU of a tunnel to the address over the route; 0 if it leads nowhere outside."""
+    """Return the largest MTU of a tunnel to the address over the route, 0 if it does not lead outside the machine."""
     size = paths.mtu(route)
     return size and size - _OVERHEAD[len(packed)]
 
 
 def _mtu(endpoints, paths, tunnel_link, least):
-    """Return the largest MTU with which no datagram to an endpoint has to be cut up, but `least` at least."""
+    """Return the largest MTU at which no datagram to an endpoint is fragmented, but not less than `least`."""
     found = []
     for packed in endpoints:
         route = paths.find(packed, tunnel_link)
@@ -287,7 +286,7 @@ def _mtu(endpoints, paths, tunnel_link, least):
         if size:
             found.append(size)
     if not found and not endpoints:
-        # Whoever calls will come by the default route, over IPv6 perhaps.
+        # A peer that starts the handshake comes over the default route, perhaps over IPv6.
         for size in (4, 16):
             route = paths.find(bytes(size), tunnel_link)
             outside = paths.mtu(route) if route is not None and not route.length else 0

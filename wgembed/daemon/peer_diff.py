@@ -1,9 +1,8 @@
-"""From one configuration of an interface's peers to the next: what did not change keeps its session.
+"""Applies a new configuration of an interface's peers. Peers that do not change keep their sessions.
 
-A peer is known by its public key. Removed peers go, new ones come, and of those that stay only what differs between
-the two configurations is touched: an endpoint learnt from the peer stays, and so does what `wg set` changed and the
-configuration does not (but for preshared keys, which are always those of the configuration). Peers that only `wg set`
-knows are left alone.
+A peer is known by its public key. For a peer that stays, only the differences between the two configurations are applied.
+So an endpoint that was learnt from the peer stays, and so do changes by `wg set`. Preshared keys are an exception: they
+are always those of the configuration. Peers that exist only by `wg set` are not changed.
 """
 
 from .. import crypto
@@ -12,7 +11,7 @@ from ..runtime.address import masked
 
 
 def owners(peers):
-    """Return who has which prefix, as (masked address, length) to public key: of several, the last one, as with `wg`."""
+    """Return {(masked address, length): public key}. If several peers have a prefix, the last one gets it, as with `wg`."""
     found = {}
     for peer in peers:
         for packed, length in peer.allowed_ips:
@@ -21,9 +20,9 @@ def owners(peers):
 
 
 def sync_peers(device, old, new, now):
-    """Bring the device from the peers `old` to the peers `new`, lists of PeerConfig; there must be room for them.
+    """Change the device from the peers `old` to the peers `new`, lists of PeerConfig. There must be places for them.
 
-    Returns the public keys of those that were not there before.
+    Return the public keys of the peers that did not exist before.
     """
     kept = {peer.public_key: peer for peer in new}
     before = {peer.public_key: peer for peer in old}

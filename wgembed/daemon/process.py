@@ -1,4 +1,4 @@
-"""What every daemon process is made of: single.py serves one interface with it, router.py those of a whole router."""
+"""The base of both daemons: single.py serves one interface, router.py serves all interfaces of a router."""
 
 from ..errors import UserError, cause
 from ..packets.arena import Arena, Inbox
@@ -12,7 +12,7 @@ from ..runtime.rtsocket import RtSocket
 from ..runtime.sources import Sources
 from ..runtime.tun_device import knows_vnet_header
 
-# How long until what could not be had is tried again, in ms.
+# The delay before a failed step is repeated, in ms.
 RETRY_MS = 5000
 
 _OF_ADDRESSES = (abi.RTM_NEWADDR, abi.RTM_DELADDR)
@@ -24,7 +24,7 @@ class Process:
     """One process, one thread, one loop, and the fixed state that all its interfaces share.
 
     peers    the size of the peer table
-    signals  the numbers of the signals that `on_signal` is called with
+    signals  the signals that `on_signal` is called for, by number
     news     a runtime.link.News, made before privileges were dropped
     """
 
@@ -32,7 +32,7 @@ class Process:
         alloc = system.files.alloc
         self.tables = Tables(peers, alloc=alloc)
         self._events = self.tables.events
-        self.fastpath_refused = None  # or why there is none though there is a library
+        self.fastpath_refused = None  # why an existing library is not used, or None
         self.fastpath = self._start_fastpath(alloc)
         if self.fastpath is None:
             self.arena, self.inbox = Arena(DEFAULT_MTU, alloc=alloc), Inbox(alloc=alloc)
@@ -56,7 +56,7 @@ class Process:
         path = fastpath_library()
         if path is None or not knows_vnet_header():
             return None
-        from ..packets import fastpath  # where there is no library it would be memory for nothing
+        from ..packets import fastpath  # without a library, the module would waste memory
 
         try:
             return fastpath.Fastpath(path, system.clib.Library, alloc)
@@ -65,23 +65,23 @@ class Process:
             return None
 
     def tell_of_fastpath(self, log):
-        """Write to the log what serves the packet path, where there was a choice."""
+        """Log whether the C library is used, if there is one."""
         if self.fastpath_refused:
             log.error("cannot use the C library, running in pure Python: %s" % self.fastpath_refused)
         elif self.fastpath:
             log.verbose("using the C library %s" % self.fastpath.path)
 
     def tell_of_handshakes(self, wanted):
-        """Tell of handshakes in the logs that tell everything, or no more."""
+        """Log the steps of handshakes in logs of the level verbose, or stop that."""
         events = self._events
         if wanted:
-            from .handshake_log import HandshakeLog  # where no log tells everything it would be memory for nothing
+            from .handshake_log import HandshakeLog  # without such a log, the module would waste memory
 
             events = HandshakeLog(self.tables)
         self.tables.events = events
 
     def deadline(self):
-        """Return when the loop must turn again at the latest, or None."""
+        """Return the time of the next turn of the loop in ms, or None if no timer is set."""
         due = self.tables.timers.next()
         for interface in self.interfaces:
             if interface.device.backlog.count and (due is None or interface.handshakes_at < due):
@@ -110,22 +110,22 @@ class Process:
             self.on_signal(number)
 
     def on_routes(self, kind, message, start, end):
-        """An address, a route or a rule of the machine has changed: see runtime.link.News."""
+        """An address, a route or a rule of the machine changed: see runtime.link.News."""
         if kind in _OF_ADDRESSES:
-            return  # of a source that is gone, the next packet tells
-        # However many there are, a peer's source is looked at once, before the next packet to it.
+            return  # if a source address is gone, the kernel refuses the next packet
+        # After any number of changes, the source of a peer is checked once, before the next packet to the peer.
         for interface in self.interfaces:
             interface.device.routes_changed()
 
     def on_signal(self, number):
-        """The signal of this number came."""
+        """Called when the signal of this number arrives."""
 
     def retry_ports(self):
-        """Try again, after a while, for the ports that could not be had."""
+        """Try again to open the ports that could not be used, after RETRY_MS."""
         self.alarms.hasten("ports", system.clock.now() + RETRY_MS, self._open_ports)
 
     def watch_directory(self, path, mask, function):
-        """Call function() when what `mask` names happens in the directory; returns False if the kernel cannot tell."""
+        """Call function() at each event of `mask` in the directory. Return False if the kernel has no inotify."""
         try:
             watch = system.notify.DirectoryWatch(path, mask)
         except OSError:
@@ -139,16 +139,16 @@ class Process:
         return True
 
     def fit_arena(self):
-        """Carve the arena for the largest MTU there is."""
+        """Divide the arena into slots for the largest MTU of the interfaces."""
         mtu = DEFAULT_MTU if not self.interfaces else max([interface.device.mtu for interface in self.interfaces])
         if mtu > self.arena.slot_size or mtu + 16 <= self.arena.slot_size:
             self.arena.carve(mtu)
 
 
 def run_to_end(process, capacity, ready):
-    """Run the process and close it; returns the exit status.
+    """Run the process and close it; return the exit status.
 
-    What no part of it has dealt with ends it, with a sentence: whoever supervises it starts it again.
+    An error that no part of the process handles is logged and ends the process. The service manager starts it again.
     """
     is_ready = False
     try:
@@ -157,7 +157,7 @@ def run_to_end(process, capacity, ready):
         process.run()
     except (OSError, MemoryError) as e:
         if not is_ready:
-            raise  # the start has failed, maybe for want of a larger heap, and main() says so
+            raise  # the start failed, perhaps because the heap is too small: guard prints that
         process.log.error("cannot continue: %s" % (cause(e) if isinstance(e, OSError) else "out of memory"))
         return 1
     finally:

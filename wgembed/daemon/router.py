@@ -1,8 +1,8 @@
 """`wgembed run`: all interfaces of a router in one process, from its configuration.
 
-SIGHUP, or a change of the file, applies the difference between the configuration that holds and the new one. What
-does not validate, or cannot be had (a port in use, no room), changes nothing and is told. SIGINT and SIGTERM take away
-everything that was made, and end.
+SIGHUP, or a change of the file, applies the difference between the current configuration and the new one. If the new one
+is not valid, or cannot be applied (a port in use, a full table), that is logged and nothing changes. SIGINT and SIGTERM
+remove everything that was added, and end the process.
 """
 
 import gc
@@ -22,16 +22,16 @@ from .process import RETRY_MS, Process, run_to_end
 from .router_interface import RouterInterface
 from .timestamps import Timestamps
 
-# After news of routes or of files there is more to come: so long is waited, in ms.
+# Changes of routes or files come in groups: the delay before they are handled, in ms.
 _SETTLE_MS = 200
-# Room in the tables for what comes after the start.
+# Places in the tables for peers that are added after the start.
 _SPARE_PEERS = 16
 
 
 class Router(Process):
-    """The process, its interfaces and what they share.
+    """The process, its interfaces and their shared state.
 
-    directory  where the configuration is
+    directory  the directory of the configuration
     """
 
     def __init__(self, directory):
@@ -73,7 +73,7 @@ class Router(Process):
             raise
 
     def level_for(self, interface):
-        """Return how much is told of the interface: what its section says, or the globals, or the environment."""
+        """Return the log level of the interface: that of its section, or of the globals, or of the environment."""
         return self.log.level if interface.log_level is None else interface.log_level
 
     def run(self):
@@ -91,10 +91,10 @@ class Router(Process):
     # Configuration
 
     def _load(self):
-        """Return the configuration in the file; ConfigError if it does not hold together."""
+        """Return the configuration in the file; ConfigError if it has mistakes."""
         config = config_module.load(self._directory)
         config.warnings += do_without_marks(config)
-        # What was read is many small pieces; what is made of it now had better take their place than stand behind them.
+        # Reading leaves many small free pieces. The objects that are made next shall use these and not extend the heap.
         gc.collect()
         for warning in config.warnings:
             if warning not in self._warned:
@@ -106,12 +106,12 @@ class Router(Process):
         return system.files.identity("%s/%s" % (self._directory, config_module.PACKAGE))
 
     def reload(self):
-        """Apply what the file says now; what is wrong with it is told, and nothing changes.
+        """Apply the file as it is now. If it has mistakes, they are logged, and nothing changes.
 
-        Returns how many interfaces it wants, 0 where it is refused.
+        Return the number of interfaces in the file, 0 if it is rejected.
         """
         if uci.is_being_written(config_module.PACKAGE, self._directory):
-            # Whoever holds the lock may do so for long, and packets do not wait.
+            # A writer can hold the lock for long, and packets must not wait.
             self.alarms.hasten("reload", system.clock.now() + _SETTLE_MS, self.reload)
             return 0
         self._seen = self._identity()
@@ -137,7 +137,7 @@ class Router(Process):
         return wanted
 
     def _apply(self, config):
-        """Go over to this configuration. Whatever may fail comes first, and is undone if it does."""
+        """Apply the configuration. All steps that can fail come first, and are undone if one fails."""
         level = self.log.level
         self.log.level = self._usual_level if config.log_level is None else config.log_level
         try:
@@ -196,7 +196,7 @@ class Router(Process):
                     router_interface.check_capacity(interface)
 
     def _prepare_keys(self, config):
-        """Have a private key for each interface: one that is nowhere yet is made and kept."""
+        """Get a private key for each interface. A missing key is generated and stored."""
         for interface in config.interfaces:
             if interface.private_key is None:
                 interface.private_key = self._key_for(interface)
@@ -216,14 +216,14 @@ class Router(Process):
         return private
 
     def _take_ports(self, config, stay, before):
-        """Listen on the new ports, all of them or none."""
+        """Listen on all new ports, or on none of them."""
         wanted = {interface.listen_port: interface.name for interface in config.interfaces if interface.listen_port}
         for router_interface, port in before:
             if wanted.get(port, router_interface.name) != router_interface.name:
                 router_interface.interface.release_port()
         by_name = {router_interface.name: router_interface for router_interface, _ in before}
         try:
-            # 0 leaves the port to us, after all others: the one that we have is as good as any.
+            # 0 means any port: these interfaces come last, and keep the port that they have.
             for interface in sorted(stay, key=lambda one: not one.listen_port):
                 listener = by_name[interface.name].interface
                 listener.set_listen_port(interface.listen_port or listener.listen_port)
@@ -260,18 +260,18 @@ class Router(Process):
         router_interface.close()
         self.fit_arena()
 
-    # What happens to us
+    # Events
 
     def on_routes(self, kind, message, start, end):
         super().on_routes(kind, message, start, end)
         self.follow_soon()
 
     def follow_soon(self, delay=_SETTLE_MS):
-        """Look at the machine's routes when they have settled."""
+        """Read the routes of the machine after `delay` ms, when they no longer change."""
         self.alarms.hasten("network", system.clock.now() + delay, self.follow)
 
     def follow(self, raised=()):
-        """Make the networks of all interfaces fit the machine's routes now; the links of those in `raised` are taken up."""
+        """Adapt the networks of all interfaces to the current routes. The links of those in `raised` are set up."""
         try:
             self._follow_network(raised)
         except OSError as e:
@@ -307,7 +307,7 @@ class Router(Process):
             self.reload()
 
     def on_lost(self, router_interface):
-        """Somebody deleted a link that the configuration wants: it is made again."""
+        """Another program deleted the link of a configured interface: create the interface again."""
         self._drop(router_interface)
         self.alarms.set("lost", system.clock.now() + RETRY_MS // 5, self._restore)
 
@@ -318,7 +318,7 @@ class Router(Process):
 
 
 def _peers(config):
-    """Return the size of the peer table: what the configuration asks for, or what is usual and some more."""
+    """Return the size of the peer table: max_peers, or the number of peers and some more, but the usual size at least."""
     total = 0
     for interface in config.interfaces:
         total += interface.max_peers or len(interface.peers) + _SPARE_PEERS
@@ -333,9 +333,9 @@ def _make_directories(path):
 
 
 def serve(directory, ready):
-    """Serve what is configured until it is time to end; returns the exit status.
+    """Serve the configured interfaces until the process ends; return the exit status.
 
-    ready  is called once all is there, with the number of peers that may still come
+    ready  ready(peers) is called when all interfaces exist, with the number of peers that can still be added
     """
     router = Router(directory)
     return run_to_end(router, router.tables.capacity - router.tables.used, ready)

@@ -1,7 +1,7 @@
-"""One interface of a router: what the configuration says of it, and what has come of that.
+"""One interface of a router, with its configuration and its network.
 
-It owns the Interface that carries its packets and is called back by it (interface.py); what concerns all interfaces of
-the router it passes on.
+A RouterInterface owns the Interface that carries its packets, and is the owner whose methods that calls (interface.py).
+It passes calls that concern all interfaces on to the router.
 """
 
 from ..config import openwrt_network
@@ -16,14 +16,14 @@ from .endpoints import Endpoint
 from .interface import Interface
 from .process import PREFIXES_PER_PEER
 
-# Room for allowed IPs that come after the start.
+# Places for allowed IPs that are added after the start.
 _SPARE_PREFIXES = 64
 
 
 class RouterInterface:
-    """An interface of the router: its configuration, and what has come of it.
+    """An interface of the router, with its configuration and its network.
 
-    slot  which of the router's interfaces it is, from 0: a number that no other has as long as this one is there
+    slot  the number of the interface in the router, from 0; no other interface has it while this one exists
     """
 
     def __init__(self, router, config, slot):
@@ -45,11 +45,11 @@ class RouterInterface:
         self.network.begin(self.interface.index)
 
     def peers_present(self):
-        """Return how many of the configured peers there are: `wg` may have removed some."""
+        """Return how many of the configured peers exist: `wg` can have removed some."""
         return len([peer for peer in self.config.peers if self.interface.device.find(peer.public_key)])
 
     def check_capacity(self, config):
-        """See that the allowed IPs of another configuration would find room; UserError if not."""
+        """Check that there are places for the allowed IPs of another configuration; UserError if not."""
         allowed = self.interface.device.allowed
         for trie, size in ((allowed.trie4, 4), (allowed.trie6, 16)):
             had, wanted = [
@@ -63,7 +63,7 @@ class RouterInterface:
                 )
 
     def set_up(self, old, now):
-        """Apply the configuration; `old` is the one that held, None for none. Nothing here can fail."""
+        """Apply the configuration; `old` is the previous one, or None. No errors."""
         config, device = self.config, self.interface.device
         device.set_private_key(config.private_key, now)
         fresh = peer_diff.sync_peers(device, old.peers if old else [], config.peers, now)
@@ -82,7 +82,7 @@ class RouterInterface:
                 self.endpoints[key].start()
 
     def on_endpoint(self, endpoint):
-        """The endpoint of a peer became known, or is another: what waits for an answer need not wait on."""
+        """The endpoint of a peer became known, or changed: send a waiting initiation again, to the new address."""
         device = self.interface.device
         peer = device.find(endpoint.public_key)
         if peer is None:
@@ -95,12 +95,12 @@ class RouterInterface:
         device.set_endpoint(peer, addr, now)
         self._router.follow_soon(0)
         if begun and device.is_up:
-            # The limit of one initiation in 5 s is for one place, and this is another.
+            # The limit of one initiation in 5 s is for one address, and this is another one.
             peer.last_sent_handshake = NEVER
             device.initiate(peer, now, retry=True)
 
     def follow_network(self, ip, raise_link):
-        """Make addresses, routes and MTU fit what the configuration and the machine's routes are now."""
+        """Adapt addresses, routes and MTU to the configuration and the current routes of the machine."""
         if self.interface.is_away:
             return
         paths = self._paths(ip)
@@ -135,19 +135,19 @@ class RouterInterface:
         return network_plan.plan(self.config, index, self.slot, endpoints, routed, paths, chosen, learnt)
 
     def _learnt(self):
-        """Return the packed addresses where the peers are now: those may have moved."""
+        """Return the packed addresses of the current endpoints of the peers, which can have roamed."""
         peers = [self.interface.device.find(peer.public_key) for peer in self.config.peers]
         return [system.inet.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
 
     def is_found(self, peer):
-        """Whether the peer's routes may stand: not while its name is looked up, for they may lead to the name server."""
+        """Whether the peer's routes can be added: not before its name is resolved, as they can cover the name server."""
         endpoint = self.endpoints.get(peer.public_key)
         return endpoint is None or endpoint.address is not None
 
     def bind(self):
-        """With `nohostroute`, `tunlink` is what the sockets are bound to."""
+        """With `nohostroute`, bind the sockets to the device of `tunlink`."""
         device = openwrt_network.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
-        # By its number as well: a link that is made anew has another one, and sockets stay bound to the old one.
+        # Compare the ifindex too: a link that is created again has a new one, and the sockets stay bound to the old one.
         bound = device, system.inet.ifindex(device)
         if bound == self._bound:
             return
@@ -166,7 +166,7 @@ class RouterInterface:
         self.server.rename(self.interface.name)
 
     def on_moved(self):
-        """What the configuration says of the network is for a link that is here."""
+        """Addresses and routes are managed only while the link is in our namespace."""
         if self.interface.is_away:
             self.network.leave()
         else:
@@ -196,7 +196,7 @@ class RouterInterface:
 
 
 def _prefixes(config):
-    """Return how many allowed IPs of each family there is room for."""
+    """Return the number of places for allowed IPs of each family."""
     configured = sum([len(peer.allowed_ips) for peer in config.peers])
     wanted = max(2 * configured + _SPARE_PREFIXES, PREFIXES_PER_PEER * config.max_peers, system.files.USUAL_PREFIXES)
     return min(wanted, MAX_PREFIXES)

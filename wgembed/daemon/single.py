@@ -1,7 +1,7 @@
 """The daemon for one interface: `wgembed [-f] IFNAME`.
 
-It stands in for `wireguard-go [-f] IFNAME`: it ends on SIGINT or SIGTERM, when the tunnel device is lost, and when its
-control socket is deleted.
+It replaces `wireguard-go [-f] IFNAME`. It ends on SIGINT or SIGTERM, when the tunnel device is lost, and when its control
+socket is deleted.
 """
 
 from ..errors import UserError
@@ -17,7 +17,7 @@ from .process import PREFIXES_PER_PEER, Process, run_to_end
 
 
 class Daemon(Process):
-    """Everything of a process that serves one interface."""
+    """A process that serves one interface."""
 
     def __init__(self, name, level):
         self.log = log_module.Log(name, level)
@@ -45,7 +45,7 @@ class Daemon(Process):
             raise
 
     def run(self):
-        """Serve until it is time to end."""
+        """Serve until the loop is stopped."""
         self.log.verbose("ready")
         self.loop.run()
 
@@ -73,12 +73,12 @@ class Daemon(Process):
         self.retry_ports()
 
     def on_up(self):
-        """Addresses and routes are for others to set."""
+        """Do nothing: other programs set addresses and routes."""
 
     on_down = on_moved = on_up
 
     def on_unanswered(self, peer):
-        """Endpoints are set by `wg` alone, and stay."""
+        """Do nothing: only `wg` sets endpoints."""
 
     def _on_directory_change(self):
         if not self._server.exists():
@@ -96,9 +96,9 @@ def _max_peers():
 
 
 def serve(name, ready):
-    """Serve the interface until it is time to end; returns the exit status.
+    """Serve the interface until the process ends; return the exit status.
 
-    ready  is called once the control socket is there, with the number of peers that may still come
+    ready  ready(peers) is called when the control socket exists, with the number of peers that can be added
     """
     level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
     daemon = Daemon(name, level)

@@ -1,15 +1,15 @@
-"""Timestamps that never go back, not even when the machine starts with its clock set back.
+"""Timestamps that never go back, even if the machine starts with its clock set back.
 
-A peer refuses an initiation whose timestamp is not newer than the last one it took, and a router without a battery
-for its clock starts in the past. So a high-water mark is kept in /etc/wgembed/clock: no timestamp above it was ever sent.
-It is written ahead by more than an hour, at most once an hour, and once at the start if it has been reached. Flash lasts
-for years at that rate.
+A peer drops an initiation whose timestamp is not newer than the last one that the peer accepted, and a router without a
+battery for its clock starts in the past. Therefore a high-water mark is kept in /etc/wgembed/clock: no timestamp above the
+mark was ever sent. The mark is set more than an hour ahead, at most once an hour, and once at the start if it is reached.
+Flash lasts for years at that rate.
 
-A second file, in /var/run, has the last timestamp itself. It does not outlive the machine's start but a start of the
-daemon, which therefore costs no hour of the mark on flash, nor a write.
+A second file, in /var/run, contains the last timestamp itself. The file is lost when the machine restarts, but not when the
+daemon restarts. So a restart of the daemon does not use up an hour of the mark, and does not write to flash.
 
-Both files hold 12 bytes of TAI64N in hexadecimal and their BLAKE2s. The one on flash is written beside, synced and
-renamed: power may fail at any byte.
+Both files contain the 12 bytes of a TAI64N timestamp in hexadecimal, and their BLAKE2s. The file on flash is written under
+another name, synced and renamed, because power can fail at any byte.
 """
 
 from binascii import hexlify, unhexlify
@@ -20,21 +20,21 @@ from ..protocol.constants import TAI64_EPOCH, TIMESTAMP_SIZE
 from ..protocol.tai64n import Tai64n, seconds
 from ..runtime import system
 
-# A clock before this (2025-01-01) was never set.
+# A clock before this time (2025-01-01) was never set. In s since 1970.
 CLOCK_UNSET = 1735689600
-# How far ahead the high-water mark is written, and what is left of that when it is written again: an hour apart. In seconds.
+# The mark is set AHEAD_S ahead, and set again when only SPARE_S of that remain: an hour later. In seconds.
 AHEAD_S = 4200
 SPARE_S = 600
-# While flash cannot be written, it is tried again this often.
+# If flash cannot be written, the next attempt is this much later, in seconds.
 AGAIN_S = 60
 
 
 class Timestamps(Tai64n):
-    """Where all initiations of the process get their timestamps from.
+    """The source of timestamps for all initiations of the process.
 
     flash, run  the files with the high-water mark and with the last timestamp
-    save(path, data, urgent, failed)  replaces the file; if it is not urgent, in the background, and calls failed() if
-                                      nothing came of it (runtime/durable.py)
+    save(path, data, urgent, failed)  replaces the file. If not urgent, it does so in the background, and calls failed() if
+                                      the file could not be replaced (runtime/durable.py).
     """
 
     def __init__(self, flash, run, save, log):
@@ -43,18 +43,18 @@ class Timestamps(Tai64n):
         self._run = run
         self._save = save
         self._log = log
-        self._told = False  # that the mark cannot be kept
-        self._again = 0  # not to be tried before this, in seconds since 1970
+        self._told = False  # whether it was logged that the mark cannot be stored
+        self._again = 0  # the mark is not stored before this time, in s since 1970
         self._high_water = read(flash)
         last = read(run)
         if last is None:
-            # After a start of the machine: all up to the mark may have been used.
+            # The machine has restarted: all timestamps up to the mark can have been used.
             last = self._high_water
         if last is not None:
             self.latest[:] = last
 
     def make(self, sec, nsec):
-        """See Tai64n.make; both files are kept up."""
+        """See Tai64n.make. Both files are updated."""
         timestamp = super().make(sec, nsec)
         try:
             system.files.write_new(self._run, _encode(timestamp))
@@ -81,13 +81,13 @@ class Timestamps(Tai64n):
             self._told = False
 
     def _take_back(self, before):
-        """The mark on flash is the old one still: a later timestamp tries again."""
+        """The mark on flash is still the old one: a later timestamp tries again."""
         self._high_water = before
         self._again = seconds(self.latest) + AGAIN_S
 
 
 def read(path):
-    """Return the mark in the file, 12 bytes, or None if there is none that is whole."""
+    """Return the timestamp in the file, 12 bytes, or None if the file is missing or damaged."""
     try:
         text = system.files.read_file(path)
     except OSError:

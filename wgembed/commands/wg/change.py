@@ -1,7 +1,7 @@
-"""A change to an interface, as `wg` reads it from its command line or a file, and as control sockets are told it.
+"""A change to an interface: read from the command line or a file, as `wg` does, and sent to a control socket.
 
-Values are bytes, as they were typed; whatever is wrong with one is a WgError with wg's own words, but for those that may
-be a private or preshared key, which are not repeated.
+Values are bytes, as typed. A wrong value is a WgError in the words of wg(8), except that private and preshared keys are not
+repeated.
 """
 
 from binascii import hexlify
@@ -20,20 +20,21 @@ _DIGITS_MAX = 1000
 _INT_MAX = 0x7FFFFFFF
 _NO_LENGTH = "Invalid length key in key file"
 
-# How long to wait until a name is asked for again, in microseconds: each time a fifth longer, up to the last.
+# The delay before a lookup is repeated, in microseconds: a fifth longer each time, up to the last.
 _FIRST_WAIT_US = 1_000_000
 _LAST_WAIT_US = 20_000_000
 _RETRIES = 15
-# What the resolver means to be its last word: EAI_NONAME, EAI_FAIL, EAI_NODATA
+# Errors of the resolver that are permanent: EAI_NONAME, EAI_FAIL, EAI_NODATA
 _PERMANENT = (-2, -4, -5)
 
 
 class Change:
-    """What is to become of an interface; None is what stays as it is.
+    """A change to an interface. None means no change.
 
-    private_key    32 bytes, zeros to take it away
+    private_key    32 bytes, zeros to remove the key
     listen_port, fwmark  numbers
-    replace_peers  whether those not among `peers`, PeerChange each, go
+    replace_peers  whether peers that are not in `peers` are removed
+    peers          PeerChange each
     """
 
     __slots__ = ("fwmark", "listen_port", "peers", "private_key", "replace_peers")
@@ -60,13 +61,14 @@ class Change:
 
 
 class PeerChange:
-    """What is to become of one peer; None is what stays as it is.
+    """A change to one peer. None means no change.
 
-    public_key, preshared_key  32 bytes; a preshared key of zeros is none
-    endpoint             bytes, as control sockets take it
-    persistent_keepalive  a number
-    replace_allowed_ips  whether those not among `allowed_ips` go: bytes, `-192.0.2.0/24` for one to take away
-    remove               the peer goes
+    public_key, preshared_key  32 bytes each; zeros remove the preshared key
+    endpoint             bytes, in the form of the UAPI
+    persistent_keepalive  in seconds, 0 for off
+    replace_allowed_ips  whether prefixes that are not in `allowed_ips` are removed
+    allowed_ips          prefixes as bytes; `-192.0.2.0/24` removes one
+    remove               whether the peer is removed
     """
 
     __slots__ = (
@@ -94,7 +96,7 @@ class PeerChange:
         return lines + [b"allowed_ip=%s\n" % prefix for prefix in self.allowed_ips]
 
     def take_allowed_ips(self, value):
-        """Add what a list, without spaces, says; WgError."""
+        """Add the prefixes of a list without spaces; WgError."""
         self.replace_allowed_ips = True
         for entry in value.split(b",") if value else ():
             sign = entry[:1] if entry[:1] in (b"+", b"-") else b""
@@ -104,7 +106,7 @@ class PeerChange:
 
 
 def apply(name, change):
-    """Have the interface changed; WgError."""
+    """Apply the change to the interface; WgError."""
     try:
         client.send_set(short_name(name), change.lines())
     except OSError as e:
@@ -112,7 +114,7 @@ def apply(name, change):
 
 
 def short_name(name):
-    """Return as much of a name as an interface's name may have: what wg goes by."""
+    """Return the first 15 bytes of a name, the maximum of an interface, as wg does."""
     encoded = tool.encode(name)
     return name if len(encoded) < 16 else tool.decode(encoded[:15])
 
@@ -121,7 +123,7 @@ def short_name(name):
 
 
 def _number(digits, base=10):
-    """Return the number that the bytes are; one too large for anything if they are none."""
+    """Return the number in the bytes; 2**64-1, which is too large for all uses, if they are not a number."""
     digits = digits.lower()
     if not digits or len(digits) > _DIGITS_MAX or not all(c in b"0123456789abcdef"[:base] for c in digits):
         return _U64
@@ -129,7 +131,7 @@ def _number(digits, base=10):
 
 
 def port(value):
-    """Return the number of a port, which may be a service's name; WgError."""
+    """Return the number of a port, from a number or the name of a service; WgError."""
     if not value:
         raise WgError("Unable to parse empty port")
     try:
@@ -186,7 +188,7 @@ def open_file(path):
 
 
 def secret_key_in(path):
-    """Return the key in the file; zeros for one that is empty, and /dev/null; WgError."""
+    """Return the key in the file, zeros if the file is empty or /dev/null; WgError."""
     fd = open_file(path)
     try:
         text = _read_key(fd)
@@ -217,9 +219,9 @@ def _read_key(fd):
 
 
 def endpoint(value):
-    """Return the endpoint, as control sockets take it, that `host:port` stands for; WgError.
+    """Return the endpoint for `host:port`, in the form of the UAPI; WgError.
 
-    A name that cannot be looked up now is asked for again, as often as WG_ENDPOINT_RESOLUTION_RETRIES says.
+    If a name cannot be resolved now, the lookup is repeated up to WG_ENDPOINT_RESOLUTION_RETRIES times.
     """
     retries = _retries()
     if not value:
@@ -254,7 +256,7 @@ def _split(value):
 
 
 def _retries():
-    """Return how often a name is asked for again; below zero is without end."""
+    """Return how often a lookup is repeated; a negative number for no limit."""
     text = system.files.getenv("WG_ENDPOINT_RESOLUTION_RETRIES")
     if not text:
         return _RETRIES
@@ -269,7 +271,7 @@ def _retries():
 
 
 def _prefix(entry):
-    """Return an allowed IP as control sockets take it; WgError."""
+    """Return an allowed IP in the form of the UAPI; WgError."""
     host, slash, length = entry.partition(b"/")
     try:
         packed = address.parse_ip(host.decode())

@@ -9,7 +9,7 @@ from ..output import WgError
 
 
 def make(program, arguments):
-    """Print a new private or preshared key; returns the exit status; WgError."""
+    """Print a new private or preshared key; return the exit status; WgError."""
     if len(arguments) != 1:
         raise WgError("Usage: %s %s" % (program, arguments[0]))
     _warn_of_readers()
@@ -17,7 +17,7 @@ def make(program, arguments):
 
 
 def pubkey(program, arguments):
-    """Read a private key, print the public one; returns the exit status; WgError."""
+    """Read a private key, print the public one; return the exit status; WgError."""
     if len(arguments) != 1:
         raise WgError("Usage: %s pubkey" % program)
     text = _read(program)
@@ -40,7 +40,7 @@ def _warn_of_readers():
 
 
 def _read(program):
-    """Return as many bytes as a key's text has; WgError if more than spaces follow."""
+    """Return the text of a key from the standard input, 44 bytes at most; WgError if more than spaces follow."""
     text = b""
     while True:
         try:

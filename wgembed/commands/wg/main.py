@@ -1,4 +1,4 @@
-"""wg(8) itself: what it is called with, and what it says of itself."""
+"""wg(8) itself: its arguments, version and usage."""
 
 from ... import __version__
 from ...errors import complain
@@ -7,7 +7,7 @@ from .. import verbs
 from ..main import call, run
 from ..output import to_bytes
 
-# Of wireguard-tools, whose wg this is like
+# The version of wireguard-tools whose wg this program follows
 LIKE = "1.0.20260223"
 DESCRIPTIONS = {
     "show": "Shows the current configuration and device information",
@@ -23,7 +23,7 @@ DESCRIPTIONS = {
 
 
 def main(program, arguments):
-    """Be wg: `program` is what messages call it, `arguments` what follows it. Returns the exit status."""
+    """Run as wg; return the exit status. `program` is the name in messages, `arguments` follow it."""
     tool.prepare()
     if arguments in (["-v"], ["--version"], ["version"]):
         return call(program, arguments, _version)

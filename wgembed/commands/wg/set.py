@@ -11,7 +11,7 @@ _USAGE = (
 
 
 def set_(program, arguments):
-    """Change the interface as the arguments say; returns the exit status; WgError."""
+    """Change the interface as the arguments say; return the exit status; WgError."""
     if len(arguments) < 3:
         raise WgError(_USAGE % program)
     values.apply(arguments[1], _read(arguments[2:]))
@@ -38,7 +38,7 @@ def _read(words):
 
 
 def _take(change, word, value):
-    """Take in a word of the interface and its value; returns whether there is such a word."""
+    """Read a setting of the interface and its value; return whether the setting exists."""
     if word == "listen-port":
         change.listen_port = values.port(to_bytes(value))
     elif word == "fwmark":
@@ -51,7 +51,7 @@ def _take(change, word, value):
 
 
 def _take_of_peer(peer, word, value):
-    """Take in a word of a peer and its value; returns whether there is such a word."""
+    """Read a setting of a peer and its value; return whether the setting exists."""
     if word == "endpoint":
         peer.endpoint = values.endpoint(to_bytes(value))
     elif word == "allowed-ips":

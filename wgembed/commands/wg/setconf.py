@@ -9,13 +9,13 @@ from . import change as values
 
 _EISDIR = 21
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
-# A value as long as this, of such letters alone, may be a key whose name has a typing error.
+# A value of this length and only of these letters can be a key whose name has a typing error.
 _LIKE_A_KEY = 40
 _NO_KEY = bytes(32)
 
 
 def setconf(program, arguments):
-    """Do what the first argument says with the interface and the file; returns the exit status; WgError."""
+    """Apply a file to an interface, by setconf, addconf or syncconf; return the exit status; WgError."""
     if len(arguments) != 3:
         raise WgError("Usage: %s %s <interface> <configuration filename>" % (program, arguments[0]))
     verb, name, path = arguments
@@ -27,12 +27,12 @@ def setconf(program, arguments):
 
 
 def set_text(name, text):
-    """Set the interface up as the text, bytes, says in place of what it is; WgError."""
+    """Replace the configuration of the interface by the text, bytes; WgError."""
     values.apply(name, _read(text.split(b"\n"), False))
 
 
 def _read(lines, append):
-    """Return the Change that the lines of a file hold; WgError."""
+    """Return the Change for the lines of a file; WgError."""
     reader = _Reader(append)
     for line in lines:
         try:
@@ -46,7 +46,7 @@ def _read(lines, append):
 
 
 def _lines(path):
-    """Yield the file's lines; WgError where it cannot be read."""
+    """Yield the lines of the file; WgError if it cannot be read."""
     fd = values.open_file(path)
     try:
         if system.files.status(fd)[1] & S_IFMT == S_IFDIR:
@@ -65,7 +65,7 @@ def _lines(path):
 
 
 class _Reader:
-    """Makes a Change of lines."""
+    """Makes a Change from lines."""
 
     def __init__(self, append):
         self._change = values.Change()
@@ -76,8 +76,8 @@ class _Reader:
             self._change.replace_peers = True
 
     def take(self, line):
-        """Take in one line; WgError."""
-        # As in C, where text ends.
+        """Read one line; WgError."""
+        # As in C, text ends at a NUL.
         line = b"".join(line.partition(b"\0")[0].partition(b"#")[0].split())
         if not line:
             return
@@ -131,7 +131,7 @@ _PEER = {
 
 
 def _leave_the_rest(change, name):
-    """Make the change one that leaves alone, sessions and all, the peers that are in the file and on the interface."""
+    """Limit the change to differences, so that peers which stay keep their sessions."""
     if not change.peers:
         return
     try:
@@ -152,12 +152,12 @@ def _leave_the_rest(change, name):
         else:
             gone.append(values.PeerChange(key))
             gone[-1].remove = True
-    # In this order as wg has it.
+    # The order of wg.
     change.peers = list(reversed(gone)) + change.peers
 
 
 def _take_back(peer, has_preshared_key, keepalive):
-    """Undo what the interface has of the peer and the file no longer says."""
+    """Remove settings of the peer that the interface has and the file does not."""
     if has_preshared_key and peer.preshared_key is None:
         peer.preshared_key = _NO_KEY
     if keepalive and peer.persistent_keepalive is None:

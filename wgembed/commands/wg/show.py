@@ -15,7 +15,7 @@ _UNITS = (("year", 365 * 24 * 60 * 60), ("day", 24 * 60 * 60), ("hour", 60 * 60)
 
 
 def show(program, arguments):
-    """Print what is asked for of one interface or all; returns the exit status; WgError."""
+    """Print one field or all of one interface or all; return the exit status; WgError."""
     what = arguments[1] if len(arguments) > 1 else "all"
     field = arguments[2] if len(arguments) > 2 else None
     if len(arguments) > 3 or what == "interfaces" and field is not None:
@@ -36,7 +36,7 @@ def show(program, arguments):
 
 
 def _tell(program, name, field, prefix):
-    """Return the Output of one interface, of all fields if it is None; WgError if there is no such field; OSError."""
+    """Return the Output for one field of an interface, or for all if `field` is None; WgError, OSError."""
     output = Output()
     parts = client.read(name)
     interface = next(parts)
@@ -82,7 +82,7 @@ def _show_all(program, field):
 def _check_field(program, field, parts):
     if field not in _OF_INTERFACE and field not in _OF_PEER and field != "dump":
         for _ in parts:
-            pass  # an interface that cannot be had is told of first
+            pass  # an error of the interface is reported before a wrong field
         complain("Invalid parameter: `%s'" % field)
         raise WgError(_USAGE % program)
 
@@ -128,7 +128,7 @@ def _put_field(output, interface, peers, field, prefix):
     else:
         output.put("%s%s\n" % (prefix, _OF_INTERFACE[field](interface)))
         for _ in peers:
-            pass  # whether the answer is whole is known at its end
+            pass  # an incomplete answer is an error at its end
 
 
 def _put_dump(output, interface, peers, prefix):
@@ -150,7 +150,7 @@ def _put_dump(output, interface, peers, prefix):
 
 
 class _Pretty:
-    """How things look."""
+    """The form of the output for people."""
 
     def __init__(self):
         self.colours = c = Colours()
@@ -179,7 +179,7 @@ def _put_pretty(output, interface, peers):
         output.put(pretty.line("listening port", interface.listen_port))
     if interface.fwmark:
         output.put(pretty.line("fwmark", _fwmark(interface)))
-    # Text takes less memory than what it says. Those without a handshake come last, in their own order.
+    # Text takes less memory than objects. Peers without a handshake come last, in their order.
     order = []
     for peer in peers:
         never = not (peer.handshake_sec or peer.handshake_nsec)
@@ -235,7 +235,7 @@ def _amount(count, c):
 
 
 def showconf(program, arguments):
-    """Print the interface as a file for `setconf`; returns the exit status; WgError."""
+    """Print the interface as a file for `setconf`; return the exit status; WgError."""
     if len(arguments) != 2:
         raise WgError("Usage: %s showconf <interface>" % program)
     output = Output()
