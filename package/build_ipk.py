@@ -126,7 +126,7 @@ def control(variant, files, architecture, depends):
         "Section: net",
         f"Architecture: {architecture}",
         f"Installed-Size: {size}",
-        "Description: WireGuard in user space for routers whose kernel has none",
+        "Description: WireGuard in user space, for routers whose kernel has no WireGuard",
     ]
     made = {
         "control": ("\n".join(fields) + "\n", 0o644),

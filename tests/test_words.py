@@ -1,11 +1,13 @@
 """No text for people has a word that CONTRIBUTING.md asks writers to avoid.
 
-Each source of text yields pieces of prose, without code, commands and output. For a new kind of text, for example the log
-lines and errors of the source or the strings of LuCI, add a function to SOURCES. Three rows of the table are about the order
-of a sentence. No pattern finds these: a reader has to.
+Each source of text yields pieces of prose, without code, commands and output. For a new kind of text, add a function to
+SOURCES. Three rows of the table are about the order of a sentence. No pattern finds these: a reader has to.
 """
 
+import ast
+import io
 import re
+import tokenize
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONFIGURATION, MANUAL = "package/files/wgembed.config", "docs/wgembed.8"
+# The parts of wgembed/ whose strings, docstrings and comments are checked.
+ROOMS = ("errors.py", "__main__.py", "daemon_entry.py", "config", "commands", "daemon")
+SCRIPTS = ("init.d/wgembed", "package/files/launch.sh", "package/files/wgembed.sh", "package/files/wgembed.defaults")
+SCRIPTS_OF_LUCI = "package/luci-app-wgembed/htdocs"
 
 _PARTICIPLE = (
     r"(?:\w+ed|begun|bound|built|cut|done|drawn|found|given|held|kept|known|laid|left|lost|made|meant|met|put|read|run|said"
@@ -43,6 +49,8 @@ AVOIDED = {
 ALLOWED = ("because of its own", "instead of its own", "one of its own", "one of our own", "by the way", "tell apart")
 # It replaces code, so that the words before and after the code do not become neighbours.
 _CODE = "`x`"
+# In docstrings and comments, None is code too.
+_SOURCE_CODE = r"`[^`]+`|\bNone\b"
 
 
 class Piece(NamedTuple):
@@ -136,6 +144,67 @@ def of_configuration(name, text):
     return _pieces(name, lines)
 
 
+def of_strings(name, text):
+    """Return the strings of Python source, without docstrings. What a format puts in is code."""
+    tree = ast.parse(text)
+    docs = {id(node.value) for node in _docstrings(tree)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and id(node) not in docs:
+            value = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            found += _pieces(name, [(node.lineno, _without_values(value))])
+    return found
+
+
+def _without_values(text):
+    return re.sub(r"`[^`']+['`]", _CODE, re.sub(r"%(?:[\d.]*[a-z]|%)", _CODE, text))
+
+
+def _docstrings(tree):
+    """Return the statements of the tree that are docstrings."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [body[0] for body in bodies if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)]
+
+
+def of_docstrings(name, text):
+    """Return the docstrings and comments of Python source. Comments in successive lines are one piece."""
+    found = []
+    for node in _docstrings(ast.parse(text)):
+        lines = node.value.value.split("\n")
+        found += _pieces(name, [(node.lineno + i, re.sub(_SOURCE_CODE, _CODE, line)) for i, line in enumerate(lines)])
+    lines = []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            if lines and lines[-1][0] + 1 != token.start[0]:
+                lines.append((0, ""))
+            lines.append((token.start[0], re.sub(_SOURCE_CODE, _CODE, token.string.lstrip("# "))))
+    return found + _pieces(name, lines)
+
+
+def of_luci(name, text):
+    """Return the strings of a page that translators see."""
+    found = []
+    for match in re.finditer(r"""\b_\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""", text):
+        number = text.count("\n", 0, match.start()) + 1
+        found += _pieces(name, [(number, _without_values((match[1] or match[2]).replace("\\'", "'")))])
+    return found
+
+
+def of_script(name, text):
+    """Return what a shell script prints or logs: the strings in the lines of these commands, and its comments."""
+    lines = []
+    for number, line in enumerate(text.split("\n"), 1):
+        comment = re.match(r"\s*# (?!shellcheck)(.*)", line)
+        words = comment[1] if comment else ""
+        if not comment and re.search(r"\b(?:echo|logger|tell|refuse|extra_command|printf)\b", line):
+            words = ". ".join(re.findall(r'"([^"]*)"', line))
+        lines.append((number, re.sub(r"`[^`]+`|\$\w+|\$\{[^}]*\}", _CODE, words)))
+        if not comment:
+            lines.append((number, ""))
+    return _pieces(name, lines)
+
+
 def _without_the_table(text):
     """Return CONTRIBUTING.md with empty lines instead of its table of words to avoid."""
     before, heading, after = text.partition("\n### Words\n")
@@ -163,7 +232,47 @@ def configuration():
     return of_configuration(CONFIGURATION, (ROOT / CONFIGURATION).read_text())
 
 
-SOURCES = {"pages": pages, "manual": manual, "configuration": configuration}
+def _of_files(paths, read):
+    """Return the pieces that the function `read` finds in the files."""
+    return [piece for path in sorted(paths) for piece in read(path.relative_to(ROOT).as_posix(), path.read_text())]
+
+
+def _modules():
+    """Return the files of Python in ROOMS."""
+    for name in ROOMS:
+        path = ROOT / "wgembed" / name
+        yield from path.rglob("*.py") if path.is_dir() else [path]
+
+
+def strings():
+    """Return the log lines, refusals and answers of the program."""
+    return _of_files(_modules(), of_strings)
+
+
+def docstrings():
+    """Return the docstrings and comments of the program."""
+    return _of_files(_modules(), of_docstrings)
+
+
+def luci():
+    """Return the texts of the pages in LuCI."""
+    return _of_files((ROOT / SCRIPTS_OF_LUCI).rglob("*.js"), of_luci)
+
+
+def scripts():
+    """Return the messages and comments of the shell scripts."""
+    return _of_files((ROOT / name for name in SCRIPTS), of_script)
+
+
+SOURCES = {
+    "pages": pages,
+    "manual": manual,
+    "configuration": configuration,
+    "strings": strings,
+    "docstrings": docstrings,
+    "luci": luci,
+    "scripts": scripts,
+}
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -197,6 +306,12 @@ PLACES = {
     "cell": ("docs/glossary.md", "\n| a | b |\n|---|---|\n| c | %s |\n", of_markdown),
     "manual": (MANUAL, ".Pp\n%s\n", of_manual),
     "configuration": (CONFIGURATION, "\t# %s\n", of_configuration),
+    "string": ("wgembed/errors.py", '\nraise UserError("%s")\n', of_strings),
+    "format": ("wgembed/errors.py", '\nraise UserError(b"%%d: %s" %% 5)\n', of_strings),
+    "docstring": ("wgembed/errors.py", '\ndef f():\n    """%s"""\n', of_docstrings),
+    "comment": ("wgembed/errors.py", "\n# %s\n", of_docstrings),
+    "page in LuCI": (f"{SCRIPTS_OF_LUCI}/luci-static/resources/wgembed/calls.js", "_('%s').format(1);\n", of_luci),
+    "script": ("package/files/launch.sh", 'echo "%s"\n', of_script),
 }
 
 
@@ -221,6 +336,10 @@ def test_a_word_is_found_across_lines(row):
         of_markdown("file", "A list:\n\n- " + sentence.replace(" ", "\n  ")),
         of_manual("file", ".Pp\n" + sentence.replace(" ", "\n")),
         of_configuration("file", "\t# " + sentence.replace(" ", "\n\t# ")),
+        of_docstrings("file", '"""' + sentence.replace(" ", "\n") + '"""\n'),
+        of_docstrings("file", "# " + sentence.replace(" ", "\n# ") + "\n"),
+        of_strings("file", 'f("' + sentence.replace(" ", ' "\n  "') + '")\n'),
+        of_script("file", "# " + sentence.replace(" ", "\n# ") + "\n"),
     ]
     for pieces in texts:
         assert [found for piece in pieces for found in avoided(piece.text)] == [(row, words)]

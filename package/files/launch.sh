@@ -2,7 +2,7 @@
 # What runs wgembed on this machine, for /usr/sbin/wgembed and /etc/init.d/wgembed.
 
 WGEMBED_HOME=/usr/lib/wgembed
-# Of MicroPython's heap, only what is in use takes memory.
+# Only the part of MicroPython's heap that is in use takes memory.
 WGEMBED_HEAPSIZE="${WGEMBED_HEAPSIZE:-4M}"
 
 # The package has bytecode for MicroPython, or source for Python.
@@ -14,8 +14,8 @@ wgembed_interpreter() {
 	fi
 }
 
-# Print the command, in words without spaces; `wgembed_command wg` prints that of wg. It names a file, for -m would look
-# for modules in the working directory first, and anybody may write to that.
+# Print the command, in words without spaces; `wgembed_command wg` prints that of wg. The command names a file, because
+# -m would look for modules in the working directory first, where other users could write.
 wgembed_command() {
 	local interpreter file=start.py
 	[ "${1-}" != wg ] || file=wg
@@ -33,7 +33,7 @@ wgembed_lacks_interpreter() {
 	command -v "$interpreter" >/dev/null || echo "$interpreter is not installed: install the package $interpreter"
 }
 
-# Print what the machine lacks, a sentence a line; nothing if all is there.
+# Print what the machine lacks, one sentence a line, or nothing.
 wgembed_lacks() {
 	local file
 	wgembed_lacks_interpreter
