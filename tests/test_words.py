@@ -17,8 +17,14 @@ ROOT = Path(__file__).parents[1]
 CONFIGURATION, MANUAL = "package/files/wgembed.config", "docs/wgembed.8"
 # The parts of wgembed/ whose strings, docstrings and comments are checked.
 ROOMS = ("errors.py", "__main__.py", "daemon_entry.py", "config", "commands", "daemon")
-SCRIPTS = ("init.d/wgembed", "package/files/launch.sh", "package/files/wgembed.sh", "package/files/wgembed.defaults")
+SCRIPTS = (
+    "init.d/wgembed",
+    *("package/files/" + name for name in ("launch.sh", "wgembed.sh", "wgembed.defaults", "completions/wgembed")),
+    *("package/files/" + name for name in ("python3.postinst", "python3.prerm")),
+    *("package/%s/Makefile" % name for name in ("luci-app-wgembed", "wgembed", "wgembed-fastpath")),
+)
 SCRIPTS_OF_LUCI = "package/luci-app-wgembed/htdocs"
+PLUGIN_OF_LUCI = "package/luci-app-wgembed/root/usr/share/rpcd/ucode/luci.wgembed"
 
 _PARTICIPLE = (
     r"(?:\w+ed|begun|bound|built|cut|done|drawn|found|given|held|kept|known|laid|left|lost|made|meant|met|put|read|run|said"
@@ -183,11 +189,16 @@ def of_docstrings(name, text):
 
 
 def of_luci(name, text):
-    """Return the strings of a page that translators see."""
+    """Return the strings of a page that translators see, and the comments of a script of the pages."""
     found = []
     for match in re.finditer(r"""\b_\(\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""", text):
         number = text.count("\n", 0, match.start()) + 1
         found += _pieces(name, [(number, _without_values((match[1] or match[2]).replace("\\'", "'")))])
+    for match in re.finditer(r"/\*(.*?)\*/|(?:^\s*//[^\n]*\n)+", text, re.S | re.M):
+        number = text.count("\n", 0, match.start()) + 1
+        words = match[1] if match[1] is not None else re.sub(r"(?m)^\s*//", "", match[0])
+        lines = enumerate(re.sub(r"`[^`]+`", _CODE, words).split("\n"), number)
+        found += _pieces(name, lines)
     return found
 
 
@@ -250,13 +261,13 @@ def strings():
 
 
 def docstrings():
-    """Return the docstrings and comments of the program."""
-    return _of_files(_modules(), of_docstrings)
+    """Return the docstrings and comments of the program, and of the programs that build packages."""
+    return _of_files([*_modules(), *(ROOT / "package").rglob("*.py")], of_docstrings)
 
 
 def luci():
-    """Return the texts of the pages in LuCI."""
-    return _of_files((ROOT / SCRIPTS_OF_LUCI).rglob("*.js"), of_luci)
+    """Return the texts of the pages in LuCI, and the comments of their scripts."""
+    return _of_files([*(ROOT / SCRIPTS_OF_LUCI).rglob("*.js"), ROOT / PLUGIN_OF_LUCI], of_luci)
 
 
 def scripts():
@@ -311,6 +322,8 @@ PLACES = {
     "docstring": ("wgembed/errors.py", '\ndef f():\n    """%s"""\n', of_docstrings),
     "comment": ("wgembed/errors.py", "\n# %s\n", of_docstrings),
     "page in LuCI": (f"{SCRIPTS_OF_LUCI}/luci-static/resources/wgembed/calls.js", "_('%s').format(1);\n", of_luci),
+    "comment of LuCI": (f"{SCRIPTS_OF_LUCI}/luci-static/resources/wgembed/calls.js", "/* %s */\n", of_luci),
+    "comment of a plugin": (PLUGIN_OF_LUCI, "\n// %s\n", of_luci),
     "script": ("package/files/launch.sh", 'echo "%s"\n', of_script),
 }
 
@@ -339,6 +352,8 @@ def test_a_word_is_found_across_lines(row):
         of_docstrings("file", '"""' + sentence.replace(" ", "\n") + '"""\n'),
         of_docstrings("file", "# " + sentence.replace(" ", "\n# ") + "\n"),
         of_strings("file", 'f("' + sentence.replace(" ", ' "\n  "') + '")\n'),
+        of_luci("file", "/* " + sentence.replace(" ", "\n   ") + " */\n"),
+        of_luci("file", "// " + sentence.replace(" ", "\n// ") + "\n"),
         of_script("file", "# " + sentence.replace(" ", "\n# ") + "\n"),
     ]
     for pieces in texts:

@@ -3,7 +3,7 @@
 'require fs';
 'require rpc';
 
-/* What the pages ask the router for, beside UCI. Whatever goes wrong rejects with a sentence. */
+/* The requests of the pages to the router, except those of UCI. An error rejects with a sentence. */
 
 function sentence(error) {
 	return {
@@ -27,7 +27,7 @@ function declare(method, params) {
 
 const dumpNetworks = rpc.declare({ object: 'network.interface', method: 'dump', expect: { interface: [] } });
 
-/* The address that this router goes out with, '' if that is not known. */
+/* The address of this router towards the internet, '' if not known. */
 function ownAddress() {
 	return dumpNetworks().then((networks) => {
 		const outer = networks.filter((network) => network.up &&
@@ -38,8 +38,8 @@ function ownAddress() {
 	}, () => '');
 }
 
-/* What is wrong with the tunnel, as `wgembed diagnose` prints it. That starts an interpreter, and asks the way: on the
-   owner's word only. */
+/* The output of `wgembed diagnose`. This starts an interpreter and sends probes, so it runs only when the user asks for
+   it. */
 function diagnose(...which) {
 	return fs.exec('/usr/sbin/wgembed', [ 'diagnose', ...which ]).then((done) => done.stdout || done.stderr);
 }

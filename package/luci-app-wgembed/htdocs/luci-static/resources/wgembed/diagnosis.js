@@ -3,20 +3,19 @@
 'require wgembed.state as state';
 'require wgembed.values as values';
 
-/* Why a tunnel is down, in sentences: the rules of wgembed/commands/diagnosis.py that need no more than what the daemon
-   tells. `wgembed diagnose` knows more: it looks at routes, and asks the way. tests/luci/test_rules.py holds the two
-   against each other. */
+/* Why a tunnel is down, in sentences: the rules of wgembed/commands/diagnosis.py that need only the status of the daemon.
+   `wgembed diagnose` knows more, because it also checks routes and sends probes. tests/luci/test_rules.py compares both. */
 
-/* Weights: it cannot work; it does not; it may not; good to know */
+/* Weights: the tunnel cannot work, does not work, perhaps does not work; information */
 const CERTAIN = 4, LIKELY = 3, POSSIBLE = 2, NOTE = 1;
 
-/* In ms: what is so old is no evidence any more. */
+/* The age at which an event is no evidence any more, in ms. */
 const FRESH_MS = 180000;
 /* A clock before this (2025-01-01) was never set. */
 const CLOCK_UNSET = 1735689600;
-/* So many changes of address within state.RECENT_S are no roaming. */
+/* This many changes of address within state.RECENT_S are not roaming. */
 const RESTLESS = 4;
-/* Two numbers where MIPS has another than the rest. (97 is EMSGSIZE there; our sockets hardly ever see that.) */
+/* Two numbers if MIPS has another one. (97 is EMSGSIZE there, which our sockets hardly ever get.) */
 const ERRORS = [
 	[ [ 1 ], () => _('a firewall on this machine drops them') ],
 	[ [ 13 ], () => _('a firewall on the path or on this machine rejects them') ],
@@ -27,7 +26,7 @@ const ERRORS = [
 	[ [ 99, 125, 97, 124 ], () => _('this machine has no address of this IP version') ],
 	[ [ 22 ], () => _('the kernel does not accept the address') ]
 ];
-/* The C library's names of others that sending can end with. */
+/* The names of the C library for other errors of sending. */
 const NAMES = [
 	[ [ 5 ], 'Input/output error' ],
 	[ [ 12 ], 'Cannot allocate memory' ],
@@ -49,8 +48,8 @@ function explain(errno) {
 		`${NAMES.find(([ numbers ]) => numbers.includes(errno))?.[1] ?? `Unknown error ${errno}`} (${errno})`;
 }
 
-/* The one peer without a session whose endpoint is where the handshake came from; null if there is not one. Behind a NAT
-   there may be others: a peer that was here with the right key is not meant, unless it does not answer now. */
+/* The only peer without a session whose endpoint has the address of the handshake; null if there is not one. Behind a NAT
+   there can be other devices. So a peer that had a handshake before does not count, unless it does not answer now. */
 function suspect(iface, one) {
 	const found = iface.peers.filter((peer) => peer.session_age_ms === null && peer.endpoint &&
 		host(peer.endpoint) === host(one.endpoint) && (!peer.latest_handshake || state.unanswered(peer) > 1));
@@ -58,7 +57,7 @@ function suspect(iface, one) {
 	return found.length === 1 ? found[0] : null;
 }
 
-/* Whether the address is in the peer's allowed IPs by now. */
+/* Whether the address is in the peer's allowed IPs now. */
 function isAllowed(address, peer) {
 	return peer.allowed_ips.some((network) => values.isInside(address, network));
 }
@@ -111,7 +110,7 @@ function invalidResponse(iface, peer) {
 }
 
 function replayedInitiation(iface, peer) {
-	/* One alone may be a datagram that the network has doubled. */
+	/* A single one can be a datagram that the network has duplicated. */
 	if (state.since(peer, 'initiation_replayed', [ 'initiation_received', 'keypair_confirmed', 'response_received' ]) > 1)
 		return [ CERTAIN, _("The peer's handshake timestamps went backwards: its clock was reset, or two devices share its key. Set its clock, or restart the tunnel here.") ];
 }
@@ -136,7 +135,7 @@ function unmatchedAtEndpoint(iface, peer, one) {
 		.format(state.keyText(iface.public_key)) ];
 }
 
-/* The unmatched handshake that is the peer's, most likely. */
+/* The unmatched handshake that probably belongs to the peer. */
 function callerAt(iface, peer) {
 	return iface.unmatched_handshakes.find((one) =>
 		one.age_s <= state.RECENT_S && suspect(iface, one)?.public_key === peer.public_key);
@@ -165,7 +164,7 @@ function isFresh(ageMs) {
 	return ageMs !== null && ageMs <= FRESH_MS;
 }
 
-/* Whether nothing was heard after the handshake itself. */
+/* Whether nothing arrived after the handshake itself. */
 function isAllSilent(peer) {
 	return peer.last_rx_ms === null || peer.last_rx_ms >= peer.session_age_ms - 1000;
 }
@@ -173,7 +172,7 @@ function isAllSilent(peer) {
 function noReply(iface, peer) {
 	if (peer.session_age_ms === null || !isFresh(peer.last_data_tx_ms))
 		return;
-	/* One answer may be lost, and the handshake that follows be the end of it. */
+	/* A single answer can be lost; then the next handshake solves the problem. */
 	const count = peer.events
 		.filter((event) => event.name === 'no_reply' && event.age_s <= state.RECENT_S &&
 			(peer.last_data_rx_ms === null || event.age_s * 1000 <= peer.last_data_rx_ms))
@@ -212,7 +211,7 @@ const RULES = [
 	noReply, noReplyOfOurs, sourceNotAllowed, twoPlaces
 ];
 
-/* What is wrong with the interface, whoever the peer: { weight, sentence }, the heaviest first. */
+/* The faults that concern all peers of the interface: { weight, sentence }, the greatest weight first. */
 function ofInterface(iface) {
 	const found = [], add = (weight, sentence) => found.push({ weight, sentence });
 	const unroutable = iface.unroutable;
@@ -240,7 +239,7 @@ function ofInterface(iface) {
 	return sorted(found);
 }
 
-/* What is wrong with the tunnel to the peer; `now` in s since 1970, by the router's clock. */
+/* The faults of the tunnel to the peer; `now` in s since 1970, by the router's clock. */
 function ofPeer(iface, peer, now) {
 	if (state.ofInterface(iface) !== 'up')
 		return [];

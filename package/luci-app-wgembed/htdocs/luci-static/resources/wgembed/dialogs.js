@@ -8,7 +8,7 @@
 'require wgembed.sections as sections';
 'require wgembed.values as values';
 
-/* Import, a new phone, and the file for the other side. Strings of others go into text nodes and values only. */
+/* Import, a new phone, and the file for a peer. Foreign strings go into text nodes and values only. */
 
 const EVERYTHING = [ '0.0.0.0/0', '::/0' ];
 
@@ -38,7 +38,7 @@ function tell(box, sentence) {
 	dom.content(box, [ sentence ]);
 }
 
-/* A button whose failure is told in the box, and leaves the dialog as it is. */
+/* A button. An error is shown in the box, and the dialog stays open. */
 function goButton(label, box, go) {
 	return E('button', {
 		'class': 'btn cbi-button cbi-button-positive important',
@@ -58,7 +58,7 @@ function show(title, content, ...buttons) {
 	], 'cbi-modal');
 }
 
-/* A text area that a file may be dropped on; `named` is called with the file's name. */
+/* A text area onto which a file can be dropped; `named` is called with the name of the file. */
 function dropArea(named) {
 	const area = E('textarea', {
 		'name': 'file', 'rows': 12, 'style': 'width:100%; font-family:monospace', 'spellcheck': 'false',
@@ -110,7 +110,7 @@ function checkName(name) {
 		throw new Error(why);
 }
 
-/* Into the form and, as `Save` does, into the changes that are yet to be applied. */
+/* Update the form and, as `Save` does, the changes that are not applied yet. */
 function finish(map) {
 	return map.save(null, true).then(ui.hideModal);
 }
@@ -134,7 +134,7 @@ function importPeer(map, name) {
 	})));
 }
 
-/* A new peer on a device that gets its whole configuration from here. */
+/* A new peer, on a device that gets its whole configuration from this page. */
 function addPhone(map, name, ownAddress) {
 	const description = input('description', '', _('my phone')), keep = tick('keep', false), preshared = tick('preshared', true);
 	const used = sections.peers(name).flatMap(sections.networksOf), box = errorBox();
@@ -168,7 +168,7 @@ function whatLacks(name, free) {
 	return null;
 }
 
-/* The file for the other side and, where its private key is here, the picture of it for a camera. */
+/* The file for the peer and, if its private key is known, the QR code of the file. */
 function showFile(name, peer, ownAddress) {
 	return sections.publicKey(name).then((ownKey) => {
 		const host = input('endpoint', ownAddress, 'vpn.example.org'), dns = input('dns'), all = tick('all', true);
@@ -205,7 +205,7 @@ function drawPicture(node, text) {
 		dom.content(node, []);
 		return;
 	}
-	/* The library draws what it is given as numbers only: no text of ours is in the markup. */
+	/* The library draws only numbers, so the markup contains no foreign text. */
 	const svg = E(uqr.renderSVG(text, { pixelSize: 4, border: 4, whiteColor: 'white', blackColor: 'black' }));
 
 	svg.setAttribute('viewBox', `0 0 ${svg.getAttribute('width')} ${svg.getAttribute('height')}`);

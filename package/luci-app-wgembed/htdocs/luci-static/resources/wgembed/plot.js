@@ -1,7 +1,7 @@
 'use strict';
 'require baseclass';
 
-/* A small picture of the last minutes: what came and went, and when there were handshakes. */
+/* A small plot of the last minutes: received and sent bytes, and handshakes. */
 
 const MINUTES = 5, WIDTH = 150, HEIGHT = 36, BOTTOM = HEIGHT - 5;
 const RECEIVED = '#2a7ae2', SENT = '#e2852a', HANDSHAKE = '#4a9e4a';
@@ -15,7 +15,7 @@ function svg(tag, attributes, ...children) {
 	return node;
 }
 
-/* Looks at one peer: { time (s), rx, tx (bytes until then), handshake (s since 1970) }. */
+/* Samples of one peer: { time (s), rx, tx (bytes until then), handshake (s since 1970) }. */
 function History() {
 	this.looks = [];
 }
@@ -23,7 +23,7 @@ function History() {
 History.prototype.add = function(look) {
 	const before = this.looks[this.looks.length - 1];
 
-	/* It was removed and came again, or the router's clock was set. */
+	/* The peer was removed and added again, or the router's clock was set. */
 	if (before && (look.rx < before.rx || look.tx < before.tx || look.time <= before.time))
 		this.looks = [];
 	this.looks.push(look);
@@ -31,7 +31,7 @@ History.prototype.add = function(look) {
 		this.looks.shift();
 };
 
-/* { time, rx, tx } in bytes a second, between each two looks. */
+/* { time, rx, tx } in bytes a second, between each two samples. */
 History.prototype.rates = function() {
 	return this.looks.slice(1).map((look, i) => {
 		const before = this.looks[i], took = look.time - before.time;
@@ -40,14 +40,14 @@ History.prototype.rates = function() {
 	});
 };
 
-/* inWords  a function that makes words of a number of bytes */
+/* inWords  a function that formats a number of bytes */
 History.prototype.draw = function(inWords) {
 	const rates = this.rates(), end = this.looks[this.looks.length - 1].time;
 	const most = Math.max(1, ...rates.map((rate) => Math.max(rate.rx, rate.tx)));
 	const x = (time) => (WIDTH - (end - time) / (MINUTES * 60) * WIDTH).toFixed(1);
 	const y = (rate) => (BOTTOM - rate / most * (BOTTOM - 2)).toFixed(1);
 	const points = (name) => rates.map((rate) => `${x(rate.time)},${y(rate[name])}`).join(' ');
-	/* One as an area, one as a line: where both go up and down together, both are seen. */
+	/* Received as an area, sent as a line: both stay visible when they have the same shape. */
 	const area = rates.length ? svg('polygon', {
 		fill: RECEIVED, 'fill-opacity': 0.5,
 		points: `${x(rates[0].time)},${BOTTOM} ${points('rx')} ${x(end)},${BOTTOM}`

@@ -2,8 +2,8 @@
 'require baseclass';
 'require wgembed.values as values';
 
-/* The files of wg-quick(8), to sections of UCI and back: what `wgembed import` and `wgembed export` make of them.
-   tests/luci/test_rules.py holds the two against each other. Errors are sentences, without what stands in the file. */
+/* Converts files of wg-quick(8) to sections of UCI and back, as `wgembed import` and `wgembed export` do.
+   tests/luci/test_rules.py compares both. Errors are sentences without text from the file. */
 
 const LEFT_OUT = [ 'dns', 'preup', 'postup', 'predown', 'postdown' ];
 
@@ -11,7 +11,7 @@ function fail(sentence) {
 	throw new Error(sentence);
 }
 
-/* { own, peers }: own the entries of all [Interface] sections together, peers one list of entries each. */
+/* { own, peers }: own has the entries of all [Interface] sections, peers has one list of entries for each [Peer]. */
 function parse(text) {
 	const own = [], peers = [];
 	let entries = null;
@@ -111,9 +111,9 @@ function importInterface(text) {
 	};
 }
 
-/* { privateKey, options } that make whoever uses the file a peer of ours; its public key is yet to be derived.
+/* { privateKey, options } of the peer that uses the file. The caller derives its public key from privateKey.
 
-   ownKey  our public key: the file's [Peer] with it tells the preshared key; null if not known */
+   ownKey  our public key, null if not known. The [Peer] with this key in the file has the preshared key. */
 function importPeer(text, ownKey) {
 	const { own, peers } = parse(text), options = {}, key = {};
 	const us = ownKey ? peers.find((entries) => lastEntry(entries, 'publickey')?.value === ownKey)
@@ -137,7 +137,7 @@ function importPeer(text, ownKey) {
 	return { privateKey: key.private_key, options };
 }
 
-/* What of a peer's allowed IPs is a single address: that may be its own. */
+/* The single addresses in a peer's allowed IPs: they are probably those of the peer itself. */
 function ownAddresses(networks) {
 	return networks.filter((text) => {
 		const net = values.parseNetwork(text);
@@ -150,11 +150,11 @@ function hostPort(host, port) {
 	return host.includes(':') && !host.startsWith('[') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/* The file for the other side.
+/* The file for a peer.
 
-   peer      its private_key ('' if it is not here), public_key, preshared_key, addresses (texts): ownAddresses()
-   ours      our public_key, mtu, allowed_ips (what goes through the tunnel over there), endpoint ('' for: it need not
-             call), dns (texts) */
+   peer      its private_key ('' if not known), public_key, preshared_key, addresses (texts, of ownAddresses())
+   ours      our public_key, mtu, allowed_ips (the networks that the peer sends through the tunnel), endpoint ('' if the
+             peer does not start handshakes), dns (texts) */
 function format(peer, ours) {
 	const lines = [ '[Interface]' ], add = (name, value) => value && lines.push(`${name} = ${value}`);
 

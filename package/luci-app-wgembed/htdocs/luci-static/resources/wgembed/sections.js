@@ -4,7 +4,7 @@
 'require wgembed.calls as calls';
 'require wgembed.values as values';
 
-/* The sections of /etc/config/wgembed, and those of the firewall that belong to them, as they stand in the form. */
+/* The sections of /etc/config/wgembed, and those of the firewall that belong to them, as in the form. */
 
 const CONFIG = 'wgembed', KEYS = '/etc/wgembed';
 const publicKeys = {};
@@ -33,7 +33,7 @@ function ownAddresses(name) {
 	return values.words(uci.get(CONFIG, name, 'addresses'));
 }
 
-/* How people call the peer. */
+/* The name of the peer for people. */
 function titleOf(peer) {
 	return peer.description || (peer.public_key ? peer.public_key.slice(0, 8) + '…' : _('peer without key'));
 }
@@ -58,7 +58,7 @@ function removeInterface(name) {
 	openPort(name, null);
 }
 
-/* Keys. The private one stays in a file on the router, and in the configuration is the name of that. */
+/* Keys. The private key is in a file on the router, and the configuration has the name of the file. */
 
 function useKey(name, { path, public_key }) {
 	uci.set(CONFIG, name, 'private_key_file', path);
@@ -75,7 +75,7 @@ function keepKey(name, privateKey) {
 	return calls.keepKey(name, privateKey).then((kept) => useKey(name, kept));
 }
 
-/* For an interface that begins: the key that was made for one of this name already, if nobody has it, or a new one. */
+/* For a new interface: the existing key file of this name, if no interface uses it, or a new key. */
 function firstKey(name) {
 	const path = `${KEYS}/${name}.key`;
 
@@ -84,7 +84,7 @@ function firstKey(name) {
 	return calls.publicKeyOfFile(path).then(({ public_key }) => useKey(name, { path, public_key }), () => newKey(name));
 }
 
-/* A promise of the interface's public key, of null where there is none yet or it cannot be told. */
+/* A promise of the interface's public key, or of null if there is no key yet or it cannot be read. */
 function publicKey(name) {
 	const path = uci.get(CONFIG, name, 'private_key_file'), key = uci.get(CONFIG, name, 'private_key');
 	const place = path || key || '';
@@ -96,7 +96,7 @@ function publicKey(name) {
 	return publicKeys[place];
 }
 
-/* The firewall. The zone takes the interface by its device, for netifd knows nothing of it. */
+/* The firewall. The zone lists the interface as a device, because netifd does not know the interface. */
 
 function zones() {
 	return uci.sections('firewall', 'zone').filter((zone) => zone.name);
@@ -124,7 +124,7 @@ function isPortOpen(name) {
 	return uci.get('firewall', ruleOf(name)) != null;
 }
 
-/* Let datagrams to the port in from wan, or with null no more. */
+/* Accept datagrams to the port from wan; with null, stop that. */
 function openPort(name, port) {
 	const rule = ruleOf(name);
 

@@ -1,16 +1,16 @@
 'use strict';
 'require baseclass';
 
-/* What the daemon tells of an interface, and its peers' state in a word: as `wgembed status` has it.
-   tests/luci/test_rules.py holds this and wgembed/commands/status_model.py against each other. */
+/* The status of an interface, and the state of its peers in a word, as in `wgembed status`. tests/luci/test_rules.py
+   compares this file with wgembed/commands/status_model.py. */
 
-/* Events older than this, in s, are history. */
+/* Older events do not count. In s. */
 const RECENT_S = 180;
 const FOREVER = 2 ** 32;
-/* errno of a destination that no route leads to, and of a queue that is full, which says nothing of the way: MIPS has
-   other numbers than the rest. */
+/* The errno of a destination without a route, and of a full queue, which says nothing about the path. MIPS has other
+   numbers than other machines. */
 const NO_ROUTE = [ 101, 113, 128, 148 ], BUSY = [ 11, 105, 132 ];
-/* What was heard so long before, in s, does not prove that datagrams leave again. */
+/* A packet that arrived less than this after the error does not prove that datagrams leave again. In s. */
 const SAME_TIME_S = 5;
 
 const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind_s' ];
@@ -27,7 +27,7 @@ function newInterface(name) {
 	};
 }
 
-/* Ages are null for never. */
+/* An age of null means never. */
 function newPeer(public_key) {
 	return {
 		public_key, has_preshared_key: false, endpoint: '', source: '', endpoint_host: '', endpoint_found: [],
@@ -111,7 +111,7 @@ function last(peer, ...names) {
 	return peer.events.filter((event) => names.includes(event.name) && event.age_s <= RECENT_S).pop() ?? null;
 }
 
-/* How often `name` happened, within so many seconds and after the last of the events `ends`. */
+/* How often `name` happened, in the last `within` seconds and after the last of the events `ends`. */
 function since(peer, name, ends, within = RECENT_S) {
 	let count = 0;
 
@@ -124,12 +124,12 @@ function since(peer, name, ends, within = RECENT_S) {
 	return count;
 }
 
-/* Whether its last answer to us did not open. */
+/* Whether the peer's last response could not be decrypted. */
 function hasInvalidResponse(peer) {
 	return since(peer, 'response_invalid', [ 'response_received', 'keypair_confirmed' ], hasTimedOut(peer) ? FOREVER : RECENT_S) > 0;
 }
 
-/* Whether it calls again and again, and never uses what we answer. */
+/* Whether the peer starts handshakes again and again, and does not use our responses. */
 function isUnconfirmed(peer) {
 	return since(peer, 'initiation_received', [ 'keypair_confirmed', 'response_received' ]) > 1;
 }
@@ -139,7 +139,7 @@ function hasTimedOut(peer) {
 	return since(peer, 'handshake_timeout', [ 'response_received', 'keypair_confirmed' ], FOREVER) > 0;
 }
 
-/* Whether datagrams to it were not sent, and it was not heard since. */
+/* Whether datagrams to the peer could not be sent, and nothing arrived from the peer since. */
 function isFailing(peer) {
 	if (!since(peer, 'send_failed', [ 'response_received', 'keypair_confirmed' ]))
 		return false;
@@ -153,7 +153,7 @@ function sendError(iface, peer) {
 	return isFailing(peer) && !BUSY.includes(errno) ? errno : 0;
 }
 
-/* How many initiations had no answer. */
+/* The number of initiations without an answer. */
 function unanswered(peer) {
 	if (hasTimedOut(peer))
 		return since(peer, 'initiation_sent', [ 'response_received', 'keypair_confirmed' ], FOREVER);
@@ -173,7 +173,7 @@ function ofPeer(iface, peer) {
 		return state;
 	if (!peer.allowed_ips.length)
 		return 'no allowed ips';
-	/* A handshake may fail while the session before it still carries: then it is up. */
+	/* A handshake can fail while the previous session still works: then the peer is up. */
 	if (peer.session_age_ms !== null && !hasInvalidResponse(peer))
 		return 'up';
 	if (!peer.endpoint)
@@ -206,7 +206,7 @@ function inWords(state) {
 	}[state];
 }
 
-/* What was dropped, for people; the reason itself where a later version has more of them. */
+/* A drop reason for people; the name itself if a later version has added the reason. */
 function dropInWords(reason) {
 	return {
 		tx_not_ip: _('sent from here: not an IP packet'),
@@ -239,12 +239,12 @@ function dropInWords(reason) {
 	}[reason] ?? reason;
 }
 
-/* A key in hexadecimal as people see keys. */
+/* The base64 of a key in hexadecimal. */
 function keyText(hex) {
 	return btoa(String.fromCharCode(...(hex.match(/../g) ?? []).map((pair) => parseInt(pair, 16))));
 }
 
-/* A length of time: its largest unit will do. */
+/* A duration in its largest unit. */
 function span(s) {
 	if (s >= 86400)
 		return _('%d d').format(Math.floor(s / 86400));

@@ -1,9 +1,9 @@
 'use strict';
 'require baseclass';
 
-/* The values of the configuration: what wgembed/config/options.py takes, and refuses. Each check returns null, or a
-   sentence on what is wanted, never with the text that was typed: that may be a secret, or markup.
-   tests/luci/test_rules.py holds the two against each other. */
+/* Checks the values of the configuration, as wgembed/config/options.py does. Each check returns null, or a sentence about
+   the expected value. The sentence never contains the typed text, which can be a secret, or markup.
+   tests/luci/test_rules.py compares both. */
 
 const MAX_MTU = 65455, LEAST_MTU = 576, LEAST_MTU_IPV6 = 1280, MAX_PEERS = 16383;
 const LINK = /^[^\s\/:\x00-\x20\x7f]{1,15}$/;
@@ -99,7 +99,7 @@ function masked(net) {
 	return net.bytes.map((byte, i) => byte & (0xff00 >> Math.min(Math.max(net.length - 8 * i, 0), 8)) & 255);
 }
 
-/* Whether `one` lies in `other`, or is the same. */
+/* Whether the network `one` is in `other`, or the same. */
 function isWithin(one, other) {
 	return one.bytes.length === other.bytes.length && one.length >= other.length &&
 		String(masked({ bytes: one.bytes, length: other.length })) === String(masked(other));
@@ -109,7 +109,7 @@ function isAddress(text) {
 	return address(text) !== null;
 }
 
-/* Whether the address is one of the network, both as text. */
+/* Whether the address is in the network, both as text. */
 function isInside(text, network) {
 	const one = parseNetwork(text), other = parseNetwork(network);
 
@@ -125,7 +125,7 @@ function formatIpv6(bytes) {
 
 	for (let i = 0; i < 16; i += 2)
 		words.push((bytes[i] << 8 | bytes[i + 1]).toString(16));
-	/* The longest run of two zeros and more is left out, the first of those. */
+	/* The longest run of two or more zeros is left out, the first one if there are several. */
 	let best = [ 0, 0 ];
 
 	for (let i = 0; i < 8; i++) {
@@ -145,7 +145,7 @@ function format(bytes) {
 	return bytes.length === 4 ? bytes.join('.') : formatIpv6(bytes);
 }
 
-/* The network that an address with its prefix length lies in, as text. */
+/* The network of an address with its prefix length, as text. */
 function networkOf(text) {
 	const net = parseNetwork(text);
 
@@ -173,7 +173,7 @@ function link(text) {
 	return LINK.test(text) && text !== '.' && text !== '..' ? null : _('not a valid name of a network or interface');
 }
 
-/* Of an interface, and of its section: what both the kernel and UCI take. */
+/* The name of an interface and of its section: both the kernel and UCI must accept it. */
 function interfaceName(text) {
 	return /^[A-Za-z0-9_]{1,15}$/.test(text) ? null : _('expected 1 to 15 letters, digits and underscores');
 }
@@ -186,18 +186,18 @@ function heapsize(text) {
 	return /^[0-9]+[KM]?$/.test(text) ? null : _('expected a number, perhaps with K or M at its end');
 }
 
-/* Words of an option, be it a list or a text with blanks between. */
+/* The words of an option, which is a list or a text with spaces. */
 function words(value) {
 	return [].concat(value ?? []).flatMap((text) => text.split(/\s+/)).filter((word) => word);
 }
 
-/* The networks of `texts` that are in those of `others` ({ name, networks }) too, each { network, name }: an address
-   can lead to one peer only. */
+/* The networks of `texts` that `others` ({ name, networks }) have too, each { network, name }. A network can belong to one
+   peer only. */
 function duplicates(texts, others) {
 	return clashes(texts, others, isSame);
 }
 
-/* Those that overlap without being the same: the narrower one gets the address. */
+/* The networks that overlap and are not the same: the longer prefix gets the address. */
 function overlaps(texts, others) {
 	return clashes(texts, others, (one, other) =>
 		!isSame(one, other) && (isWithin(one, other) || isWithin(other, one)));
@@ -228,15 +228,15 @@ function increment(bytes) {
 	return next;
 }
 
-/* The first addresses that nobody has, one for each of the networks that `own` (addresses with prefix length) lie in.
+/* The first unused addresses, one for each network of `own` (addresses with prefix length).
 
-   used  what peers have, addresses and networks; a network that holds the whole of ours does not count */
+   used  the addresses and networks of peers; a network that contains our whole network does not count */
 function freeAddresses(own, used) {
 	const found = [], taken = [ ...own.map((text) => text.split('/')[0]), ...used ].map(parseNetwork).filter((net) => net);
 
 	for (const net of own.map(parseNetwork).filter((one) => one && one.length < one.bytes.length * 8)) {
 		const most = net.bytes.length * 8, narrow = taken.filter((other) => !isWithin(net, other));
-		/* Not the network's own address, nor for IPv4 the last one, unless there are only two. */
+		/* Not the first address of the network, and with IPv4 not the last one, unless there are only two. */
 		const isPair = most - net.length === 1;
 		let bytes = isPair ? masked(net) : increment(masked(net));
 

@@ -12,17 +12,17 @@
 
 const CONFIG = sections.CONFIG;
 
-/* LuCI takes a string for markup where it shows a value in a grid, and a node for what it is. */
+/* In a grid, LuCI shows a string as markup, and a node as it is. */
 function text(...children) {
 	return E('span', { 'style': 'overflow-wrap:anywhere' }, children);
 }
 
-/* A check of values.js as a form wants it; an empty field is good. */
+/* A check of values.js in the form that LuCI expects; an empty field is valid. */
 function checked(check) {
 	return (sid, value) => value === '' || value == null ? true : check(value, sid) ?? true;
 }
 
-/* `option disabled`, the other way round. */
+/* `option disabled`, inverted. */
 function addSwitch(s, ...where) {
 	const o = s[where.length ? 'taboption' : 'option'](...where, form.Flag, '_enabled', _('Enabled'));
 
@@ -354,20 +354,20 @@ function checkAllowed(name, sid, value) {
 	return other ? _('another peer already has this network; give each network to one peer only') : null;
 }
 
-/* What othersOf() leaves out: 0.0.0.0/0 overlaps with all there is, and that is as it should be. */
+/* The networks that othersOf() leaves out: 0.0.0.0/0 overlaps with all networks, which is correct. */
 function defaultRoutes(name, sid) {
 	return sections.peers(name).filter((peer) => peer['.name'] !== sid)
 		.map((peer) => ({ name: sections.titleOf(peer), networks: sections.networksOf(peer).filter((one) => one.endsWith('/0')) }));
 }
 
-/* Public keys of the interfaces, for what must be decided at once. */
+/* The public keys of the interfaces, for checks that cannot wait. */
 const ownKeys = {};
 
 function learnKeys() {
 	return Promise.all(sections.interfaces().map((name) => sections.publicKey(name).then((key) => { ownKeys[name] = key })));
 }
 
-/* What is of the whole process */
+/* The options of the whole process */
 
 function addGlobals(map) {
 	const s = map.section(form.NamedSection, 'globals', 'globals', _('For all interfaces'));
@@ -385,7 +385,7 @@ function addGlobals(map) {
 	return s;
 }
 
-/* A map whose sections follow the interfaces that there are. */
+/* A map with sections for the existing interfaces. */
 function makeMap(ownAddress) {
 	const map = new form.Map(CONFIG, _('wgembed'), _('WireGuard in user space. A change does not interrupt the peers that it does not concern.'));
 	const grids = {};

@@ -8,7 +8,7 @@
 'require wgembed.plot as plot';
 'require wgembed.state as state';
 
-/* Names come from people and over the network: they go into text nodes (arrays of children), never into markup. */
+/* Names come from users and from the network: they go into text nodes (arrays of children), never into markup. */
 
 const GOOD = [ 'up' ], CALM = [ 'idle', 'waiting for peer', 'down' ];
 const SMALL = 'opacity:.75; font-size:90%; overflow-wrap:anywhere';
@@ -52,7 +52,7 @@ function transfer(arrow, count, rate) {
 }
 
 return view.extend({
-	/* Told once, and again when a peer turns up that is not in it. */
+	/* Loaded once, and again when an unknown peer appears. */
 	names: {},
 	histories: {},
 	clockAhead: 0,
@@ -89,7 +89,7 @@ return view.extend({
 		]);
 		this.tick(root);
 		if (served.some((iface) => iface.peers.some((peer) => this.peerName(iface, peer) === null)) && !this.isStrange) {
-			/* Peers of `wg set` are in no configuration: asking once more for each page is enough. */
+			/* Peers of `wg set` are in no configuration: one more request for each page is enough. */
 			this.isStrange = true;
 			this.loadNames();
 		}
@@ -177,7 +177,7 @@ return view.extend({
 		return history;
 	},
 
-	/* Loud only where something is wrong: a phone that has not called yet is no trouble. */
+	/* Bold only for a fault: a phone that has not connected yet is not a fault. */
 	sentences(found, kind) {
 		return found.length ? E('ul', { 'class': 'wgembed-why', 'style': 'margin:0 0 4px 18px' }, found.map((one) => E('li', {
 			'style': 'color:inherit' + (kind !== 'calm' && one.weight >= diagnosis.LIKELY ? '; font-weight:bold' : '')
@@ -216,7 +216,7 @@ return view.extend({
 		]);
 	},
 
-	/* What is configured and not served. */
+	/* The interfaces that are configured and not served. */
 	showOthers(served) {
 		const missing = Object.keys(this.names).filter((name) => !served.some((iface) => iface.name === name));
 
