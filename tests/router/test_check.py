@@ -173,7 +173,7 @@ def test_a_port_that_is_taken(usual, family):
             other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         other.bind(("", 51820))
         code, told = usual.run()
-    start = f"error: {usual.where}, option listen_port: cannot listen on 51820: Address already in use (98)"
+    start = f"error: {usual.where}, option listen_port: cannot listen on 51820: Address already in use (98); choose another"
     assert code == 1 and told.startswith(start) and told.count("\n") == 1
     usual.says(SANE)
 
@@ -227,7 +227,7 @@ def test_a_mtu_too_large_for_the_way(usual):
 def test_an_endpoint_inside_its_own_tunnel(usual):
     inside = {"allowed_ips": ["192.0.2.0/24"], "route_allowed_ips": 1}
     usual.write(usual.pair.interface(nohostroute=1), usual.pair.peer(**inside))
-    why = "the route to 192.0.2.2 leads into a tunnel because nohostroute is set"
+    why = "the route to 192.0.2.2 leads into a tunnel because nohostroute is set; delete that option"
     usual.says(f"error: {usual.peer_where}, option endpoint_host: {why}")
     for good in ({}, {"nohostroute": 1, "ip4table": 77}, {"nohostroute": 1, "tunlink": "outer"}):
         usual.write(usual.pair.interface(**good), usual.pair.peer(**inside))

@@ -140,7 +140,8 @@ def _check_interface(report, interface):
                 socket.close()
         except OSError as e:
             report.errors.append(
-                "%s, option listen_port: cannot listen on %d: %s" % (where, interface.listen_port, cause(e))
+                "%s, option listen_port: cannot listen on %d: %s; choose another port, or stop the program that uses it"
+                % (where, interface.listen_port, cause(e))
             )
     # Without IPv6 in the kernel, there is no such setting.
     if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
@@ -238,7 +239,9 @@ def _check_paths(report, config, interface, found, ip):
                     report.errors.append("%s: there is no route to %s" % (here, text))
                 continue
             if network_plan.swallows(interface, packed, routed):
-                report.errors.append("%s: the route to %s leads into a tunnel because nohostroute is set" % (here, text))
+                report.errors.append(
+                    "%s: the route to %s leads into a tunnel because nohostroute is set; delete that option" % (here, text)
+                )
             best = network_plan.best_mtu(packed, route, paths)
             if interface.mtu and best and interface.mtu > best:
                 report.errors.append(
