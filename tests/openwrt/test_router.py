@@ -233,7 +233,7 @@ def test_a_mistake_changes_nothing(tunnel):
     pid = router.daemon()
     tunnel.configure("\nconfig wireguard_wg0\n\toption public_key 'short'\n")
     router.service("reload")
-    net.poll(lambda: "a key is 44 characters" in router.logged(), 5, what="the reason")
+    net.poll(lambda: "a key has 44 characters" in router.logged(), 5, what="the reason")
     assert re.search(r"/etc/config/wgembed:\d+: ", router.logged())
     assert router.daemon() == pid and not traffic.ping(tunnel.near, "10.77.0.2").lost
 
