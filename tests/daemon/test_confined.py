@@ -205,12 +205,12 @@ def test_a_stranger_on_the_machine_gets_nowhere(router, name, open_folder):
 
 @pytest.mark.parametrize("runtime", ["cpython", "micropython"])
 @pytest.mark.parametrize("thing,sentence", [
-    ("no-new-privs", "cannot drop privileges (no new privileges): error 22"),
-    ("dumpable", "cannot drop privileges (not dumpable): error 22"),
-    ("bounding", "cannot drop privileges (bounding set of net_admin, net_bind_service, net_raw): error 1"),
-    ("capset", "cannot drop privileges (no other capabilities): error 1"),
-    ("capget", "cannot drop privileges (no other capabilities): error 22"),
-    ("rlimit", "cannot drop privileges (no core file): error 1"),
+    ("no-new-privs", "cannot drop privileges (no new privileges): Invalid argument (22)"),
+    ("dumpable", "cannot drop privileges (not dumpable): Invalid argument (22)"),
+    ("bounding", "cannot drop privileges (bounding set of net_admin, net_bind_service, net_raw): Operation not permitted (1)"),
+    ("capset", "cannot drop privileges (no other capabilities): Operation not permitted (1)"),
+    ("capget", "cannot drop privileges (no other capabilities): Invalid argument (22)"),
+    ("rlimit", "cannot drop privileges (no core file): Operation not permitted (1)"),
 ])  # fmt: skip
 def test_what_the_kernel_lacks_is_told_and_gone_without(namespace, tmp_path, runtime, thing, sentence):
     if runtime == "cpython":

@@ -69,7 +69,7 @@ def test_json(tunnel, command):
 
 def test_prometheus(tunnel, command):
     near, far = tunnel.near, tunnel.far
-    tunnel.send(near, address="10.77.9.9")
+    tunnel.send(near, address="10.77.0.99")
     text = tunnel.run(command, near, "status", "--prometheus", near.interface)
     labels = f'{{interface="{near.interface}",public_key="{far.key}"}}'
     seen = near.show(far)

@@ -358,7 +358,8 @@ class Device:
 
         retry  the initiation repeats one that got no answer: `peer.attempts` keeps its value
         """
-        peer.attempts *= retry
+        if not retry:
+            peer.attempts = 0
         if now - peer.last_sent_handshake < REKEY_TIMEOUT or peer.addr is None or not self.is_up:
             return
         timestamp = self.timestamps.make(*self.host.realtime())
@@ -415,14 +416,11 @@ class Device:
         """Open the run of transport messages that begins at `start`. Returns the number of messages in the run."""
         inbox, tables = self.inbox, self.tables
         found = tables.indices.lookup(inbox.buffer, start + messages.TRANSPORT_RECEIVER) - 1
-        if found < 0 or found & 3 == 3:
+        peer = tables.peer(found >> 2) if found >= 0 and found & 3 != 3 else None
+        if peer is None or peer.device is not self:
             self.drops[drops.RX_UNKNOWN_INDEX] += 1
             return 1
-        peer = tables.peer(found >> 2)
         keypair = peer.keypairs[found & 3]
-        if peer.device is not self:
-            self.drops[drops.RX_UNKNOWN_INDEX] += 1
-            return 1
         if not noise.may_receive(keypair, now):
             self.drops[drops.RX_EXPIRED] += 1
             return 1

@@ -53,7 +53,7 @@ class Peer:
     __slots__ = (
         # identity and endpoint
         "number", "tables", "device", "public_key", "addr", "before", "after",
-        # source address of what is sent to it
+        # the source address of packets to the peer
         "src", "called_at", "best_link", "routes_seen",
         # handshake and keypairs (noise.py)
         "handshake", "handshake_index", "remote_index", "keypairs", "current", "previous", "next",
@@ -149,7 +149,7 @@ class Peer:
         self.current = self.previous = self.next = None
 
     def spare_keypair(self):
-        """Return a slot that is none of current, previous and next."""
+        """Return a slot other than current, previous and next."""
         for keypair in self.keypairs:
             if keypair.index is None:
                 return keypair

@@ -1,5 +1,6 @@
 """Files that are complete after a power cut: a new file is written, synced and renamed, and the directory is synced."""
 
+from ..errors import cause
 from . import system
 from .child import Child
 
@@ -50,8 +51,13 @@ class Saver:
         self._loop.forget(child.fd)
         told = child.end()
         if told != b"+":
-            self._log.error("cannot write %s: error %s" % (path, told.decode() or "unknown"))
+            self._log.error("cannot write %s: %s" % (path, _reason(told)))
             failed()
+
+
+def _reason(told):
+    errno = int(told) if told.isdigit() else 0
+    return cause(OSError(errno)) if errno else "the process that writes it was ended"
 
 
 def _told(path, data):

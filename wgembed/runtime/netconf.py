@@ -14,6 +14,7 @@ or "set", and an object:
 The answer to a request is an errno, 0 for success. To add an object that exists is EEXIST, except for addresses.
 """
 
+from ..errors import cause
 from . import abi, rtnetlink, system
 from .address import parse_ip
 from .child import Child
@@ -148,7 +149,7 @@ class NetConf:
         try:
             self._job = Job(*self._helper, requests)
         except OSError as e:
-            self._log.error("cannot start pyroute2, using rtnetlink: %s" % e)
+            self._log.error("cannot start pyroute2, using rtnetlink: %s" % cause(e))
             self._done(apply(requests))
             self._go_on()
             return

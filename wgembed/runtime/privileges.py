@@ -7,6 +7,7 @@ the step, the log gets one line and the daemon runs. Sources: capabilities(7), p
 from struct import pack, unpack
 
 from .. import crypto
+from ..errors import cause
 from . import system
 
 CAP_NET_BIND_SERVICE = 10
@@ -31,14 +32,14 @@ def drop_privileges(log):
     try:
         libc = _Libc()
     except OSError as e:
-        log.error("cannot drop privileges: %s" % e)
+        log.error("cannot drop privileges: %s" % cause(e))
         return
     holds = []
     for name, step in _STEPS:
         if step(libc):
             holds.append(name)
         else:
-            log.error("cannot drop privileges (%s): error %d" % (name, system.clib.errno()))
+            log.error("cannot drop privileges (%s): %s" % (name, cause(OSError(system.clib.errno()))))
     log.verbose("privileges dropped: " + ", ".join(holds))
 
 

@@ -2,7 +2,7 @@
 
 from struct import pack, pack_into, unpack_from
 
-from ..errors import UserError
+from ..errors import UserError, cause
 from . import abi, system
 
 TUN_DEVICE = "/dev/net/tun"
@@ -30,14 +30,14 @@ def open_tun(name, flags=0):
     try:
         fd = system.files.open_device(TUN_DEVICE)
     except OSError as e:
-        raise UserError("cannot open %s: %s; load the module tun, and run as root" % (TUN_DEVICE, e)) from None
+        raise UserError("cannot open %s: %s; load the module tun, and run as root" % (TUN_DEVICE, cause(e))) from None
     error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | flags)
     if error is not None and error.errno == abi.EINVAL:
         # A device that was made with several queues needs the flag. This is then its only queue.
         error = _attach(fd, name, _IFF_TUN | _IFF_NO_PI | _IFF_MULTI_QUEUE | flags) and error
     if error is not None:
         system.files.close(fd)
-        reason = _REASONS.get(error.errno, str(error))
+        reason = _REASONS.get(error.errno) or cause(error)
         raise UserError("cannot make the interface %s: %s" % (name, reason))
     _reset(fd)
     return fd

@@ -1,7 +1,7 @@
 """The control socket of an interface, and its clients. A slow client does not delay the daemon."""
 
 from .. import crypto
-from ..errors import UserError
+from ..errors import UserError, cause
 from ..runtime import abi, folders, system
 from .session import READ_SIZE, Session
 
@@ -42,7 +42,7 @@ class ControlServer:
                 raise OSError(abi.EADDRINUSE)
             system.files.rename(self.path, path)
         except OSError as e:
-            self._log.error("the control socket stays %s: %s" % (self.path, e))
+            self._log.error("the control socket stays %s: %s" % (self.path, cause(e)))
             return
         self.path = path
 
@@ -64,7 +64,7 @@ class ControlServer:
             stream = self._listener.accept()
         except OSError as e:
             # The client still waits. Without a pause, the loop would turn for ever.
-            self._log.error("control socket: cannot accept a client: %s" % e)
+            self._log.error("control socket: cannot accept a client: %s" % cause(e))
             self._loop.watch(self._listener.fd, self._on_connect, 0)
             self._alarms.set(self.path, system.clock.now() + _RESPITE_MS, self._listen)
             return
@@ -155,4 +155,4 @@ def _listen(path):
             system.files.remove(path)
         return system.local.Listener(path)
     except OSError as e:
-        raise UserError("cannot make the control socket %s: %s" % (path, e)) from None
+        raise UserError("cannot make the control socket %s: %s" % (path, cause(e))) from None
