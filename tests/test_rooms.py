@@ -85,6 +85,8 @@ ELSEWHERE = {
     "runtime/process": ("daemon/test_daemon.py", "signals, children, the name"),
     "runtime/start": ("daemon/test_daemon.py", "becomes the daemon, in the background or not"),
     "runtime/tool": ("commands/test_client.py", "the client's socket, beside the real wg"),
+    "daemon/outside_routes": ("router/test_many_routes.py", "beside many others, which change"),
+    "runtime/pause": ("router/test_many_routes.py", "packets pass while a router works"),
     "runtime/rtsocket": ("runtime/test_rtnetlink.py", "all requests go by it"),
     "runtime/sources": ("daemon/test_sources.py", "several ways to a peer, and changes of them"),
     "runtime/tun_device": ("daemon/test_links.py", "devices as others left them"),

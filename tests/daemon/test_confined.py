@@ -207,7 +207,7 @@ def test_a_stranger_on_the_machine_gets_nowhere(router, name, open_folder):
 @pytest.mark.parametrize("thing,sentence", [
     ("no-new-privs", "cannot drop privileges (no new privileges): Invalid argument (22)"),
     ("dumpable", "cannot drop privileges (not dumpable): Invalid argument (22)"),
-    ("bounding", "cannot drop privileges (bounding set of net_admin, net_bind_service, net_raw): Operation not permitted (1)"),
+    ("bounding", "privileges (bounding set of net_admin, net_bind_service, net_raw): Operation not permitted (1)"),
     ("capset", "cannot drop privileges (no other capabilities): Operation not permitted (1)"),
     ("capget", "cannot drop privileges (no other capabilities): Invalid argument (22)"),
     ("rlimit", "cannot drop privileges (no core file): Operation not permitted (1)"),

@@ -53,7 +53,7 @@ def test_too_small_a_heap(namespace, name, heap, mode):
 
 def test_a_heap_that_is_accepted_carries_a_full_table(namespace, name):
     """The smallest for the usual 32 peers, and a page for luck; told of them all, again and again."""
-    child = namespace.spawn(*need(lambda: micropython.command("444K")), "-f", name)
+    child = namespace.spawn(*need(lambda: micropython.command("456K")), "-f", name)
     net.poll(lambda: path(name).exists(), 10)
     namespace.ip("link", "set", name, "up")
     text = configuration(32)

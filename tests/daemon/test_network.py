@@ -482,6 +482,7 @@ def test_what_goes_while_the_kernel_is_asked_comes_back(tmp_path):
     other = network_plan.Plan()
     other.mtu, other.objects = 1380, [*wanted.objects, ("route", "10.2.0.0", 24, TUNNEL, "-", 0, RT_TABLE_MAIN)]
     one.follow(other, False, paths(there))
+    assert one.lost(wanted.objects[0])
     for raise_link in (True, False):
         one.follow(other, raise_link, paths())
     conf.answer(0)

@@ -11,7 +11,7 @@ from .. import crypto
 from ..errors import UserError, cause
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
-from ..runtime import log, system
+from ..runtime import log, pause, system
 from ..runtime import rtnetlink_abi as rtnl
 from ..runtime.address import parse_ip
 from ..runtime.modes import S_IFMT, S_IFREG
@@ -411,7 +411,9 @@ class _Reader:
 
     def _read_networks(self, option, here, found):
         """Add the networks of a list, or of a text, to `found`."""
+        known = set(found)
         for value in option.values if option.values is not None else [option.value]:
+            pause.pause()
             try:
                 words = _decoded(value).split()
             except ValueError as e:
@@ -423,7 +425,8 @@ class _Reader:
                 except ValueError as e:
                     self._refuse(option.line, here, str(e))
                     continue
-                if one not in found:
+                if one not in known:
+                    known.add(one)
                     found.append(one)
 
     # Sections

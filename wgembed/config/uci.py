@@ -10,7 +10,7 @@ prints the same as `uci -X show PACKAGE`. -S is libuci's lenient mode, which ski
 """
 
 from ..errors import UserError
-from ..runtime import abi, folders, system
+from ..runtime import abi, folders, pause, system
 from ..runtime.modes import S_IFMT, S_IFREG
 
 CONFIG_DIRECTORY = folders.CONFIG
@@ -338,6 +338,7 @@ class _Parser:
                 if self._strict:
                     raise
                 self.package.skipped.append(str(e))
+            pause.pause()
         return self.package
 
     def _parse_line(self):

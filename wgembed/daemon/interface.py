@@ -35,6 +35,7 @@ class Interface:
                 on_up()             the link came up, and its sockets are open
                 on_down()           the link went down, and the sockets are closed
                 on_no_port()        the link came up, but the port cannot be used now
+                on_source(peer)     the peer's endpoint can be another, or its packets come to another address
                 on_unanswered(peer) an initiation to the peer got no answer, or data to it none for 15 s
     prefixes    the maximum number of allowed IPs of each family
     log         a runtime.log.Log
@@ -74,7 +75,7 @@ class Interface:
         self.address_bytes = address.address_bytes
         self.unanswered = owner.on_unanswered
         self.verbose = log.verbose  # for handshake_log.py
-        self._loop.watch(self._tun.fd, self._on_tun)
+        self._loop.watch(self._tun.fd, self._on_tun, is_packets=True)
         self._loop.after_turn.append(self._after_turn)
 
     @property
@@ -126,6 +127,8 @@ class Interface:
         return SEND_LOST if socket is None else socket.reply(addr, src, buf, size)
 
     def source(self, peer, is_new):
+        if is_new:
+            self._owner.on_source(peer)
         return self._process.sources.choose(peer, self.fwmark, is_new)
 
     def send_run(self, addr, src, arena, first, end, ecn):
@@ -190,6 +193,10 @@ class Interface:
         if news & link_module.LINK_MOVED:
             self._log.note(_AWAY if self.is_away else "the interface is back in this network namespace")
             self._owner.on_moved()
+        if news & link_module.LINK_FLAPPED and self.device.is_up:
+            # Sessions stay, but the kernel has removed routes.
+            self._owner.on_down()
+            self._owner.on_up()
         if news & link_module.LINK_CHANGED:
             system.heap.reserve()
             self.follow_link()
@@ -287,7 +294,7 @@ class Interface:
             self._watch_socket(socket)
 
     def _watch_socket(self, socket):
-        self._loop.watch(socket.fd, lambda events: self._on_udp(socket))
+        self._loop.watch(socket.fd, lambda events: self._on_udp(socket), is_packets=True)
 
     def _close_sockets(self):
         for socket in self._sockets:

@@ -5,7 +5,7 @@ policy rules, are recorded in /var/run/wgembed before they are added, so that th
 """
 
 from ..errors import cause
-from ..runtime import abi, netconf, rtnetlink, system
+from ..runtime import abi, netconf, pause, rtnetlink, system
 from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 _RECORD = ".added"
@@ -26,7 +26,9 @@ class Network:
         self._record = record
         self._log = log
         self._follow_again = follow_again
-        self._added = []
+        self._keep([])
+        self._lost = set()  # objects that the kernel reported as removed
+        self._is_doubtful = self._is_doubtful_outside = False  # whether there can be others
         self._refused = {}
         self._mtu = 0
         self._is_waiting = False  # for answers: until then it is not known which objects are ours
@@ -50,17 +52,32 @@ class Network:
         """Set the ifindex of the link."""
         self.index = index
 
+    def lost(self, obj):
+        """The kernel removed the object. Return whether it is one of those that were added."""
+        if obj not in self._known:
+            return False
+        self._lost.add(obj)
+        return True
+
+    def _keep(self, objects):
+        self._added = objects
+        self._known = set(objects)
+
+    def doubt(self, only_outside=False):
+        """It is not known which of the objects still exist; `only_outside`: of those that do not belong to our link."""
+        self._is_doubtful = self._is_doubtful or not only_outside
+        self._is_doubtful_outside = True
+
     def went_down(self):
         """The link went down: the kernel removes its routes, and its IPv6 addresses."""
-        self._added = self.outside
+        self._keep(self.outside)
         self._mtu = 0
 
     def follow(self, wanted, raise_link, paths=None, is_up=True):
         """Set up the network as planned; `raise_link`: also set the link up.
 
         is_up  whether the link is up: a link that stays down cannot have routes
-        paths  the Paths that show which objects still exist: the kernel removes routes together with links, and addresses
-               together with the first one of their network. None if that is not known.
+        paths  the Paths that show which of the objects outside our link still exist; None if that is not known
         """
         if self._is_waiting:
             # When the answers arrive, the plan of this caller can be out of date.
@@ -69,8 +86,11 @@ class Network:
         objects = wanted.objects
         if not is_up and not raise_link:
             objects = [obj for obj in objects if obj[0] != "route" or obj[3] != self.index]
-        gone = [obj for obj in self._added if obj not in objects]
-        new = [obj for obj in objects if obj not in self._added or paths is not None and not paths.has(obj)]
+        kept = set(objects)
+        gone = [obj for obj in self._added if obj not in kept]
+        new = [obj for obj in objects if obj not in self._known or self._is_missing(obj, paths)]
+        self._lost.clear()
+        self._is_doubtful = self._is_doubtful_outside = False
         requests = [("del", obj) for obj in reversed(gone)]
         requests += [("add", obj) for obj in new if obj[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
@@ -79,27 +99,36 @@ class Network:
         if not requests:
             return
         self._mtu = wanted.mtu
-        self._added = [obj for obj in self._added if obj not in gone and obj not in new] + new
+        again = set(new)
+        self._keep([obj for obj in self._added if obj in kept and obj not in again] + new)
         if any(self._outlives(obj) for _, obj in requests):
             self._write_record()
         self._is_waiting = True
         self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers))
 
+    def _is_missing(self, obj, paths):
+        """Whether an object that was added must be added again. If it belongs to our link, that is harmless in any case."""
+        pause.pause()
+        if self._outlives(obj):
+            is_suspect = self._is_doubtful_outside or obj in self._lost or obj[0] == "rule"
+            return is_suspect and paths is not None and not paths.has(obj)
+        return self._is_doubtful or obj in self._lost
+
     def _handle_answers(self, requests, answers):
         """Handle the answers. Objects that existed before are not ours to remove, unless they belong to our link."""
-        foreign = []
+        foreign = set()
         for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
             if verb == "del" or not errno:
                 self._refused.pop(obj, None)
                 continue
             if errno == abi.EEXIST and not self._outlives(obj):
                 continue
-            foreign.append(obj)
+            foreign.add(obj)
             if errno != abi.EEXIST and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
                 self._log.error("cannot %s: %s" % (_in_words(obj), cause(OSError(errno))))
         if foreign:
-            self._added = [obj for obj in self._added if obj not in foreign]
+            self._keep([obj for obj in self._added if obj not in foreign])
             self._write_record()
         self._is_waiting = False
         raise_link, self._next = self._next, None
@@ -118,7 +147,7 @@ class Network:
 
     def _remove_outside(self):
         requests = [("del", obj) for obj in reversed(self.outside)]
-        self._added = []
+        self._keep([])
         self._mtu = 0
         if requests:
             self._netconf.submit(requests, lambda answers: None)

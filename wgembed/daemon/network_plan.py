@@ -12,7 +12,7 @@ Objects of the network are tuples, as in netconf.py. network.py adds and removes
 """
 
 from ..protocol.constants import DEFAULT_MTU, IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU
-from ..runtime import abi, netconf
+from ..runtime import abi, netconf, pause
 from ..runtime.address import covers, format_ip, masked, parse_ip
 from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
@@ -27,7 +27,10 @@ _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 
 # The overhead of a packet in the tunnel, in bytes, by the size of the outer address: IP, UDP, and 32 of WireGuard.
 _OVERHEAD = {4: 60, 16: 80}
+# A tunnel that a prefix leads into: the endpoint's, or another one
+_OTHER, _OWN = 1, 2
 _SIZES = (4, 16)  # of addresses, in bytes: IPv4, IPv6
+_FAMILIES = {4: abi.AF_INET, 16: abi.AF_INET6}
 _UNREACHABLE = "unreachable"
 
 
@@ -37,10 +40,12 @@ class Paths:
     ip        a RtNetlink
     tunnels   the ifindex of each of our links
     ours      the host routes that we added, objects of netconf.py
+    outside   an OutsideRoutes that watches all addresses that `find` is called with; None: all routes are read
     """
 
-    def __init__(self, ip, tunnels, ours):
+    def __init__(self, ip, tunnels, ours, outside=None):
         self._ip = ip
+        self._outside = outside
         self._tunnels = tunnels
         self._ours = ours
         self._routes = {}
@@ -95,7 +100,7 @@ class Paths:
     def _family(self, size):
         if size not in self._routes:
             try:
-                found = self._ip.routes(abi.AF_INET if size == 4 else abi.AF_INET6)
+                found = self._outside.family(size) if self._outside else self._ip.routes(_FAMILIES[size])
                 self._all[size] = set(found)
             except OSError:
                 found = []
@@ -120,9 +125,9 @@ class Paths:
         return 0 if name == "lo" else route.mtu or mtu
 
 
-def way_out(ip, tunnels):
+def way_out(ip, tunnels, outside=None):
     """Return the current default routes of both families, to detect that the machine is in another network."""
-    paths = Paths(ip, tunnels, ())
+    paths = Paths(ip, tunnels, (), outside)
     routes = [paths.find(bytes(size)) for size in (4, 16)]
     return [(route.index, route.gateway) if route is not None and not route.length else None for route in routes]
 
@@ -134,6 +139,13 @@ def host_route(packed, route):
     return way + ("onlink",) if route.onlink else way
 
 
+def tunnel_routes(route):
+    """Return the objects of netconf.py that a route of our link can come from: the kernel gives IPv6 a metric."""
+    metrics = (0, _METRIC_IPV6) if len(route.destination) == 16 and route.metric == _METRIC_IPV6 else (route.metric,)
+    where = format_ip(route.destination)
+    return [("route", where, route.length, route.index, "-", metric, route.table) for metric in metrics]
+
+
 class Plan:
     """The planned `mtu` and `fwmark`, and the planned `objects` in the order to add them."""
 
@@ -141,10 +153,12 @@ class Plan:
         self.mtu = 0
         self.fwmark = 0
         self.objects = []
+        self._known = set()
 
     def add(self, wanted):
         """Add the object to the plan, unless the object is None or already planned."""
-        if wanted is not None and wanted not in self.objects:
+        if wanted is not None and wanted not in self._known:
+            self._known.add(wanted)
             self.objects.append(wanted)
 
 
@@ -163,13 +177,14 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
     """
     own = [(packed, length) for packed, length, is_own in routed if is_own]
     apart = _families_apart(config, own)
+    tunnelled = _Tunnelled(routed, apart)
     wanted = Plan()
     wanted.fwmark = config.fwmark or (AUTO_FWMARK + slot if apart else 0)
     wanted.mtu = config.mtu or _mtu(endpoints, paths, tunnel_link or 0, _least_mtu(config, own))
     _plan_addresses(wanted, config, index)
     if not config.nohostroute:
         ways = endpoints + [packed for packed in learnt if packed not in endpoints]
-        _plan_host_routes(wanted, config, ways, routed, apart, paths, tunnel_link)
+        _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link)
     _plan_rules(wanted, apart)
     _plan_routes(wanted, config, index, own, apart)
     return wanted
@@ -196,11 +211,12 @@ def _plan_addresses(wanted, config, index):
         wanted.objects.append(("address", index, format_ip(packed), length))
 
 
-def _plan_host_routes(wanted, config, ways, routed, apart, paths, tunnel_link):
+def _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link):
     """Keep each endpoint outside the tunnel, by a host route if necessary."""
     for packed in ways:
         is_main = not _table(config, len(packed))
-        wanted.add(_host_route_for(packed, routed, apart, paths, tunnel_link, is_main))
+        wanted.add(_host_route_for(packed, tunnelled, paths, tunnel_link, is_main))
+        pause.pause()
 
 
 def _plan_rules(wanted, apart):
@@ -224,41 +240,54 @@ def _plan_routes(wanted, config, index, own, apart):
             parts = [(bytes((first,)) + packed[1:], 1) for first in (0, 128)]
         for part, bits in parts:
             wanted.add(("route", format_ip(masked(part, bits)), bits, index, "-", config.metric, table))
+        pause.pause()
 
 
 def _is_apart(config, size, own, table):
     """Whether the default route of this family goes into a separate table."""
-    return not table and (config.nohostroute or config.fwmark) and (bytes(size), 0) in [(masked(p, n), n) for p, n in own]
+    if table or not (config.nohostroute or config.fwmark):
+        return False
+    return any(not length and len(packed) == size for packed, length in own)
 
 
-def _host_route_for(packed, routed, apart, paths, tunnel_link, is_main):
+def _host_route_for(packed, tunnelled, paths, tunnel_link, is_main):
     """Return the route that keeps the endpoint outside, or None; `is_main`: our routes are in the main table."""
     route = None
-    if tunnel_link or tunnel_link == 0 and _is_swallowed(packed, routed, apart):
+    longest = tunnelled.longest(packed)
+    if tunnel_link or tunnel_link == 0 and longest is not None:
         route = paths.find(packed, tunnel_link)
     if route is not None:
         return host_route(packed, route)
-    if is_main and _comes_back(packed, routed, apart):
+    if is_main and longest == _OWN:
         # Without a route outside, a datagram would go into the tunnel, and its datagram again.
         return "route", format_ip(packed), len(packed) * 8, 0, "-", 0, RT_TABLE_MAIN, _UNREACHABLE
     return None
 
 
-def _comes_back(packed, routed, apart):
-    """Whether the longest of our routes that cover the endpoint leads into the endpoint's own tunnel."""
-    best = -1, False
-    for prefix, length, is_own in routed:
-        if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
-            best = max(best, (length, is_own))
-    return best[1]
+class _Tunnelled:
+    """The prefixes that lead into our tunnels, without default routes in a separate table.
 
+    routed, apart  see `plan` and `_families_apart`
+    """
 
-def _is_swallowed(packed, routed, apart):
-    """Whether the routes into our tunnels cover the endpoint."""
-    for prefix, length, is_own in routed:
-        if covers(prefix, length, packed) and not (is_own and not length and len(prefix) in apart):
-            return True
-    return False
+    def __init__(self, routed, apart):
+        self._by_length = {4: {}, 16: {}}  # size of addresses: prefix length: first address: _OWN or _OTHER
+        for prefix, length, is_own in routed:
+            size = len(prefix)
+            if not (is_own and not length and size in apart):
+                prefixes = self._by_length[size].setdefault(length, {})
+                first = masked(prefix, length)
+                prefixes[first] = _OWN if is_own else prefixes.get(first, _OTHER)
+            pause.pause()
+
+    def longest(self, packed):
+        """Return _OWN or _OTHER for the tunnel that the longest prefix of the address leads into, None for no tunnel."""
+        by_length = self._by_length[len(packed)]
+        for length in sorted(by_length, reverse=True):
+            whose = by_length[length].get(masked(packed, length))
+            if whose is not None:
+                return whose
+        return None
 
 
 def swallows(config, packed, routed):
@@ -268,7 +297,7 @@ def swallows(config, packed, routed):
     if _table(config, len(packed)):
         return False
     own = [(prefix, length) for prefix, length, is_own in routed if is_own]
-    return _is_swallowed(packed, routed, _families_apart(config, own))
+    return _Tunnelled(routed, _families_apart(config, own)).longest(packed) is not None
 
 
 def best_mtu(packed, route, paths):

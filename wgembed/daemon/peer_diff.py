@@ -7,6 +7,7 @@ are always those of the configuration. Peers that exist only by `wg set` are not
 
 from .. import crypto
 from ..protocol import events, noise
+from ..runtime import pause
 from ..runtime.address import masked
 
 
@@ -16,6 +17,7 @@ def owners(peers):
     for peer in peers:
         for packed, length in peer.allowed_ips:
             found[masked(packed, length), length] = peer.public_key
+            pause.pause()
     return found
 
 
@@ -35,6 +37,7 @@ def sync_peers(device, old, new, now):
         peer = device.find(key)
         if has.get((packed, length)) != key and peer is not None:
             device.allowed.remove(packed, length, peer.number)
+        pause.pause()
     fresh = [key for key in kept if device.find(key) is None]
     for config in new:
         peer = device.find(config.public_key) or device.add_peer(config.public_key)
@@ -47,6 +50,7 @@ def sync_peers(device, old, new, now):
                 device.tables.events.note(peer.number, events.ALLOWED_IP_MOVED, now)
             elif had.get(prefix) != config.public_key or config.public_key in fresh:
                 device.allow(peer, packed, length, now)
+            pause.pause()
         was = before.get(config.public_key)
         if was is None or was.keepalive != config.keepalive or config.public_key in fresh:
             device.set_persistent_keepalive(peer, config.keepalive, now)

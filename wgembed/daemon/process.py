@@ -5,7 +5,7 @@ from ..packets.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
 from ..protocol.device import expire_timers
 from ..protocol.peers import Tables
-from ..runtime import abi, fastpath_library, system
+from ..runtime import abi, fastpath_library, pause, system
 from ..runtime.alarms import Alarms
 from ..runtime.loop import Loop
 from ..runtime.rtsocket import RtSocket
@@ -39,6 +39,7 @@ class Process:
         else:
             self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
         self.loop = Loop(self.deadline)
+        pause.use(self.loop.handle_packets)
         self.loop.after_turn.append(self._after_turn)
         self.alarms = Alarms()
         self.interfaces = []
@@ -110,7 +111,7 @@ class Process:
             self.on_signal(number)
 
     def on_routes(self, kind, message, start, end):
-        """An address, a route or a rule of the machine changed: see runtime.link.News."""
+        """A link, an address, a route or a rule of the machine changed: see runtime.link.News."""
         if kind in _OF_ADDRESSES:
             return  # if a source address is gone, the kernel refuses the next packet
         # After any number of changes, the source of a peer is checked once, before the next packet to the peer.

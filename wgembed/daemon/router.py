@@ -6,6 +6,7 @@ remove everything that was added, and end the process.
 """
 
 import gc
+from struct import unpack_from
 
 from ..config import keys, uci
 from ..config import options as config_module
@@ -18,12 +19,15 @@ from ..uapi.server import is_served
 from . import network, network_plan
 from .endpoints import Names
 from .interface import do_without_marks
+from .outside_routes import OutsideRoutes
 from .process import RETRY_MS, Process, run_to_end
 from .router_interface import RouterInterface
 from .timestamps import Timestamps
 
 # Changes of routes or files come in groups: the delay before they are handled, in ms.
 _SETTLE_MS = 200
+# The same after messages of the kernel were lost, because there are many.
+_SETTLE_AFTER_LOSS_MS = 1000
 # Places in the tables for peers that are added after the start.
 _SPARE_PEERS = 16
 
@@ -59,6 +63,7 @@ class Router(Process):
             self._state_directory + "/clock", self.run_directory + "/clock", durable.Saver(self.loop, self.log), self.log
         )
         self._ip = rtnetlink.RtNetlink()
+        self.outside = OutsideRoutes(self._ip)
         self._way_out = None
         self._seen = self._identity()
         if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
@@ -264,7 +269,53 @@ class Router(Process):
 
     def on_routes(self, kind, message, start, end):
         super().on_routes(kind, message, start, end)
-        self.follow_soon()
+        if kind in (abi.RTM_NEWROUTE, abi.RTM_DELROUTE):
+            self._on_route(kind, message, start, end)
+        elif kind in (abi.RTM_NEWRULE, abi.RTM_DELRULE):
+            self.follow_soon()
+        elif not kind:
+            self.outside.forget()
+            for router_interface in self.router_interfaces:
+                router_interface.network.doubt()
+            self.follow_soon(_SETTLE_AFTER_LOSS_MS)
+        elif end - start >= abi.IFADDRMSG_SIZE:
+            self._on_link_or_address(kind, unpack_from("i", message, start + 4)[0])
+
+    def _on_route(self, kind, message, start, end):
+        """Follow a route that matters, or that was ours. Others must cost little: they can be many."""
+        routes = self.outside.handle(message, start, end)
+        if kind == abi.RTM_DELROUTE:
+            body = message[start:end]
+            for router_interface in self.router_interfaces:
+                if router_interface.lost_route(body, routes):
+                    self.follow_soon()
+        if routes:
+            self.follow_soon()
+
+    def _on_link_or_address(self, kind, index):
+        """Follow a link on the route to an endpoint, and an address that was ours, or that `tunlink` can depend on."""
+        own = [one for one in self.router_interfaces if one.interface.index == index]
+        if own:
+            if kind == abi.RTM_DELADDR:
+                own[0].network.doubt()
+                self.follow_soon()
+            return
+        if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK) and index in self.outside.links():
+            # The kernel does not report the routes of IPv4 that it removes together with a link.
+            self.outside.forget()
+            for router_interface in self.router_interfaces:
+                router_interface.network.doubt(only_outside=True)
+            self.follow_soon()
+        elif any(one.config.tunlink for one in self.router_interfaces):
+            self.follow_soon()
+
+    def is_inside(self, packed):
+        """Whether the address is in the allowed IPs of a peer, so that routes can lead into a tunnel."""
+        for router_interface in self.router_interfaces:
+            allowed = router_interface.interface.device.allowed
+            if (allowed.lookup4 if len(packed) == 4 else allowed.lookup6)(packed, 0) >= 0:
+                return True
+        return False
 
     def follow_soon(self, delay=_SETTLE_MS):
         """Read the routes of the machine after `delay` ms, when they no longer change."""
@@ -279,12 +330,12 @@ class Router(Process):
             self.follow_soon(RETRY_MS)
 
     def _follow_network(self, raised):
+        self.outside.watch([packed for one in self.router_interfaces for packed in one.watched()])
         for router_interface in self.router_interfaces:
             router_interface.bind()
             router_interface.follow_network(self._ip, router_interface in raised)
-        way_out = network_plan.way_out(
-            self._ip, [router_interface.interface.index for router_interface in self.router_interfaces]
-        )
+        tunnels = [router_interface.interface.index for router_interface in self.router_interfaces]
+        way_out = network_plan.way_out(self._ip, tunnels, self.outside)
         if way_out != self._way_out:
             self._way_out = way_out
             self.host_names.all_again()

@@ -9,7 +9,7 @@ from ..errors import UserError, cause
 from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import NEVER
-from ..runtime import log, system
+from ..runtime import log, rtnetlink, system
 from ..uapi.server import ControlServer
 from . import network, network_plan, peer_diff
 from .endpoints import Endpoint
@@ -115,7 +115,31 @@ class RouterInterface:
     def _paths(self, ip):
         interfaces = self._router.router_interfaces
         outside = [thing for one in interfaces for thing in one.network.outside]
-        return network_plan.Paths(ip, [one.interface.index for one in interfaces], outside)
+        return network_plan.Paths(ip, [one.interface.index for one in interfaces], outside, self._router.outside)
+
+    def watched(self):
+        """Return the packed addresses of endpoints whose routes matter."""
+        return [endpoint.address for endpoint in self.endpoints.values() if endpoint.address is not None] + self._learnt()
+
+    def _can_need_route(self, packed):
+        """Whether an endpoint that was learnt can need a host route: it can be inside one of our tunnels."""
+        return bool(self.config.tunlink) or self._router.is_inside(packed)
+
+    def on_source(self, peer):
+        packed = system.inet.split_address(peer.addr)[0]
+        if self._can_need_route(packed) and not self._router.outside.is_watched(packed):
+            self._router.follow_soon()
+
+    def lost_route(self, body, outside):
+        """The kernel removed the route in the message `body`. Return whether it was added for this interface.
+
+        outside  its Routes, if they matter outside the tunnels
+        """
+        if self.interface.index and rtnetlink.route_link(body) == self.interface.index:
+            objects = [obj for route in rtnetlink.parse_routes(bytes(body)) for obj in network_plan.tunnel_routes(route)]
+        else:
+            objects = [network_plan.host_route(route.destination, route) for route in outside]
+        return sum([self.network.lost(obj) for obj in objects]) > 0
 
     def plan(self, paths):
         router = self._router
@@ -135,9 +159,10 @@ class RouterInterface:
         return network_plan.plan(self.config, index, self.slot, endpoints, routed, paths, chosen, learnt)
 
     def _learnt(self):
-        """Return the packed addresses of the current endpoints of the peers, which can have roamed."""
+        """Return the packed addresses of the peers' current endpoints, which can be new, if they can need a host route."""
         peers = [self.interface.device.find(peer.public_key) for peer in self.config.peers]
-        return [system.inet.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
+        addresses = [system.inet.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
+        return [packed for packed in addresses if self._can_need_route(packed)]
 
     def is_found(self, peer):
         """Whether the peer's routes can be added: not before its name is resolved, as they can cover the name server."""

@@ -77,6 +77,9 @@ class Daemon(Process):
 
     on_down = on_moved = on_up
 
+    def on_source(self, peer):
+        """Other programs set routes to endpoints."""
+
     def on_unanswered(self, peer):
         """Do nothing: only `wg` sets endpoints."""
 

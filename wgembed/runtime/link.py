@@ -15,6 +15,7 @@ LINK_CHANGED = 1
 LINK_GONE = 2
 LINK_RENAMED = 4
 LINK_MOVED = 8
+LINK_FLAPPED = 16  # it was down, and is up again
 
 # An nsid: the link is in another namespace, and it is not known in which one.
 UNKNOWN = -1
@@ -24,6 +25,7 @@ _QUEUE_LENGTH = 1000
 _SEND_REDIRECTS = "/proc/sys/net/ipv4/conf/all/send_redirects"
 _OWN_NAMESPACE = "/proc/self/ns/net"
 _OF_ROUTES = (
+    abi.RTM_NEWLINK, abi.RTM_DELLINK,
     abi.RTM_NEWADDR, abi.RTM_DELADDR, abi.RTM_NEWROUTE, abi.RTM_DELROUTE, abi.RTM_NEWRULE, abi.RTM_DELRULE,
 )  # fmt: skip
 # The most datagrams in one turn of the loop, because packets wait.
@@ -36,9 +38,9 @@ class News:
     fd            readable when there are messages from the namespace of the process: call `deliver`
     elsewhere_fd  readable when there are messages from other namespaces: call `deliver_elsewhere`; None if the kernel
                   does not give them
-    on_routes     on_routes(kind, message, start, end) is called for each message about an address, a route or a rule: its
-                  type RTM_..., and its body from `start` to `end`. on_routes(0, b"", 0, 0) means that messages were lost.
-                  It must not send requests to the kernel: the answer can overwrite the message
+    on_routes     on_routes(kind, message, start, end) is called for each message about a link, an address, a route or a
+                  rule: its type RTM_..., and its body from `start` to `end`. on_routes(0, b"", 0, 0) means that messages
+                  were lost. It must not send requests to the kernel: the answer can overwrite the message
     """
 
     def __init__(self):
@@ -120,7 +122,7 @@ class News:
             if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK):
                 for link in self._links:
                     link.handle(kind, message, body, end, nsid)
-            elif nsid is None and kind in _OF_ROUTES:
+            if nsid is None and kind in _OF_ROUTES:
                 self.on_routes(kind, message, body, end)
             start += length + 3 & ~3
 
@@ -146,6 +148,7 @@ class Link:
         self._rtsocket = requests
         self.on_news = on_news
         self._found = 0  # for `settle`: a combination of LINK_...
+        self._was_down = False
         self._is_lost = False  # whether `settle` must find the link again
         self._otherwise = UNKNOWN  # its nsid if the kernel cannot say where it is
         self.nsid = None
@@ -238,6 +241,7 @@ class Link:
             self._look(rtsocket.number(given, abi.IFLA_NEW_NETNSID, UNKNOWN) if nsid is None else UNKNOWN)
             return
         self._take(flags, given)
+        self._was_down = self._was_down or not self.is_up
         self._found |= LINK_CHANGED | self._take_name(given.get(abi.IFLA_IFNAME, b"").rstrip(b"\0"))
 
     def _has_its_name(self, message, at, end):
@@ -253,8 +257,20 @@ class Link:
         if self._is_lost:
             self._is_lost = False
             self._found |= self._find(self._otherwise)
+        if self._was_down:
+            self._was_down = False
+            self._see_whether_down()
         found, self._found = self._found, 0
         return found
+
+    def _see_whether_down(self):
+        """The link was down. If more messages wait, it can be up again, and packets can have been sent."""
+        try:
+            self._refresh()
+        except OSError:
+            return  # a message about that waits
+        if self.is_up:
+            self._found |= LINK_FLAPPED
 
     def _take_name(self, name):
         if not name or name == self._kernel_name:

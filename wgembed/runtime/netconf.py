@@ -15,7 +15,7 @@ The answer to a request is an errno, 0 for success. To add an object that exists
 """
 
 from ..errors import cause
-from . import abi, rtnetlink, system
+from . import abi, pause, rtnetlink, system
 from .address import parse_ip
 from .child import Child
 
@@ -30,7 +30,11 @@ def apply(requests):
     except OSError as e:
         return [e.errno or abi.EIO] * len(requests)
     try:
-        return [answer(_by_rtnetlink, ip, verb, obj) for verb, obj in requests]
+        answers = []
+        for verb, obj in requests:
+            answers.append(answer(_by_rtnetlink, ip, verb, obj))
+            pause.pause()
+        return answers
     finally:
         ip.close()
 

@@ -98,7 +98,7 @@ class RtNetlink(RtSocket):
         found = []
         for body in self.request(rtnl.RTM_GETADDR, rtnl.NLM_F_DUMP, pack(rtnl.IFADDRMSG, 0, 0, 0, 0, 0)):
             _, length, _, _, where = unpack_from(rtnl.IFADDRMSG, body)
-            given = _attributes(body, rtnl.IFADDRMSG_SIZE)
+            given = _attributes(body, abi.IFADDRMSG_SIZE)
             packed = given.get(rtnl.IFA_LOCAL) or given.get(rtnl.IFA_ADDRESS)
             if where == index and packed:
                 found.append((packed, length))
@@ -134,12 +134,21 @@ class RtNetlink(RtSocket):
                 body += attribute(kind, value)
         return body
 
-    def routes(self, family):
-        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, except on dead links."""
+    def routes(self, family, matters=None):
+        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, except on dead links.
+
+        matters  returns only routes of the main table with matters(destination, length)
+        """
         found = []
-        for body in self.request(abi.RTM_GETROUTE, rtnl.NLM_F_DUMP, _dump_of(family)):
-            if body[7] == abi.RTN_UNICAST and not unpack_from("I", body, 8)[0] & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN):
-                found += parse_routes(body)
+        size = 4 if family == abi.AF_INET else 16
+
+        def handle(body):
+            if body[7] != abi.RTN_UNICAST or unpack_from("I", body, 8)[0] & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN):
+                return
+            if matters is None or body[4] == rtnl.RT_TABLE_MAIN and matters(destination(body, size), body[1]):
+                found.extend(parse_routes(bytes(body)))
+
+        self.request(abi.RTM_GETROUTE, rtnl.NLM_F_DUMP, _dump_of(family), handle)
         return found
 
     def route_to(self, packed, fwmark=0):
@@ -196,6 +205,30 @@ class RtNetlink(RtSocket):
 
 def _attributes(body, at):
     return attributes(body, at, len(body))
+
+
+def destination(body, size):
+    """Return the destination of the route in a message: a packed address of `size` bytes."""
+    return _find(body, abi.RTA_DST, size) or bytes(size)
+
+
+def route_link(body):
+    """Return the ifindex of the route in a message, 0 if it has several next hops, or none."""
+    data = _find(body, abi.RTA_OIF, 4)
+    return unpack_from("i", data)[0] if data else 0
+
+
+def _find(body, wanted, size):
+    """Return the attribute of this type and size, without the work for the others; None if there is none."""
+    at = abi.RTMSG_SIZE
+    while at + abi.RTATTR_SIZE <= len(body):
+        length, kind = unpack_from(abi.RTATTR, body, at)
+        if length < abi.RTATTR_SIZE:
+            break
+        if kind == wanted and length == abi.RTATTR_SIZE + size and at + length <= len(body):
+            return bytes(body[at + abi.RTATTR_SIZE : at + length])
+        at += length + 3 & ~3
+    return None
 
 
 def parse_routes(body):

@@ -4,7 +4,6 @@ Structs have their C names, and the format of `struct`. abi.py has the numbers f
 """
 
 IFADDRMSG = "BBBBI"  # family, prefix length, flags, scope, index
-IFADDRMSG_SIZE = 8
 FIB_RULE_HDR = "BBBBBBBBI"  # family, length of destination, of source, TOS, table, two reserved, action, flags
 FIB_RULE_HDR_SIZE = 12
 RTNEXTHOP = "HBBi"  # length, flags, hops, index

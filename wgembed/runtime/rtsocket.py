@@ -2,7 +2,7 @@
 
 from struct import pack, unpack_from
 
-from . import abi, system
+from . import abi, pause, system
 
 # The kernel answers at once. After this time, in ms, the answer is lost.
 _ANSWER_TIMEOUT_MS = 1000
@@ -18,11 +18,13 @@ class RtSocket:
     def close(self):
         self._netlink.close()
 
-    def request(self, kind, flags, body):
+    def request(self, kind, flags, body, handle=None):
         """Send a request. Returns a list with the bodies of the answers, bytes. OSError with the errno of the kernel.
 
-        kind   RTM_...
-        flags  NLM_F_..., beside NLM_F_REQUEST
+        kind    RTM_...
+        flags   NLM_F_..., beside NLM_F_REQUEST
+        handle  handle(body) is called for each answer instead, and the list is empty. The body is valid until it returns.
+                There are pauses, so this is not for the work on a packet
         """
         self._sequence += 1
         length = abi.NLMSGHDR_SIZE + len(body)
@@ -48,8 +50,14 @@ class RtSocket:
                         return found
                     if answer == abi.NLMSG_DONE:
                         return found
-                    found.append(bytes(message[at + abi.NLMSGHDR_SIZE : at + length]))
+                    answer = message[at + abi.NLMSGHDR_SIZE : at + length]
+                    if handle is None:
+                        found.append(bytes(answer))
+                    else:
+                        handle(answer)
                 at += length + 3 & ~3
+            if handle is not None:
+                pause.pause()
 
     def change(self, kind, flags, body):
         """Send a request for a change. OSError if the kernel refuses it."""

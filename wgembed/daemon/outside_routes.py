@@ -1,0 +1,81 @@
+"""The routes of the machine that matter to tunnels: default routes, and routes to addresses of endpoints.
+
+A machine can have a hundred thousand other routes, and they can change all the time. They are passed over, one by one, when
+the kernel reports them. The main table is read only if a route that matters has changed, or if there is a new endpoint.
+"""
+
+from struct import unpack_from
+
+from ..runtime import abi, rtnetlink
+from ..runtime.address import covers, masked
+from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
+
+_FAMILIES = {4: abi.AF_INET, 16: abi.AF_INET6}
+_SIZES = {abi.AF_INET: 4, abi.AF_INET6: 16}
+
+
+class OutsideRoutes:
+    """The routes in the main table that are default routes or lead to an address that is watched.
+
+    ip  a RtNetlink
+    """
+
+    def __init__(self, ip):
+        self._ip = ip
+        self._watched = {4: [], 16: []}  # sorted
+        self._routes = {}
+
+    def watch(self, addresses):
+        """Watch these packed addresses, in place of those from the last call."""
+        for size, before in self._watched.items():
+            wanted = sorted({packed for packed in addresses if len(packed) == size})
+            if wanted != before:
+                self._watched[size] = wanted
+                if any(packed not in before for packed in wanted):
+                    self._routes.pop(size, None)
+
+    def is_watched(self, packed):
+        """Whether the last call of `watch` had this address."""
+        return self._is_between(packed, 8 * len(packed))
+
+    def family(self, size):
+        """Return the routes for addresses of `size` bytes. OSError if the kernel does not answer."""
+        if size not in self._routes:
+            self._routes[size] = self._ip.routes(_FAMILIES[size], self._matters)
+        return self._routes[size]
+
+    def forget(self):
+        """Messages of the kernel were lost: read everything again."""
+        self._routes.clear()
+
+    def links(self):
+        """Return the ifindex of each link that the routes use."""
+        return {route.index for routes in self._routes.values() for route in routes}
+
+    def handle(self, message, start, end):
+        """Handle a message about a route. Return its Routes if the route matters, otherwise an empty list."""
+        body = message[start:end]
+        if len(body) < abi.RTMSG_SIZE or body[0] not in _SIZES or unpack_from("I", body, 8)[0] & abi.RTM_F_CLONED:
+            return ()
+        size = _SIZES[body[0]]
+        if body[4] != RT_TABLE_MAIN or not self._matters(rtnetlink.destination(body, size), body[1]):
+            return ()
+        self._routes.pop(size, None)
+        return rtnetlink.parse_routes(bytes(body))
+
+    def _matters(self, destination, length):
+        """Whether the prefix is a default route or has a watched address."""
+        return not length or self._is_between(destination, length)
+
+    def _is_between(self, destination, length):
+        """Whether the prefix has a watched address."""
+        watched = self._watched.get(len(destination), ())
+        first = masked(destination, length)
+        low, high = 0, len(watched)
+        while low < high:
+            middle = (low + high) // 2
+            if watched[middle] < first:
+                low = middle + 1
+            else:
+                high = middle
+        return low < len(watched) and covers(destination, length, watched[low])
