@@ -525,10 +525,11 @@ class Device:
 
     def _move(self, peer, addr, now):
         """Change the peer's endpoint to `addr`."""
-        if peer.addr is not None:
-            self._note(peer, events.ROAMED, now)
+        was_known = peer.addr is not None
         self.tables.move(peer, addr)
         peer.forget_source()
+        if was_known:
+            self._note(peer, events.ROAMED, now)
 
     def _note(self, peer, event, now):
         self.tables.events.note(peer.number, event, now)
