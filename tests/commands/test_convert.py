@@ -89,6 +89,12 @@ def test_into_a_directory_without_a_configuration(wgembed, office, tmp_path):
     assert os.stat(tmp_path / "new/wgembed").st_mode & 0o777 == 0o600
 
 
+def test_a_file_that_gets_a_key_is_closed_to_others(wgembed, office, directory):
+    (directory / "wgembed").chmod(0o644)
+    assert wgembed("import", office, "--write", "--config-dir", directory)[0] == 0
+    assert os.stat(directory / "wgembed").st_mode & 0o777 == 0o600
+
+
 def test_what_is_refused_leaves_no_file_behind(wgembed, phone, office, tmp_path):
     (tmp_path / "new").mkdir()
     refused = (["import", phone, "--peer-of", "wg7", "--write"], ["import", office, "--write"])

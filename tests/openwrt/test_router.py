@@ -248,8 +248,10 @@ def test_a_network_that_comes_up_is_told_to_the_daemon(tunnel):
 
 def test_private_key_generate(installed):
     installed.configure("config interface 'wg0'\n\toption private_key 'generate'\n\toption log_level 'verbose'\n")
+    (installed.root / "etc/config/wgembed").chmod(0o644)
     installed.service("start")
     text = (installed.root / "etc/config/wgembed").read_text()
+    assert stat.S_IMODE((installed.root / "etc/config/wgembed").stat().st_mode) == 0o600
     assert re.search(r"option private_key '[\w+/]{43}='", text) and "generate" not in text
     assert "generated a private key for wg0" in installed.logged()
     net.poll(lambda: (installed.root / "tmp/run/wireguard/wg0.sock").exists(), 5, what="the interface")

@@ -172,6 +172,16 @@ def test_a_private_key_is_made_and_kept(harness, value):
     assert private not in pair.router.log()
 
 
+def test_a_file_that_gets_a_key_is_closed_to_others(harness):
+    """The owner can have written the file by hand, with the usual mode: until now there was no secret in it."""
+    pair = harness.pair()
+    pair.router.write(interface(pair.name, listen_port=51820, private_key="generate"))
+    pair.router.config.chmod(0o644)
+    pair.router.start()
+    assert pair.router.dump(pair.name)[0][0] in pair.router.config.read_text()
+    assert stat.S_IMODE(pair.router.config.stat().st_mode) == 0o600
+
+
 def test_a_key_file_is_read_and_made(harness):
     pair = harness.pair()
     file = harness.folder / "wg.key"

@@ -4,7 +4,7 @@ from ..config import convert, keys, uci, uci_write, wg_quick
 from ..config import options as config
 from ..errors import UsageError, UserError, cause
 from ..runtime import address, rtnetlink, system
-from ..runtime.modes import GROUP_OR_OTHERS
+from ..runtime.modes import GROUP_OR_OTHERS, OWNER
 
 # The addresses of the default route are looked up with these destinations: the root server A, over IPv4 and IPv6.
 _FAR_AWAY = ("198.41.0.4", "2001:503:ba3e::2:30")
@@ -133,7 +133,7 @@ def _write(sections, directory):
             # Check first, so that a mistake does not leave an empty file.
             edit(uci.parse(config.PACKAGE.encode(), b""))
             system.files.close(system.files.create(path))
-        uci_write.change(config.PACKAGE, edit, directory)
+        uci_write.change(config.PACKAGE, edit, directory, mode=OWNER)
     except (uci.ParseError, OSError) as e:
         raise UserError("%s: %s" % (path, cause(e) if isinstance(e, OSError) else e)) from None
 

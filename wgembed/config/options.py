@@ -14,7 +14,7 @@ from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
 from ..runtime import log, pause, system
 from ..runtime import rtnetlink_abi as rtnl
 from ..runtime.address import parse_ip
-from ..runtime.modes import S_IFMT, S_IFREG
+from ..runtime.modes import OWNER, S_IFMT, S_IFREG
 from ..runtime.tun_device import NAME_MAX, is_valid_name
 from . import keys, uci, uci_write
 
@@ -578,7 +578,7 @@ def load(directory=uci.CONFIG_DIRECTORY):
 def store_key(interface, text, directory):
     """Write the private key, in base64, into the section of the interface; UserError or OSError."""
     try:
-        uci_write.store(PACKAGE, interface.section, b"private_key", text, directory)
+        uci_write.store(PACKAGE, interface.section, b"private_key", text, directory, mode=OWNER)
     except UserError as e:
         raise UserError("cannot store the private key of %s: %s" % (interface.where, e)) from None
 

@@ -30,10 +30,12 @@ def _export_section(section):
     return b"\n".join(lines)
 
 
-def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
+def store(
+    name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY, mode=PERMISSIONS
+):
     """Set one option in the package's file, as `uci set` and `uci commit` would; an empty value removes it.
 
-    Raises UserError, uci.ParseError or OSError; then the file is unchanged.
+    `mode` is that of `change`. Raises UserError, uci.ParseError or OSError; then the file is unchanged.
     """
 
     def edit(package):
@@ -50,11 +52,13 @@ def store(name, section_name, option_name, value, directory=uci.CONFIG_DIRECTORY
         raise UserError(
             "cannot write %s.%s: UCI cannot store this name or value" % (_text(section_name), _text(option_name))
         )
-    change(name, edit, directory, override)
+    change(name, edit, directory, override, mode)
 
 
-def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
+def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY, mode=PERMISSIONS):
     """Change the package's file by edit(package), under libuci's lock. If edit returns False, the file is not written.
+
+    The new file has the permissions of the old one that are also in `mode`: OWNER for a file that gets a key.
 
     If another program has replaced the file meanwhile, edit is called again with the package read again. Raises the errors
     of edit, and UserError, uci.ParseError or OSError; then the file is unchanged. An exception is an OSError of the
@@ -62,12 +66,12 @@ def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIR
     """
     path = system.files.real_path(uci.file_of(name, directory, override))
     for _ in range(uci.ATTEMPTS):
-        if _try_change(path, name.encode(), edit):
+        if _try_change(path, name.encode(), edit, mode):
             return
     raise UserError("cannot write %s: another program keeps replacing it" % path)
 
 
-def _try_change(path, name, edit):
+def _try_change(path, name, edit, mode):
     """Change the file, or return False if the locked file no longer has this name."""
     fd = _open_locked(path)
     try:
@@ -76,7 +80,7 @@ def _try_change(path, name, edit):
             return True
         if any(_has_mark(section.kind) for section in package.sections):
             raise UserError("cannot write the file: UCI cannot store the type of a section")
-        return _replace(path, fd, export(package))
+        return _replace(path, fd, export(package), mode)
     finally:
         system.files.close(fd)
 
@@ -103,14 +107,14 @@ def _has_mark(kind):
     return any(c in b"'\"\\#;" for c in kind)
 
 
-def _replace(path, fd, text):
-    """Replace the locked file by a file with this text, mode and owner; False if the locked file lost its name."""
+def _replace(path, fd, text, allowed):
+    """Replace the locked file by a file with this text, its mode and owner; False if the locked file lost its name."""
     directory, _, name = path.rpartition("/")
     fresh = "%s/.%s.uci-%d" % (directory, name, system.process.pid())
     _remove(fresh)  # of a process that had the same number before a power failure
     _, mode, owner, _ = system.files.status(fd)
     try:
-        _write(fresh, text, mode & PERMISSIONS, owner)
+        _write(fresh, text, mode & allowed, owner)
         # libuci unlocks just before it renames, so we can have got the lock too early.
         if not uci.is_at(fd, path):
             _remove(fresh)
@@ -119,7 +123,8 @@ def _replace(path, fd, text):
     except BaseException:
         _remove(fresh)
         raise
-    _tell_waiting(fd, text)
+    if mode & PERMISSIONS == mode & allowed:  # if not, others can have the old file open
+        _tell_waiting(fd, text)
     system.files.sync_directory(directory or "/")
     return True
 
