@@ -230,7 +230,7 @@ def test_the_first_tunnel_shows_what_the_commands_print():
     interface.private_key = private
     file = convert.export(interface, convert.find_peer(interface, "laptop"), "", "vpn.example.org:51820", (), ())
     [shown] = [block for block in page if block.startswith("[Interface]")]
-    assert re.sub("(?m)^#.*", "#", shown) == re.sub("(?m)^#.*", "#", file)
+    assert shown == file
     # The line that the reader puts in makes it a file for wg-quick.
     assert wg_quick.parse(re.sub("(?m)^# PrivateKey = .*", f"PrivateKey = {own}", shown)).peers
 

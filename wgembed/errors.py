@@ -16,7 +16,7 @@ log (runtime/log.py).
 import sys
 
 # A constant, because there may be no memory to build the text.
-OUT_OF_MEMORY = "wgembed: out of memory; give MicroPython more with -X heapsize=512K"
+OUT_OF_MEMORY = "wgembed: out of memory; start MicroPython with a larger -X heapsize, for example 4M"
 
 
 class UserError(Exception):

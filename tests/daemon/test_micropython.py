@@ -1,6 +1,7 @@
 """The daemon under MicroPython where something is missing or scarce: one sentence and an exit status, and no surprise."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -49,6 +50,16 @@ def test_too_small_a_heap(namespace, name, heap, mode):
     told = sentence(namespace, *need(lambda: micropython.command(heap)), *mode, name)
     assert "out of memory" in told and "heapsize" in told
     assert not path(name).exists()
+
+
+def test_the_heap_that_the_sentence_names_is_enough(namespace, name):
+    """512K are enough for 32 peers, and not for these."""
+    with_peers = ["env", "WGEMBED_MAX_PEERS=256"]
+    told = sentence(namespace, *with_peers, *need(lambda: micropython.command("512K")), name)
+    heap = re.search(r"heapsize, for example (\w+)$", told)[1]
+    child = namespace.spawn(*with_peers, *need(lambda: micropython.command(heap)), "-f", name)
+    net.poll(lambda: path(name).exists(), 10)
+    assert child.running()
 
 
 def test_a_heap_that_is_accepted_carries_a_full_table(namespace, name):
