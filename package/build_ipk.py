@@ -238,7 +238,7 @@ def main(arguments):
     parser.add_argument("--library", dest="compiled", metavar="FILE", help=for_library)
     parser.add_argument("--native", metavar="MACHINE", help="BLAKE2s in machine code, as mpy-cross names it (x64, armv7m)")
     parser.add_argument("--architecture", default="all", help="as opkg names it; --native and --library need it")
-    parser.add_argument("--without-kmod-tun", action="store_true", help="for firmware with a tun module of its own")
+    parser.add_argument("--without-kmod-tun", action="store_true", help="for firmware with another tun module")
     parser.add_argument("--lay-out", action="store_true", help="write the files of one variant, and no package")
     options = parser.parse_args(arguments)
     if options.native and options.architecture == "all":

