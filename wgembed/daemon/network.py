@@ -9,6 +9,8 @@ from ..runtime import abi, netconf, pause, rtnetlink, system
 from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 _RECORD = ".added"
+# The errors for an address or a route of IPv6 on a link where IPv6 is disabled, or whose MTU is too small for it
+_WITHOUT_IPV6 = (abi.EACCES, abi.ENODEV, abi.EINVAL, abi.ENOBUFS, abi.EAFNOSUPPORT, abi.EOPNOTSUPP)
 
 
 class Network:
@@ -126,7 +128,7 @@ class Network:
             foreign.add(obj)
             if errno != abi.EEXIST and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
-                self._log.error("cannot %s: %s" % (_in_words(obj), cause(OSError(errno))))
+                self._log.error("cannot %s: %s%s" % (_in_words(obj), cause(OSError(errno)), _remedy(obj, errno)))
         if foreign:
             self._keep([obj for obj in self._added if obj not in foreign])
             self._write_record()
@@ -172,7 +174,11 @@ def record_of(directory, name):
 
 def clear_up(directory, is_served, conf):
     """Remove the objects in the records of daemons that were killed. Records of interfaces that is_served(name) stay."""
-    for file in system.files.names(directory):
+    try:
+        files = system.files.names(directory)
+    except OSError:
+        return  # there is no such directory
+    for file in files:
         if file.endswith(_RECORD) and not is_served(file[: -len(_RECORD)]):
             _clear_up(directory + "/" + file, conf)
 
@@ -216,6 +222,16 @@ def _in_words(obj):
     if kind == "link":
         return "set link dev %s%s mtu %d" % (_link_name(obj[1]), " up" if obj[2] else "", obj[3])
     return "write %s to /proc/sys/%s" % (obj[2], obj[1])
+
+
+def _remedy(obj, errno):
+    """Return the usual reason of an error that does not say it, and what to do."""
+    if obj[0] == "setting":
+        return "; set it to %s on the host, because /proc/sys is read-only here" % obj[2] if errno == abi.EROFS else ""
+    is_ipv6 = obj[0] in ("address", "route") and ":" in obj[2 if obj[0] == "address" else 1]
+    if is_ipv6 and errno in _WITHOUT_IPV6:
+        return "; the interface has no IPv6: set the sysctl disable_ipv6 to 0, and mtu to 1280 or more"
+    return ""
 
 
 def _link_name(index):

@@ -52,11 +52,11 @@ class Router(Process):
         self.tell_of_fastpath(self.log)
         self.run_directory = folders.run()
         self._state_directory = folders.state()
-        _make_directories(self.run_directory)
-        try:
-            _make_directories(self._state_directory)
-        except OSError as e:
-            self.log.error("cannot create %s: %s" % (self._state_directory, cause(e)))
+        for path in (self.run_directory, self._state_directory):
+            try:
+                _make_directories(path)
+            except OSError as e:
+                self.log.error("cannot create %s: %s" % (path, cause(e)))
         self.netconf = netconf.NetConf(self.loop, self.log)
         self.host_names = Names(self.loop, self.alarms, self.log)
         self.timestamps = Timestamps(

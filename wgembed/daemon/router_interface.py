@@ -37,7 +37,11 @@ class RouterInterface:
         self.endpoints = self.interface.endpoints
         try:
             self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
-        except (UserError, MemoryError):
+        except UserError as e:
+            # The tunnel works without it, for example where /var/run is read-only.
+            self.log.error("%s; `wg` and `wgembed status` do not show the interface" % e)
+            self.server = None
+        except MemoryError:
             self.interface.close()
             raise
         record = network.record_of(router.run_directory, config.name)
@@ -188,7 +192,8 @@ class RouterInterface:
         self._router.on_lost(self)
 
     def on_renamed(self):
-        self.server.rename(self.interface.name)
+        if self.server is not None:
+            self.server.rename(self.interface.name)
 
     def on_moved(self):
         """Addresses and routes are managed only while the link is in our namespace."""
@@ -216,7 +221,8 @@ class RouterInterface:
         for endpoint in self.endpoints.values():
             endpoint.close()
         self.network.end()
-        self.server.close()
+        if self.server is not None:
+            self.server.close()
         self.interface.close()
 
 

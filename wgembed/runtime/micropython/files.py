@@ -116,7 +116,11 @@ def is_locked(fd):
 
 def status(path):
     """Return (device, inode), mode, (user, group) and number of links of a file, given by path or descriptor."""
-    s = os.stat("/proc/self/fd/%d" % path if isinstance(path, int) else path)
+    if isinstance(path, int):
+        path = "/proc/self/fd/%d" % path
+        if not exists("/proc/self/fd"):
+            raise OSError("MicroPython needs /proc, which is not mounted")
+    s = os.stat(path)
     return (s[2], s[1]), s[0], (s[4], s[5]), s[3]
 
 
