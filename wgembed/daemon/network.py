@@ -10,7 +10,7 @@ from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 _RECORD = ".added"
 # The errors for an address or a route of IPv6 on a link where IPv6 is disabled, or whose MTU is too small for it
-_WITHOUT_IPV6 = (abi.EACCES, abi.ENODEV, abi.EINVAL, abi.ENOBUFS, abi.EAFNOSUPPORT, abi.EOPNOTSUPP)
+_WITHOUT_IPV6 = (abi.EACCES, abi.ENODEV, abi.ENOBUFS, abi.EAFNOSUPPORT, abi.EOPNOTSUPP)
 
 
 class Network:
