@@ -84,10 +84,20 @@ class World:
             sender.sendto(mark, ("10.99.0.2", 53))
 
     def sender_of(self, other):
-        """Have the daemon send a packet, and return the address that it came from."""
-        mark = os.urandom(8)
-        self.send(mark)
-        other.until(lambda: any(packet.endswith(mark) for packet in other.mine.got), 10)
+        """Have the daemon send a packet, and return the address that it came from.
+
+        It is sent again each second: one that leaves before the daemon has heard of a change of routes can be lost.
+        """
+        mark, begin, sent = os.urandom(8), time.monotonic(), 0
+
+        def arrives():
+            nonlocal sent
+            if time.monotonic() >= begin + sent:
+                self.send(mark)
+                sent += 1
+            return any(packet.endswith(mark) for packet in other.mine.got)
+
+        other.until(arrives, 10)
         return other.senders[-1][0]
 
     def close(self):
