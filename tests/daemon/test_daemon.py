@@ -1,5 +1,6 @@
 """The daemon as a program, on both runtimes: how it starts, what it says, when it ends."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -257,13 +258,43 @@ def test_silent_and_slow_clients_block_nobody(daemon, name):
     assert daemon.running()
 
 
-def test_too_many_clients(daemon, name):
+def answer(client):
+    """Ask, and return the whole answer."""
+    client.sendall(b"get=1\n\n")
+    text = b""
+    while not text.endswith(b"errno=0\n\n"):
+        text += client.recv(65536)
+    return text
+
+
+def test_connections_that_are_left_open_lock_out_nobody(namespace, daemon, name):
+    """A monitor asks, and forgets to close: the connection that has been idle for longest ends."""
     clients = []
     for _ in range(40):
         client = socket.socket(socket.AF_UNIX)
         client.settimeout(2)
         client.connect(str(path(name)))
+        assert answer(client)
         clients.append(client)
+    assert clients[0].recv(1) == b"", "it was closed"
+    assert answer(clients[-1])
+    assert "interface: " in namespace.run("wg", "show", name)[1]
+    for client in clients:
+        client.close()
+    assert "control socket" not in daemon.text()
+
+
+def test_too_many_clients(daemon, name):
+    """In the middle of requests."""
+    clients = []
+    for _ in range(40):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(2)
+        client.connect(str(path(name)))
+        with contextlib.suppress(BrokenPipeError):
+            client.sendall(b"set=1\n")
+        clients.append(client)
+        time.sleep(0.02)  # the daemon reads it, and answers nothing before the end
     daemon.expect("because 16 are connected", 5)
     for client in clients:
         client.close()

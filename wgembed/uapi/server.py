@@ -27,7 +27,7 @@ class ControlServer:
         self._loop = loop
         self._alarms = alarms
         self._log = log
-        self._clients = 0
+        self._clients = []
         self._listener = _listen(self.path)
         self._listen()
 
@@ -70,15 +70,19 @@ class ControlServer:
             return
         if stream is None:
             return
-        if self._clients >= MAX_CLIENTS:
+        if len(self._clients) >= MAX_CLIENTS and not self._close_idle():
             self._log.error("control socket: refused a client, because %d are connected" % MAX_CLIENTS)
             stream.close()
             return
-        self._clients += 1
-        _Client(stream, Session(self._interface, self._log), self._loop, self._gone)
+        self._clients.append(_Client(stream, Session(self._interface, self._log), self._loop, self._clients.remove))
 
-    def _gone(self):
-        self._clients -= 1
+    def _close_idle(self):
+        """Close the client that has been idle for longest; return whether there was one. Monitors forget connections."""
+        idle = [client for client in self._clients if client.is_idle]
+        if not idle:
+            return False
+        min(idle, key=lambda client: client.heard_at).close()
+        return True
 
 
 class _Client:
@@ -90,15 +94,22 @@ class _Client:
         self._loop = loop
         self._gone = gone
         self._part = self._out = b""  # a part of an answer, and the rest of it that is not yet sent
+        self.heard_at = system.clock.now()
         loop.watch(stream.fd, self._on_event)
 
+    @property
+    def is_idle(self):
+        """Whether the client has no request that is not answered."""
+        return not self._out and self._session.is_idle
+
     def _on_event(self, events):
+        self.heard_at = system.clock.now()
         if not self._out and not self._session.is_answering:
             size = self._stream.receive_into(_received)
             if size is None and not events & system.poll.ERROR:
                 return
             if not size:
-                self._close()
+                self.close()
                 return
             self._put(self._session.feed(_received[:size], system.clock.now()))
             crypto.memzero(_received[:size])
@@ -124,7 +135,7 @@ class _Client:
         if self._out:
             sent = self._stream.send(self._out)
             if sent < 0:
-                self._close()
+                self.close()
                 return
             self._out = self._out[sent:]
             if not self._out:
@@ -132,16 +143,16 @@ class _Client:
         if self._out or session.is_answering:
             self._loop.watch(self._stream.fd, self._on_event, system.poll.OUT)
         elif session.closed:
-            self._close()
+            self.close()
         else:
             self._loop.watch(self._stream.fd, self._on_event)
 
-    def _close(self):
+    def close(self):
         self._wipe()
         self._session.close()
         self._loop.forget(self._stream.fd)
         self._stream.close()
-        self._gone()
+        self._gone(self)
 
 
 def _listen(path):

@@ -178,6 +178,11 @@ class Session:
         return b""
 
     @property
+    def is_idle(self):
+        """Whether no request has begun."""
+        return not self._end and not self._in_set and not self.is_answering
+
+    @property
     def is_answering(self):
         return self._get is not None
 
