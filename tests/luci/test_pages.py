@@ -108,6 +108,11 @@ def test_who_may_watch_sees_no_secret_and_changes_nothing():
     assert "get=1" not in METHODS and "private_key" not in names
 
 
+def test_the_plugin_calls_nothing_on_null():
+    """In ucode before July 2025, null?.name() is an exception."""
+    assert not re.search(r"\?\.\w+\(|\?\.\(", METHODS)
+
+
 def test_programs_are_granted_with_their_arguments():
     granted = {place: rights for group in GROUPS.values() for place, rights in group["read"].get("file", {}).items()}
     assert granted == {"/usr/sbin/wgembed diagnose *": ["exec"]}
