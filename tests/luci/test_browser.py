@@ -95,10 +95,10 @@ def test_from_nothing_to_a_tunnel_and_why_it_breaks(site, form, gateway):
     form.wait_for_state(OTHER, "handshaking")
     form.page.wait_for_selector(f"[data-why='{OTHER}'] li:has-text('does not answer')", timeout=20_000)
     (sentence,) = form.sentences(OTHER)
-    assert sentence.startswith("192.0.2.2:51821 does not answer, ") and own_key(router) in sentence
+    assert sentence.startswith("The peer does not answer at 192.0.2.2:51821, after ") and own_key(router) in sentence
     form.page.click(f"[data-peer='{OTHER}'] button")
     form.page.wait_for_selector(".modal pre", timeout=20_000)
-    assert "192.0.2.2:51821 does not answer" in form.page.inner_text(".modal pre")
+    assert "The peer does not answer at 192.0.2.2:51821" in form.page.inner_text(".modal pre")
     form.press("Dismiss")
     pings.stop()
 
@@ -153,7 +153,7 @@ WRONG_ROUTES = [
 ]  # fmt: skip
 WRONG_PEER = [
     ("public_key", "x" * 44, "a key has 44 characters of base64"), ("public_key", "FAR", "another peer has the same key"),
-    ("public_key", "OWN", "that is the interface's own key"),
+    ("public_key", "OWN", "this is the public key of the interface itself"),
     ("preshared_key", "secret", "a key has 44 characters of base64"), ("allowed_ips", "10.0.0.0/33", "expected an address"),
     ("allowed_ips", "10.99.1.2/16", "another peer already has this network; give each network to one peer only"),
     ("endpoint_host", "a b", "not a host name"), ("endpoint_host", "1.2.3", "not an IP address"),
@@ -213,7 +213,7 @@ def test_names_inject_nothing(site, form, gateway):
     )
     form.open()
     shown = form.section("Peers of wg0").inner_text()
-    assert HOSTILE in shown and f"overlaps with {HOSTILE}" in shown.replace("\n", " ")
+    assert HOSTILE in shown and f"overlaps with a network of {HOSTILE}" in shown.replace("\n", " ")
     form.edit("Peers of wg0", HOSTILE)
     assert form.field("description").input_value() == HOSTILE
     form.press("Dismiss")
@@ -422,9 +422,34 @@ def test_who_may_only_watch(tunnel, form, gateway):
     assert gateway.ubus(asked)["result"][0] == 0
 
 
+# In pixels: phones, a tablet, a small window.
+WIDTHS = (320, 390, 768, 960)
+CUT_OFF = """() => [...document.querySelectorAll('#view button, #view input[type=button]')]
+    .filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.textContent)"""
+LINES = """(node) => {
+    const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), range = document.createRange(), tops = new Set();
+    while (walker.nextNode()) {
+        range.selectNodeContents(walker.currentNode);
+        for (const box of range.getClientRects())
+            tops.add(Math.round(box.top));
+    }
+    return tops.size;
+}"""
+
+
 @pytest.mark.parametrize("name", ["status", "config"])
 def test_narrow_screens(tunnel, form, name):
-    form.page.set_viewport_size({"width": 390, "height": 800})
-    form.open(name)
-    form.page.wait_for_selector("[data-peer], tr[data-sid]")
-    assert form.page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth")
+    for width in WIDTHS:
+        form.page.set_viewport_size({"width": width, "height": 800})
+        form.open(name)
+        form.page.wait_for_selector("[data-peer], tr[data-sid]")
+        assert form.page.evaluate("document.scrollingElement.scrollWidth <= window.innerWidth"), width
+        assert not form.page.evaluate(CUT_OFF), width
+
+
+def test_an_endpoint_is_not_broken_in_its_port(tunnel, form):
+    for width in WIDTHS:
+        form.page.set_viewport_size({"width": width, "height": 800})
+        form.open()
+        where = form.row("Peers of wg0", "far").locator("td[data-name=_where]")
+        assert where.inner_text().strip() == "far.example:51821" and where.evaluate(LINES) == 1, width

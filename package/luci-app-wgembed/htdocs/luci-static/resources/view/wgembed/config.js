@@ -64,6 +64,13 @@ function button(label, onclick, attributes) {
 	return E('button', { 'class': 'btn cbi-button cbi-button-action', 'click': onclick, ...attributes }, [ label ]);
 }
 
+/* Below the table of a section. A narrow screen needs more than one line for the buttons. */
+function addButtons(node, ...buttons) {
+	node.style.flexWrap = 'wrap';
+	node.append(...buttons.flatMap((one) => [ ' ', one ]));
+	return node;
+}
+
 function failed(error) {
 	ui.addNotification(null, [ E('p', {}, [ error.message ]) ], 'danger');
 }
@@ -102,8 +109,8 @@ function addInterfaces(map) {
 	s.renderSectionAdd = function(...args) {
 		const node = form.GridSection.prototype.renderSectionAdd.apply(this, args);
 
-		node.append(' ', button(_('Import configuration'), () => dialogs.importInterface(map), { 'disabled': map.readonly || null }));
-		return node;
+		return addButtons(node,
+			button(_('Import configuration'), () => dialogs.importInterface(map), { 'disabled': map.readonly || null }));
 	};
 	addSwitch(s);
 	addColumn(s, '_addresses', _('IP Addresses'), (name) => text(sections.ownAddresses(name).join(', ') || _('none')));
@@ -245,15 +252,16 @@ function addPeers(map, name, ownAddress) {
 	s.renderSectionAdd = function(...args) {
 		const node = form.GridSection.prototype.renderSectionAdd.apply(this, args), off = { 'disabled': map.readonly || null };
 
-		node.append(' ', button(_('Add a phone…'), () => dialogs.addPhone(map, name, ownAddress), off),
-			' ', button(_('Import configuration as peer…'), () => dialogs.importPeer(map, name), off));
-		return node;
+		return addButtons(node, button(_('Add a phone…'), () => dialogs.addPhone(map, name, ownAddress), off),
+			button(_('Import configuration as peer…'), () => dialogs.importPeer(map, name), off));
 	};
 	s.renderRowActions = function(sid) {
 		const node = form.GridSection.prototype.renderRowActions.call(this, sid);
 
+		/* The label is long, so the button has its own line. Beside the others it would take the width of the addresses. */
+		node.firstElementChild.style.cssText = 'flex-wrap:wrap; row-gap:3px';
 		node.firstElementChild.prepend(button(_('Generate configuration…'), () => dialogs.showFile(name, uci.get(CONFIG, sid), ownAddress),
-			{ 'title': _('Generates a configuration suitable for import on a WireGuard peer') }));
+			{ 'title': _('Generates a configuration suitable for import on a WireGuard peer'), 'style': 'flex:1 0 100%' }));
 		return node;
 	};
 	addSwitch(s);
@@ -265,7 +273,7 @@ function addPeers(map, name, ownAddress) {
 
 function mark(label, colour) {
 	return E('span', {
-		'style': `background:${colour}; color:#fff; padding:0 5px; border-radius:3px; font-size:85%; margin-left:4px`
+		'style': `background:${colour}; color:#fff; padding:0 5px; border-radius:3px; font-size:85%; margin-left:4px; white-space:nowrap`
 	}, [ label ]);
 }
 
@@ -290,7 +298,13 @@ function whatNode(name, peer) {
 function whereNode(peer) {
 	if (!peer.endpoint_host)
 		return text(_('incoming only'));
-	return text(quick.hostPort(peer.endpoint_host, peer.endpoint_port || '51820'));
+
+	const where = quick.hostPort(peer.endpoint_host, peer.endpoint_port || '51820'), colon = where.lastIndexOf(':');
+
+	/* A line ends before the port rather than in it. */
+	return E('span', { 'style': 'display:inline-block; min-width:11em; overflow-wrap:anywhere' }, [
+		where.slice(0, colon), E('span', { 'class': 'nowrap' }, [ where.slice(colon) ])
+	]);
 }
 
 /* { name, networks } of all other peers of the interface. */
