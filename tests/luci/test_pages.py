@@ -113,6 +113,12 @@ def test_the_plugin_calls_nothing_on_null():
     assert not re.search(r"\?\.\w+\(|\?\.\(", METHODS)
 
 
+def test_the_plugin_accepts_no_second_line():
+    """In ucode since March 2026, ^ and $ match at each line: one function rejects the line feed before it matches."""
+    (call,) = re.findall(r"^.*\bmatch\(.*$", METHODS, re.MULTILINE)
+    assert r"index(text, '\n') < 0 && !!match(text, pattern)" in call
+
+
 def test_programs_are_granted_with_their_arguments():
     granted = {place: rights for group in GROUPS.values() for place, rights in group["read"].get("file", {}).items()}
     assert granted == {"/usr/sbin/wgembed diagnose *": ["exec"]}
