@@ -426,6 +426,19 @@ def test_who_may_only_watch(tunnel, form, gateway):
 WIDTHS = (320, 390, 768, 960)
 CUT_OFF = """() => [...document.querySelectorAll('#view button, #view input[type=button]')]
     .filter((node) => node.scrollWidth > node.clientWidth + 1).map((node) => node.textContent)"""
+# A select with a long option shows only the beginning of it. 20 pixels are for its arrow.
+CUT_OFF_OPTIONS = """() => [...document.querySelectorAll('.modal select')].flatMap((node) => {
+    const probe = document.body.appendChild(document.createElement('span')), cut = [];
+    probe.style.cssText = 'position:absolute; white-space:pre';
+    probe.style.font = getComputedStyle(node).font;
+    for (const option of node.options) {
+        probe.textContent = option.text;
+        if (node.clientWidth && probe.offsetWidth > node.clientWidth - 20)
+            cut.push(option.text);
+    }
+    probe.remove();
+    return cut;
+})"""
 LINES = """(node) => {
     const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), range = document.createRange(), tops = new Set();
     while (walker.nextNode()) {
@@ -453,3 +466,11 @@ def test_an_endpoint_is_not_broken_in_its_port(tunnel, form):
         form.open()
         where = form.row("Peers of wg0", "far").locator("td[data-name=_where]")
         assert where.inner_text().strip() == "far.example:51821" and where.evaluate(LINES) == 1, width
+
+
+def test_no_option_of_a_list_is_cut_off(tunnel, form):
+    form.open()
+    form.edit("Interfaces", "wg0")
+    for tab in ("Advanced Settings", "Firewall Settings"):
+        form.tab(tab)
+        assert not form.page.evaluate(CUT_OFF_OPTIONS), tab

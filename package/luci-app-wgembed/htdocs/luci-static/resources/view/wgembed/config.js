@@ -165,7 +165,7 @@ function addKeys(s) {
 }
 
 function keyNode(name, told) {
-	const code = E('code', { 'class': 'wgembed-public-key', 'style': 'overflow-wrap:anywhere' },
+	const code = E('code', { 'class': 'wgembed-public-key', 'style': 'display:inline-block; margin-bottom:4px; overflow-wrap:anywhere' },
 		[ told ?? _('generated when the interface starts') ]);
 	const inConfig = sections.option(name, 'private_key');
 	const act = (label, go) => button(label, ui.createHandlerFn(this, () => go().then((key) => dom.content(code, [ key ]), failed)));
@@ -213,9 +213,10 @@ function addLevels(o) {
 }
 
 function addFirewall(s) {
-	let o = addField(s, 'firewall', form.ListValue, '_zone', _('Zone'));
+	let o = addField(s, 'firewall', form.ListValue, '_zone', _('Zone'),
+		_('Without a zone, the default policy of the firewall applies.'));
 
-	o.value('', _('none (the default policy of the firewall applies)'));
+	o.value('', _('none'));
 	for (const zone of sections.zones())
 		o.value(zone.name, zone.name);
 	o.cfgvalue = (name) => sections.zoneOf(name);
