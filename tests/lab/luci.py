@@ -143,6 +143,8 @@ class Bus:
         (root / "etc/group").write_text("root:x:0:\n")
         (root / "etc/config/rpcd").write_text(USERS)
         (root / "etc/config/firewall").write_text(FIREWALL)
+        # LuCI of 25.12 reads its own configuration, which every router has.
+        (root / "etc/config/luci").write_text("config core 'main'\n\toption lang 'auto'\n")
         acl = "usr/share/rpcd/acl.d"
         shutil.copy(self.sources / f"modules/luci-base/root/{acl}/luci-base.json", root / acl)
 
