@@ -216,14 +216,20 @@ def netlink(data):
     """
     news = link.News.__new__(link.News)
     news.on_routes = lambda kind, message, start, end: None
+    known = link.LINK_CHANGED | link.LINK_GONE | link.LINK_RENAMED | link.LINK_MOVED | link.LINK_FLAPPED
     for nsid in (None, 7):
         heard = link.Link.__new__(link.Link)
         heard.index, heard.mtu, heard.is_up, heard.nsid, heard._found = 1, 1420, True, nsid, 0
         heard.name, heard._kernel_name, heard._tun, heard._is_lost = "wg0", b"wg0", 1 << 20, False
+        heard._was_down, heard._refresh = False, lambda: None
         news._links = [heard]
         for where in (None, 7):
             news.handle(data, where)
-            assert heard.settle() & ~(link.LINK_CHANGED | link.LINK_GONE | link.LINK_RENAMED | link.LINK_MOVED) == 0
+            assert (
+                heard.settle()
+                & ~(link.LINK_CHANGED | link.LINK_GONE | link.LINK_RENAMED | link.LINK_MOVED | link.LINK_FLAPPED)
+                == 0
+            )
 
 
 def addresses(data):

@@ -53,4 +53,6 @@ def command(heap=HEAP):
 @functools.cache
 def command32(heap=HEAP):
     """The same on a 32-bit machine."""
-    return ["env", "-C", str(compiled("x86")), *debian.micropython32(), "-X", f"heapsize={heap}", "-m", "wgembed"]
+    # The C library is one for this machine.
+    folder = ["env", "-C", str(compiled("x86")), "WGEMBED_FASTPATH=0"]
+    return [*folder, *debian.micropython32(), "-X", f"heapsize={heap}", "-m", "wgembed"]

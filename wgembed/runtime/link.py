@@ -248,8 +248,8 @@ class Link:
         """Whether the message is about a link with the current name of this link."""
         try:
             name = tun_device.name_of(self._tun)
-        except OSError:
-            return True  # it was deleted
+        except OSError as e:
+            return e.errno == abi.EBADFD  # it was deleted
         return rtsocket.attributes(message, at, end).get(abi.IFLA_IFNAME, b"").rstrip(b"\0") == name
 
     def settle(self):
@@ -280,17 +280,27 @@ class Link:
         return LINK_RENAMED
 
     def _find(self, otherwise):
-        """Find the namespace and the name of the link. `otherwise` is its nsid if the kernel cannot say where it is."""
+        """Find the namespace and the name of the link. `otherwise` is its nsid if the kernel cannot say where it is.
+
+        After an error that can pass, nothing changes, and the next message leads here again.
+        """
         before = self.nsid
         try:
             found = self._take_name(tun_device.name_of(self._tun))
-        except OSError:
-            return LINK_GONE
-        self.nsid = self._number(otherwise)
+        except OSError as e:
+            if e.errno == abi.EBADFD:
+                return LINK_GONE
+            self._look(otherwise)
+            return 0
         try:
+            self.nsid = self._number(otherwise)
             self._news.listen_elsewhere()
             self._refresh()
-        except OSError:
+        except OSError as e:
+            if e.errno not in (abi.ENODEV, abi.EPERM):
+                self.nsid = before
+                self._look(otherwise)
+                return found
             self.nsid = UNKNOWN
             self._refresh()
         if self.nsid != before:
@@ -301,15 +311,13 @@ class Link:
         """Return the nsid of the link's namespace, `otherwise` if the kernel cannot say where it is."""
         try:
             own = system.files.status(_OWN_NAMESPACE)[0]
-            fd = tun_device.open_namespace_of(self._tun)
         except OSError:
             return otherwise
+        fd = tun_device.open_namespace_of(self._tun)
         if fd is None:
             return otherwise
         try:
             return None if system.files.status(fd)[0] == own else self._nsid_of(fd)
-        except OSError:
-            return UNKNOWN
         finally:
             system.files.close(fd)
 
