@@ -246,7 +246,7 @@ FAULTS = [
     Fault(
         "a client that is gone is still counted: after the sixteenth, nobody is let in to the control socket",
         "wgembed/uapi/server.py",
-        "        self._stream.close()\n        self._gone()\n",
+        "        self._stream.close()\n        self._gone(self)\n",
         "        self._stream.close()\n",
     ),
     Fault(
