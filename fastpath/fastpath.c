@@ -60,7 +60,7 @@ struct fastpath {
     uint32_t super_next;      /* offset of the payload of the next segment */
     uint32_t super_count;     /* number of segments that were made */
     uint32_t abi;             /* the wgembed_abi() that the caller expects */
-    uint32_t unused;
+    uint32_t unjoined;        /* wgembed_write: the flows whose packets are not joined: UNJOINED_TCP, UNJOINED_UDP */
 };
 
 _Static_assert(offsetof(struct fastpath, buffer_size) == 96, "layout");
@@ -92,7 +92,7 @@ typedef int onetimeauth(unsigned char *, const unsigned char *, unsigned long lo
 typedef int verify_16(const unsigned char *, const unsigned char *);
 
 enum {
-    ABI_VERSION = 3,
+    ABI_VERSION = 4,
 
     /* linux/virtio_net.h */
     NEEDS_CSUM = 1,
@@ -156,6 +156,10 @@ enum {
     BATCH = 256,                     /* packets in which flows are searched for packets to join */
     MERGES = 8,                      /* flows that are joined at the same time */
     UDP_SEGMENTS = 64,               /* the number that every kernel with USO accepts */
+
+    UNJOINED_TCP = 1,
+    UNJOINED_UDP = 2,
+    JOIN_REFUSED = 0x40000000, /* wgembed_write: the kernel refused joined packets */
 };
 
 /* Addresses */
@@ -585,9 +589,10 @@ struct merge {
 };
 
 struct batch {
-    const struct fastpath *f;
+    struct fastpath *f;
     int fd;
     int32_t refused;
+    int32_t join_refused; /* JOIN_REFUSED, or 0 */
     const uint8_t *base;
     const int32_t *packets, *lengths;
     uint32_t victim; /* the merge that ends when a new flow needs a place */
@@ -603,24 +608,24 @@ enum flow {
     FLOW_CLEAR,
 };
 
-static enum flow parse_tcp(struct packet *p)
+static enum flow parse_tcp(struct packet *p, bool is_joined)
 {
     const uint8_t *tcp = p->at + p->transport;
     if (p->size < p->transport + TCP_HEADER)
         return FLOW_UNCLEAR;
     p->header = p->transport + (tcp[TCP_OFFSET] >> 4) * 4U;
-    p->joinable = p->header >= p->transport + TCP_HEADER && p->size > p->header && !(tcp[TCP_OFFSET] & 15) &&
-                  (tcp[TCP_FLAGS] & ~TCP_PSH) == TCP_ACK;
+    p->joinable = is_joined && p->header >= p->transport + TCP_HEADER && p->size > p->header &&
+                  !(tcp[TCP_OFFSET] & 15) && (tcp[TCP_FLAGS] & ~TCP_PSH) == TCP_ACK;
     return FLOW_CLEAR;
 }
 
-static enum flow parse_udp(struct packet *p, bool is_offloaded)
+static enum flow parse_udp(struct packet *p, bool is_joined)
 {
     const uint8_t *udp = p->at + p->transport;
     if (p->size < p->transport + UDP_HEADER)
         return FLOW_UNCLEAR;
     p->header = p->transport + UDP_HEADER;
-    p->joinable = is_offloaded && p->size > p->header && get16(udp + UDP_LENGTH) == p->size - p->transport &&
+    p->joinable = is_joined && p->size > p->header && get16(udp + UDP_LENGTH) == p->size - p->transport &&
                   load_word(udp + UDP_CHECKSUM);
     return FLOW_CLEAR;
 }
@@ -656,7 +661,9 @@ static enum flow parse(const struct fastpath *f, struct packet *p)
         return FLOW_NONE;
     if (!is_plain)
         return FLOW_UNCLEAR;
-    return p->protocol == TCP ? parse_tcp(p) : parse_udp(p, f->offload & offload);
+    if (p->protocol == TCP)
+        return parse_tcp(p, !(f->unjoined & UNJOINED_TCP));
+    return parse_udp(p, f->offload & offload && !(f->unjoined & UNJOINED_UDP));
 }
 
 static uint32_t payload_of(const struct packet *p)
@@ -772,6 +779,19 @@ static void write_one_by_one(struct batch *b, const struct merge *m)
         write_plain(b, index);
 }
 
+/* The kernel refused the joined packets: write them one by one. If it accepts that, packets of this protocol are not joined
+ * any more, because the kernel would refuse them again (6.6.44 refuses those with a short last segment). */
+static void write_apart(struct batch *b, const struct merge *m)
+{
+    int32_t refused = b->refused;
+    bool is_invalid = errno == EINVAL;
+    write_one_by_one(b, m);
+    if (is_invalid && b->refused == refused) {
+        b->f->unjoined |= m->head.protocol == TCP ? UNJOINED_TCP : UNJOINED_UDP;
+        b->join_refused = JOIN_REFUSED;
+    }
+}
+
 /* Write the packets of the merge. The merge is free after that. */
 static void end_merge(struct batch *b, struct merge *m)
 {
@@ -789,8 +809,10 @@ static void end_merge(struct batch *b, struct merge *m)
             parts[2 + i] = (struct iovec){(void *)(uintptr_t)(b->base + b->packets[index] + size),
                                           (size_t)b->lengths[index] - size};
     }
-    if (m->count == 1 || writev(b->fd, parts, (int)(2 + m->count)) < 0)
-        write_one_by_one(b, m);
+    if (m->count == 1)
+        write_plain(b, m->first);
+    else if (writev(b->fd, parts, (int)(2 + m->count)) < 0)
+        write_apart(b, m);
     m->count = 0;
 }
 
@@ -1158,13 +1180,14 @@ int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32
 
 /* Write the first `count` of `packets`, with offsets from `base`, to the tunnel device `fd`. Packets of one TCP flow are
  * joined to a super-packet if a split would make the same packets from it; those of UDP too if the device has this offload
- * (USO). The packets of a flow keep their order. Returns the number of packets that the kernel refused. */
+ * (USO). The packets of a flow keep their order. Returns the number of packets that the kernel refused. JOIN_REFUSED is added
+ * if it refused joined packets with EINVAL and accepted them one by one. Then their protocol is set in `unjoined`. */
 int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count)
 {
     struct batch b;
     b.f = f;
     b.fd = fd;
-    b.refused = 0;
+    b.refused = b.join_refused = 0;
     b.base = base;
     b.victim = 0;
     for (uint32_t i = 0; i < MERGES; i++)
@@ -1176,5 +1199,5 @@ int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32
             take_packet(&b, (uint32_t)i);
         end_all(&b);
     }
-    return b.refused;
+    return b.refused | b.join_refused;
 }

@@ -1,7 +1,7 @@
 /* For all packets: each is written once and complete, either alone, or in a super-packet that the device splits into the
  * same number of packets with the same total payload. The input of the function does not change.
  *
- * Input: 1 byte for the offloads; then packets, each with 2 bytes of length before it. */
+ * Input: 1 byte for the offloads and for what is not joined; then packets, each with 2 bytes of length before it. */
 
 #include "fuzz.h"
 
@@ -38,7 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *inbox = bytes_at(f->inbox), *before = memory(65536);
     uint32_t place = 0, count = 0;
     uint64_t bytes = 0;
-    f->offload = offload[take_number(&in, 1) % 4];
+    uint32_t choice = take_number(&in, 1);
+    f->offload = offload[choice % 4];
+    f->unjoined = choice / 4 % 4;
     while (in.size && count < PACKETS && place < 65536) {
         size_t got = take_bytes(&in, inbox + place, take_number(&in, 2) % (65536 - place));
         ints_at(f->packets)[count] = (int32_t)place;

@@ -62,7 +62,7 @@ def test_states():
 
 
 def test_lines_of_the_interface():
-    assert documented("line of the interface") == sorted(lines_of(status.tell_device))
+    assert documented("line of the interface") == sorted(lines_of(status.tell_device) | lines_of(status._offload_lines))
 
 
 def test_lines_of_a_peer():
@@ -78,6 +78,7 @@ def test_reasons_of_unmatched_handshakes():
 SAMPLES = {
     "drop": "tx_send,1", "send_error": "1,4", "unmatched_handshake": f"unknown_peer,1,2000,192.0.2.1:7,{KEY}",
     "unroutable": "10.0.0.1,2000", "source_not_allowed": f"10.0.0.1,2000,{KEY}", "session": "5000,initiator",
+    "gso": "None,1,1", "gro": "None,0,1", "tun": "None,0,102,0",
     "event": "roamed,1,2", "has_preshared_key": "1",
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ class State(ctypes.Structure):
     _fields_ = [
         *((name, _U64) for name in (*MEMORY, *SODIUM)),
         *((name, _U32) for name in SIZES),
-        *((name, _U32) for name in (*RESULTS, *SUPER, "abi", "unused")),
+        *((name, _U32) for name in (*RESULTS, *SUPER, "abi", "unjoined")),
     ]
 
 

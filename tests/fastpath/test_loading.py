@@ -80,7 +80,7 @@ def changed(folder, old, new):
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("ABI_VERSION = 3", "ABI_VERSION = 4"),
+        ("ABI_VERSION = 4", "ABI_VERSION = 5"),
         ("return (uint16_t)sum;\n}", "return (uint16_t)(sum ^ 1);\n}"),
         ("return is_aead_right(f) && are_parts_right(f) ? 0 : 5;", "return 9;"),
         ("uint32_t wgembed_abi(void)\n{", "uint32_t wgembed_other(void)\n{"),

@@ -364,3 +364,16 @@ def test_all_that_is_refused_is_counted(fast):
         fast.inbox[i * 200 : i * 200 + len(packet)] = packet
         fast.packets[i], fast.packet_lengths[i] = i * 200, len(packet)
     assert fast.write(11) == 11
+
+
+@pytest.mark.parametrize("unjoined", [0, 1, 2, 3])
+def test_what_is_not_joined(fast, unjoined):
+    """After the kernel has refused joined packets of TCP (1) or UDP (2), these are written one by one."""
+    fast.state.offload = USO4 | USO6
+    fast.state.unjoined = unjoined
+    payload = random.Random(1).randbytes(1000 * 10)
+    for protocol, bit in ((TCP, 1), (UDP, 2)):
+        for header in (V4, V6):
+            packets = split(replace(header, protocol=protocol), payload, 1000)
+            assert check(fast, packets) == (10 if unjoined & bit else 1)
+    assert fast.state.unjoined == unjoined

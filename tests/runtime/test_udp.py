@@ -90,7 +90,7 @@ def test_part_of_the_slots(ends):
 
 def test_segmentation_is_used_where_the_kernel_has_it(ends):
     a, b = ends
-    if not a._gso_limit:
+    if not a.gso_limit:
         pytest.skip("no UDP_SEGMENT here")
     sent = messages(*[1452] * 40)
     a.send_run(address(b), None, arena_of(*sent), 0, 40, 0)
@@ -113,12 +113,12 @@ def test_refused_segmentation_falls_back_for_good_and_resends(ends, errno, left)
         return send(buffers, control, flags, addr)
 
     a._sendmsg = refusing
-    a._gso_limit = 65535
+    a.gso_limit = 65535
     sent = messages(*[1452] * 5)
     for _ in range(2):
         assert a.send_run(address(b), None, arena_of(*sent), 0, 5, 0) == SEND_OK
         assert received(b, 5)[0] == sent
-    assert calls.count(True) == 1 and a._gso_limit == left
+    assert calls.count(True) == 1 and a.gso_limit == left
 
 
 def test_kernel_without_segmentation(ends, monkeypatch):
@@ -126,7 +126,7 @@ def test_kernel_without_segmentation(ends, monkeypatch):
     monkeypatch.setattr(udp.UdpSocket, "_try_option", lambda self, level, name, value: False)
     old = udp.UdpSocket(a.ipv6, 0, 0)
     try:
-        assert old._gso_limit == 0
+        assert old.gso_limit == 0
         sent = messages(*[1452] * 5, 32)
         assert old.send_run(address(b), None, arena_of(*sent), 0, 6, 0) == SEND_OK
         assert received(b, 6)[0] == sent
@@ -176,7 +176,7 @@ def test_source_that_is_not_ours_is_told():
         source = bytes(4) + foreign + foreign
         assert a.send(("127.0.0.1", 9), source, b"x", 1, 0) == SEND_BAD_SOURCE
         assert a.send_run(("127.0.0.1", 9), source, arena_of(b"x" * 40, b"x" * 40), 0, 2, 0) == SEND_BAD_SOURCE
-        assert a._gso_limit == 65535, "that was no fault of the segmentation"
+        assert a.gso_limit == 65535, "that was no fault of the segmentation"
     finally:
         a.close()
 

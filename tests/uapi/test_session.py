@@ -29,6 +29,9 @@ class Interface:
     def send_errors(self):
         return []
 
+    def offloads(self):
+        return None, (), None
+
     def set_listen_port(self, port):
         if port == self.busy_port:
             raise OSError(98, "Address already in use")

@@ -1,5 +1,7 @@
 """The answer to status=1, from a session."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from wgembed.daemon.endpoints import Endpoint
@@ -20,6 +22,11 @@ class Interface:
 
     def send_errors(self):
         return self.errors
+
+    def offloads(self):
+        use = SimpleNamespace(gso=None, gro=True, tun=False, gro_fault=True, uso_fault=False)
+        socket = SimpleNamespace(gso_first=65535, gso_limit=1399, gro=True)
+        return use, [socket], SimpleNamespace(offload=0x67, unjoined=1)
 
 
 class Reader:
@@ -56,6 +63,7 @@ def test_a_tunnel_at_work():
     report = Reader(harness, Interface(a.device))
     assert dict(report.device) == {
         "listen_port": "51820", "fwmark": "7", "mtu": "1420", "up": "1", "own_public_key": a.public.hex(),
+        "gso": "None,65535,1399", "gro": "True,1,1", "tun": "False,0,103,1",
     }  # fmt: skip
     [peer] = report.peers
     assert peer == [

@@ -7,7 +7,8 @@ The command changes nothing, and does not ask a running daemon.
 from ..config import openwrt_network, uci
 from ..config import options as config_module
 from ..daemon import network_plan, peer_diff, timestamps
-from ..daemon.interface import bind_pair, do_without_marks
+from ..daemon.interface import bind_pair
+from ..daemon.router_options import do_without_marks
 from ..errors import cause
 from ..protocol import tai64n
 from ..runtime import address, folders, rtnetlink, system

@@ -9,6 +9,13 @@ from .status_model import key_text, span
 
 VERSION = 1
 
+# The states of offloads that the text shows; the JSON has all.
+_SHOWN_OFFLOADS = {
+    "disabled": "off by option",
+    "bad_kernel": "off because this version of the kernel has a fault",
+    "refused": "refused by the kernel",
+}
+
 
 class Rates:
     """Bytes a second, from two states of the same peers; `interval` in s between them, 0 if there is only one."""
@@ -43,6 +50,9 @@ def as_text(interfaces, rates, now):
         lines.append(_interface_line(interface))
         for peer in interface.peers:
             lines += _peer_lines(interface, peer, rates.of(interface, peer), now)
+        unused = sorted([entry for entry in interface.offloads.items() if entry[1] in _SHOWN_OFFLOADS])
+        if unused:
+            lines.append("  offloads: " + ", ".join(["%s %s" % (name, _SHOWN_OFFLOADS[why]) for name, why in unused]))
         if interface.drops:
             dropped = sorted(interface.drops.items())
             lines.append("  dropped: " + ", ".join(["%s %d" % entry for entry in dropped]))
@@ -98,6 +108,7 @@ def _interface_object(interface, rates, now):
         "listen_port": interface.listen_port,
         "fwmark": interface.fwmark,
         "mtu": interface.mtu or None,
+        "offloads": interface.offloads,
         "dropped": interface.drops,
         "peers": [_peer_object(interface, peer, rates.of(interface, peer), now) for peer in interface.peers],
     }

@@ -32,6 +32,8 @@ _REJECT_AFTER_TIME = 180
 # Older events do not count. In s.
 RECENT_S = 180
 FOREVER = 1 << 32
+# Flags of the offloads of a tunnel device (TUN_F_*)
+_TSO, _USO = 0x06, 0x60
 _NO_ROUTE = (abi.ENETUNREACH, abi.EHOSTUNREACH)
 # A full queue says nothing about the path.
 _BUSY = (abi.EAGAIN, abi.ENOBUFS)
@@ -135,6 +137,7 @@ class InterfaceStatus:
 
     is_complete  False if the program that serves the interface does not know `status`
     send_errors  errno by family, "4" or "6"
+    offloads     on, disabled, bad_kernel, unsupported or refused, by the name of the offload
     link         the name of the link that the sockets are bound to, "" for none
     """
 
@@ -146,6 +149,7 @@ class InterfaceStatus:
         self.is_up = True
         self.drops = {}
         self.send_errors = {}
+        self.offloads = {}
         self.link = ""
         self.clock_behind_s = 0
         self.unmatched_handshakes = []
@@ -241,6 +245,8 @@ def _take_device_line(interface, key, value):
         interface.drops[words[0]] = int(words[1])
     elif key == "send_error":
         interface.send_errors[words[1]] = int(words[0])
+    elif key in ("gso", "gro", "tun"):
+        _take_offload(interface.offloads, key, words[0] == "False", [int(word) for word in words[1:]])
     elif key == "link":
         interface.link = value
     elif key == "unmatched_handshake":
@@ -250,6 +256,22 @@ def _take_device_line(interface, key, value):
         interface.unroutable = words[0], int(words[1]) // 1000
     elif key == "source_not_allowed":
         interface.source_not_allowed = words[0], int(words[1]) // 1000, words[2]
+
+
+def _take_offload(offloads, key, is_disabled, numbers):
+    """Add the states of these offloads."""
+    if key == "gso":
+        first, limit = numbers
+        states = (("gso", first, False, limit < first),)
+    elif key == "gro":
+        fault, used = numbers
+        states = (("gro", used, fault, False),)
+    else:
+        fault, flags, refused = numbers
+        states = (("tun_tcp", flags & _TSO, False, refused & 1), ("tun_udp", flags & _USO, fault, refused & 2))
+    for name, used, has_fault, is_refused in states:
+        state = "on" if used and not is_refused else "refused" if used else "bad_kernel" if has_fault else "unsupported"
+        offloads[name] = "disabled" if is_disabled else state
 
 
 _TEXTS = ("endpoint", "source", "endpoint_host")

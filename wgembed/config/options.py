@@ -102,10 +102,13 @@ class PeerConfig:
 
 
 class Config:
-    """The enabled interfaces, and the warnings, which are sentences. `log_level` is None if the option is not set."""
+    """The enabled interfaces, and the warnings, which are sentences.
+
+    `log_level`, `gso`, `gro` and `tun_offload` are None if the option is not set.
+    """
 
     def __init__(self):
-        self.log_level = None
+        self.log_level = self.gso = self.gro = self.tun_offload = None
         self.heapsize = ""
         self.interfaces = []
         self.warnings = []
@@ -295,6 +298,9 @@ _INTERFACE_OPTIONS = {
 _GLOBAL_OPTIONS = {
     "log_level": ("log_level", level),
     "heapsize": ("heapsize", heapsize),
+    "gso": ("gso", boolean),
+    "gro": ("gro", boolean),
+    "tun_offload": ("tun_offload", boolean),
     "seccomp": None,  # the init script's
     "ula_prefix": None,
     "packet_steering": None,

@@ -7,7 +7,7 @@ from ..errors import cause
 from ..protocol import drops
 from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, MAX_MTU, SEND_LOST
 from ..protocol.device import Device
-from ..runtime import abi, address, system, tun_device
+from ..runtime import abi, address, offloads, system, tun_device
 from ..runtime import link as link_module
 
 _inet = system.inet
@@ -60,7 +60,7 @@ class Interface:
         self._carries = False  # whether there was data since it was
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
-        self._tun = _open_port(name, process.fastpath)
+        self._tun = _open_port(name, process)
         self._link = None
         try:
             self._link = link_module.Link(self._tun.fd, process.news, process.rtsocket, self._handle_news)
@@ -140,6 +140,9 @@ class Interface:
         self._count_refused(self._tun.write_batch(view, packets, lengths, count))
 
     def _count_refused(self, count):
+        if count >= offloads.JOIN_REFUSED:
+            count -= offloads.JOIN_REFUSED
+            self._process.join_refused(self._log)
         if count:
             self.device.drops[drops.RX_TUN] += count
 
@@ -286,12 +289,25 @@ class Interface:
             raise
         self._close_sockets()
         self._sockets = sockets
+        self.use_offloads()
         for socket in sockets:
             if socket.ipv6:
                 self._ipv6 = socket
             else:
                 self._ipv4 = socket
             self._watch_socket(socket)
+
+    def use_offloads(self):
+        """Apply the switches of the process, which can have changed."""
+        process = self._process
+        for socket in self._sockets:
+            process.offloads.use(socket)
+        if process.fastpath is not None:
+            process.fastpath.use_offload(_set_offload(self._tun.fd, process.offloads))
+
+    def offloads(self):
+        """Return the switches (runtime.offloads.Offloads), the open sockets, and the C library, or None."""
+        return self._process.offloads, self._sockets, self._process.fastpath
 
     def _watch_socket(self, socket):
         self._loop.watch(socket.fd, lambda events: self._on_udp(socket), is_packets=True)
@@ -304,39 +320,16 @@ class Interface:
         self._ipv4 = self._ipv6 = None
 
 
-def _open_port(name, fastpath):
+def _open_port(name, process):
     """Create the tunnel device and return its port; UserError."""
-    if fastpath is None:
+    if process.fastpath is None:
         return system.tun.TunPort(tun_device.open_tun(name))
     fd = tun_device.open_tun(name, tun_device.IFF_VNET_HDR)
-    return fastpath.port(fd, tun_device.set_offload(fd))
+    return process.fastpath.port(fd, _set_offload(fd, process.offloads))
 
 
-def do_without_marks(config):
-    """If the kernel cannot mark packets, use host routes instead; return a sentence for each interface concerned."""
-    told = []
-    for interface in config.interfaces:
-        if _wants_mark(interface) and not _can_mark():
-            told.append("%s: fwmark and nohostroute have no effect because the kernel cannot mark packets" % interface.where)
-            interface.fwmark = 0
-            interface.nohostroute = False
-    return told
-
-
-def _wants_mark(interface):
-    if interface.fwmark:
-        return True
-    return interface.nohostroute and any(not n for peer in interface.peers if peer.route for _, n in peer.allowed_ips)
-
-
-def _can_mark():
-    try:
-        sockets = bind_pair(0, 1)
-    except OSError:
-        return False
-    for socket in sockets:
-        socket.close()
-    return True
+def _set_offload(fd, offloads):
+    return tun_device.set_offload(fd, offloads.tun is not False, offloads.tun or not offloads.uso_fault)
 
 
 def bind_pair(port, fwmark):

@@ -8,6 +8,7 @@ from ..protocol.peers import Tables
 from ..runtime import abi, fastpath_library, pause, system
 from ..runtime.alarms import Alarms
 from ..runtime.loop import Loop
+from ..runtime.offloads import Offloads
 from ..runtime.rtsocket import RtSocket
 from ..runtime.sources import Sources
 from ..runtime.tun_device import knows_vnet_header
@@ -15,6 +16,9 @@ from ..runtime.tun_device import knows_vnet_header
 # The delay before a failed step is repeated, in ms.
 RETRY_MS = 5000
 
+# When packets for the tunnel device are joined again after the kernel refused them, in ms; doubled each time, up to a day.
+_JOIN_RETRY_MS = 600 * 1000
+_MOST_RETRY_MS = 86400 * 1000
 _OF_ADDRESSES = (abi.RTM_NEWADDR, abi.RTM_DELADDR)
 
 PREFIXES_PER_PEER = 16  # of each family, on average
@@ -38,6 +42,8 @@ class Process:
             self.arena, self.inbox = Arena(DEFAULT_MTU, alloc=alloc), Inbox(alloc=alloc)
         else:
             self.arena, self.inbox = self.fastpath.arena, self.fastpath.inbox
+        self.offloads = Offloads()
+        self._join_retry = _JOIN_RETRY_MS
         self.loop = Loop(self.deadline)
         pause.use(self.loop.handle_packets)
         self.loop.after_turn.append(self._after_turn)
@@ -71,6 +77,17 @@ class Process:
             log.error("cannot use the C library, running in pure Python: %s" % self.fastpath_refused)
         elif self.fastpath:
             log.verbose("using the C library %s" % self.fastpath.path)
+
+    def join_refused(self, log):
+        """The kernel refused packets that were joined for a tunnel device, and accepted them one by one."""
+        system.heap.reserve()
+        from . import offload_log
+
+        system.heap.release()
+        offload_log.join_refused(log, self._join_retry)
+        fastpath = self.fastpath
+        self.alarms.set("join", system.clock.now() + self._join_retry, lambda: fastpath.use_offload(fastpath.offload))
+        self._join_retry = min(2 * self._join_retry, _MOST_RETRY_MS)
 
     def tell_of_handshakes(self, wanted):
         """Log the steps of handshakes in logs of the level verbose, or stop that."""

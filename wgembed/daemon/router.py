@@ -18,10 +18,10 @@ from ..runtime.link import News
 from ..uapi.server import is_served
 from . import network, network_plan
 from .endpoints import Names
-from .interface import do_without_marks
 from .outside_routes import OutsideRoutes
 from .process import RETRY_MS, Process, run_to_end
 from .router_interface import RouterInterface
+from .router_options import do_without_marks, use_offloads
 from .timestamps import Timestamps
 
 # Changes of routes or files come in groups: the delay before they are handled, in ms.
@@ -176,6 +176,7 @@ class Router(Process):
                 self._drop(router_interface)
             self._give_ports_back(before)
             raise
+        use_offloads(self, config)
         now = system.clock.now()
         for name, router_interface in old.items():
             if not any(interface.name == name for interface in stay):

@@ -10,7 +10,7 @@ from ..errors import UserError
 from ..protocol.constants import DEFAULT_MTU
 from . import arena as arena_module
 
-_ABI = 3 << 16 | 176  # the version, and the size of struct fastpath
+_ABI = 4 << 16 | 176  # the version, and the size of struct fastpath
 
 # struct fastpath has twelve pointers of 64 bits, then numbers of 32 bits. These are the positions of the numbers, in units
 # of 32 bits from the beginning of the struct.
@@ -28,9 +28,13 @@ _APPENDED_BYTES = 32
 _APPENDED_GOOD = 33
 _IN_ORDER = 34
 _ABI_FIELD = 42
+_UNJOINED = 43
 
 # MicroPython makes a long integer of every item that it reads from an array of "Q".
 _UINT64 = "L" if calcsize("L") == 8 else "Q"
+
+# Neither packets of TCP nor of UDP are joined.
+_UNJOINED_ALL = 3
 
 _FUNCTIONS = {
     "abi": ("I", ""),
@@ -93,12 +97,23 @@ class Fastpath:
         self.state[_INBOX_SIZE] = len(self.inbox.buffer)
         self.state[_DATAGRAMS] = arena_module.MAX_DATAGRAMS
 
-    def port(self, fd, offload):
-        """Return the port of an open tunnel device whose packets have a virtio header.
-
-        offload  the offloads that were set on the device (TUNSETOFFLOAD); they are the same for all devices of a kernel
-        """
+    def use_offload(self, offload):
+        """Use these offloads, which were set on the tunnel device (TUNSETOFFLOAD). They are the same for all devices."""
         self.state[_OFFLOAD] = offload
+        self.state[_UNJOINED] = 0 if offload else _UNJOINED_ALL
+
+    @property
+    def offload(self):
+        return self.state[_OFFLOAD]
+
+    @property
+    def unjoined(self):
+        """The packets for the tunnel device that are not joined: 1 TCP, 2 UDP. The kernel can have refused joined ones."""
+        return self.state[_UNJOINED]
+
+    def port(self, fd, offload):
+        """Return the port of an open tunnel device whose packets have a virtio header: see `use_offload`."""
+        self.use_offload(offload)
         return FastTunPort(self, fd)
 
 

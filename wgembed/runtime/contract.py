@@ -601,6 +601,9 @@ class udp:
         ipv6: bool  # its family
         fd: int  # readable when there is something to receive
         port: int  # the port to which it is bound
+        gso_limit: int  # messages of up to this size are sent in segmented sends; 0: none
+        gso_first: int  # its value before the kernel refused any; 0: the kernel has no segmented sends
+        gro: bool  # whether the kernel joins datagrams
         errno: int  # of the last datagram that could not be sent; 0 if there was no such datagram
 
         # The results of `receive`. `src` is an object of the backend, compared by value. With it, an answer leaves from the
@@ -613,6 +616,9 @@ class udp:
 
         def __init__(self, ipv6, port, fwmark):
             """Bind to the port, 0 for any, and set the mark. OSError if the kernel refuses the port or the mark."""
+
+        def use_offloads(self, gso, gro):
+            """Use segmented sends and joined datagrams, or do not, if the kernel has them. At first they are used."""
 
         def set_fwmark(self, fwmark):
             """Set the firewall mark of datagrams that are sent; 0 for none. OSError, without a change, if not permitted."""

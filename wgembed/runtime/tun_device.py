@@ -13,7 +13,8 @@ _IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 _VNET_HEADER_SIZE = 10
 # Offloads that we can do for the kernel (TUN_F_*): checksums; segmentation of TCP over IPv4 and IPv6; of UDP since Linux 6.2
-_OFFLOADS = (0x01 | 0x06 | 0x60, 0x01 | 0x06)
+TSO = 0x01 | 0x06
+USO = 0x60
 _SNDBUF_UNLIMITED = 0x7FFFFFFF
 
 
@@ -99,15 +100,19 @@ def knows_vnet_header():
     return error is None and bool(unpack_from("I", features)[0] & IFF_VNET_HDR)
 
 
-def set_offload(fd):
+def set_offload(fd, with_tso=True, with_uso=True):
     """Let the kernel leave segmentation and checksums to us. Returns the offloads that are set (TUN_F_*), 0 for none.
+
+    with_tso  False: no offload at all
+    with_uso  False: none for UDP
 
     The device has a virtio header before each packet. After this call it is the short one, of 10 bytes.
     """
     _ask_tun(system.files.ioctl, fd, abi.TUNSETVNETHDRSZ, bytearray(pack("i", _VNET_HEADER_SIZE)))
-    for flags in _OFFLOADS:
-        if _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, flags) is None:
+    for flags in (TSO | USO, TSO) if with_uso else (TSO,):
+        if with_tso and _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, flags) is None:
             return flags
+    _ask_tun(system.files.ioctl_number, fd, abi.TUNSETOFFLOAD, 0)
     return 0
 
 

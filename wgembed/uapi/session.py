@@ -14,7 +14,6 @@ from .. import crypto
 from ..protocol import noise
 from ..protocol.memory import TableFull
 from ..runtime import abi, address, system
-from . import status_lines
 
 # The longest line of a valid client is a key, which is much shorter. A longer line ends the connection.
 LINE_MAX = 1024
@@ -396,6 +395,10 @@ class Session:
         self._reader = _Reader(self._device.first)
         self._device.readers.append(self._reader)
         if self._wants_status:
+            system.heap.reserve()
+            from . import status_lines  # without such a request, the module would waste memory
+
+            system.heap.release()
             interface = self._interface
             about_device = status_lines.tell_device(interface, now).encode()
             self._get = self._tell(

@@ -8,6 +8,12 @@ it has no value. A time has its unit in its name: `_s`, `_ms`. AGE_MS and AGE_S 
     drop=REASON,COUNT                   the number of dropped packets, for each reason (protocol/drops.py)
     send_error=ERRNO,FAMILY             the last error of a datagram that was sent; FAMILY is 4 or 6 (IPv4 or IPv6)
     link                                the name of the link to which the sockets are bound
+    gso=SWITCH,FIRST,LIMIT              SWITCH is None, True or False; the largest message for a segmented send, 0 for
+                                        none: at first, and since the kernel refused one
+    gro=SWITCH,FAULT,USED               whether this version of the kernel has a fault, and whether GRO is used
+    tun=SWITCH,FAULT,OFFLOAD,UNJOINED   whether UDP offload has a fault; the flags of the tunnel device (TUN_F_*); the
+                                        joined packets that the kernel refused, 1 of TCP plus 2 of UDP. Only with the
+                                        C library
     clock_behind_s                      how far our clock is behind the last timestamp that we sent
     unmatched_handshake=REASON,COUNT,AGE_MS,ENDPOINT,KEY
                                         a handshake message of no peer; REASON is unknown_peer, or invalid_mac1 with an
@@ -53,6 +59,7 @@ def tell_device(interface, now):
             lines.append(("drop", "%s,%d" % (name, count)))
     for error in interface.send_errors():
         lines.append(("send_error", "%d,%d" % error))
+    lines += _offload_lines(*interface.offloads())
     if interface.bound_to:
         lines.append(("link", interface.bound_to))
     behind = seconds(device.timestamps.latest) - system.clock.realtime()[0]
@@ -68,6 +75,16 @@ def tell_device(interface, now):
         key = device.tables.peer(source.number).public_key
         lines.append(("source_not_allowed", "%s,%d,%s" % (address.format_ip(source.packed), now - source.time, _hex(key))))
     return _text(lines)
+
+
+def _offload_lines(use, sockets, fastpath):
+    lines = []
+    for socket in sockets[:1]:
+        lines.append(("gso", "%s,%d,%d" % (use.gso, socket.gso_first, socket.gso_limit)))
+        lines.append(("gro", "%s,%d,%d" % (use.gro, use.gro_fault, socket.gro)))
+    if fastpath is not None:
+        lines.append(("tun", "%s,%d,%d,%d" % (use.tun, use.uso_fault, fastpath.offload, fastpath.unjoined)))
+    return lines
 
 
 def tell_peer(peer, endpoint, now):

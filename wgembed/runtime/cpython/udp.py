@@ -56,8 +56,8 @@ class UdpSocket:
             self._socket.setsockopt(abi.SOL_IPV6, abi.IPV6_V6ONLY, 1)
         for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
             self._try_option(level, name, value)
-        self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
-        self._gso_limit = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
+        self.gro = self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
+        self.gso_limit = self.gso_first = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
         for force, name in abi.UDP_BUFFERS:
             if not self._try_option(abi.SOL_SOCKET, force, abi.UDP_BUFFER):
                 self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
@@ -70,6 +70,11 @@ class UdpSocket:
         except OSError:
             return False
         return True
+
+    def use_offloads(self, gso, gro):
+        """Use segmented sends and joined datagrams, or do not, if the kernel has them."""
+        self.gso_limit = self.gso_first if gso else 0
+        self.gro = self._try_option(abi.SOL_UDP, abi.UDP_GRO, int(gro)) and gro
 
     def set_fwmark(self, fwmark):
         """Set the firewall mark of datagrams that are sent; 0 for none."""
@@ -134,7 +139,7 @@ class UdpSocket:
         while first < end:
             size = lengths[first]
             stop = first + 1
-            if size <= self._gso_limit:
+            if size <= self.gso_limit:
                 stop = arena.gso_group_end(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
             if size == arena.stride:
                 run = (view[offsets[first] : offsets[stop - 1] + lengths[stop - 1]],)
@@ -162,7 +167,7 @@ class UdpSocket:
         if stop - first == 1 or errno not in abi.GSO_REFUSED:
             self.errno = errno
             return SEND_LOST
-        self._gso_limit = 0 if errno == abi.EIO else arena.lengths[first] - 1
+        self.gso_limit = 0 if errno == abi.EIO else arena.lengths[first] - 1
         result = SEND_OK
         for slot in range(first, stop):
             start = arena.offsets[slot]

@@ -104,8 +104,8 @@ class UdpSocket:
             raise OSError(_errno())
         for level, name, value in abi.UDP_OPTIONS[self.ipv6]:
             self._try_option(level, name, value)
-        self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
-        self._gso_limit = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
+        self.gro = self._try_option(abi.SOL_UDP, abi.UDP_GRO, 1)
+        self.gso_limit = self.gso_first = 65535 if self._try_option(abi.SOL_UDP, abi.UDP_SEGMENT, 0) else 0
         for force, name in abi.UDP_BUFFERS:
             if not self._try_option(abi.SOL_SOCKET, force, abi.UDP_BUFFER):
                 self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
@@ -115,6 +115,11 @@ class UdpSocket:
     def _try_option(self, level, name, value):
         pack_into("I", self._int, 0, value)
         return libc.setsockopt(self.fd, level, name, self._int, 4) == 0
+
+    def use_offloads(self, gso, gro):
+        """Use segmented sends and joined datagrams, or do not, if the kernel has them."""
+        self.gso_limit = self.gso_first if gso else 0
+        self.gro = self._try_option(abi.SOL_UDP, abi.UDP_GRO, int(gro)) and gro
 
     def set_fwmark(self, fwmark):
         """Set the firewall mark of datagrams that are sent; 0 for none."""
@@ -191,7 +196,7 @@ class UdpSocket:
         while first < end:
             size = lengths[first]
             stop = first + 1
-            if size <= self._gso_limit:
+            if size <= self.gso_limit:
                 stop = arena.gso_group_end(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
             if not self._send_slots(addr, arena, first, stop, size):
                 errno = _errno()
@@ -203,7 +208,7 @@ class UdpSocket:
                     self.errno = errno
                     result = SEND_LOST
                 else:
-                    self._gso_limit = 0 if errno == abi.EIO else size - 1
+                    self.gso_limit = 0 if errno == abi.EIO else size - 1
                     for slot in range(first, stop):
                         if not self._send_slots(addr, arena, slot, slot + 1, size):
                             self.errno = _errno()
