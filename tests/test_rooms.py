@@ -42,7 +42,7 @@ ELSEWHERE = {
     "crypto/_blake2/_words": ("unit/test_blake2.py", "one of the ways that BLAKE2s is tried"),
     "crypto/_blake2/manifest": ("unit/test_under_micropython.py", "what it says is there"),
     "daemon/interface": ("daemon/test_daemon.py", "through the program"),
-    "daemon/offload_log": ("runtime/test_offloads.py", "lines of the log when an offload fails"),
+    "daemon/offload_log": ("daemon/test_segments.py", "lines of the log when an offload fails"),
     "daemon/router": ("router/test_run.py", "through the program"),
     "daemon/router_interface": ("router/test_run.py", "through the program"),
     "daemon/network_plan": ("daemon/test_network.py", "the plan, and a model of the kernel that follows it"),

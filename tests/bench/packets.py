@@ -154,8 +154,10 @@ class End:
     def reply(self, addr, src, buf, size):
         return self.udp.reply(addr, src, buf, size)
 
-    def send_run(self, addr, src, arena, first, end, ecn):
-        return self.udp.send_run(addr, src, arena, first, end, ecn)
+    tests_segments = False
+
+    def send_run(self, addr, src, arena, first, end, ecn, segments):
+        return self.udp.send_run(addr, src, arena, first, end, ecn, segments)
 
     def deliver(self, view, packets, lengths, count):
         self.refused += self.tun.write_batch(view, packets, lengths, count)

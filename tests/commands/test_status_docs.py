@@ -79,7 +79,7 @@ SAMPLES = {
     "drop": "tx_send,1", "send_error": "1,4", "unmatched_handshake": f"unknown_peer,1,2000,192.0.2.1:7,{KEY}",
     "unroutable": "10.0.0.1,2000", "source_not_allowed": f"10.0.0.1,2000,{KEY}", "session": "5000,initiator",
     "gso": "None,1,1", "gro": "None,0,1", "tun": "None,0,102,0",
-    "event": "roamed,1,2", "has_preshared_key": "1",
+    "segments_lost": "3,600", "event": "roamed,1,2", "has_preshared_key": "1",
 }  # fmt: skip
 
 

@@ -63,7 +63,8 @@ def test_json(tunnel, command):
     assert peer == {
         "public_key": far.key, "state": "up", "has_preshared_key": False, "endpoint": seen.endpoint, "endpoint_host": None,
         "source": "192.0.2.1", "allowed_ips": seen.allowed_ips.split(","), "persistent_keepalive": 0,
-        "latest_handshake": seen.latest_handshake, "attempt": 0, "rx_bytes": seen.received, "tx_bytes": seen.sent,
+        "latest_handshake": seen.latest_handshake, "attempt": 0,
+        "segmented_sends": "on", "rx_bytes": seen.received, "tx_bytes": seen.sent,
         "rx_rate": None, "tx_rate": None, "staged": 0,
     }  # fmt: skip
 

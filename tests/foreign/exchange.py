@@ -11,8 +11,9 @@ PRIVATE and PEER are keys in hexadecimal.
 import sys
 
 from wgembed.packets.arena import Arena, Inbox
-from wgembed.protocol.device import Device, expire_timers
+from wgembed.protocol.device import Device
 from wgembed.protocol.peers import Tables
+from wgembed.protocol.timers import expire_timers
 from wgembed.runtime import address, system
 
 from ..unit.harness import A4, B4, ipv4
@@ -47,8 +48,10 @@ class End:
     def reply(self, addr, src, buf, size):
         return self.socket.reply(addr, None, buf, size)
 
-    def send_run(self, addr, src, arena, first, end, ecn):
-        return self.socket.send_run(addr, None, arena, first, end, 0)
+    tests_segments = False
+
+    def send_run(self, addr, src, arena, first, end, ecn, segments):
+        return self.socket.send_run(addr, None, arena, first, end, 0, segments)
 
     def source(self, peer, is_new):
         return peer.called_at

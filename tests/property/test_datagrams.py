@@ -14,7 +14,7 @@ from wgembed.crypto import blake2s
 from wgembed.protocol import noise
 from wgembed.protocol.constants import REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
-from wgembed.protocol.device import expire_timers
+from wgembed.protocol.timers import expire_timers
 
 from ..unit.harness import A4, B4, connected, ipv4, pair
 

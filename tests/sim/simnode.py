@@ -164,13 +164,15 @@ class Node:
     def reply(self, addr, src, buf, size):
         return self.send(addr, src, buf, size, 0)
 
-    def send_run(self, addr, src, arena, first, end, ecn):
+    tests_segments = False
+
+    def send_run(self, addr, src, arena, first, end, ecn, segments):
         result = self._may_send(src)
         if result == SEND_BAD_SOURCE:
             return result
         wire, net = self.sim.wire, self.sim.net
         while first < end:
-            stop = arena.gso_group_end(first, end)
+            stop = arena.gso_group_end(first, min(end, first + segments))
             run = b""
             for slot in range(first, stop):
                 start = arena.offsets[slot]

@@ -13,8 +13,8 @@ from wgembed import crypto
 from wgembed.daemon import timestamps
 from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol import timers
-from wgembed.protocol.device import expire_timers
 from wgembed.protocol.memory import alloc
+from wgembed.protocol.timers import expire_timers
 
 from ..unit.harness import ipv4, ipv6
 from ..unit.support import Random

@@ -3,9 +3,10 @@
 from wgembed.crypto import random_fill, x25519_base
 from wgembed.packets.arena import Arena, Inbox
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
-from wgembed.protocol.device import Device, expire_timers
+from wgembed.protocol.device import Device
 from wgembed.protocol.memory import alloc
 from wgembed.protocol.peers import Tables
+from wgembed.protocol.timers import expire_timers
 from wgembed.runtime import fastpath_library
 
 START = 1_000_000
@@ -76,6 +77,10 @@ class Node:
         self.sent = []
         self.clock = 1_700_000_000
         self.bad_sources = ()
+        self.tests_segments = False  # whether it tests segmented sends
+        self.loses_segments = False
+        self.pairs = 0
+        self.told = []
         self.is_crowded = False  # the queue has no space for answers to unknown addresses
 
     # the host
@@ -92,13 +97,24 @@ class Node:
             return SEND_LOST
         return self.send(addr, src, buf, size, 0)
 
-    def send_run(self, addr, src, arena, first, end, ecn):
+    def send_pair(self, addr, src, buf, size, tos):
+        self.pairs += 1
+        for _ in range(0 if self.loses_segments else 2):
+            result = self.send(addr, src, buf, size, tos)
+        return SEND_OK if self.loses_segments else result
+
+    def segments_changed(self, peer):
+        self.told.append(peer.segments)
+
+    def send_run(self, addr, src, arena, first, end, ecn, segments):
         if src is not None and src in self.bad_sources:
             return SEND_BAD_SOURCE
         for slot in range(first, end):
             start = arena.offsets[slot]
             message = bytes(arena.view[start : start + arena.lengths[slot]])
             self.sent.append((message, addr, src, ecn))
+            if self.loses_segments and segments > 1 and end - first > 1:
+                continue
             self.harness.carry(self.addr, addr, message, ecn)
         return SEND_OK
 

@@ -88,6 +88,8 @@ def _peer_lines(interface, peer, rate, now):
         lines.append("    " + " ".join(where))
     received, sent = [" (%s/s)" % _bytes(part) for part in rate] if rate else ("", "")
     lines.append("    received %s%s, sent %s%s" % (_bytes(peer.rx_bytes), received, _bytes(peer.tx_bytes), sent))
+    if status_model.segmented_sends(peer) == "lost":
+        lines.append("    segmented sends (UDP GSO) do not arrive: sending packet by packet")
     lines.append("    allowed ips " + (", ".join(peer.allowed_ips) or "none"))
     return lines
 
@@ -127,6 +129,7 @@ def _peer_object(interface, peer, rate, now):
         "latest_handshake": peer.latest_handshake or None,
         "handshake_age_s": max(now - peer.latest_handshake, 0) if peer.latest_handshake else None,
         "attempt": peer.attempt,
+        "segmented_sends": status_model.segmented_sends(peer),
         "rx_bytes": peer.rx_bytes,
         "tx_bytes": peer.tx_bytes,
         "rx_rate": rate[0] if rate else None,

@@ -7,6 +7,7 @@ from binascii import b2a_base64, hexlify, unhexlify
 
 from ..config import keys
 from ..errors import UserError, cause, complain
+from ..protocol.segmentation import LOST
 from ..runtime import abi
 from ..uapi import client
 
@@ -88,6 +89,7 @@ class PeerStatus:
         self.last_rx_ms = self.last_data_rx_ms = self.last_data_tx_ms = None
         self.session_age_ms = None
         self.attempt = self.staged = 0
+        self.segments_lost = 0  # tests of segmented sends that failed in a row
         self.events = []
         self.allowed_ips = []
 
@@ -293,12 +295,19 @@ def _take_peer_line(peer, key, value):
         peer.has_preshared_key = value != "0" * 64
     elif key == "endpoint_found":
         peer.endpoint_found.append(value)
+    elif key == "segments_lost":
+        peer.segments_lost = int(words[0])
     elif key == "session":
         peer.session_age_ms = int(words[0])
     elif key == "event":
         peer.events.append(Event(words[0], int(words[1]), int(words[2])))
     elif key == "allowed_ip":
         peer.allowed_ips.append(value)
+
+
+def segmented_sends(peer):
+    """Return whether segmented sends to the peer arrive, in a word: see protocol/segmentation.py."""
+    return ("unsure" if peer.segments_lost < LOST else "lost") if peer.segments_lost else "on"
 
 
 def state(interface, peer, now):

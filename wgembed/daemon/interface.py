@@ -56,6 +56,7 @@ class Interface:
         self._port = 0
         self._refused_port = None
         self.bound_to = ""
+        self.tests_segments = False
         self.handshakes_at = 0  # when the backlog is next looked at
         self._carries = False  # whether there was data since it was
         self._sockets = ()
@@ -126,14 +127,25 @@ class Interface:
         socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
         return SEND_LOST if socket is None else socket.reply(addr, src, buf, size)
 
+    def send_pair(self, addr, src, buf, size, tos):
+        socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
+        return SEND_LOST if socket is None else socket.send_pair(addr, src, buf, size, tos)
+
+    def segments_changed(self, peer):
+        system.heap.reserve()
+        from . import offload_log
+
+        system.heap.release()
+        offload_log.segments_changed(self._log, peer)
+
     def source(self, peer, is_new):
         if is_new:
             self._owner.on_source(peer)
         return self._process.sources.choose(peer, self.fwmark, is_new)
 
-    def send_run(self, addr, src, arena, first, end, ecn):
+    def send_run(self, addr, src, arena, first, end, ecn, segments):
         socket = self._ipv6 if _inet.is_ipv6(addr) else self._ipv4
-        return SEND_LOST if socket is None else socket.send_run(addr, src, arena, first, end, ecn)
+        return SEND_LOST if socket is None else socket.send_run(addr, src, arena, first, end, ecn, segments)
 
     def deliver(self, view, packets, lengths, count):
         self._carries = True
@@ -302,6 +314,7 @@ class Interface:
         process = self._process
         for socket in self._sockets:
             process.offloads.use(socket)
+            self.tests_segments = process.offloads.gso is None and socket.gso_limit > 0
         if process.fastpath is not None:
             process.fastpath.use_offload(_set_offload(self._tun.fd, process.offloads))
 

@@ -3,8 +3,8 @@
 from ..errors import UserError, cause
 from ..packets.arena import Arena, Inbox
 from ..protocol.constants import DEFAULT_MTU
-from ..protocol.device import expire_timers
 from ..protocol.peers import Tables
+from ..protocol.timers import expire_timers
 from ..runtime import abi, fastpath_library, pause, system
 from ..runtime.alarms import Alarms
 from ..runtime.loop import Loop

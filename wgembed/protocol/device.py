@@ -4,7 +4,9 @@ The device calls the machine through its host:
 
     host.send(addr, src, buf, size, tos) -> SEND_OK, SEND_LOST or SEND_BAD_SOURCE
     host.reply(addr, src, buf, size)              send to an address that no peer has; the packets of peers go first
-    host.send_run(addr, src, arena, first, end, ecn) -> as `send`; sends the messages in the slots `first` to `end` - 1
+    host.send_run(addr, src, arena, first, end, ecn, segments) -> as `send`; sends the messages in the slots `first` to
+                                                  `end` - 1, at most `segments` in one send
+    host.send_pair, tests_segments, segments_changed  see segmentation.py
     host.deliver(view, packets, lengths, count)   write `count` IP packets, by offset and length, to the tunnel device
     host.address_bytes(addr) -> bytes             the IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
@@ -21,42 +23,21 @@ Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner 
 """
 
 from .. import crypto
-from . import cookie, drops, ecn, events, icmp, messages, noise, own_datagrams, replay
+from . import cookie, drops, ecn, events, icmp, messages, noise, own_datagrams, replay, segmentation
 from .allowedips import AllowedIPs
 from .backlog import Backlog
+
+# isort: off
 from .constants import (
-    COOKIE_REPLY_SIZE,
-    DEFAULT_MTU,
-    ECN_CE,
-    ECN_MASK,
-    HANDSHAKE_DSCP,
-    HANDSHAKE_WORK,
-    INITIATION_INTERVAL,
-    INITIATION_SIZE,
-    MAX_TIMER_HANDSHAKES,
-    MESSAGE_COOKIE_REPLY,
-    MESSAGE_INITIATION,
-    MESSAGE_TRANSPORT,
-    NEVER,
-    REKEY_AFTER_MESSAGES,
-    REKEY_AFTER_TIME,
-    REKEY_ON_RECEIVE_AFTER,
-    REKEY_TIMEOUT,
-    RESPONSE_SIZE,
-    SEND_BAD_SOURCE,
-    SEND_OK,
-    TRANSPORT_OVERHEAD,
-)
+    COOKIE_REPLY_SIZE, DEFAULT_MTU, ECN_CE, ECN_MASK, HANDSHAKE_DSCP, HANDSHAKE_WORK, INITIATION_INTERVAL, INITIATION_SIZE,
+    MAX_TIMER_HANDSHAKES, MESSAGE_COOKIE_REPLY, MESSAGE_INITIATION, MESSAGE_TRANSPORT, NEVER, REKEY_AFTER_MESSAGES,
+    REKEY_AFTER_TIME, REKEY_ON_RECEIVE_AFTER, REKEY_TIMEOUT, RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_OK, TRANSPORT_OVERHEAD,
+)  # fmt: skip
 from .ip import (
-    IPV4_DESTINATION,
-    IPV4_HEADER,
-    IPV4_LENGTH,
-    IPV4_SOURCE,
-    IPV6_DESTINATION,
-    IPV6_HEADER,
-    IPV6_LENGTH,
-    IPV6_SOURCE,
-)
+    IPV4_DESTINATION, IPV4_HEADER, IPV4_LENGTH, IPV4_SOURCE, IPV6_DESTINATION, IPV6_HEADER, IPV6_LENGTH, IPV6_SOURCE,
+)  # fmt: skip
+
+# isort: on
 from .tai64n import Tai64n
 
 
@@ -81,6 +62,7 @@ class Device:
         self.mtu = DEFAULT_MTU  # of the tunnel device; packets are never padded beyond it
         self.first = self.last = None  # the list of peers, in the order in which they were added
         self._routes = 0  # counts changes of the machine's routes
+        self.probe_at = 0  # when segmented sends are next tested: see segmentation.py
         self.readers = []  # objects that read this list in several turns; `peer` of each is the next peer to read
         self._by_key = {}
         self._initiation = bytearray(INITIATION_SIZE)
@@ -177,6 +159,7 @@ class Device:
         was_unknown = peer.addr is None
         self.tables.move(peer, addr)
         peer.forget_source()
+        segmentation.reset(peer)
         if was_unknown and self.is_up and peer.persistent_keepalive:
             self.send_keepalive(peer, now)
 
@@ -200,9 +183,10 @@ class Device:
         """Routes changed: before the next packet to each peer, ask the host for the source again."""
         self._routes += 1
 
-    def _choose_source(self, peer, is_new):
+    def _choose_source(self, peer, is_new, now):
         peer.routes_seen = self._routes
         peer.src = None if peer.called_at is None else self.host.source(peer, is_new)
+        segmentation.source_chosen(peer, is_new, now)
 
     def up(self, now):
         """Start: the interface is up and its sockets are open."""
@@ -221,6 +205,7 @@ class Device:
         peer = self.first
         while peer is not None:
             self.tables.timers.stop(peer)
+            segmentation.reset(peer)
             self.purge(peer)
             peer.drop_handshake()
             peer.drop_keypairs()
@@ -288,11 +273,11 @@ class Device:
         total = arena.seal(first, end, keypair.sending, keypair.header, keypair.counter, self.mtu)
         keypair.counter += end - first
         if peer.routes_seen != self._routes:
-            self._choose_source(peer, False)
-        result = self.host.send_run(peer.addr, peer.src, arena, first, end, outer)
+            self._choose_source(peer, False, now)
+        result = self.host.send_run(peer.addr, peer.src, arena, first, end, outer, peer.segments)
         if result == SEND_BAD_SOURCE:
             peer.forget_source()
-            result = self.host.send_run(peer.addr, None, arena, first, end, outer)
+            result = self.host.send_run(peer.addr, None, arena, first, end, outer, peer.segments)
         if result == SEND_OK:
             peer.tx_bytes += total
         else:
@@ -303,6 +288,8 @@ class Device:
         if data:
             timers.data_sent(peer, now)
         self._keep_fresh_sending(peer, keypair, now)
+        if end - first > 1 and peer.probe_at <= now:
+            segmentation.begin(self, peer, now)
 
     def _stage(self, now, peer, first, end):
         arena = self.arena
@@ -353,10 +340,11 @@ class Device:
 
     # Handshakes that we start
 
-    def initiate(self, peer, now, retry=False):
+    def initiate(self, peer, now, retry=False, probe=segmentation.NONE):
         """Send an initiation, unless a handshake message to this peer left less than REKEY_TIMEOUT ago.
 
         retry  the initiation repeats one that got no answer: `peer.attempts` keeps its value
+        probe  its part in a test of segmented sends: see segmentation.py
         """
         if not retry:
             peer.attempts = 0
@@ -365,6 +353,7 @@ class Device:
         timestamp = self.timestamps.make(*self.host.realtime())
         if not noise.create_initiation(self.identity, peer, self._initiation, timestamp):
             return
+        peer.probe = probe
         self._note(peer, events.INITIATION_SENT, now)
         self._send_handshake(peer, self._initiation, now)
         self.tables.timers.handshake_initiated(peer, now)
@@ -374,12 +363,13 @@ class Device:
         self.tables.timers.authenticated_sent(peer, now)
         peer.last_sent_handshake = now
         size = len(message)
+        send = self.host.send_pair if peer.probe == segmentation.PAIR else self.host.send
         if peer.routes_seen != self._routes:
-            self._choose_source(peer, False)
-        result = self.host.send(peer.addr, peer.src, message, size, HANDSHAKE_DSCP)
+            self._choose_source(peer, False, now)
+        result = send(peer.addr, peer.src, message, size, HANDSHAKE_DSCP)
         if result == SEND_BAD_SOURCE:
             peer.forget_source()
-            result = self.host.send(peer.addr, None, message, size, HANDSHAKE_DSCP)
+            result = send(peer.addr, None, message, size, HANDSHAKE_DSCP)
         if result == SEND_OK:
             peer.tx_bytes += size
         else:
@@ -432,7 +422,7 @@ class Device:
             self._move(peer, addr, now)
         if src != peer.called_at:
             peer.called_at = src
-            self._choose_source(peer, True)
+            self._choose_source(peer, True, now)
         if noise.received_on(peer, keypair):
             self._note(peer, events.KEYPAIR_CONFIRMED, now)
             self._complete(peer)
@@ -528,6 +518,7 @@ class Device:
         was_known = peer.addr is not None
         self.tables.move(peer, addr)
         peer.forget_source()
+        segmentation.reset(peer)
         if was_known:
             self._note(peer, events.ROAMED, now)
 
@@ -581,6 +572,7 @@ class Device:
         if peer is None or peer.device is not self or not cookie.consume_reply(peer, message, now):
             return drops.HS_COOKIE
         self._note(peer, events.COOKIE_RECEIVED, now)
+        segmentation.interrupted(peer, now)
         return 0
 
     def _handle_initiation(self, message, addr, src, now):
@@ -595,12 +587,16 @@ class Device:
         if timestamp is None:
             return drops.HS_INITIATION
         if bytes(timestamp) <= bytes(peer.secret(noise.TIMESTAMP, 12)):
-            self._note(peer, events.INITIATION_REPLAYED, now)
+            # The same initiation again is not a clock that went back. It can be the other half of a pair (segmentation.py).
+            is_same = crypto.equal(timestamp, peer.secret(noise.TIMESTAMP, 12))
+            if not is_same or now - peer.last_initiation >= REKEY_TIMEOUT:
+                self._note(peer, events.INITIATION_REPLAYED, now)
             return drops.HS_REPLAY
         if now - peer.last_initiation < INITIATION_INTERVAL:
             return drops.HS_FLOOD
         peer.last_initiation = now
         noise.consume_initiation(peer, message)
+        segmentation.interrupted(peer, now)
         self._note(peer, events.INITIATION_RECEIVED, now)
         self._hear_from(peer, addr, src, now)
         peer.rx_bytes += len(message)
@@ -621,6 +617,7 @@ class Device:
             self._note(peer, events.RESPONSE_INVALID, now)
             return drops.HS_RESPONSE
         self._note(peer, events.RESPONSE_RECEIVED, now)
+        segmentation.answered(self, peer, now)
         self._hear_from(peer, addr, src, now)
         peer.rx_bytes += len(message)
         noise.begin_session(peer, now)
@@ -637,7 +634,7 @@ class Device:
         if addr != peer.addr:
             self._move(peer, addr, now)
         peer.called_at = src
-        self._choose_source(peer, True)
+        self._choose_source(peer, True, now)
 
     def _complete(self, peer):
         """Record that the handshake is complete: both ends have the key."""
@@ -674,6 +671,8 @@ class Device:
 
     def _retransmit(self, peer, now):
         timers = self.tables.timers
+        if segmentation.unanswered(self, peer, now):
+            return
         if peer.attempts > MAX_TIMER_HANDSHAKES:
             self.purge(peer)
             self._note(peer, events.HANDSHAKE_TIMEOUT, now)
@@ -686,14 +685,3 @@ class Device:
         if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
             # No initiation left, because we have just answered one of the peer, which may never confirm our response.
             timers.handshake_initiated(peer, peer.last_sent_handshake + 1)
-
-
-def expire_timers(tables, now):
-    """Handle the timers that are due at `now`, of the peers of all devices."""
-    timers = tables.timers
-    while True:
-        peer = timers.due(now)
-        if peer is None:
-            return
-        peer.device.expire(peer, now)
-        timers.settle(peer)

@@ -5,7 +5,7 @@ no resident memory. The objects of this file are made when an entry of the table
 """
 
 from .. import crypto
-from . import noise
+from . import noise, segmentation
 from .constants import NEVER
 from .events import Rings
 from .indices import IndexTable
@@ -58,6 +58,8 @@ class Peer:
         # handshake and keypairs (noise.py)
         "handshake", "handshake_index", "remote_index", "keypairs", "current", "previous", "next",
         "last_initiation", "last_sent_handshake",
+        # tests of segmented sends (segmentation.py)
+        "segments", "probe", "probe_at", "probe_lost", "probe_wait", "probe_link",
         # cookies (cookie.py)
         "cookie_birth", "has_sent_mac1",
         # timers (timers.py)
@@ -85,6 +87,8 @@ class Peer:
         self.handshake_index = self.remote_index = None
         self.current = self.previous = self.next = None
         self.last_initiation = self.last_sent_handshake = NEVER
+        segmentation.reset(self)
+        self.probe_link = 0
         self.cookie_birth = 0
         self.has_sent_mac1 = False
         self.retransmit_at = self.keepalive_at = self.new_handshake_at = self.zero_at = self.persistent_at = 0

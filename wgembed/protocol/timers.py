@@ -193,3 +193,14 @@ class Timers:
             index = child
         heap[index] = peer
         peer.heap_index = index
+
+
+def expire_timers(tables, now):
+    """Handle the timers that are due at `now`, of the peers of all devices."""
+    timers = tables.timers
+    while True:
+        peer = timers.due(now)
+        if peer is None:
+            return
+        peer.device.expire(peer, now)
+        timers.settle(peer)

@@ -15,6 +15,8 @@ These rules hold for all functions, unless a docstring says otherwise:
 - If a class here has no `__init__`, another call returns its objects. Each backend has its own constructor for them.
 """
 
+from . import abi
+
 
 class clib:
     """Calls of C libraries for which there is no Python module."""
@@ -639,10 +641,14 @@ class udp:
         def reply(self, addr, src, buf, size):
             """Send an answer to an address that no peer has. SEND_LOST if the queue is too full, as peers go first."""
 
-        def send_run(self, addr, src, arena, first, end, tos):
+        def send_pair(self, addr, src, buf, size, tos):
+            """Send the datagram twice, in one segmented send. If the kernel refuses that, send it once. As `send`."""
+
+        def send_run(self, addr, src, arena, first, end, tos, segments=abi.GSO_SEGMENTS):
             """Send the messages in the arena's slots `first` to `end` - 1. Return the same constants as `send`.
 
-            One call sends messages of equal sizes. SEND_LOST if one was lost. After SEND_BAD_SOURCE some may have been sent.
+            One call sends messages of equal sizes, at most `segments`. SEND_LOST if one was lost. After SEND_BAD_SOURCE
+            some may have been sent.
             """
 
         def receive(self, inbox):

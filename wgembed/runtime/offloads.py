@@ -1,7 +1,8 @@
 """Which segmentation offloads are used: UDP GSO, UDP GRO, and those of the tunnel device.
 
 Each has a switch. None leaves the choice to wgembed: then an offload that has a fault in this version of the kernel is not
-used (kernel_faults.py). If the kernel refuses an offload, the sockets and the tunnel port stop using it.
+used (kernel_faults.py), and protocol/segmentation.py tests whether datagrams that were sent with GSO arrive. If the kernel
+refuses an offload, the sockets and the tunnel port stop using it.
 """
 
 import sys

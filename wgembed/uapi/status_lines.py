@@ -28,6 +28,8 @@ it has no value. A time has its unit in its name: `_s`, `_ms`. AGE_MS and AGE_S 
     last_rx_ms                          age of the last authentic packet or handshake message that was received
     last_data_rx_ms, last_data_tx_ms    age of the last data that was received, and that was sent
     session=AGE_MS,ROLE                 of the keypair that is in use; ROLE is initiator or responder
+    segments_lost=COUNT,NEXT_S          tests in a row that showed that segmented sends do not arrive, and when the next
+                                        test is due, at the earliest (protocol/segmentation.py)
     attempt                             the number of the last initiation without an answer, from 1
     staged                              the number of packets that wait for a handshake
     event=NAME,COUNT,AGE_S              an event (protocol/events.py), oldest first
@@ -115,6 +117,8 @@ def tell_peer(peer, endpoint, now):
     keypair = peer.current
     if noise.may_send(keypair, 1, now):
         lines.append(("session", "%d,%s" % (_age(keypair.birth, now), "initiator" if keypair.initiator else "responder")))
+    if peer.probe_lost:
+        lines.append(("segments_lost", "%d,%d" % (peer.probe_lost, max(peer.probe_at - now, 0) // 1000)))
     if peer.retransmit_at:
         lines.append(("attempt", peer.attempts + 1))
     staged = peer.tables.staged.count(peer.number)

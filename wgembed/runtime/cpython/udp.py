@@ -2,7 +2,8 @@
 
 The socket turns on GSO and GRO when it is made. On a kernel without them it uses plain calls. The kernel can also refuse
 GSO for a run (EIO: the driver cannot checksum; EINVAL or EMSGSIZE: the segment does not fit the link). Then the run is sent
-again, packet by packet, and segments of this size or larger are not used any more.
+again, packet by packet, and segments of this size or larger are not used any more. Whether runs arrive that the kernel
+accepts, protocol/segmentation.py finds out.
 """
 
 from struct import pack, unpack
@@ -131,7 +132,17 @@ class UdpSocket:
         self._control_for = None
         return True
 
-    def send_run(self, addr, src, arena, first, end, tos):
+    def send_pair(self, addr, src, buf, size, tos):
+        """Send the datagram twice, in one segmented send. If the kernel refuses that, send it once."""
+        view = memoryview(buf)[:size]
+        control = [*self._ancillary(src, tos), (abi.SOL_UDP, abi.UDP_SEGMENT, pack("H", size))]
+        try:
+            self._sendmsg((view, view), control, 0, addr)
+        except OSError:
+            return self.send(addr, src, buf, size, tos)
+        return SEND_OK
+
+    def send_run(self, addr, src, arena, first, end, tos, segments=abi.GSO_SEGMENTS):
         """Send the messages in the arena's slots `first` to `end` - 1. One call sends messages of equal sizes."""
         view, offsets, lengths = arena.view, arena.offsets, arena.lengths
         control = self._ancillary(src, tos)
@@ -140,7 +151,7 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self.gso_limit:
-                stop = arena.gso_group_end(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
+                stop = arena.gso_group_end(first, min(end, first + min(segments, abi.GSO_BYTES // size or 1)))
             if size == arena.stride:
                 run = (view[offsets[first] : offsets[stop - 1] + lengths[stop - 1]],)
             else:
@@ -152,7 +163,7 @@ class UdpSocket:
                     self._sendmsg(run, [*control, (abi.SOL_UDP, abi.UDP_SEGMENT, pack("H", size))], 0, addr)
             except OSError as e:
                 if src is None and self._gives_up_tos(tos, e.errno):
-                    return self.send_run(addr, src, arena, first, end, 0)
+                    return self.send_run(addr, src, arena, first, end, 0, segments)
                 failure = self._send_again(arena, first, stop, control, addr, src, e.errno)
                 if failure == SEND_BAD_SOURCE:
                     return failure

@@ -188,7 +188,22 @@ class UdpSocket:
         self._control_tos = -1
         return True
 
-    def send_run(self, addr, src, arena, first, end, tos):
+    def send_pair(self, addr, src, buf, size, tos):
+        """Send the datagram twice, in one segmented send. If the kernel refuses that, send it once."""
+        self._set_control(src, tos)
+        pointer = uctypes.addressof(buf)
+        pack_into("PLPL", self._vectors, 0, pointer, size, pointer, size)
+        if self._send(addr, 2, self._put_segment(size)):
+            return SEND_OK
+        return self.send(addr, src, buf, size, tos)
+
+    def _put_segment(self, size):
+        """Write the control message of a segmented send after the others. Returns the end of all of them."""
+        where = _put_cmsg(self._control, self._control_end, abi.SOL_UDP, abi.UDP_SEGMENT, 2)
+        pack_into("H", self._control, where, size)
+        return where + _aligned(2)
+
+    def send_run(self, addr, src, arena, first, end, tos, segments=abi.GSO_SEGMENTS):
         """Send the messages in the arena's slots `first` to `end` - 1. One call sends messages of equal sizes."""
         self._set_control(src, tos)
         lengths = arena.lengths
@@ -197,13 +212,13 @@ class UdpSocket:
             size = lengths[first]
             stop = first + 1
             if size <= self.gso_limit:
-                stop = arena.gso_group_end(first, min(end, first + min(abi.GSO_SEGMENTS, abi.GSO_BYTES // size or 1)))
+                stop = arena.gso_group_end(first, min(end, first + min(segments, abi.GSO_BYTES // size or 1)))
             if not self._send_slots(addr, arena, first, stop, size):
                 errno = _errno()
                 if src is not None and errno in abi.BAD_SOURCE:
                     return SEND_BAD_SOURCE
                 if src is None and self._gives_up_tos(tos, errno):
-                    return self.send_run(addr, src, arena, first, end, 0)
+                    return self.send_run(addr, src, arena, first, end, 0, segments)
                 if stop - first == 1 or errno not in abi.GSO_REFUSED:
                     self.errno = errno
                     result = SEND_LOST
@@ -232,12 +247,7 @@ class UdpSocket:
                 pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
                 at += 2 * _WORD
             used = count
-        end = self._control_end
-        if count > 1:
-            where = _put_cmsg(self._control, end, abi.SOL_UDP, abi.UDP_SEGMENT, 2)
-            pack_into("H", self._control, where, size)
-            end = where + _aligned(2)
-        return self._send(addr, used, end)
+        return self._send(addr, used, self._put_segment(size) if count > 1 else self._control_end)
 
     def receive(self, inbox):
         """Receive the datagrams that the kernel has joined into the inbox. False if nothing waits."""
