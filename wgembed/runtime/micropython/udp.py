@@ -193,15 +193,11 @@ class UdpSocket:
         self._set_control(src, tos)
         pointer = uctypes.addressof(buf)
         pack_into("PLPL", self._vectors, 0, pointer, size, pointer, size)
-        if self._send(addr, 2, self._put_segment(size)):
-            return SEND_OK
-        return self.send(addr, src, buf, size, tos)
-
-    def _put_segment(self, size):
-        """Write the control message of a segmented send after the others. Returns the end of all of them."""
         where = _put_cmsg(self._control, self._control_end, abi.SOL_UDP, abi.UDP_SEGMENT, 2)
         pack_into("H", self._control, where, size)
-        return where + _aligned(2)
+        if self._send(addr, 2, where + _aligned(2)):
+            return SEND_OK
+        return self.send(addr, src, buf, size, tos)
 
     def send_run(self, addr, src, arena, first, end, tos, segments=abi.GSO_SEGMENTS):
         """Send the messages in the arena's slots `first` to `end` - 1. One call sends messages of equal sizes."""
@@ -247,7 +243,12 @@ class UdpSocket:
                 pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
                 at += 2 * _WORD
             used = count
-        return self._send(addr, used, self._put_segment(size) if count > 1 else self._control_end)
+        end = self._control_end
+        if count > 1:
+            where = _put_cmsg(self._control, end, abi.SOL_UDP, abi.UDP_SEGMENT, 2)
+            pack_into("H", self._control, where, size)
+            end = where + _aligned(2)
+        return self._send(addr, used, end)
 
     def receive(self, inbox):
         """Receive the datagrams that the kernel has joined into the inbox. False if nothing waits."""
