@@ -5,6 +5,7 @@ one send. For the sender nothing fails, as on the kernels that this is about.
 """
 
 import json
+import os
 import random
 import sys
 import time
@@ -55,7 +56,7 @@ class Scene:
             end.addresses = [f"10.{number}.0.2/24"]
         self.near.addresses = [f"10.{number}.0.1/24" for number in range(1, 1 + ends)]
         for one in (self.near, *self.fars):
-            one.environment = {**one.environment, "LOG_LEVEL": "error"}
+            one.environment = {**one.environment, "LOG_LEVEL": "error", "WGEMBED_GSO": os.environ.get("WGEMBED_GSO", "test")}
             one.start()
         text = f"[Interface]\nPrivateKey = {peers._base64(self.near.private)}\nListenPort = {PORTS[0]}\n"
         for number, end in enumerate(self.fars, 1):

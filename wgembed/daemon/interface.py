@@ -314,7 +314,7 @@ class Interface:
         process = self._process
         for socket in self._sockets:
             process.offloads.use(socket)
-            self.tests_segments = process.offloads.gso is None and socket.gso_limit > 0
+            self.tests_segments = process.offloads.tests and process.offloads.gso is None and socket.gso_limit > 0
         if process.fastpath is not None:
             process.fastpath.use_offload(_set_offload(self._tun.fd, process.offloads))
 

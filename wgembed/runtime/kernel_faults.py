@@ -36,6 +36,11 @@ def has_faults():
     return (0, 0, 0) < version < _GRO_SINCE, _USO_BAD[0] <= version < _USO_BAD[1]
 
 
+def tests_gso():
+    """Return whether the environment asks for tests of segmented sends."""
+    return system.files.getenv("WGEMBED_GSO") == "test"
+
+
 def switches():
     """Return the switches of gso, gro and the tunnel device in the environment: True, False, or None if not set."""
     getenv = system.files.getenv

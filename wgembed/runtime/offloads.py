@@ -1,8 +1,8 @@
 """Which segmentation offloads are used: UDP GSO, UDP GRO, and those of the tunnel device.
 
 Each has a switch. None leaves the choice to wgembed: then an offload that has a fault in this version of the kernel is not
-used (kernel_faults.py), and protocol/segmentation.py tests whether datagrams that were sent with GSO arrive. If the kernel
-refuses an offload, the sockets and the tunnel port stop using it.
+used (kernel_faults.py). With WGEMBED_GSO=test, protocol/segmentation.py tests whether datagrams sent with GSO arrive. If
+the kernel refuses an offload, the sockets and the tunnel port stop using it.
 """
 
 import sys
@@ -15,12 +15,14 @@ class Offloads:
     """The switches `gso`, `gro` and `tun` of this process, and whether GRO and USO have a fault in this kernel.
 
     usual  the three switches of the environment
+    tests  whether segmented sends are tested where `gso` is None
     """
 
     def __init__(self):
         from . import kernel_faults
 
         self.gro_fault, self.uso_fault = kernel_faults.has_faults()
+        self.tests = kernel_faults.tests_gso()
         self.usual = self.gso, self.gro, self.tun = kernel_faults.switches()
         del sys.modules[kernel_faults.__name__], sys.modules[__name__.rpartition(".")[0]].kernel_faults
 
