@@ -34,6 +34,7 @@ class Interface:
                 on_moved()          the link was moved to another network namespace or back: see `is_away`
                 on_up()             the link came up, and its sockets are open
                 on_down()           the link went down, and the sockets are closed
+                on_flapped()        the link was down for a moment: sessions stay, but the kernel has removed routes
                 on_no_port()        the link came up, but the port cannot be used now
                 on_source(peer)     the peer's endpoint can be another, or its packets come to another address
                 on_unanswered(peer) an initiation to the peer got no answer, or data to it none for 15 s
@@ -62,6 +63,7 @@ class Interface:
         self._sockets = ()
         self._ipv4 = self._ipv6 = None
         self._tun = _open_port(name, process)
+        self._lost_alarm = "lost %d" % self._tun.fd
         self._link = None
         try:
             self._link = link_module.Link(self._tun.fd, process.news, process.rtsocket, self._handle_news)
@@ -112,6 +114,7 @@ class Interface:
         self._close_sockets()
         self.device.remove_all_peers()
         self.device.identity.clear()
+        self._process.alarms.cancel(self._lost_alarm)
         self._loop.forget(self._tun.fd)
         self._loop.after_turn.remove(self._after_turn)
         self._link.close()
@@ -165,14 +168,19 @@ class Interface:
         try:
             count = tun.read_batch(arena)
         except OSError as e:
-            self._log.error("the tunnel device is gone: %s" % cause(e))
-            self._owner.on_lost()
+            # This can be a pause in the owner's work on its interfaces, so the owner is called after the turn.
+            reason = cause(e)
+            self._process.alarms.set(self._lost_alarm, _now(), lambda: self._lose(reason))
             return
         self._carries = True
         now = _now()
         while count:
             self.device.transmit(now, count)
             count = tun.read_rest(arena)
+
+    def _lose(self, reason):
+        self._log.error("the tunnel device is gone: %s" % reason)
+        self._owner.on_lost()
 
     def _on_udp(self, socket):
         now = _now()
@@ -209,9 +217,7 @@ class Interface:
             self._log.note(_AWAY if self.is_away else "the interface is back in this network namespace")
             self._owner.on_moved()
         if news & link_module.LINK_FLAPPED and self.device.is_up:
-            # Sessions stay, but the kernel has removed routes.
-            self._owner.on_down()
-            self._owner.on_up()
+            self._owner.on_flapped()
         if news & link_module.LINK_CHANGED:
             system.heap.reserve()
             self.follow_link()

@@ -30,7 +30,6 @@ _OVERHEAD = {4: 60, 16: 80}
 # A tunnel that a prefix leads into: the endpoint's, or another one
 _OTHER, _OWN = 1, 2
 _SIZES = (4, 16)  # of addresses, in bytes: IPv4, IPv6
-_FAMILIES = {4: abi.AF_INET, 16: abi.AF_INET6}
 _UNREACHABLE = "unreachable"
 
 
@@ -100,7 +99,7 @@ class Paths:
     def _family(self, size):
         if size not in self._routes:
             try:
-                found = self._outside.family(size) if self._outside else self._ip.routes(_FAMILIES[size])
+                found = self._outside.family(size) if self._outside else self._ip.routes(abi.FAMILIES[size])
                 self._all[size] = set(found)
             except OSError:
                 found = []

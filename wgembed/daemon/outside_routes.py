@@ -10,8 +10,7 @@ from ..runtime import abi, rtnetlink
 from ..runtime.address import covers, masked
 from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
-_FAMILIES = {4: abi.AF_INET, 16: abi.AF_INET6}
-_SIZES = {abi.AF_INET: 4, abi.AF_INET6: 16}
+_SIZES = {family: size for size, family in abi.FAMILIES.items()}
 
 
 class OutsideRoutes:
@@ -31,21 +30,21 @@ class OutsideRoutes:
             wanted = sorted({packed for packed in addresses if len(packed) == size})
             if wanted != before:
                 self._watched[size] = wanted
-                if any(packed not in before for packed in wanted):
+                if set(wanted) - set(before):
                     self._routes.pop(size, None)
 
     def is_watched(self, packed):
         """Whether the last call of `watch` had this address."""
-        return self._is_between(packed, 8 * len(packed))
+        return self._has_watched(packed, 8 * len(packed))
 
     def family(self, size):
         """Return the routes for addresses of `size` bytes. OSError if the kernel does not answer."""
         if size not in self._routes:
-            self._routes[size] = self._ip.routes(_FAMILIES[size], self._matters)
+            self._routes[size] = self._ip.routes(abi.FAMILIES[size], self._matters)
         return self._routes[size]
 
     def forget(self):
-        """Messages of the kernel were lost: read everything again."""
+        """Read the routes again at the next use, because they can have changed without a message."""
         self._routes.clear()
 
     def links(self):
@@ -53,7 +52,7 @@ class OutsideRoutes:
         return {route.index for routes in self._routes.values() for route in routes}
 
     def handle(self, message, start, end):
-        """Handle a message about a route. Return its Routes if the route matters, otherwise an empty list."""
+        """Handle a message about a route. Return its Routes if the route matters, otherwise nothing."""
         body = message[start:end]
         if len(body) < abi.RTMSG_SIZE or body[0] not in _SIZES or unpack_from("I", body, 8)[0] & abi.RTM_F_CLONED:
             return ()
@@ -65,9 +64,9 @@ class OutsideRoutes:
 
     def _matters(self, destination, length):
         """Whether the prefix is a default route or has a watched address."""
-        return not length or self._is_between(destination, length)
+        return not length or self._has_watched(destination, length)
 
-    def _is_between(self, destination, length):
+    def _has_watched(self, destination, length):
         """Whether the prefix has a watched address."""
         watched = self._watched.get(len(destination), ())
         first = masked(destination, length)

@@ -287,8 +287,9 @@ class Router(Process):
         routes = self.outside.handle(message, start, end)
         if kind == abi.RTM_DELROUTE:
             body = message[start:end]
+            index = rtnetlink.route_link(body)
             for router_interface in self.router_interfaces:
-                if router_interface.lost_route(body, routes):
+                if router_interface.lost_route(index, body, routes):
                     self.follow_soon()
         if routes:
             self.follow_soon()

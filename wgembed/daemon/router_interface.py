@@ -134,16 +134,20 @@ class RouterInterface:
         if self._can_need_route(packed) and not self._router.outside.is_watched(packed):
             self._router.follow_soon()
 
-    def lost_route(self, body, outside):
+    def lost_route(self, index, body, outside):
         """The kernel removed the route in the message `body`. Return whether it was added for this interface.
 
+        index    the ifindex of the route
         outside  its Routes, if they matter outside the tunnels
         """
-        if self.interface.index and rtnetlink.route_link(body) == self.interface.index:
+        if index and index == self.interface.index:
             objects = [obj for route in rtnetlink.parse_routes(bytes(body)) for obj in network_plan.tunnel_routes(route)]
         else:
             objects = [network_plan.host_route(route.destination, route) for route in outside]
-        return sum([self.network.lost(obj) for obj in objects]) > 0
+        was_ours = False
+        for obj in objects:
+            was_ours = self.network.lost(obj) or was_ours
+        return was_ours
 
     def plan(self, paths):
         router = self._router
@@ -208,6 +212,10 @@ class RouterInterface:
 
     def on_down(self):
         self.network.went_down()
+
+    def on_flapped(self):
+        self.on_down()
+        self.on_up()
 
     def on_no_port(self):
         self._router.retry_ports()

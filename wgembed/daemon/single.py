@@ -75,10 +75,10 @@ class Daemon(Process):
     def on_up(self):
         """Do nothing: other programs set addresses and routes."""
 
-    on_down = on_moved = on_up
+    on_down = on_flapped = on_moved = on_up
 
     def on_source(self, peer):
-        """Other programs set routes to endpoints."""
+        """Do nothing: other programs set routes to endpoints."""
 
     def on_unanswered(self, peer):
         """Do nothing: only `wg` sets endpoints."""

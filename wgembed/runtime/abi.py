@@ -123,6 +123,7 @@ AF_UNIX = 1
 AF_INET = 2
 AF_INET6 = 10
 AF_NETLINK = 16
+FAMILIES = {4: AF_INET, 16: AF_INET6}  # by the size of a packed address
 SOCK_STREAM = 2 if MIPS else 1
 SOCK_DGRAM = 1 if MIPS else 2
 SOCK_RAW = 3

@@ -85,8 +85,7 @@ class News:
                     break
                 self.handle(message, None)
         except OSError:
-            for link in self._links:
-                link.find_again()
+            self._find_all_again()
             self.on_routes(0, b"", 0, 0)
         self._call()
 
@@ -101,9 +100,12 @@ class News:
                 if nsid is not None:
                     self.handle(message, nsid)
         except OSError:
-            for link in self._links:
-                link.find_again()
+            self._find_all_again()
         self._call()
+
+    def _find_all_again(self):
+        for link in self._links:
+            link.find_again()
 
     def _call(self):
         for link in list(self._links):
@@ -293,7 +295,7 @@ class Link:
             self._look(otherwise)
             return 0
         try:
-            self.nsid = self._number(otherwise)
+            self.nsid = self._find_nsid(otherwise)
             self._news.listen_elsewhere()
             self._refresh()
         except OSError as e:
@@ -307,7 +309,7 @@ class Link:
             found |= LINK_MOVED
         return found | LINK_CHANGED
 
-    def _number(self, otherwise):
+    def _find_nsid(self, otherwise):
         """Return the nsid of the link's namespace, `otherwise` if the kernel cannot say where it is."""
         try:
             own = system.files.status(_OWN_NAMESPACE)[0]

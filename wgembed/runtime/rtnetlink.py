@@ -21,7 +21,7 @@ def _dump_of(family):
 
 
 def _family(packed):
-    return abi.AF_INET if len(packed) == 4 else abi.AF_INET6
+    return abi.FAMILIES[len(packed)]
 
 
 class Route:

@@ -57,7 +57,7 @@ class Sources:
         source  the packed source address; b"": the kernel chooses
         link    use only this link; 0: any link
         """
-        family = abi.AF_INET if len(packed) == 4 else abi.AF_INET6
+        family = abi.FAMILIES[len(packed)]
         bits = 8 * len(packed)
         # Without this flag, the kernel takes any IPv4 address for a neighbour on the given link.
         flags = abi.RTM_F_FIB_MATCH if link else 0
