@@ -41,10 +41,13 @@ class Relay:
                 return
             for one in ready:
                 try:
-                    datagram, addr = one.recvfrom(65535)
+                    self._take(one)
                 except ConnectionError:
                     continue  # no program listens at the target
-                self._carry(one is self._back, datagram, addr)
+
+    def _take(self, one):
+        datagram, addr = one.recvfrom(65535)
+        self._carry(one is self._back, datagram, addr)
 
     def _carry(self, is_back, datagram, addr):
         self.seen.append((is_back, datagram))
@@ -92,26 +95,17 @@ class RunRelay(Relay):
                 return data, addr, size if size < len(data) else 0
         return data, addr, 0
 
-    def _run(self):
-        while True:
-            ready, _, _ = select.select([self._front, self._back, self._end], [], [])
-            if self._end in ready:
-                return
-            for one in ready:
-                try:
-                    data, addr, size = self._receive(one)
-                except ConnectionError:
-                    continue
-                is_back = one is self._back
-                if not is_back:
-                    self._client = addr
-                if not size:
-                    if self.keep(is_back, data):
-                        self._send(is_back, data)
-                    continue
-                self.runs[is_back] += 1
-                for run, of in self.carry_run(is_back, data, size):
-                    self._send_run(is_back, run, of)
+    def _take(self, one):
+        data, addr, size = self._receive(one)
+        is_back = one is self._back
+        if not size:
+            self._carry(is_back, data, addr)
+            return
+        if not is_back:
+            self._client = addr
+        self.runs[is_back] += 1
+        for run, of in self.carry_run(is_back, data, size):
+            self._send_run(is_back, run, of)
 
     def _send_run(self, is_back, run, size):
         control = [(socket.SOL_UDP, _SEGMENTS, struct.pack("H", size))] if size and size < len(run) else []

@@ -57,7 +57,9 @@ PLACES = {
         "unshare", "--net", "sh", "-c", 'echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6; exec "$@"', "sh",
     ],
     "net_admin alone": ["unshare", "--net", "setpriv", "--bounding-set", "-all,+net_admin", "--inh-caps", "-all"],
-    "no rmem_max": ["unshare", "--net", "setpriv", "--bounding-set", "-all,+net_admin,+net_raw", "--inh-caps", "-all"],
+    "net_admin and net_raw": [
+        "unshare", "--net", "setpriv", "--bounding-set", "-all,+net_admin,+net_raw", "--inh-caps", "-all",
+    ],
 }  # fmt: skip
 
 
