@@ -154,7 +154,7 @@ class End:
     def reply(self, addr, src, buf, size):
         return self.udp.reply(addr, src, buf, size)
 
-    tests_segments = False
+    tests_segments = 0
 
     def send_run(self, addr, src, arena, first, end, ecn, segments):
         return self.udp.send_run(addr, src, arena, first, end, ecn, segments)

@@ -56,7 +56,7 @@ class Scene:
             end.addresses = [f"10.{number}.0.2/24"]
         self.near.addresses = [f"10.{number}.0.1/24" for number in range(1, 1 + ends)]
         for one in (self.near, *self.fars):
-            one.environment = {**one.environment, "LOG_LEVEL": "error", "WGEMBED_GSO": os.environ.get("WGEMBED_GSO", "test")}
+            one.environment = {**one.environment, "LOG_LEVEL": "error", "WGEMBED_GSO": os.environ.get("WGEMBED_GSO", "")}
             one.start()
         text = f"[Interface]\nPrivateKey = {peers._base64(self.near.private)}\nListenPort = {PORTS[0]}\n"
         for number, end in enumerate(self.fars, 1):
@@ -142,6 +142,8 @@ def test_runs_that_do_not_arrive(scene, kind, back, fault):
         "segmented sends (UDP GSO) do not arrive"
         in sender.place.run(sys.executable, "-m", "wgembed", "status", sender.interface)[1]
     )
+    told = sender.place.run(sys.executable, "-m", "wgembed", "diagnose", sender.interface)[1]
+    assert "Several datagrams in one send (UDP GSO) do not reach the peer" in told
     assert LOST not in other.log() and scene.segmented_sends(other, sender) == "on"
     assert traffic.ping(scene.near.place, "10.1.0.2", count=5).received == 5
     seen = relay.runs[back]

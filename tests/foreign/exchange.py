@@ -48,7 +48,7 @@ class End:
     def reply(self, addr, src, buf, size):
         return self.socket.reply(addr, None, buf, size)
 
-    tests_segments = False
+    tests_segments = 0
 
     def send_run(self, addr, src, arena, first, end, ecn, segments):
         return self.socket.send_run(addr, None, arena, first, end, 0, segments)

@@ -18,7 +18,7 @@ from wgembed.protocol.timers import expire_timers
 
 from ..unit.harness import A4, B4, connected, ipv4, pair
 
-TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
+TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "watch_at")
 
 
 def numbered(source, destination, number):

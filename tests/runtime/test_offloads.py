@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from wgembed.daemon import router_options
+from wgembed.protocol import segmentation
 from wgembed.runtime import kernel_faults, offloads
 
 
@@ -68,6 +69,12 @@ def test_sockets(of, fault, switches, used):
     socket = Socket()
     of(fault, **switches).use(socket)
     assert socket.used == used
+
+
+@pytest.mark.parametrize("value, tests", [(None, segmentation.IF_SUSPECTED), ("test", segmentation.ALWAYS)])
+def test_when_segmented_sends_are_tested(of, value, tests):
+    found = of(**({"GSO": value} if value else {}))
+    assert found.gso is None and found.tests == tests
 
 
 def test_options_replace_the_environment(of):

@@ -24,7 +24,7 @@ from wgembed.protocol.constants import (
 _HOUR = 3_600_000
 _NO_KEYS = bytes(64)
 _NO_HANDSHAKE = bytes(noise.COOKIE - noise.HASH)
-_TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
+_TIMERS = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "watch_at")
 # Drops that need no X25519.
 _CHEAP = (
     drops.HS_MAC1, drops.HS_UNDER_LOAD, drops.HS_RATE_LIMIT, drops.HS_NO_PRIVATE_KEY, drops.HS_COOKIE,
@@ -198,7 +198,7 @@ def _check_secrets(peer):
 def _check_timers(peer, next_at):
     """Check that the device wakes up for each timer of the peer. Returns 1 if the peer has a timer, otherwise 0."""
     wake = 0
-    for at in (peer.retransmit_at, peer.keepalive_at, peer.new_handshake_at, peer.zero_at, peer.persistent_at):
+    for at in [getattr(peer, name) for name in _TIMERS]:
         if at and (not wake or at < wake):
             wake = at
     if not wake:

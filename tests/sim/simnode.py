@@ -164,7 +164,7 @@ class Node:
     def reply(self, addr, src, buf, size):
         return self.send(addr, src, buf, size, 0)
 
-    tests_segments = False
+    tests_segments = 0
 
     def send_run(self, addr, src, arena, first, end, ecn, segments):
         result = self._may_send(src)

@@ -2,6 +2,7 @@
 
 from wgembed.crypto import random_fill, x25519_base
 from wgembed.packets.arena import Arena, Inbox
+from wgembed.protocol import segmentation
 from wgembed.protocol.constants import SEND_BAD_SOURCE, SEND_LOST, SEND_OK
 from wgembed.protocol.device import Device
 from wgembed.protocol.memory import alloc
@@ -77,7 +78,7 @@ class Node:
         self.sent = []
         self.clock = 1_700_000_000
         self.bad_sources = ()
-        self.tests_segments = False  # whether it tests segmented sends
+        self.tests_segments = segmentation.NOT_AT_ALL
         self.loses_segments = False
         self.pairs = 0
         self.told = []

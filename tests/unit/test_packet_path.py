@@ -20,7 +20,7 @@ class Still:
     def reply(self, addr, src, buf, size):
         return SEND_OK
 
-    tests_segments = False
+    tests_segments = 0
 
     def send_run(self, addr, src, arena, first, end, ecn, segments):
         return SEND_OK

@@ -10,10 +10,10 @@ MINUTE = 60 * 1000
 HOUR = 60 * MINUTE
 
 
-def segmenting(**how):
+def segmenting(tests=segmentation.ALWAYS, **how):
     """Return what `connected` does, with nodes that use segmented sends."""
     harness, a, b, peer_b, peer_a = connected(**how)
-    a.tests_segments = b.tests_segments = True
+    a.tests_segments = b.tests_segments = tests
     return harness, a, b, peer_b, peer_a
 
 
@@ -207,3 +207,72 @@ def test_an_interface_that_goes_down():
     before = a.pairs
     a.transmit(PACKET)
     assert a.pairs == before and 1 in types(a)
+
+
+def talk(harness, a, b, times, answer_after=50, gap=600):
+    """Let `a` send a run, and `b` one packet after so many ms, if it is not None. Both again and again, with a gap."""
+    for _ in range(times):
+        a.transmit(*RUN)
+        if answer_after is not None:
+            harness.advance(answer_after)
+            b.transmit(BACK)
+        harness.advance(gap)
+        for one in harness.nodes.values():
+            del one.got[:], one.sent[:]
+
+
+def test_no_test_without_a_suspicion():
+    """Each run is followed by a packet from the peer within 180 ms."""
+    harness, a, b, peer_b, peer_a = segmenting(segmentation.IF_SUSPECTED)
+    talk(harness, a, b, 500)
+    assert not a.pairs and not peer_b.suspicion
+
+
+def test_three_runs_without_an_answer_are_a_suspicion():
+    """What the peer sends later, to a packet that was sent again alone, shows that the path works otherwise."""
+    harness, a, b, peer_b, peer_a = segmenting(segmentation.IF_SUSPECTED)
+    a.loses_segments = True
+    talk(harness, a, b, 3, answer_after=200)
+    assert not a.pairs and peer_b.suspicion == 3 and peer_b.segments == segmentation.SEGMENTS
+    talk(harness, a, b, 30, answer_after=200)
+    assert a.pairs == 3 and a.told == [1] and segmentation.is_lost(peer_b) and peer_b.segments == 1
+    a.loses_segments = False
+    peer_b.probe_at = 0
+    talk(harness, a, b, 10)
+    assert a.pairs == 4 and a.told == [1, segmentation.SEGMENTS] and not peer_b.suspicion
+
+
+def test_a_slow_path_costs_one_test_in_an_hour():
+    harness, a, b, peer_b, peer_a = segmenting(segmentation.IF_SUSPECTED)
+    talk(harness, a, b, 4000, answer_after=200)
+    assert a.pairs == 1 and a.told == [] and peer_b.segments == segmentation.SEGMENTS
+    talk(harness, a, b, 1000, answer_after=200)
+    assert a.pairs == 2
+
+
+def test_a_peer_that_is_silent_raises_no_suspicion():
+    """A peer that is gone, or only listens, sends nothing in between: it is not the runs."""
+    harness, a, b, peer_b, peer_a = segmenting(segmentation.IF_SUSPECTED)
+    talk(harness, a, b, 15, answer_after=None)
+    assert not a.pairs and peer_b.suspicion <= 1 + 15 * 0.6 / 10  # the passive keepalives, one in 10 s
+
+
+def test_answers_outweigh_single_losses():
+    """Every third run is lost: that is a lossy path, not one that loses all runs."""
+    harness, a, b, peer_b, peer_a = segmenting(segmentation.IF_SUSPECTED)
+    for _ in range(50):
+        a.loses_segments = True
+        talk(harness, a, b, 1, answer_after=200)
+        a.loses_segments = False
+        talk(harness, a, b, 2)
+    assert not a.pairs
+
+
+def test_what_is_watched_ends_with_the_interface():
+    harness, a, b, peer_b, peer_a = segmenting(segmentation.IF_SUSPECTED)
+    a.transmit(*RUN)
+    harness.advance(1000)
+    a.transmit(*RUN)
+    assert peer_b.watch_at
+    a.device.down()
+    assert not peer_b.watch_at and a.tables.timers.next() is None

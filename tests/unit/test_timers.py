@@ -15,7 +15,7 @@ from .support import Random
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")
-NAMES = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at")
+NAMES = ("retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "watch_at")
 NOW = 5_000_000
 
 
@@ -54,7 +54,7 @@ def check_heap(timers, peers):
 
 def happen(timers, random, peer, now):
     """Trigger a random event of the peer."""
-    event = random.below(10)
+    event = random.below(11)
     if event == 0:
         timers.handshake_initiated(peer, now)
     elif event == 1:
@@ -73,6 +73,8 @@ def happen(timers, random, peer, now):
         timers.handshake_timed_out(peer, now)
     elif event == 8:
         timers.settle(peer)
+    elif event == 9:
+        timers.run_watched(peer, now + 180)
     else:
         timers.stop(peer)
 

@@ -341,6 +341,15 @@ def _two_places(found, interface, peer, host):
         )
 
 
+def _segments(found, interface, peer, host):
+    if status_model.segmented_sends(peer) == "lost":
+        found.add(
+            NOTE,
+            "Several datagrams in one send (UDP GSO) do not reach the peer, single ones do. They leave one by one, which "
+            "is slower. Update the kernel or the driver of the link, or set gso '0'.",
+        )
+
+
 def _mtu(found, interface, peer, host):
     best = host.best_mtu(interface, peer.endpoint) if peer.endpoint else 0
     if best and interface.mtu > best:
@@ -363,5 +372,5 @@ def _mtu(found, interface, peer, host):
 
 _RULES = (
     _allowed_ips, _endpoint, _way, _invalid_response, _replayed_initiation, _unconfirmed, _under_load, _no_answer,
-    _no_reply, _no_reply_of_ours, _source_not_allowed, _two_places,
+    _no_reply, _no_reply_of_ours, _source_not_allowed, _two_places, _segments,
 )  # fmt: skip

@@ -4,7 +4,7 @@ The interface is the `host` of its device: protocol/device.py lists the methods 
 """
 
 from ..errors import cause
-from ..protocol import drops
+from ..protocol import drops, segmentation
 from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, MAX_MTU, SEND_LOST
 from ..protocol.device import Device
 from ..runtime import abi, address, offloads, system, tun_device
@@ -57,7 +57,7 @@ class Interface:
         self._port = 0
         self._refused_port = None
         self.bound_to = ""
-        self.tests_segments = False
+        self.tests_segments = 0
         self.handshakes_at = 0  # when the backlog is next looked at
         self._carries = False  # whether there was data since it was
         self._sockets = ()
@@ -320,7 +320,8 @@ class Interface:
         process = self._process
         for socket in self._sockets:
             process.offloads.use(socket)
-            self.tests_segments = process.offloads.tests and process.offloads.gso is None and socket.gso_limit > 0
+            can_test = process.offloads.gso is None and socket.gso_limit > 0
+            self.tests_segments = process.offloads.tests if can_test else segmentation.NOT_AT_ALL
         if process.fastpath is not None:
             process.fastpath.use_offload(_set_offload(self._tun.fd, process.offloads))
 

@@ -668,6 +668,9 @@ class Device:
         if peer.persistent_at and peer.persistent_at <= now:
             peer.persistent_at = 0
             self.send_keepalive(peer, now)
+        if peer.watch_at and peer.watch_at <= now:
+            peer.watch_at = 0
+            segmentation.watched(peer)
 
     def _retransmit(self, peer, now):
         timers = self.tables.timers

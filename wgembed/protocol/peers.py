@@ -60,10 +60,11 @@ class Peer:
         "last_initiation", "last_sent_handshake",
         # tests of segmented sends (segmentation.py)
         "segments", "probe", "probe_at", "probe_lost", "probe_wait", "probe_link",
+        "watched", "suspected", "suspicion",
         # cookies (cookie.py)
         "cookie_birth", "has_sent_mac1",
         # timers (timers.py)
-        "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "wake", "heap_index",
+        "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "watch_at", "wake", "heap_index",
         "attempts", "another_keepalive", "sent_lastminute", "persistent_keepalive",
         # reported at the control socket
         "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "last_rx", "last_data_rx", "last_data_tx",
@@ -88,7 +89,7 @@ class Peer:
         self.current = self.previous = self.next = None
         self.last_initiation = self.last_sent_handshake = NEVER
         segmentation.reset(self)
-        self.probe_link = 0
+        self.probe_link = self.watched = self.suspected = self.watch_at = 0
         self.cookie_birth = 0
         self.has_sent_mac1 = False
         self.retransmit_at = self.keepalive_at = self.new_handshake_at = self.zero_at = self.persistent_at = 0

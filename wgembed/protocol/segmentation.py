@@ -14,17 +14,23 @@ the second one as a replay. Each test is a handshake that gives a new key; data 
     neither is answered; the peer starts    no evidence: nothing changes. Slow: the single initiation took longer than a
     a handshake meanwhile; slow             third of the time that the pair had, so this can be a queue
 
-A test happens only when a run of several packets leaves, the first one soon after a session begins. Thus a healthy path
-costs one more handshake in an hour, and one lost datagram costs a second of unsegmented sends. The side that did not begin
-the session waits longer, so that both do not test at the same time. Another link or another endpoint of the peer is another
-path, which is tested again. After other changes of routes, the next test comes after five minutes at most.
+A test happens only when a run of several packets leaves, and only if there is a suspicion. Some runs are watched: one
+after which the peer sends nothing for 180 ms, less than the shortest time after which TCP sends again, is suspicious, if
+the peer has sent something since the last suspicious run. Three of those, less the runs that something followed, are a
+suspicion. On a healthy path, a run of TCP has an answer, so there is no test. A path that is slow or used in one direction
+costs one more handshake in an hour. One lost datagram costs a second of unsegmented sends. With ALWAYS, the first test
+comes soon after a session begins, without a suspicion. The side that did not begin the session waits longer, so that both
+do not test at the same time. Another link or another endpoint of the peer is another path, which is tested again. After
+other changes of routes, the next test comes after five minutes at most.
 
 Fields of the peer: `segments` is the number of messages that one send may have. `probe` is the state of the test,
-`probe_at` the time of the next one, `probe_lost` the number of tests in a row that failed, `probe_wait` how long the pair
-has to be answered, in ms, and `probe_link` the link of the path that was tested.
+`probe_at` the time of the next one or of the next run to watch, `probe_lost` the number of tests in a row that failed,
+`probe_wait` how long the pair has to be answered, in ms, and `probe_link` the link of the path that was tested.
+`watched` is when the run left that is watched until the timer `watch_at`, `suspected` when the last suspicious one left,
+and `suspicion` their number.
 
     host.send_pair(addr, src, buf, size, tos)  send the datagram twice, in one segmented send; returns as `send`
-    host.tests_segments                        whether segmented sends are used, and shall be tested
+    host.tests_segments                        when segmented sends are tested: NOT_AT_ALL, IF_SUSPECTED or ALWAYS
     host.segments_changed(peer)                tests show that segmented sends to the peer are lost, or arrive again
 """
 
@@ -35,7 +41,12 @@ SEGMENTS = 64  # in one send: the number that every kernel accepts
 
 NONE, PAIR, SINGLE = range(3)  # the initiation without an answer is: not of a test, the pair, the single one after it
 
+NOT_AT_ALL, IF_SUSPECTED, ALWAYS = range(3)  # when segmented sends are tested
+
 LOST = 3
+_SUSPICION = 3
+_ANSWER_WITHIN = 180
+_WATCH_EVERY = 500
 _WAIT = 1500
 _QUIET = 2000  # the time since the last handshake message, on the side that began the session
 _RETEST = 3600 * 1000
@@ -47,7 +58,7 @@ def reset(peer):
     """The path to the peer is new: use segmented sends until a test fails."""
     peer.segments = SEGMENTS
     peer.probe = NONE
-    peer.probe_at = peer.probe_lost = 0
+    peer.probe_at = peer.probe_lost = peer.suspicion = 0
     peer.probe_wait = _WAIT
 
 
@@ -57,10 +68,16 @@ def is_lost(peer):
 
 
 def begin(device, peer, now):
-    """Send the pair to the peer, if it is time. A run has just left, and the time `probe_at` is over."""
+    """Watch the run, or send the pair to the peer, if it is time. A run has just left, and the time `probe_at` is over."""
+    tests = device.host.tests_segments
+    if tests == IF_SUSPECTED and peer.suspicion < _SUSPICION and not peer.probe_lost:
+        peer.watched = now
+        peer.probe_at = now + _WATCH_EVERY
+        device.tables.timers.run_watched(peer, now + _ANSWER_WITHIN)
+        return
     quiet = _QUIET if peer.current is not None and peer.current.initiator else REKEY_TIMEOUT
     at = max(peer.last_sent_handshake, peer.last_initiation) + quiet
-    if not device.host.tests_segments:
+    if not tests:
         reset(peer)
         at = now + _RETEST
     elif peer.retransmit_at:
@@ -76,6 +93,15 @@ def begin(device, peer, now):
     device.initiate(peer, now, probe=PAIR)
     if peer.probe == PAIR:
         device.tables.timers.handshake_initiated(peer, now - REKEY_TIMEOUT + peer.probe_wait)
+
+
+def watched(peer):
+    """The peer had time to answer the run that is watched. What came in the same ms can have been the reason for the run."""
+    if peer.last_rx > peer.watched:
+        peer.suspicion = max(peer.suspicion - 1, 0)
+    elif peer.last_rx > peer.suspected:
+        peer.suspicion += 1
+        peer.suspected = peer.watched
 
 
 def unanswered(device, peer, now):
@@ -94,7 +120,7 @@ def answered(device, peer, now):
     if probe == PAIR:
         was_lost = is_lost(peer)
         peer.segments = SEGMENTS
-        peer.probe_lost = 0
+        peer.probe_lost = peer.suspicion = 0
         peer.probe_at = now + _RETEST
         if was_lost:
             device.host.segments_changed(peer)

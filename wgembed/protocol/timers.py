@@ -9,6 +9,7 @@
     any authenticated sent      keepalive
     any authenticated received  new handshake
     any authenticated either                      ! persistent        its interval, if there is one
+    run watched                                   ! watch             180 ms (segmentation.py)
 
     timer due                   what happens (Device.expire)
     retransmit                  source address forgotten, initiation again; after the twentieth: keepalive stopped,
@@ -17,6 +18,7 @@
     new handshake               source address forgotten, initiation
     zero                        handshake and keypairs wiped
     persistent                  an empty packet is sent
+    watch                       whether the peer sent something after the run is noted
 
 (WireGuard paper, 6; Linux timers.c; OpenBSD if_wg.c.) `data` is a packet that is not empty. An empty one is a
 keepalive. `authenticated` is any packet of a session and any valid handshake message. The peer keeps the times of the
@@ -112,6 +114,10 @@ class Timers:
         if not peer.zero_at:
             self.session_derived(peer, now)
 
+    def run_watched(self, peer, at):
+        peer.watch_at = at
+        self._hasten(peer, at)
+
     def _traversal(self, peer, now):
         if peer.persistent_keepalive:
             peer.persistent_at = now + peer.persistent_keepalive * 1000
@@ -120,6 +126,7 @@ class Timers:
     def stop(self, peer):
         """Stop all timers of the peer."""
         peer.retransmit_at = peer.keepalive_at = peer.new_handshake_at = peer.zero_at = peer.persistent_at = 0
+        peer.watch_at = 0
         peer.attempts = 0
         peer.another_keepalive = False
         self.settle(peer)
@@ -129,7 +136,9 @@ class Timers:
     def settle(self, peer):
         """Move the peer in the heap to the position of its earliest timer, after timers were stopped or handled."""
         wake = 0
-        for at in (peer.retransmit_at, peer.keepalive_at, peer.new_handshake_at, peer.zero_at, peer.persistent_at):
+        for at in (
+            peer.retransmit_at, peer.keepalive_at, peer.new_handshake_at, peer.zero_at, peer.persistent_at, peer.watch_at,
+        ):  # fmt: skip
             if at and (not wake or at < wake):
                 wake = at
         if not wake:

@@ -1,8 +1,9 @@
 """Which segmentation offloads are used: UDP GSO, UDP GRO, and those of the tunnel device.
 
 Each has a switch. None leaves the choice to wgembed: then an offload that has a fault in this version of the kernel is not
-used (kernel_faults.py). With WGEMBED_GSO=test, protocol/segmentation.py tests whether datagrams sent with GSO arrive. If
-the kernel refuses an offload, the sockets and the tunnel port stop using it.
+used (kernel_faults.py), and protocol/segmentation.py finds out whether datagrams sent with GSO arrive: if there is reason
+to suspect that they do not, or from the start with WGEMBED_GSO=test. If the kernel refuses an offload, the sockets and the
+tunnel port stop using it.
 """
 
 import sys
@@ -15,7 +16,7 @@ class Offloads:
     """The switches `gso`, `gro` and `tun` of this process, and whether GRO and USO have a fault in this kernel.
 
     usual  the three switches of the environment
-    tests  whether segmented sends are tested where `gso` is None
+    tests  when segmented sends are tested where `gso` is None: see protocol/segmentation.py
     """
 
     def __init__(self):
