@@ -199,6 +199,18 @@ def test_packets_from_before_the_private_key_leave_with_it():
     assert b.got == [PACKET]
 
 
+def test_a_kept_path_opens_when_the_private_key_comes():
+    """As Linux does: the keepalive of the start could not leave, and no packet waits."""
+    harness, a, b, peer_b, _ = pair()
+    a.device.set_private_key(bytes(32), harness.now)
+    a.device.set_persistent_keepalive(peer_b, 25, harness.now)
+    harness.settle()
+    assert a.sent == []
+    a.device.set_private_key(a.private, harness.now)
+    harness.settle()
+    assert peer_b.current is not None and peer_b.tx_bytes > 0
+
+
 def test_staged_packets_all_arrive_in_order():
     harness, a, b, *_ = pair()
     harness.filter = lambda source, destination, datagram: []

@@ -94,7 +94,10 @@ class Device:
             noise.expire(peer)
             peer.last_sent_handshake = NEVER
             if self.is_up:
-                self.send_staged(peer, now)
+                if peer.persistent_keepalive:
+                    self.send_keepalive(peer, now)  # without a key, the one at the start of the interface could not leave
+                else:
+                    self.send_staged(peer, now)
             peer = peer.after
 
     def _precompute(self, peer):
