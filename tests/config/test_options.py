@@ -292,7 +292,7 @@ def test_more_prefixes_than_there_can_be():
     text = interface() + peer(many) + peer(many.replace("ips 10.", "ips 11."), key=PEERS[1])
     assert len(good(text).interfaces[0].peers) == 2
     with pytest.raises(
-        config.ConfigError, match=r"FILE:1: interface 'wg0': 32769 allowed IPs of IPv4 are too many, the maximum is 32768"
+        config.ConfigError, match=r"FILE:1: interface 'wg0': 65537 allowed IPs of IPv4 are too many, the maximum is 65536"
     ):
         good(text + peer("option allowed_ips 1.1.1.1", key=PEERS[2]))
 

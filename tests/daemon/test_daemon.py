@@ -159,9 +159,20 @@ def test_unreachable_device_node(namespace, name, command):
     assert code == 1 and "cannot open /dev/net/tun" in told and "Traceback" not in told
 
 
-def test_bad_table_size(namespace, name, command):
-    code, told = namespace.run("env", "WGEMBED_MAX_PEERS=0", *command, "-f", name, check=False)
-    assert code == 1 and "WGEMBED_MAX_PEERS" in told and "Traceback" not in told
+@pytest.mark.parametrize("variable", ["WGEMBED_MAX_PEERS", "WGEMBED_MAX_PREFIXES"])
+def test_bad_table_size(namespace, name, command, variable):
+    code, told = namespace.run("env", variable + "=0", *command, "-f", name, check=False)
+    assert code == 1 and variable in told and "Traceback" not in told
+
+
+def test_full_table_of_prefixes(namespace, name, command):
+    child = namespace.spawn(*command, "-f", name, env=dict(os.environ, WGEMBED_MAX_PREFIXES="2"))
+    net.poll(lambda: path(name).exists(), 10)
+    key = "00" * 31 + "01"
+    assert ask(name, f"set=1\npublic_key={key}\nallowed_ip=10.0.0.1/32\nallowed_ip=10.0.0.2/32\n\n") == "errno=0\n\n"
+    assert ask(name, f"set=1\npublic_key={key}\nallowed_ip=10.0.0.3/32\n\n") == "errno=-28\n\n"
+    child.expect("the table of 2 prefixes of IPv4 is full", 2)
+    assert ask(name, f"set=1\npublic_key={key}\nallowed_ip=fd00::1/128\n\n") == "errno=0\n\n"
 
 
 def test_full_table_with_the_stock_tool(namespace, name, command):

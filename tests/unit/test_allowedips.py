@@ -1,6 +1,6 @@
 """Allowed IPs: longest prefix over all peers, moves, removals, capacity, iteration under change."""
 
-from wgembed.protocol.allowedips import MAX_PEERS, MAX_PREFIXES, AllowedIPs, Trie4, _leading_zeros
+from wgembed.protocol.allowedips import MAX_PEERS, MAX_PREFIXES, NARROW, AllowedIPs, Trie4, _leading_zeros
 from wgembed.protocol.memory import TableFull, alloc
 
 from .support import Random, Storage, allocated, raises
@@ -359,11 +359,29 @@ def test_what_is_no_prefix_is_refused():
 
 
 def test_the_bounds_of_node_numbers():
-    assert (MAX_PREFIXES, MAX_PEERS) == (32768, 65535)
+    assert (NARROW, MAX_PREFIXES, MAX_PEERS) == (32768, 65536, 65535)
     raises(ValueError, Trie4, MAX_PREFIXES + 1, 1)
     raises(ValueError, Trie4, -1, 1)
     Trie4(MAX_PREFIXES, MAX_PEERS, lambda typecode, count: bytearray(1))
     raises(ValueError, Trie4, 1, MAX_PEERS + 1)
+
+
+def test_a_wide_table_holds_its_last_prefixes():
+    """Prefixes that differ in their last bits need two nodes each: node numbers above 65535."""
+    trie = Trie4(NARROW + 8, 2)
+    for n in range(NARROW + 8):
+        trie.insert(bytes((10, 0, n >> 8, n & 255)), 32, A)
+    raises(TableFull, trie.insert, v4("11.0.0.0"), 32, A)
+    for n in (0, 255, NARROW - 1, NARROW, NARROW + 7):
+        assert trie.lookup(bytes((10, 0, n >> 8, n & 255)), 0) == A
+    assert trie.lookup(v4("10.0.128.8"), 0) == -1
+    cursor, count = trie.first(A), 0
+    while cursor:
+        count += 1
+        last, cursor = cursor, trie.next(A, cursor)
+    assert count == NARROW + 8 and last > 65535 and trie.prefix(last) == (v4("10.0.128.7"), 32)
+    trie.remove_peer(A)
+    assert trie.used == 0 and trie.lookup(v4("10.0.128.7"), 0) == -1
 
 
 def test_memory_of_a_prefix():

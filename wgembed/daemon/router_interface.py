@@ -7,7 +7,7 @@ It passes calls that concern all interfaces on to the router.
 from ..config import openwrt_network
 from ..errors import UserError, cause
 from ..protocol import noise
-from ..protocol.allowedips import MAX_PREFIXES
+from ..protocol.allowedips import MAX_PREFIXES, NARROW
 from ..protocol.constants import NEVER
 from ..runtime import log, rtnetlink, system
 from ..uapi.server import ControlServer
@@ -238,4 +238,5 @@ def _prefixes(config):
     """Return the number of places for allowed IPs of each family."""
     configured = sum([len(peer.allowed_ips) for peer in config.peers])
     wanted = max(2 * configured + _SPARE_PREFIXES, PREFIXES_PER_PEER * config.max_peers, system.files.USUAL_PREFIXES)
-    return min(wanted, MAX_PREFIXES)
+    # A wide table takes more memory for each prefix, so it is only for those that need it.
+    return min(wanted, NARROW if configured + _SPARE_PREFIXES <= NARROW else MAX_PREFIXES)

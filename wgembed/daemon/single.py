@@ -5,7 +5,7 @@ socket is deleted.
 """
 
 from ..errors import UserError
-from ..protocol.allowedips import MAX_PREFIXES
+from ..protocol.allowedips import MAX_PREFIXES, NARROW
 from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, drop_privileges, system
 from ..runtime import log as log_module
@@ -27,13 +27,13 @@ class Daemon(Process):
             raise UserError("'%s' is not a valid interface name" % name)
         if is_served(name):
             raise UserError("another program already serves interface %s" % name)
-        peers = _max_peers()
+        peers = _number_in("WGEMBED_MAX_PEERS", MAX_PEERS) or system.files.USUAL_PEERS
+        prefixes = _number_in("WGEMBED_MAX_PREFIXES", MAX_PREFIXES) or min(PREFIXES_PER_PEER * peers, NARROW)
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
         self.tell_of_handshakes(level >= log_module.VERBOSE)
         self._server = None
         try:
-            prefixes = min(PREFIXES_PER_PEER * peers, MAX_PREFIXES)
             interface = Interface(name, self, self, prefixes, self.log)
             self.interfaces.append(interface)
             self._server = ControlServer(interface, self.loop, self.alarms, self.log)
@@ -89,12 +89,13 @@ class Daemon(Process):
             self.loop.stop()
 
 
-def _max_peers():
-    text = system.files.getenv("WGEMBED_MAX_PEERS")
+def _number_in(variable, most):
+    """Return the number in the environment variable, or None if it is not set."""
+    text = system.files.getenv(variable)
     if not text:
-        return system.files.USUAL_PEERS
-    if not text.isdigit() or not 0 < int(text) <= MAX_PEERS:
-        raise UserError("WGEMBED_MAX_PEERS: expected a number from 1 to %d, got '%s'" % (MAX_PEERS, text))
+        return None
+    if not text.isdigit() or not 0 < int(text) <= most:
+        raise UserError("%s: expected a number from 1 to %d, got '%s'" % (variable, most, text))
     return int(text)
 
 

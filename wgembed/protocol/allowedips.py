@@ -3,7 +3,7 @@
 Each address family has one binary trie for the prefixes of all peers, path-compressed as in Linux's allowedips.c. A node
 is a prefix: it belongs to a peer, or it is a branch with two children. So p prefixes need at most 2p - 1 nodes. A node is
 a row of parallel columns, and its name is the number of the row. Number 0 is not a node: its left child is the root. A
-node takes 15 bytes for IPv4 and 27 for IPv6.
+node takes 15 bytes for IPv4 and 27 for IPv6, and in a table of more than NARROW prefixes 23 and 35.
 
 A lookup walks down the trie. It tests one bit at each node, and compares the address once, with the last node. All nodes
 on a path agree in the bits that the upper ones have. So the number of leading bits that the address shares with the last
@@ -13,8 +13,9 @@ node shows which of the other nodes match the address.
 from .memory import TableFull
 from .memory import alloc as _alloc
 
-# Node numbers have 16 bits.
-MAX_PREFIXES = 1 << 15
+# Up to this size of a table, node numbers have 16 bits. In a larger table they have 32.
+NARROW = 1 << 15
+MAX_PREFIXES = 1 << 16
 MAX_PEERS = (1 << 16) - 1
 
 # The prefix length of row 0. It is longer than every address, so it ends every walk.
@@ -75,12 +76,13 @@ class Trie:
         self._key = alloc("H", rows * self.HALVES)
         self._cidr = alloc("B", rows)
         self._cidr[0] = _NOWHERE
-        self._children = alloc("H", rows), alloc("H", rows)  # left where the next bit is 0, and right
+        number = "H" if prefixes <= NARROW else "I"
+        self._children = alloc(number, rows), alloc(number, rows)  # left where the next bit is 0, and right
         self._owner = alloc("H", rows)  # peer + 1, or 0 in a branch and in a free node
-        self._next = alloc("H", rows)  # the next node of the same peer, in order of insertion
-        self._previous = alloc("H", rows)
-        self._first = alloc("H", peers)
-        self._last = alloc("H", peers)
+        self._next = alloc(number, rows)  # the next node of the same peer, in order of insertion
+        self._previous = alloc(number, rows)
+        self._first = alloc(number, peers)
+        self._last = alloc(number, peers)
         self._free = 0  # a chain through the left children
         self._untouched = 1  # nodes from here on have never been used
 
