@@ -75,6 +75,19 @@ def test_a_heap_that_is_accepted_carries_a_full_table(namespace, name):
     assert child.running()
 
 
+@pytest.mark.parametrize("machine", [micropython.command, micropython.command32], ids=["micropython", "micropython32"])
+def test_large_tables_take_no_time(namespace, name, machine):
+    """A table that grew item by item took 5 s at this size."""
+    command = need(lambda: machine("32M"))
+    child = namespace.spawn("env", "WGEMBED_MAX_PREFIXES=65536", *command, "-f", name)
+    net.poll(lambda: path(name).exists(), 2)
+    key = "00" * 31 + "01"
+    prefixes = "".join([f"allowed_ip=10.{n >> 8}.{n & 255}.0/24\n" for n in range(600)])
+    assert ask(name, f"set=1\npublic_key={key}\n{prefixes}\n") == "errno=0\n\n"
+    assert ask(name, "get=1\n\n").count("allowed_ip=") == 600
+    assert child.running()
+
+
 def test_no_memory_for_the_tables(namespace, name):
     """The machine has none left: the tables that stand outside the heap cannot be mapped."""
     limited = f'ulimit -v 40000 && exec "$@" -f {name}'

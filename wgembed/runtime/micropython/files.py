@@ -2,6 +2,7 @@
 
 import os
 from array import array
+from struct import calcsize
 
 import uctypes
 
@@ -18,6 +19,7 @@ _MAP_PRIVATE_ANONYMOUS = 0x802 if abi.MIPS else 0x22
 # With musl, the last argument has 64 bits also on 32-bit machines, and some of these align it. So the call passes zeros for
 # all words in which it can be.
 _mmap = libc.func("P", "mmap", "PLiiilll")
+_munmap = libc.func("i", "munmap", "PL")
 _unlink = libc.func("i", "unlink", "s")
 _mkdir = libc.func("i", "mkdir", "sI")
 _chmod = libc.func("i", "chmod", "sI")
@@ -243,13 +245,17 @@ def alloc(typecode, count):
     Memory for "B" comes from the kernel: pages that were never written are not resident, and the collector does not read
     them. Tables of other types are small and in the heap.
     """
-    if typecode != "B":
-        return array(typecode, (0 for _ in range(count)))
-    size = max(1, count)
+    size = max(1, count * calcsize(typecode))
     pointer = _mmap(0, size, _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, -1, 0, 0, 0)
     if pointer & 1:  # MAP_FAILED; a page begins at an even address
         raise MemoryError
-    return uctypes.bytearray_at(pointer, size)
+    zeros = uctypes.bytearray_at(pointer, size)
+    if typecode == "B":
+        return zeros
+    # One item after another, a table of 100,000 takes seconds, because it grows with each.
+    table = array(typecode, zeros if count else ())
+    _munmap(pointer, size)
+    return table
 
 
 def reserve(size):
