@@ -98,6 +98,16 @@ def test_to_another_namespace_and_back(namespace, far, tunnel, name):
     assert ends(tunnel.child) == 0
 
 
+def test_deleted_is_one_sentence(namespace, tunnel, name):
+    """The daemon can hear of it from the device or from the kernel's news, and says the same."""
+    tunnel.up(namespace, name)
+    tunnel.carries(namespace)
+    namespace.ip("link", "delete", name)
+    assert ends(tunnel.child) == 0
+    errors = [line for line in tunnel.child.text().splitlines() if line.startswith("ERROR")]
+    assert errors == [f"ERROR: ({name}) the interface was deleted"]
+
+
 def test_deleted_in_another_namespace(namespace, far, tunnel, name):
     move(namespace, name, far)
     tunnel.child.expect("moved to another network namespace", 5)

@@ -64,6 +64,7 @@ class Interface:
         self._ipv4 = self._ipv6 = None
         self._tun = _open_port(name, process)
         self._lost_alarm = "lost %d" % self._tun.fd
+        self._is_lost = False
         self._link = None
         try:
             self._link = link_module.Link(self._tun.fd, process.news, process.rtsocket, self._handle_news)
@@ -169,7 +170,7 @@ class Interface:
             count = tun.read_batch(arena)
         except OSError as e:
             # This can be a pause in the owner's work on its interfaces, so the owner is called after the turn.
-            reason = cause(e)
+            reason = "the interface was deleted" if e.errno == abi.EBADFD else "the tunnel device is gone: %s" % cause(e)
             self._process.alarms.set(self._lost_alarm, _now(), lambda: self._lose(reason))
             return
         self._carries = True
@@ -179,8 +180,10 @@ class Interface:
             count = tun.read_rest(arena)
 
     def _lose(self, reason):
-        self._log.error("the tunnel device is gone: %s" % reason)
-        self._owner.on_lost()
+        if not self._is_lost:  # the device and the kernel's news can both report it
+            self._is_lost = True
+            self._log.error(reason)
+            self._owner.on_lost()
 
     def _on_udp(self, socket):
         now = _now()
@@ -207,8 +210,7 @@ class Interface:
 
     def _handle_news(self, news):
         if news & link_module.LINK_GONE:
-            self._log.error("the interface was deleted")
-            self._owner.on_lost()
+            self._lose("the interface was deleted")
             return
         if news & link_module.LINK_RENAMED:
             self._log.note("the interface is now called %s" % self.name)
