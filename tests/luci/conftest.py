@@ -2,15 +2,7 @@ import pytest
 
 from ..lab import luci, net, openwrt, peers
 from ..lab.builders import build_ipk
-from ..lab.need import Missing, privileges
-
-
-def outside(prepare, *args):
-    """Like lab.need, but skipped in CI too: it cannot have LuCI, which is fetched by hand."""
-    try:
-        return prepare(*args)
-    except Missing as missing:
-        pytest.skip(str(missing))
+from ..lab.need import outside, privileges
 
 
 @pytest.fixture(scope="session")
