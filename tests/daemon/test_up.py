@@ -157,6 +157,55 @@ def test_hooks_come_in_order_and_know_the_name(host):
     assert log.read_text().split("\n") == [f"{when} {host.name} 2" for when, _ in hooks] + [""]
 
 
+HOOKS = {
+    "the first command": "false; echo on >>LOG",
+    "a pipeline": "false | cat; echo on >>LOG",
+    "in a function": "f() { false; echo on >>LOG; }; f",
+    "the last command": "echo on >>LOG; false",
+    "as a condition": "false || echo on >>LOG; if false; then :; fi; ! true; echo end >>LOG",
+    "syntax": "echo on >>LOG; if",
+    "variables": 'echo "$INTERFACE" "$CONFIG_FILE" "$MTU" "$TABLE" "$SAVE_CONFIG" "$ADDRESSES" "$DNS" "$LC_ALL" >>LOG',
+    "lists": 'echo "${#ADDRESSES[@]} ${ADDRESSES[1]} ${#DNS[@]} ${DNS_SEARCH[0]}" >>LOG',
+    "not exported": "sh -c 'echo x$INTERFACE' >>LOG",
+    "patterns": "x=aab; echo ${x##*(a)} >>LOG",
+    "quotes": "echo 'a  b' \"c  d\" $((1 + 2)) >>LOG",
+    "an exit": "echo on >>LOG; exit 0; false",
+    "a missing program": "echo on >>LOG; no-such-program --x; echo off >>LOG",
+}
+
+
+MOMENTS = [(when, "a pipeline") for when in ("PreUp", "PostUp", "PreDown", "PostDown")]
+MOMENTS += [("PostUp", name) for name in HOOKS if name != "a pipeline"]
+
+
+@pytest.mark.parametrize("when,name", MOMENTS)
+def test_hooks_run_as_in_wg_quick(host, other, when, name):
+    """The same commands run, with the same variables, and the same interface is left behind by a hook that fails."""
+    found = []
+    for one in (host, other):
+        log = one.folder / "log"
+        text = f"{INTERFACE}Address = 10.7.0.1/24, fd77::1/64\nMTU = 1400\nTable = 1234\n"
+        second = f"{when} = echo second >>{log}\n"
+        one.write(text + f"{when} = {HOOKS[name].replace('LOG', str(log))}\n{second}{PEER}AllowedIPs = 10.8.0.0/16\n")
+        seen = [one.run("up", str(one.file))[0] == 0, one.dump() is None]
+        if seen[0]:
+            seen += [one.run("down", str(one.file))[0] == 0, one.dump() is None]
+        seen.append(log.read_text() if log.exists() else "")
+        found.append([str(value).replace(str(one.folder), "FOLDER").replace(one.name, "%i") for value in seen])
+        if one.dump() is not None:
+            one.write(text)
+            assert one.run("down", str(one.file))[0] == 0
+    assert found[0] == found[1]
+
+
+def test_a_kill_switch_that_is_half_applied_is_noticed(host):
+    log = host.folder / "log"
+    host.write(FILES["no peer"] + f"PostUp = no-such-iptables -A x; echo ip6tables >>{log}\n")
+    status, printed = host.run("up", str(host.file))
+    assert status == 1 and "wgembed: the command failed: no-such-iptables" in printed
+    assert not log.exists() and host.dump() is None
+
+
 @pytest.mark.parametrize("when", ["PreUp", "PostUp"])
 def test_a_hook_that_fails_undoes_everything(host, when):
     host.write(FILES["defaults"].replace("[Peer]", f"{when} = exit 3\n[Peer]"))

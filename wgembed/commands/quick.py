@@ -13,6 +13,7 @@ from ..runtime.loop import Loop
 from ..runtime.modes import OTHERS
 from ..uapi import client
 from ..uapi.server import is_served
+from . import hooks
 from .output import Output
 from .status_model import look
 from .wg import setconf, show
@@ -21,25 +22,22 @@ from .wg import setconf, show
 _END_TIMEOUT_MS = 5000
 _STEP_MS = 20
 _LINK_LOCAL = b"\xfe\x80"
-# Hooks are written for the first shell; the second one is used if the first is missing.
-_SHELLS = ("/bin/bash", "/bin/sh")
 
 
 def up(program, arguments):
     """Bring up the interface of a wg-quick file, by its path or name; return the exit status."""
-    _, name, parsed = _read(_argument(arguments))
+    path, name, parsed = _read(_argument(arguments))
     settings, routed = _settings(name, parsed)
     if system.inet.ifindex(name) or is_served(name):
         raise UserError("`%s' already exists" % name)
     _clear_up(name)
-    _run_hooks(parsed.interface.all("preup"), name)
+    _run_hooks("preup", parsed, name, path)
     _serve(name)
     try:
         setconf.set_text(name, parsed.stripped.encode())
         _make_network(settings, routed)
-        if parsed.interface.words("dns"):
-            _tell("DNS is not changed, use these servers: %s" % ", ".join(parsed.interface.words("dns")))
-        _run_hooks(parsed.interface.all("postup"), name)
+        _tell_dns(parsed.interface.words("dns"))
+        _run_hooks("postup", parsed, name, path)
     except BaseException:
         _end(name)
         raise
@@ -54,11 +52,11 @@ def down(program, arguments):
         raise UserError("`%s' is not a WireGuard interface" % name)
     if not system.inet.ifindex(name):
         raise UserError("`%s' is served, but not in this network namespace" % name)
-    _run_hooks(parsed.interface.all("predown"), name)
+    _run_hooks("predown", parsed, name, path)
     if parsed.saves:
         _save(path, name, parsed)
     _end(name)
-    _run_hooks(parsed.interface.all("postdown"), name)
+    _run_hooks("postdown", parsed, name, path)
     return 0
 
 
@@ -89,13 +87,16 @@ def _tell(text):
     system.process.write_line("[#] " + text)
 
 
-def _run_hooks(hooks, name):
-    shell = [shell for shell in _SHELLS if system.files.exists(shell)][0]
-    for hook in hooks:
-        hook = hook.replace("%i", name)
-        _tell(hook)
-        if tool.run([shell, "-c", hook]):
-            raise UserError("the command failed: %s" % hook)
+def _tell_dns(words):
+    servers = [word for word in words if hooks.is_server(word)]
+    domains = [word for word in words if word not in servers]
+    for what, found in (("servers", servers), ("search domains", domains)):
+        if found:
+            _tell("DNS is not changed, use these %s: %s" % (what, ", ".join(found)))
+
+
+def _run_hooks(when, parsed, name, path):
+    hooks.run_all(parsed.interface.all(when), parsed, name, path, _tell)
 
 
 # What wg-quick adds
