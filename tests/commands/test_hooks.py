@@ -14,7 +14,7 @@ FILE = """[Interface]
 Address = 10.7.0.1/24, fd77::1/64
 MTU = 1400
 Table = it's
-SaveConfig = true
+SaveConfig = True
 DNS = 10.7.0.2, example.org, fd77::2, 1.example
 """
 

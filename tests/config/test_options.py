@@ -246,6 +246,13 @@ def test_tables_by_the_names_of_the_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(config, "ROUTE_TABLES", str(names))
     (wg0,) = good(interface("option ip4table vpn", "option ip6table vpn")).interfaces
     assert (wg0.table4, wg0.table6) == (77, 77)
+    (tmp_path / "rt_tables.d").mkdir()
+    (tmp_path / "rt_tables.d/office.conf").write_text("78 office\n")
+    (tmp_path / "rt_tables.d/README").write_text("79 readme\n")
+    (wg0,) = good(interface("option ip4table office")).interfaces
+    assert wg0.table4 == 78
+    with pytest.raises(config.ConfigError, match="got 'readme'"):
+        good(interface("option ip4table readme"))
     names.write_bytes(b"77 vpn\n78 b\xfcro\n")
     with pytest.raises(config.ConfigError, match="from 1 to 4294967295, got 'vpn'"):
         good(interface("option ip4table vpn"))

@@ -122,7 +122,9 @@ def test_what_is_no_text():
 
 
 def test_whether_it_saves():
-    assert wg_quick.parse("[Interface]\nSaveConfig = true\n").saves
+    for text in ("true", "True", "TRUE"):
+        assert wg_quick.parse("[Interface]\nSaveConfig = %s\n" % text).saves
+    assert not wg_quick.parse("[Interface]\nSaveConfig = False\n").saves
     with pytest.raises(UserError, match="`yes' is neither true nor false"):
         wg_quick.parse("[Interface]\nSaveConfig = yes\n")
 

@@ -108,6 +108,20 @@ FILES = {
     "two peers": f"{INTERFACE}Address = 10.7.0.1\n{PEER}AllowedIPs = 10.8.0.1\n\n[Peer]\nPublicKey = {THIRD.public}\n"
     "AllowedIPs = 10.8.0.0/16\nPersistentKeepalive = 9\n",
     "no address": f"{INTERFACE}MTU = 1400\n{PEER}AllowedIPs = 10.8.0.1\n",
+    "covered": f"{INTERFACE}Address = 10.7.0.1/24, fd77::1/64\n{PEER}AllowedIPs = 10.7.0.9, 10.7.0.128/25, 10.7.0.0/16, "
+    "fd77::9, fd77::/48\n",
+    "covered, in a table": f"{INTERFACE}Table = 77\nAddress = 10.7.0.1/24\n{PEER}AllowedIPs = 10.7.0.9, 10.7.0.0/16\n",
+    "the own address": f"{INTERFACE}Address = 10.7.0.1/32, fd77::1/128\n{PEER}AllowedIPs = 10.7.0.1, fd77::1\n",
+    "two addresses": f"{INTERFACE}Address = 10.7.0.0/31, fd77::1/127\n{PEER}AllowedIPs = 10.7.0.1, fd77::\n",
+    "covered beside a default": f"{INTERFACE}Address = 10.7.0.1/8\n{PEER}AllowedIPs = 10.8.0.0/16, 0.0.0.0/0\n",
+    "empty values": f"{INTERFACE}Address = 10.7.0.1/24\nTable =\nMTU =\nPostUp =\nAddress =\n{PEER}AllowedIPs=10.8.0.0/16\n",
+    "main table": f"{INTERFACE}Address = 10.7.0.1/24\nTable = main\n{PEER}AllowedIPs = 10.7.0.9, 10.8.0.0/16\n",
+    "table 0": f"{INTERFACE}Address = 10.7.0.1/24\nTable = 0\n{PEER}AllowedIPs = 10.8.0.0/16\n",
+    "cases": f"[INTERFACE]\nprivatekey={OURS.private}\nADDRESS = 10.7.0.1/24 # x\nSaveConfig = True\nfwmark = OFF\n"
+    f"mtu=0x500\n[peer]\nPUBLICKEY={THEIRS.public}\nALLOWEDIPS = 10.8.0.0/16 # y\nPersistentKeepalive = OFF\n",
+    "spaces": f"{INTERFACE}\tAddress\t=\t10.7.0.1/24 ,  10.7.1.1/24\r\n  Address=10.7.2.1/24 10.7.3.1\n{PEER}"
+    "Allowed IPs = 10.8.0.0/16 , 10.9.0.0/16\r\n",
+    "netmask": f"{INTERFACE}Address = 10.7.0.1/255.255.240.0\n{PEER}AllowedIPs = 10.8.0.0/16\n",
     "no peer": f"{INTERFACE}Address = 10.7.0.1/24\n",
 }
 
@@ -313,16 +327,20 @@ def refused(host, text, *arguments, mode=0o600):
 @pytest.mark.parametrize(
     "text,why",
     [
-        (INTERFACE + "Address = 10.7.0.300\n", "[Interface]: '10.7.0.300' is not an IP address or network"),
-        (INTERFACE + "MTU = 20\n", "[Interface]: expected a number from 576 to"),
-        (INTERFACE + "Table = nowhere\n", "[Interface]: expected a number from 1 to"),
-        (INTERFACE + "FwMark = red\n", "[Interface]: expected a number from 0 to"),
+        (INTERFACE + "Address = 10.7.0.300\n", "[Interface] Address: '10.7.0.300' is not an IP address or network"),
+        (INTERFACE + "MTU = 20\n", "[Interface] MTU: expected a number from 576 to"),
+        (INTERFACE + "Table = nowhere\n", "[Interface] Table: expected a number from 1 to"),
+        (INTERFACE + "FwMark = red\n", "[Interface] FwMark: expected a number from 0 to"),
+        (INTERFACE + "Table = Off\n", "got 'Off'; or off, auto, or a name in /etc/iproute2/rt_tables"),
+        (INTERFACE + "FwMark =\n", "[Interface] FwMark: expected a number from 0 to 4294967295, got ''"),
+        (INTERFACE + "Address = 10.7/24\n", "[Interface] Address: '10.7/24' is not an IP address or network"),
+        (INTERFACE + "Address = 10.7.0.1/255.0.255.0\n", "'10.7.0.1/255.0.255.0': the netmask must be ones, then zeros"),
         ("nonsense\n", "line 1: expected a section, or NAME = VALUE in a section"),
         (INTERFACE + "SaveConfig = perhaps\n", "`perhaps' is neither true nor false"),
         (INTERFACE + "Listen = 1\n", "Line unrecognized: `Listen=1'"),
         (INTERFACE + f"{PEER}AllowedIPs = x\n", "x"),
     ],
-    ids=range(8),  # INTERFACE has a key of this process's own
+    ids=range(12),  # INTERFACE has a key of this process's own
 )
 def test_files_with_mistakes(host, text, why):
     printed = refused(host, text)

@@ -8,7 +8,7 @@ their record.
 from ..config import options, wg_quick
 from ..daemon import network, network_plan
 from ..errors import UsageError, UserError
-from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, system, tool
+from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, rtnetlink_abi, system, tool
 from ..runtime.loop import Loop
 from ..runtime.modes import OTHERS
 from ..uapi import client
@@ -108,16 +108,60 @@ def _settings(name, parsed):
     settings = options.InterfaceConfig(name, name, name, 0)
     # As in wg-quick: no host routes, but a table for default routes that marked packets do not use.
     settings.nohostroute = True
-    try:
-        settings.addresses = [options.network(word) for word in section.words("address")]
-        settings.mtu = options.mtu(section.last("mtu")) if section.last("mtu") else 0
-        settings.fwmark = options.fwmark(section.last("fwmark", "off").lower())
-        table = section.last("table", "auto")
-        if table not in ("auto", "off"):
-            settings.table4 = settings.table6 = options.table(table)
-    except ValueError as e:
-        raise UserError("[Interface]: %s" % e) from None
+    settings.addresses = [_checked("Address", _address, word) for word in section.words("address")]
+    settings.mtu = _checked("MTU", options.mtu, section.last("mtu")) if section.last("mtu") else 0
+    settings.fwmark = _checked("FwMark", options.fwmark, section.last("fwmark", "off").lower())
+    table = section.last("table") or "auto"
+    if table not in ("auto", "off"):
+        settings.table4 = settings.table6 = _checked("Table", _table, table)
     return settings, table != "off"
+
+
+def _checked(key, parse, text):
+    """Return parse(text), for a value of the key."""
+    try:
+        return parse(text)
+    except ValueError as e:
+        raise UserError("[Interface] %s: %s" % (key, e)) from None
+
+
+def _address(text):
+    """Return the packed address and its prefix length. As in ip(8), the length can be a netmask."""
+    where, _, mask = text.partition("/")
+    if "." in mask and ":" not in text:
+        packed, _ = options.network(mask)
+        number = int.from_bytes(packed, "big")
+        length = 32
+        while length and not number & 1:
+            number >>= 1
+            length -= 1
+        if number != (1 << length) - 1:
+            raise ValueError("%s: the netmask must be ones, then zeros" % options.shown(text))
+        text = "%s/%d" % (where, length)
+    return options.network(text)
+
+
+def _table(text):
+    """Return the number of a table. As in ip(8), table 0 is the main table."""
+    if text == "0":
+        return rtnetlink_abi.RT_TABLE_MAIN
+    try:
+        return options.table(text)
+    except ValueError as e:
+        raise ValueError("%s; or off, auto, or a name in %s" % (e, options.ROUTE_TABLES)) from None
+
+
+def _is_covered(packed, length, addresses):
+    """Whether the route that the kernel makes for an address leads the prefix into the interface already."""
+    for own, bits in addresses:
+        if (
+            len(own) == len(packed)
+            and bits <= length
+            and (bits < 32 or len(own) == 16)
+            and address.covers(own, bits, packed)
+        ):
+            return True
+    return False
 
 
 def _make_network(settings, routed):
@@ -130,7 +174,9 @@ def _make_network(settings, routed):
             endpoints.append(system.inet.split_address(address.parse_endpoint(peer.endpoint))[0])
         for text in peer.allowed_ips if routed else ():
             packed, length = options.network(text)
-            prefixes.append((packed, length, True))
+            # A configured table does not have those routes.
+            if settings.table4 or not length or not _is_covered(packed, length, settings.addresses):
+                prefixes.append((packed, length, True))
     # The longest prefix first, as in wg-quick.
     prefixes.sort(key=lambda entry: -entry[1])
     paths = network_plan.Paths(ip, [index], ())

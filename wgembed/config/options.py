@@ -175,21 +175,27 @@ def peers(text):
 
 
 def table(text):
-    """A routing table, by number or by its name in /etc/iproute2/rt_tables."""
+    """A routing table, by number or by its name in /etc/iproute2/rt_tables or a file of its folder rt_tables.d."""
     number = _TABLES.get(text) or _named_tables().get(text)
     return number or _number(text, 1, 0xFFFFFFFF)
 
 
 def _named_tables():
+    directory = ROUTE_TABLES + ".d"
     try:
-        lines = system.files.read_file(ROUTE_TABLES).decode().split("\n")
-    except (OSError, UnicodeError):
-        return {}
+        more = ["%s/%s" % (directory, name) for name in system.files.names(directory) if name.endswith(".conf")]
+    except OSError:
+        more = []
     found = {}
-    for line in lines:
-        words = line.split("#")[0].split()
-        if len(words) == 2 and _is_decimal(words[0]):
-            found[words[1]] = int(words[0])
+    for path in [ROUTE_TABLES] + more:
+        try:
+            lines = system.files.read_file(path).decode().split("\n")
+        except (OSError, UnicodeError):
+            continue
+        for line in lines:
+            words = line.split("#")[0].split()
+            if len(words) == 2 and _is_decimal(words[0]):
+                found[words[1]] = int(words[0])
     return found
 
 

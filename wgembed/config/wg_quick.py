@@ -51,9 +51,9 @@ class QuickFile:
 
 
 def _boolean(text):
-    if text not in ("true", "false"):
+    if text.lower() not in ("true", "false"):
         raise UserError("`%s' is neither true nor false" % text)
-    return text == "true"
+    return text.lower() == "true"
 
 
 def parse(text):
