@@ -6,7 +6,7 @@ their record.
 """
 
 from ..config import options, wg_quick
-from ..daemon import network, network_plan
+from ..daemon import capacity, network, network_plan
 from ..errors import UsageError, UserError
 from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, rtnetlink_abi, system, tool
 from ..runtime.loop import Loop
@@ -28,11 +28,12 @@ def up(program, arguments):
     """Bring up the interface of a wg-quick file, by its path or name; return the exit status."""
     path, name, parsed = _read(_argument(arguments))
     settings, routed = _settings(name, parsed)
+    room = _room(parsed)
     if system.inet.ifindex(name) or is_served(name):
         raise UserError("`%s' already exists" % name)
     _clear_up(name)
     _run_hooks("preup", parsed, name, path)
-    _serve(name)
+    _serve(name, room)
     try:
         setconf.set_text(name, parsed.stripped.encode())
         _make_network(settings, routed)
@@ -215,13 +216,22 @@ def _conf(name):
 # The daemon
 
 
-def _serve(name):
+def _room(parsed):
+    """Return (peers, prefixes): the room that the daemon needs for the file. UserError if that is too much."""
+    words = [word for peer in parsed.peers for word in peer.words("allowedips")]
+    ipv6 = len([word for word in words if ":" in word])
+    room = capacity.grown(len(parsed.peers), max(ipv6, len(words) - ipv6))
+    capacity.check_heap(room[0], len(words))
+    return room
+
+
+def _serve(name, room):
     def serve(name, ready):
         from ..daemon.single import serve
 
         return serve(name, ready)
 
-    if system.start.daemon(name, False, serve):
+    if system.start.daemon(name, False, serve, capacity.variables(*room)):
         raise UserError("cannot create interface %s" % name)
 
 

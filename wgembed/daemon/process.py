@@ -21,8 +21,6 @@ _JOIN_RETRY_MS = 600 * 1000
 _MOST_RETRY_MS = 86400 * 1000
 _OF_ADDRESSES = (abi.RTM_NEWADDR, abi.RTM_DELADDR)
 
-PREFIXES_PER_PEER = 16  # of each family, on average
-
 
 class Process:
     """One process, one thread, one loop, and the fixed state that all its interfaces share.

@@ -12,9 +12,9 @@ from ..protocol.constants import NEVER
 from ..runtime import log, rtnetlink, system
 from ..uapi.server import ControlServer
 from . import network, network_plan, peer_diff
+from .capacity import PREFIXES_PER_PEER
 from .endpoints import Endpoint
 from .interface import Interface
-from .process import PREFIXES_PER_PEER
 
 # Places for allowed IPs that are added after the start.
 _SPARE_PREFIXES = 64

@@ -5,15 +5,14 @@ socket is deleted.
 """
 
 from ..errors import UserError
-from ..protocol.allowedips import MAX_PREFIXES, NARROW
-from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, drop_privileges, system
 from ..runtime import log as log_module
 from ..runtime.link import News
 from ..runtime.tun_device import is_valid_name
 from ..uapi.server import ControlServer, is_served
+from . import capacity
 from .interface import Interface
-from .process import PREFIXES_PER_PEER, Process, run_to_end
+from .process import Process, run_to_end
 
 
 class Daemon(Process):
@@ -27,13 +26,13 @@ class Daemon(Process):
             raise UserError("'%s' is not a valid interface name" % name)
         if is_served(name):
             raise UserError("another program already serves interface %s" % name)
-        peers = _number_in("WGEMBED_MAX_PEERS", MAX_PEERS) or system.files.USUAL_PEERS
-        prefixes = _number_in("WGEMBED_MAX_PREFIXES", MAX_PREFIXES) or min(PREFIXES_PER_PEER * peers, NARROW)
+        peers = capacity.peers()
         super().__init__(peers, (system.process.SIGINT, system.process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
         self.tell_of_handshakes(level >= log_module.VERBOSE)
         self._server = None
         try:
+            prefixes = capacity.prefixes(peers)
             interface = Interface(name, self, self, prefixes, self.log)
             self.interfaces.append(interface)
             self._server = ControlServer(interface, self.loop, self.alarms, self.log)
@@ -87,16 +86,6 @@ class Daemon(Process):
         if not self._server.exists():
             self.log.verbose("the control socket was deleted")
             self.loop.stop()
-
-
-def _number_in(variable, most):
-    """Return the number in the environment variable, or None if it is not set."""
-    text = system.files.getenv(variable)
-    if not text:
-        return None
-    if not text.isdigit() or not 0 < int(text) <= most:
-        raise UserError("%s: expected a number from 1 to %d, got '%s'" % (variable, most, text))
-    return int(text)
 
 
 def serve(name, ready):

@@ -231,6 +231,10 @@ class heap:
     def release():
         """Call this when they are made. The outermost call collects garbage and makes the space free for frames."""
 
+    @staticmethod
+    def size():
+        """Return the size of the heap in bytes, 0 if it has no limit."""
+
 
 class inet:
     """Addresses, ifindex, host names."""
@@ -466,7 +470,7 @@ class start:
     """Becoming the daemon."""
 
     @staticmethod
-    def daemon(name, foreground, serve):
+    def daemon(name, foreground, serve, variables=()):
         """Serve the interface. Return an exit status for the command.
 
         foreground  True: serve in this process. The function returns when the daemon ends, or never, if another program
@@ -475,6 +479,7 @@ class start:
         serve       the work of the daemon: serve(name, ready), which returns an exit status. When the control socket
                     exists, it calls ready(peers) with the number of peers that can still be added. CPython starts a
                     second, small interpreter instead, where daemon_entry.py calls the same function.
+        variables   pairs of a name and a value for the environment of a child process
         """
 
     @staticmethod

@@ -49,6 +49,8 @@ _SECRET_LINES = (b"private_key=", b"preshared_key=")
 _DIGITS = b"0123456789abcdef"
 _NO_DIGITS = b"0" * 64
 _secret = memoryview(bytearray(32))
+# What to do about a full table
+_MORE_ROOM = "; restart with more WGEMBED_MAX_PEERS or WGEMBED_MAX_PREFIXES, or option max_peers in /etc/config/wgembed"
 _spare = []  # buffers of sessions that ended, wiped
 
 
@@ -256,7 +258,7 @@ class Session:
         except UapiError as e:
             self._fail(e.errno, e.text)
         except TableFull as e:
-            self._fail(abi.ENOSPC, str(e))
+            self._fail(abi.ENOSPC, str(e) + _MORE_ROOM)
         except OSError as e:
             self._fail(e.errno or abi.EIO, str(e))
         return b""
@@ -270,7 +272,7 @@ class Session:
             try:
                 self._finish_peer(now)
             except TableFull as e:
-                self._fail(abi.ENOSPC, str(e))
+                self._fail(abi.ENOSPC, str(e) + _MORE_ROOM)
         answer = b"errno=%d\n\n" % -self._failed if self._failed else b"errno=0\n\n"
         self._begin_set()
         system.heap.release()

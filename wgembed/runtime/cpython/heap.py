@@ -7,3 +7,8 @@ def reserve():
 
 def release():
     """Do nothing."""
+
+
+def size():
+    """Return 0: the heap has no limit."""
+    return 0

@@ -10,12 +10,14 @@ except ImportError:
 from . import files
 
 
-def daemon(name, foreground, serve):
+def daemon(name, foreground, serve, variables=()):
     """Serve the interface in this process, or start a daemon and return 0 when its control socket exists.
 
-    serve  not used here: daemon_entry.py calls the same function in the other interpreter
+    serve      not used here: daemon_entry.py calls the same function in the other interpreter
+    variables  pairs of a name and a value for the environment of the daemon
     """
     command, environment = command_for("serve", name)
+    environment.update(variables)
     if foreground:
         os.execve(command[0], command, environment)
     read, write = os.pipe()

@@ -63,3 +63,8 @@ def release():
         _room = None
         gc.collect()
         gc.threshold(max(GARBAGE, min(gc.mem_free() // 2, max(_FRAMES, gc.mem_alloc() // 2))))
+
+
+def size():
+    """Return the size of the heap in bytes."""
+    return gc.mem_alloc() + gc.mem_free()

@@ -1,6 +1,7 @@
 """How a command becomes the daemon: in the same interpreter, because MicroPython needs little memory."""
 
 import gc
+import os
 
 from .. import abi
 from . import files, heap, libc, process
@@ -15,11 +16,12 @@ _SPARE = 49152
 _PEER = 2304
 
 
-def daemon(name, foreground, serve):
+def daemon(name, foreground, serve, variables=()):
     """Serve the interface in this process, or in a child process and return 0 when its control socket exists.
 
-    serve  the work of the daemon: serve(name, ready). It calls ready(peers) when the control socket exists, with the
-           number of peers that can still be added.
+    serve      the work of the daemon: serve(name, ready). It calls ready(peers) when the control socket exists, with the
+               number of peers that can still be added.
+    variables  pairs of a name and a value for the environment of the child process
     """
     _prepare()
     if foreground:
@@ -29,6 +31,8 @@ def daemon(name, foreground, serve):
     if child == 0:
         _setsid()
         libc.close(read)
+        for variable in variables:
+            os.putenv(*variable)
         libc.exit_now(serve(name, lambda peers: _let_go(write, peers)))
     libc.close(write)
     if libc.read(read, bytearray(1), 1) == 1:
