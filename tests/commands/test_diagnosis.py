@@ -31,6 +31,9 @@ class Quiet:
     def leads_into_tunnel(self, interface, endpoint):
         return False
 
+    def missing_link(self, endpoint):
+        return ""
+
     def refusal(self, interface, endpoint):
         self.asked.append("refusal")
         return ""
@@ -292,6 +295,20 @@ def test_sockets_that_are_bound_to_a_link(machine, monkeypatch):
     monkeypatch.setattr(ping, "port_error", lambda addr, fwmark, link, timeout_ms: links.append(link) or 0)
     assert machine.best_mtu(interface, "192.0.2.1:7") == 0 and machine.refusal(interface, "192.0.2.1:7") == ""
     assert links == [2, "eth0"]
+
+
+def test_the_link_of_an_endpoint_that_is_missing(machine):
+    """The route to a link-local address without its link is not the route that its datagrams take."""
+    interface = told([("endpoint_host", "[fe80::1%eth7]:7"), ("endpoint_found", "fe80::1")])
+    assert machine.missing_link("[fe80::1%eth7]:7") == "eth7" and machine.missing_link("[fe80::1%4000000]:7") == "4000000"
+    for endpoint in ("[fe80::1%eth0]:7", "[fe80::1%1]:7", "[fe80::1]:7", "192.0.2.1:7", "a.example:7", ""):
+        assert machine.missing_link(endpoint) == ""
+    assert not machine.leads_into_tunnel(interface, "[fe80::1]:7")
+    sentences = [text for _, text in diagnosis.about_peer(interface, interface.peers[0], machine)]
+    assert sentences == [
+        "The link eth7 of the peer's endpoint [fe80::1%eth7]:7 does not exist. Make this link, or set endpoint_host with "
+        "another one."
+    ]
 
 
 def test_an_endpoint_at_a_link_that_is_gone(machine):

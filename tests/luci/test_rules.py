@@ -97,7 +97,7 @@ class NoMachine(SimpleNamespace):
     """What the browser knows of the machine: names, errors and the time."""
 
     leads_into_tunnel = staticmethod(lambda *about: False)
-    refusal = staticmethod(lambda *about: "")
+    refusal = missing_link = staticmethod(lambda *about: "")
     best_mtu = largest_packet = staticmethod(lambda *about: 0)
     answers = staticmethod(lambda *about: True)
     port_error = staticmethod(lambda port: None)

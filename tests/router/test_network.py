@@ -486,6 +486,49 @@ def test_the_link_of_tunlink_comes_late(harness, hands):
     traffic.reach(place, "10.77.0.2", within=10)
 
 
+def link_local(place, link):
+    """The link-local address of a link."""
+    net.poll(lambda: "inet6 fe80" in place.ip("address", "show", "dev", link, "scope", "link"), 5)
+    return re.search(r"inet6 (fe80\S+)/", place.ip("address", "show", "dev", link, "scope", "link"))[1]
+
+
+def wire_anew(harness):
+    """A wire whose link `wan` comes late, and has another ifindex each time; the far end keeps its address."""
+    harness.near.place.ip("link", "add", "wan", "type", "veth", "peer", "name", "wan", "netns", harness.far.place.name)
+    for site in (harness.near, harness.far):
+        site.place.ip("link", "set", "wan", "address", "02:00:00:00:00:0%d" % (1 if site is harness.near else 2))
+        site.place.ip("link", "set", "wan", "up")
+    return link_local(harness.near.place, "wan"), link_local(harness.far.place, "wan")
+
+
+ABSENT = r"endpoint_host fe80::ff:fe00:2%wan: there is no link wan; make it, or name another link"
+
+
+@pytest.mark.parametrize("default", [False, True])
+def test_the_link_of_an_endpoint_comes_late_and_is_made_anew(harness, hands, default):
+    """Also if all packets of IPv6 go into the tunnel, whose routes a link-local endpoint does not use."""
+    place = harness.near.place
+    pair = harness.pair(**hands)
+    pair.start_far()
+    more = {"allowed_ips": ["10.77.0.2/32", "::/0"], "route_allowed_ips": 1} if default else {}
+    pair.router.start(pair.interface(), pair.peer(endpoint_host="fe80::ff:fe00:2%wan", persistent_keepalive=1, **more))
+    net.poll(lambda: re.search(ABSENT, pair.router.log()), 5)
+    said = place.run(*harness.command, "diagnose", pair.name, check=False)
+    assert "The link wan of the peer's endpoint [fe80::ff:fe00:2%wan]:51821 does not exist." in said[1], said
+    said = place.run(*harness.command, "check", "--config-dir", str(pair.router.config.parent), check=False)
+    assert "option endpoint_host: link wan does not exist" in said[1], said
+    for _ in range(2):
+        wire_anew(harness)
+        traffic.reach(place, "10.77.0.2", within=15)
+        count = pair.router.log().count("there is no link wan")
+        place.ip("link", "del", "wan")
+        net.poll(lambda count=count: pair.router.log().count("there is no link wan") == count + 1, 5)
+        assert "fe80::ff:fe00:2 " not in place.ip("-6", "route", "show", "table", "all")
+    place.ip("link", "add", "other", "type", "veth", "peer", "name", "other2")
+    rest(1)
+    assert pair.router.log().count("there is no link wan") == count + 1
+
+
 @pytest.mark.parametrize("endpoint", ["203.0.113.1", "2001:db8:f::1"])
 def test_a_gateway_outside_all_networks(harness, hands, endpoint):
     """Providers give one address and no network: the way to their gateway is said with the route to it."""

@@ -152,6 +152,9 @@ def _check_interface(report, interface):
             "%s, option tunlink: link %s does not exist" % (where, openwrt_network.device_of(interface.tunlink))
         )
     for peer in interface.peers:
+        link = peer.host.partition("%")[2] if peer.host else ""
+        if link and not link.isdigit() and system.inet.ifindex(link) is None:
+            report.errors.append("%s, option endpoint_host: link %s does not exist" % (peer.where, link))
         if not peer.allowed_ips:
             report.errors.append("%s: the peer has no allowed_ips, so no packets can go to it or come from it" % peer.where)
 
@@ -234,12 +237,16 @@ def _check_paths(report, config, interface, found, ip):
         for packed in found.get(peer.host, ())[:1]:
             here = "%s, option endpoint_host" % peer.where
             text = address.format_ip(packed)
-            route = paths.find(packed, chosen or 0)
+            link = peer.host.partition("%")[2]
+            scope = int(link) if link.isdigit() else system.inet.ifindex(link) if link else 0
+            if scope is None:
+                continue  # see _check_interface
+            route = paths.find(packed, scope or chosen or 0)
             if route is None:
                 if not _is_here(ip, packed):
                     report.errors.append("%s: there is no route to %s" % (here, text))
                 continue
-            if network_plan.swallows(interface, packed, routed):
+            if not scope and network_plan.swallows(interface, packed, routed):
                 report.errors.append(
                     "%s: the route to %s leads into a tunnel because nohostroute is set; delete that option" % (here, text)
                 )

@@ -154,8 +154,20 @@ def _allowed_ips(found, interface, peer, host):
         found.add(CERTAIN, "The peer has no allowed_ips, so no packets can go to it or come from it. Set its allowed_ips.")
 
 
+def _missing_link(peer, host):
+    endpoint = peer.endpoint_host or peer.endpoint
+    return host.missing_link(endpoint) if "%" in endpoint else ""
+
+
 def _endpoint(found, interface, peer, host):
-    if peer.endpoint_host and not peer.endpoint_found and host.is_name(peer.endpoint_host):
+    link = _missing_link(peer, host)
+    if link:
+        found.add(
+            CERTAIN,
+            "The link %s of the peer's endpoint %s does not exist. Make this link, or set endpoint_host with another one."
+            % (link, peer.endpoint_host or peer.endpoint),
+        )
+    elif peer.endpoint_host and not peer.endpoint_found and host.is_name(peer.endpoint_host):
         found.add(
             CERTAIN if not peer.endpoint else POSSIBLE,
             "The peer's endpoint_host %s cannot be resolved. Check the DNS of this machine." % _host(peer.endpoint_host),
@@ -170,7 +182,7 @@ def _endpoint(found, interface, peer, host):
 
 def _way(found, interface, peer, host):
     """The route to the endpoint, and the error of the kernel for our datagrams."""
-    if not peer.endpoint:
+    if not peer.endpoint or _missing_link(peer, host):
         return
     if host.leads_into_tunnel(interface, peer.endpoint):
         found.add(
@@ -229,7 +241,7 @@ def _no_answer(found, interface, peer, host):
     sent = _unanswered(peer)
     if sent < 2 or peer.has_invalid_response or not peer.endpoint or interface.send_error(peer):
         return
-    if host.leads_into_tunnel(interface, peer.endpoint):
+    if host.leads_into_tunnel(interface, peer.endpoint) or _missing_link(peer, host):
         return
     refusal = host.refusal(interface, peer.endpoint)
     if refusal:

@@ -74,10 +74,22 @@ class HostFacts:
             return True
         return False
 
+    def missing_link(self, endpoint):
+        """Return the link after % in HOST:PORT, a name or an ifindex, if it does not exist; otherwise ""."""
+        host = endpoint.rpartition(":")[0].strip("[]")
+        link = host.partition("%")[2]
+        if not link.isdigit():
+            return link if link and system.inet.ifindex(link) is None else ""
+        try:
+            self._ip.link(int(link))
+        except OSError:
+            return link
+        return ""
+
     def leads_into_tunnel(self, interface, endpoint):
         """Whether the machine's route to the endpoint leads into the tunnel itself."""
         packed, scope = _split(endpoint)
-        if not packed or interface.link:
+        if not packed or interface.link or not scope and network_plan.is_link_local(packed):
             return False
         try:
             index = scope or self._ip.route_to(packed, interface.fwmark).index

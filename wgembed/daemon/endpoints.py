@@ -160,6 +160,8 @@ class Endpoint:
     public_key  of the peer. The peer is known here by its key only, because it can be removed and added again.
     owner       owner.on_endpoint(self) is called when `address` (packed) or `scope` becomes known or changes
     found       all packed addresses that are known, in the order to try them
+    link        the name of the link after %, "" if there is none. `scope` is its ifindex, None while it does not exist
+    last_scope  the ifindex of the link in the last call of on_endpoint, None before the first
     """
 
     def __init__(self, public_key, host, port, owner, names):
@@ -167,7 +169,9 @@ class Endpoint:
         self.host = host
         self.port = port
         self.address = None
+        self.link = ""
         self.scope = 0
+        self.last_scope = None
         self._owner = owner
         self._names = names
         self.found = []
@@ -181,10 +185,26 @@ class Endpoint:
             self._is_name = True
             self._names.want(self.host, self)
             return
-        if scope:
-            # If the link does not exist, the kernel refuses to send, and the device counts that.
-            self.scope = int(scope) if scope.isdigit() else system.inet.ifindex(scope) or 0
+        if scope.isdigit():
+            self.scope = int(scope)
+        elif scope:
+            self.link = scope
+            self.address = self.found[0]
+            self.follow_link(True)
+            return
         self._use(self.found[0])
+
+    def follow_link(self, is_new=False):
+        """Look for the link of the endpoint again, which can be made, removed, or made anew with another ifindex."""
+        scope = system.inet.ifindex(self.link) if self.link else self.scope
+        if scope == self.scope and not is_new:
+            return
+        self.scope = scope
+        if scope is None:
+            self._owner.on_no_link(self)
+        else:
+            self._owner.on_endpoint(self)
+            self.last_scope = scope
 
     def close(self):
         if self._is_name:

@@ -213,9 +213,16 @@ def _plan_addresses(wanted, config, index):
 def _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link):
     """Keep each endpoint outside the tunnel, by a host route if necessary."""
     for packed in ways:
+        if is_link_local(packed):
+            continue
         is_main = not _table(config, len(packed))
         wanted.add(_host_route_for(packed, tunnelled, paths, tunnel_link, is_main))
         pause.pause()
+
+
+def is_link_local(packed):
+    """Whether the address needs a link beside it. Datagrams to it leave by this link, whatever the routes are."""
+    return len(packed) == 16 and packed[0] == 0xFE and packed[1] & 0xC0 == 0x80
 
 
 def _plan_rules(wanted, apart):

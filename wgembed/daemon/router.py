@@ -295,7 +295,7 @@ class Router(Process):
             self.follow_soon()
 
     def _on_link_or_address(self, kind, index):
-        """Follow a link on the route to an endpoint, and an address that was ours, or that `tunlink` can depend on."""
+        """Follow a link on the route to an endpoint, an address that was ours, and the links that options name."""
         own = [one for one in self.router_interfaces if one.interface.index == index]
         if own:
             if kind == abi.RTM_DELADDR:
@@ -308,7 +308,7 @@ class Router(Process):
             for router_interface in self.router_interfaces:
                 router_interface.network.doubt(only_outside=True)
             self.follow_soon()
-        elif any(one.config.tunlink for one in self.router_interfaces):
+        elif any(one.uses_links() for one in self.router_interfaces):
             self.follow_soon()
 
     def is_inside(self, packed):
@@ -335,6 +335,7 @@ class Router(Process):
         self.outside.watch([packed for one in self.router_interfaces for packed in one.watched()])
         for router_interface in self.router_interfaces:
             router_interface.bind()
+            router_interface.follow_links()
             router_interface.follow_network(self._ip, router_interface in raised)
         tunnels = [router_interface.interface.index for router_interface in self.router_interfaces]
         way_out = network_plan.way_out(self._ip, tunnels, self.outside)

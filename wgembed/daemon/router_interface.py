@@ -95,6 +95,10 @@ class RouterInterface:
         addr = system.inet.make_address(endpoint.address, endpoint.port, endpoint.scope)
         if addr == peer.addr:
             return
+        is_again = endpoint.last_scope is not None and peer.addr is not None
+        if is_again and system.inet.split_address(peer.addr)[2] != endpoint.last_scope:
+            # The link was made anew, but the peer is elsewhere now.
+            return
         begun = peer.handshake != noise.ZEROED or self._router.tables.staged.count(peer.number)
         device.set_endpoint(peer, addr, now)
         self._router.follow_soon(0)
@@ -102,6 +106,22 @@ class RouterInterface:
             # The limit of one initiation in 5 s is for one address, and this is another one.
             peer.last_sent_handshake = NEVER
             device.initiate(peer, now, retry=True)
+
+    def on_no_link(self, endpoint):
+        """The link after % in the option endpoint_host does not exist."""
+        self.log.error(
+            "endpoint_host %s: there is no link %s; make it, or name another link. The peer is tried when it appears"
+            % (endpoint.host, endpoint.link)
+        )
+
+    def follow_links(self):
+        """Look for the links of the endpoints again."""
+        for endpoint in self.endpoints.values():
+            endpoint.follow_link()
+
+    def uses_links(self):
+        """Whether `tunlink` or an endpoint names a link."""
+        return bool(self.config.tunlink) or any(endpoint.link for endpoint in self.endpoints.values())
 
     def follow_network(self, ip, raise_link):
         """Adapt addresses, routes and MTU to the configuration and the current routes of the machine."""
