@@ -113,7 +113,7 @@ def test_a_router_in_such_a_place(scene, place, command):
         return
     assert "inet 10.88.0.1/24" in text and f"ROUTE 10.99.0.0/24 dev {scene['near']}" in text and "STATUS 0" in text, text
     if place.startswith("no IPv6"):
-        assert "the interface has no IPv6: set the sysctl disable_ipv6 to 0" in text, text
+        assert f"the interface has no IPv6: set the sysctl net.ipv6.conf.{scene['near']}.disable_ipv6 to 0" in text, text
     else:
         assert "SIX" in text and "fd88::1/64" in text, text
         assert "ERROR" not in text, text

@@ -5,12 +5,9 @@ policy rules, are recorded in /var/run/wgembed before they are added, so that th
 """
 
 from ..errors import cause
-from ..runtime import abi, netconf, pause, rtnetlink, system
-from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
+from ..runtime import abi, netconf, pause, system
 
 _RECORD = ".added"
-# The errors for an address or a route of IPv6 on a link where IPv6 is disabled, or whose MTU is too small for it
-_WITHOUT_IPV6 = (abi.EACCES, abi.ENODEV, abi.ENOBUFS, abi.EAFNOSUPPORT, abi.EOPNOTSUPP)
 
 
 class Network:
@@ -128,7 +125,7 @@ class Network:
             foreign.add(obj)
             if errno != abi.EEXIST and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
-                self._log.error("cannot %s: %s%s" % (_in_words(obj), cause(OSError(errno)), _remedy(obj, errno)))
+                self._log.error(_sentence(obj, errno))
         if foreign:
             self._keep([obj for obj in self._added if obj not in foreign])
             self._write_record()
@@ -199,50 +196,17 @@ def _clear_up(record, conf):
     _forget(record)
 
 
+def _sentence(obj, errno):
+    """Return the sentence for the log about an object that the kernel refused."""
+    system.heap.reserve()
+    from . import refusals  # without a refusal, the module would waste memory
+
+    system.heap.release()
+    return refusals.sentence(obj, errno)
+
+
 def _forget(path):
     try:
         system.files.remove(path)
     except OSError:
         return
-
-
-def _in_words(obj):
-    """Return the request to add the object as a person would type it for ip(8)."""
-    kind = obj[0]
-    if kind == "address":
-        return "add address %s/%d dev %s" % (obj[2], obj[3], _link_name(obj[1]))
-    if kind == "route":
-        _, ip, length, index, gateway, _, table, *flags = obj
-        if "unreachable" in flags:
-            return "add route unreachable %s/%d" % (ip, length)
-        text = "add route %s/%d" % (ip, length) + ("" if gateway == "-" else " via " + gateway)
-        return "%s dev %s%s" % (text, _link_name(index), "" if table == RT_TABLE_MAIN else " table %d" % table)
-    if kind == "rule":
-        return "add IPv%d rule for table %d" % (obj[1], obj[2])
-    if kind == "link":
-        return "set link dev %s%s mtu %d" % (_link_name(obj[1]), " up" if obj[2] else "", obj[3])
-    return "write %s to /proc/sys/%s" % (obj[2], obj[1])
-
-
-def _remedy(obj, errno):
-    """Return the usual reason of an error that does not say it, and what to do."""
-    if obj[0] == "setting":
-        return "; set it to %s on the host, because /proc/sys is read-only here" % obj[2] if errno == abi.EROFS else ""
-    is_ipv6 = obj[0] in ("address", "route") and ":" in obj[2 if obj[0] == "address" else 1]
-    if is_ipv6 and errno in _WITHOUT_IPV6:
-        return "; the interface has no IPv6: set the sysctl disable_ipv6 to 0, and mtu to 1280 or more"
-    return ""
-
-
-def _link_name(index):
-    """Return the name of the link, or as ip(8) does "if" and the ifindex if there is no such link."""
-    try:
-        ip = rtnetlink.RtNetlink()
-    except OSError:
-        return "if%d" % index
-    try:
-        return ip.link(index)[0]
-    except OSError:
-        return "if%d" % index
-    finally:
-        ip.close()
