@@ -29,7 +29,7 @@ def scripts():
 def sayings():
     """What clients say, in pieces of one byte, of some, or whole."""
     peer = f"public_key={KEY}\n"
-    interface = f"private_key={KEY}\nlisten_port=5\nfwmark=0x10\nreplace_peers=true\n"
+    interface = f"private_key={KEY}\nlisten_port=5\nfwmark=16\nreplace_peers=true\n"
     rest = "endpoint=1.2.3.4:5\npersistent_keepalive_interval=25\nreplace_allowed_ips=true\n"
     networks = "allowed_ip=10.0.0.0/8\nallowed_ip=-10.0.0.0/8\nallowed_ip=fd00::/64\n"
     for name, text in (

@@ -235,7 +235,7 @@ def test_allowed_ip_moves_and_minus_removes_only_ones_own():
     assert "allowed_ip" not in c.get().split("public_key=")[1]
     c.set("public_key=" + KEY, "allowed_ip=-10.0.0.0/8")
     assert "allowed_ip=10.0.0.0/8" in c.get()
-    c.set("public_key=" + OTHER, "allowed_ip=-10.0.0.0/8", "allowed_ip=+10.9.0.1")
+    c.set("public_key=" + OTHER, "allowed_ip=-10.0.0.0/8", "allowed_ip=10.9.0.1/32")
     assert "allowed_ip=10.9.0.1/32" in c.get() and "/8" not in c.get()
 
 

@@ -109,10 +109,19 @@ class _Client:
             if size is None and not events & system.poll.ERROR:
                 return
             if not size:
-                self.close()
+                self._end(b"" if size is None else self._session.finish(system.clock.now()))
                 return
             self._put(self._session.feed(_received[:size], system.clock.now()))
             crypto.memzero(_received[:size])
+        self._push()
+
+    def _end(self, answer):
+        """The client has ended its input: send the answer to its last request, and close."""
+        if not answer:
+            self.close()
+            return
+        self._session.closed = True
+        self._put(answer)
         self._push()
 
     def _put(self, part):

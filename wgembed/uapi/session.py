@@ -79,13 +79,9 @@ def _write_secret(out, at, secret):
 
 
 def _number(value, most, what):
-    text = value.decode()
-    digits = text[2:] if text[:2] == "0x" else text
-    base = 16 if text[:2] == "0x" else 10
-    allowed = b"0123456789abcdefABCDEF" if base == 16 else b"0123456789"
-    if not digits or len(digits) > 10 or not all(c in allowed for c in digits.encode()) or int(digits, base) > most:
-        raise UapiError(abi.EINVAL, "%s: expected a number from 0 to %d, got %s" % (what, most, _shown(value)))
-    return int(digits, base)
+    if not value or len(value) > 10 or not all(c in b"0123456789" for c in value) or int(value) > most:
+        raise UapiError(abi.EINVAL, "%s: expected a decimal number from 0 to %d, got %s" % (what, most, _shown(value)))
+    return int(value)
 
 
 def _shown(value):
@@ -193,6 +189,17 @@ class Session:
             return part
         self._end_get()
         return b""
+
+    def finish(self, now):
+        """The client has ended its input. Return the answer to an unfinished set, which ends here, or b"".
+
+        An unfinished line is refused: the client can have been killed in the middle of it.
+        """
+        if not self._in_set:
+            return b""
+        if self._end and not self._failed:
+            self._fail(abi.EPROTO, "the last line has no end")
+        return self._end_set(now)
 
     def close(self):
         """End the session. An unfinished get is dropped. The lines of an unfinished set stay applied.
@@ -372,13 +379,12 @@ class Session:
 
     def _set_allowed_ip(self, value, now):
         removing = value[:1] == b"-"
-        text = (value[1:] if value[:1] in (b"-", b"+") else value).decode()
-        host, slash, cidr = text.partition("/")
+        host, _, cidr = (value[1:] if removing else value).decode().partition("/")
         try:
             packed = address.parse_ip(host)
         except ValueError as e:
             raise UapiError(abi.EINVAL, "allowed_ip %s: %s" % (_shown(value), e)) from None
-        bits = _number(cidr.encode(), len(packed) * 8, "prefix length") if slash else len(packed) * 8
+        bits = _number(cidr.encode(), len(packed) * 8, "allowed_ip %s: prefix length" % _shown(value))
         peer = self._keep_peer()
         if peer is None:
             return
