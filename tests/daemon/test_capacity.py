@@ -90,7 +90,7 @@ def test_a_heap_that_is_too_small(hosts, kind, peers, prefixes, heap):
     [
         ("WGEMBED_MAX_PEERS=2", "3 peers are too many for WGEMBED_MAX_PEERS=2; set it"),
         ("WGEMBED_MAX_PREFIXES=5", "6 allowed IPs of one family are too many for WGEMBED_MAX_PREFIXES=5; set it"),
-        ("WGEMBED_MAX_PREFIXES=0", "WGEMBED_MAX_PREFIXES: expected a number from 1 to 32768, got '0'"),
+        ("WGEMBED_MAX_PREFIXES=0", "WGEMBED_MAX_PREFIXES: expected a number from 1 to 65536, got '0'"),
     ],
 )
 def test_a_limit_that_is_set_is_kept(hosts, kind, variable, why):

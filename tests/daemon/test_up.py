@@ -284,14 +284,15 @@ def test_what_a_killed_daemon_left_behind_is_taken_away(host):
         assert host.seen() == before
 
 
-def test_an_interrupt_undoes_everything(host):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_undoes_everything(host, number):
     host.write(FILES["defaults"].replace("[Peer]", "PostUp = sleep 30\n[Peer]"))
     before = host.seen()
     code = "import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])"
     settings = ["env", f"WGEMBED_RUN_DIR={host.folder / 'run'}"]
     child = host.place.spawn(sys.executable, "-c", code, *settings, *host.command, "up", str(host.file))
     child.expect("sleep 30", 10)
-    os.killpg(child.pid, signal.SIGINT)
+    os.killpg(child.pid, number)
     poll(lambda: not child.running(), 10)
     assert host.seen() == before and host.dump() is None and "Traceback" not in child.text()
 

@@ -549,7 +549,10 @@ class tool:
 
     @staticmethod
     def heed_interrupts():
-        """Instead of `prepare`, for a command that has something to undo: SIGINT raises KeyboardInterrupt."""
+        """Instead of `prepare`, for a command that has something to undo: SIGINT raises KeyboardInterrupt.
+
+        SIGTERM raises it too, or has no effect.
+        """
 
     @staticmethod
     def sleep_us(microseconds):

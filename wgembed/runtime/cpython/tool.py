@@ -85,7 +85,8 @@ def prepare():
 
 
 def heed_interrupts():
-    """Do nothing: without `prepare`, CPython raises KeyboardInterrupt on SIGINT."""
+    """Raise KeyboardInterrupt on SIGTERM too. Without `prepare`, CPython raises it on SIGINT."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def sleep_us(microseconds):

@@ -25,6 +25,7 @@ _GARBAGE = 131072
 _SIGPIPE = 13
 _SIG_DFL = 0
 _PATH_MAX = 107  # of a socket
+_SIGACTION_SIZE = 256  # of struct sigaction, at most
 
 _getaddrinfo = _libc.func("i", "getaddrinfo", "PPPP")
 _freeaddrinfo = _libc.func("v", "freeaddrinfo", "P")
@@ -125,10 +126,17 @@ def sleep_us(microseconds):
 
 
 def heed_interrupts():
-    """Raise KeyboardInterrupt on SIGINT, for a command that has something to undo."""
+    """Raise KeyboardInterrupt on SIGINT, for a command that has something to undo, and do not end on SIGTERM.
+
+    The interpreter's handler of SIGINT does nothing on SIGTERM. Other programs that the command starts do not inherit it.
+    """
     from micropython import kbd_intr
 
     kbd_intr(3)
+    action = bytearray(_SIGACTION_SIZE)
+    sigaction = _libc.func("i", "sigaction", "iPP")
+    sigaction(_abi.SIGINT, 0, action)
+    sigaction(_abi.SIGTERM, action, 0)
 
 
 def run(command):
