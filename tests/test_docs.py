@@ -173,7 +173,9 @@ def test_the_readme_shows_what_diagnose_prints():
         ],
     )  # fmt: skip
     [peer] = interface.peers
-    host = SimpleNamespace(is_name=lambda endpoint: True, is_within=lambda ip, prefix: False)
+    host = SimpleNamespace(
+        is_name=lambda endpoint: True, is_within=lambda ip, prefix: False, taken_by=lambda *arguments: None
+    )
     told = diagnose._report("wg0: " + interface.state, diagnosis.about_interface(interface, host))
     about = f"wg0: {key}: {status_model.state(interface, peer, 0)}"
     told += diagnose._report(about, diagnosis.about_peer(interface, peer, host))

@@ -46,6 +46,12 @@ class Table:
         size = 4 if family == abi.AF_INET else 16
         return [one for one in self.all if len(one.destination) == size]
 
+    def route_to(self, packed, fwmark):
+        """As with rules that lead datagrams with the mark 9 to another provider."""
+        if fwmark != 9:
+            raise OSError(101, "no route")
+        return route("0.0.0.0/0", WAN2, "198.51.100.1", mtu=500)
+
     def link(self, index):
         if index not in self._links:
             raise OSError(19, "no such link")
@@ -205,6 +211,15 @@ HALVES6 = [into("::", 1), into("8000::", 1)]
 SETTING = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 
 
+def table_rules(family, table, *addresses):
+    """The rules of netifd for a table: for an address and its network, each, and for what starts here."""
+    found = []
+    for address, network_ in addresses:
+        found.append(("rule", family, table, 0, 0, -1, 10000, "from", address))
+        found.append(("rule", family, table, 0, 0, -1, 20000, "to", network_))
+    return [*found, ("rule", family, table, 0, 0, -1, 90000 + TUNNEL, "iif", "lo")]
+
+
 def rules(family, mark):
     return [("rule", family, mark, mark, 1, -1, 32765), ("rule", family, RT_TABLE_MAIN, 0, 0, 0, 32764)]
 
@@ -215,7 +230,11 @@ def rules(family, mark):
         ({}, [], 0),
         ({"own": ["10.5.6.7/16"]}, [into("10.5.0.0", 16)], 0),
         ({"own": ["10.5.0.0/16", "10.5.1.1/16"]}, [into("10.5.0.0", 16)], 0),
-        ({"own": ["10.5.0.0/16"], "options": {"metric": 7, "table4": 77}}, [into("10.5.0.0", 16, 7, 77)], 0),
+        (
+            {"own": ["10.5.0.0/16"], "options": {"metric": 7, "table4": 77}},
+            [*table_rules(4, 77), into("10.5.0.0", 16, 7, 77)],
+            0,
+        ),
         # An endpoint that no tunnel takes along needs no route of its own.
         ({"endpoints": [END]}, [], 0),
         ({"endpoints": [END], "own": ["203.0.114.0/24"]}, [into("203.0.114.0", 24)], 0),
@@ -235,11 +254,15 @@ def rules(family, mark):
         ({"endpoints": [END], "own": ["0.0.0.0/0"], "others": ["203.0.113.0/24"], "routes": []}, HALVES, 0),
         (
             {"endpoints": [END], "own": ["0.0.0.0/0"], "routes": [], "options": {"table4": 77}},
-            [into("0.0.0.0", 0, 0, 77)],
+            [*table_rules(4, 77), into("0.0.0.0", 0, 0, 77)],
             0,
         ),
         ({"endpoints": [END], "routes": []}, [], 0),
-        ({"endpoints": [END], "own": ["0.0.0.0/0"], "options": {"metric": 5}}, [HOST, into("0.0.0.0", 0, 5)], 0),
+        (
+            {"endpoints": [END], "own": ["0.0.0.0/0"], "options": {"metric": 5}},
+            [HOST, into("0.0.0.0", 0, 5)],
+            0,
+        ),
         # tunlink: always a route, over that link; none where the link is not there.
         (
             {"endpoints": [END], "tunnel_link": WAN2, "routes": [PROVIDER, BACKUP]},
@@ -267,7 +290,11 @@ def rules(family, mark):
             [*rules(6, 51822), into("::", 0, 0, 51822)],
             51822,
         ),
-        ({"options": {"nohostroute": True, "table4": 77}, "own": ["0.0.0.0/0"]}, [into("0.0.0.0", 0, 0, 77)], 0),
+        (
+            {"options": {"nohostroute": True, "table4": 77}, "own": ["0.0.0.0/0"]},
+            [*table_rules(4, 77), into("0.0.0.0", 0, 0, 77)],
+            0,
+        ),
         # Another prefix of ours or another interface's takes the endpoint all the same.
         (
             {"options": {"fwmark": 7}, "endpoints": [END], "own": ["0.0.0.0/0"], "others": ["203.0.113.0/24"]},
@@ -279,12 +306,36 @@ def rules(family, mark):
             [("address", TUNNEL, "10.77.0.1", 24), ("address", TUNNEL, "fd77::1", 64), into("10.5.0.0", 16)],
             0,
         ),
+        # With a metric or a table of its own, the networks of the addresses have it too; the other family has not.
+        (
+            {"options": {"addresses": [(ip("10.77.0.1"), 24)], "metric": 7}},
+            [("address", TUNNEL, "10.77.0.1", 24, "noprefixroute"), into("10.77.0.0", 24, 7)],
+            0,
+        ),
+        (
+            {"options": {"addresses": [(ip("10.77.0.1"), 24), (ip("fd77::1"), 64)], "table6": 66}},
+            [
+                ("address", TUNNEL, "10.77.0.1", 24),
+                ("address", TUNNEL, "fd77::1", 64, "noprefixroute"),
+                into("fd77::", 64, 0, 66),
+                *table_rules(6, 66, ("fd77::1/128", "fd77::/64")),
+            ],
+            0,
+        ),
     ],
 )
 def test_what_is_wanted(how, things, mark):
     wanted = planned(**how)
     assert wanted.objects == things
     assert wanted.fwmark == mark
+
+
+def test_default_routes_where_netifd_is(monkeypatch):
+    """One route, which mwan3 and pbr recognise: before the provider's, and in IPv6 with a lower metric."""
+    monkeypatch.setattr(Paths, "has_netifd", True)
+    wanted = planned(endpoints=[END], own=["0.0.0.0/0", "::/0"])
+    assert wanted.objects == [HOST, (*into("0.0.0.0", 0), "first"), into("::", 0, 1)]
+    assert planned({"metric": 5}, own=["0.0.0.0/0", "::/0"]).objects == [into("0.0.0.0", 0, 5), into("::", 0, 5)]
 
 
 @pytest.mark.parametrize(
@@ -315,6 +366,11 @@ def test_what_is_wanted(how, things, mark):
         ({"endpoints": [END], "tunnel_link": WAN2, "routes": [PROVIDER, BACKUP]}, 1340),
         ({"endpoints": [END], "tunnel_link": None}, 1432),
         ({"routes": [route("0.0.0.0/1", LAN)]}, 1420),
+        # Rules have another way for datagrams with a mark.
+        ({"endpoints": [END], "options": {"fwmark": 9}}, 1340),
+        ({"endpoints": [END], "options": {"fwmark": 9}, "routes": []}, 1340),
+        ({"endpoints": [END], "options": {"fwmark": 8}}, 1432),
+        ({"endpoints": [END], "options": {"fwmark": 9}, "tunnel_link": WAN}, 1432),
     ],
 )
 def test_the_mtu(how, mtu):

@@ -228,10 +228,15 @@ def test_an_endpoint_inside_its_own_tunnel(usual):
     inside = {"allowed_ips": ["192.0.2.0/24"], "route_allowed_ips": 1}
     usual.write(usual.pair.interface(nohostroute=1), usual.pair.peer(**inside))
     why = "the route to 192.0.2.2 leads into a tunnel because nohostroute is set; delete that option"
-    usual.says(f"error: {usual.peer_where}, option endpoint_host: {why}")
-    for good in ({}, {"nohostroute": 1, "ip4table": 77}, {"nohostroute": 1, "tunlink": "outer"}):
+    taken = f"{usual.where}: outer also has a route to 192.0.2.0/24, so packets do not go into the tunnel; give one of the "
+    taken = "error: " + taken + "two networks another address, set route_allowed_ips '0', or a metric"
+    usual.says(f"error: {usual.peer_where}, option endpoint_host: {why}", taken)
+    for good, lines in (
+        ({}, [taken]), ({"nohostroute": 1, "ip4table": 77}, [SANE]), ({"nohostroute": 1, "tunlink": "outer"}, [taken]),
+        ({"metric": 9}, [SANE]),
+    ):  # fmt: skip
         usual.write(usual.pair.interface(**good), usual.pair.peer(**inside))
-        usual.says(SANE)
+        usual.says(*lines)
     # A default route with nohostroute has a table of its own.
     usual.write(usual.pair.interface(nohostroute=1), usual.pair.peer(allowed_ips=["0.0.0.0/0"], route_allowed_ips=1))
     usual.says(SANE)

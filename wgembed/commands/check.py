@@ -11,7 +11,7 @@ from ..daemon.interface import bind_pair
 from ..daemon.router_options import do_without_marks
 from ..errors import cause
 from ..protocol import tai64n
-from ..runtime import address, folders, rtnetlink, system
+from ..runtime import abi, address, folders, rtnetlink, system
 from ..runtime.modes import GROUP_OR_OTHERS
 from ..runtime.resolver import Lookup
 from ..runtime.tun_device import TUN_DEVICE
@@ -59,6 +59,7 @@ def check(program, arguments):
         _check_key_file(report, interface)
         _check_overlaps(report, interface)
         _check_paths(report, config, interface, found, ip)
+        _check_taken(report, interface, ip)
     _check_routed_twice(report, config)
     for interface in config.interfaces:
         interface.forget_secrets()
@@ -176,7 +177,7 @@ def _check_routed_twice(report, config):
     seen = {}
     for interface in config.interfaces:
         for peer in interface.peers:
-            for packed, length in peer.allowed_ips if peer.route else ():
+            for packed, length in network_plan.routed_prefixes(interface, peer):
                 table = interface.table4 if len(packed) == 4 else interface.table6
                 route = address.masked(packed, length), length, table, interface.metric
                 other = seen.setdefault(route, interface)
@@ -185,6 +186,41 @@ def _check_routed_twice(report, config):
                         "%s: %s also routes %s/%d, with the same metric"
                         % (interface.where, other.where, address.format_ip(packed), length)
                     )
+
+
+def _check_taken(report, interface, ip):
+    """Check that no other link has a route that the interface needs."""
+    index = system.inet.ifindex(interface.name) or 0
+    routes = [rtnetlink.Route(packed, length, index) for packed, length in interface.addresses]
+    for peer in interface.peers:
+        routes += [rtnetlink.Route(*prefix, index) for prefix in network_plan.routed_prefixes(interface, peer)]
+    wanted = {}
+    for route in routes:
+        is_main = not (interface.table4 if len(route.destination) == 4 else interface.table6)
+        if is_main and (route.length or interface.metric) and route.length < 8 * len(route.destination):
+            route.destination = address.masked(route.destination, route.length)
+            route.metric = interface.metric
+            wanted[network_plan.key_of(route)] = route
+    for size, family in abi.FAMILIES.items():
+        prefixes = {key[:2] for key in wanted if len(key[0]) == size}
+        try:
+            found = ip.routes(family, lambda *prefix, known=prefixes: prefix in known) if prefixes else ()
+        except OSError:
+            continue
+        for other in found:
+            if network_plan.key_of(other) in wanted and other.index != index:
+                report.errors.append(
+                    "%s: %s also has a route to %s/%d, so packets do not go into the tunnel; give one of the two networks "
+                    "another address, set route_allowed_ips '0', or a metric"
+                    % (interface.where, _link_name(ip, other.index), address.format_ip(other.destination), other.length)
+                )
+
+
+def _link_name(ip, index):
+    try:
+        return ip.link(index)[0]
+    except OSError:
+        return "link %d" % index
 
 
 # Endpoints and the routes to them
@@ -227,8 +263,7 @@ def _check_paths(report, config, interface, found, ip):
         (packed, length, other is interface)
         for other in config.interfaces
         for peer in other.peers
-        if peer.route
-        for packed, length in peer.allowed_ips
+        for packed, length in network_plan.routed_prefixes(other, peer)
     ]
     chosen = openwrt_network.ifindex(interface.tunlink) if interface.tunlink else 0
     tunnels = [index for index in [system.inet.ifindex(other.name) for other in config.interfaces] if index]
@@ -241,7 +276,7 @@ def _check_paths(report, config, interface, found, ip):
             scope = int(link) if link.isdigit() else system.inet.ifindex(link) if link else 0
             if scope is None:
                 continue  # see _check_interface
-            route = paths.find(packed, scope or chosen or 0)
+            route = paths.way(packed, scope or chosen or 0, interface.fwmark)
             if route is None:
                 if not _is_here(ip, packed):
                     report.errors.append("%s: there is no route to %s" % (here, text))

@@ -196,6 +196,17 @@ def _way(found, interface, peer, host):
         found.add(CERTAIN, "Datagrams to %s cannot be sent: %s." % (peer.endpoint, host.explain(errno)))
 
 
+def _taken(found, interface, peer, host):
+    """Networks of the peer that this machine reaches elsewhere."""
+    taken = host.taken_by(interface, peer)
+    if taken is not None:
+        found.add(
+            POSSIBLE,
+            "The route to %s leads to %s, so packets to this network do not go into %s. Give one of the two networks "
+            "another address, or take it out of the peer's allowed_ips." % (taken + (interface.name,)),
+        )
+
+
 # Handshakes
 
 
@@ -384,5 +395,5 @@ def _mtu(found, interface, peer, host):
 
 _RULES = (
     _allowed_ips, _endpoint, _way, _invalid_response, _replayed_initiation, _unconfirmed, _under_load, _no_answer,
-    _no_reply, _no_reply_of_ours, _source_not_allowed, _two_places, _segments,
+    _no_reply, _no_reply_of_ours, _source_not_allowed, _two_places, _taken, _segments,
 )  # fmt: skip

@@ -112,13 +112,41 @@ class HostFacts:
         if not packed:
             return 0
         paths = network_plan.Paths(self._ip, [system.inet.ifindex(interface.name)], ())
-        route = paths.find(packed, scope or system.inet.ifindex(interface.link) or 0)
+        route = paths.way(packed, scope or system.inet.ifindex(interface.link) or 0, interface.fwmark)
         return 0 if route is None else network_plan.best_mtu(packed, route, paths)
 
     def is_within(self, ip, prefix):
         """Whether the address is in the prefix, both as text."""
         host, _, length = prefix.partition("/")
         return address.covers(address.parse_ip(host), int(length), address.parse_ip(ip))
+
+    def taken_by(self, interface, peer):
+        """Return (network, link) if another link has the route to an allowed network of the peer, and this one has none."""
+        own = system.inet.ifindex(interface.name)
+        for size, family in abi.FAMILIES.items():
+            wanted = set()
+            for prefix in peer.allowed_ips:
+                host, _, length = prefix.partition("/")
+                packed = address.parse_ip(host)
+                if len(packed) == size and length != "0":
+                    wanted.add((packed, int(length)))
+            found = {}
+            try:
+                routes = self._ip.routes(family, lambda *prefix, known=wanted: prefix in known, None) if wanted else ()
+            except OSError:
+                return None
+            for route in routes:
+                found.setdefault((route.destination, route.length), []).append(route.index)
+            for (packed, length), links in found.items():
+                if own not in links:
+                    return "%s/%d" % (address.format_ip(packed), length), self._link_name(links[0])
+        return None
+
+    def _link_name(self, index):
+        try:
+            return self._ip.link(index)[0]
+        except OSError:
+            return "link %d" % index
 
     def answers(self, interface, peer):
         """Whether an address of the peer answers a ping through the tunnel."""

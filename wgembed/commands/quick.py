@@ -115,6 +115,7 @@ def _settings(name, parsed):
     table = section.last("table") or "auto"
     if table not in ("auto", "off"):
         settings.table4 = settings.table6 = _checked("Table", _table, table)
+        settings.table_rules = False
     return settings, table != "off"
 
 

@@ -7,8 +7,14 @@ follows from the protocol. A question to the network daemon would need ubus.
 from ..runtime import system
 from . import uci
 
+_NETIFD = "/sbin/netifd"
 # Protocols that create a device, with the name PROTOCOL-NETWORK.
 _OWN_DEVICE = (b"pppoe", b"pppoa", b"pptp", b"l2tp", b"3g", b"6in4", b"6to4", b"6rd", b"wwan")
+
+
+def has_netifd():
+    """Whether the network of this machine is managed by netifd, as on OpenWrt."""
+    return system.files.exists(_NETIFD)
 
 
 def device_of(name):

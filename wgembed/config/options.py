@@ -53,12 +53,15 @@ class InterfaceConfig:
     listen_port, fwmark, metric, mtu, max_peers  numbers; 0 means that wgembed chooses
     addresses    pairs of packed address and prefix length
     table4, table6  the routing tables for its routes, 0 for the main one
+    table_rules     whether rules lead packets to these tables, and the networks of the addresses are there as well
+    defaultroute    whether default routes of its peers are added
     peers        PeerConfig each
     """
 
     __slots__ = (
-        "addresses", "fwmark", "key_file", "line", "listen_port", "log_level", "max_peers", "metric", "mtu", "name",
-        "nohostroute", "peers", "private_key", "section", "table4", "table6", "tunlink", "where",
+        "addresses", "defaultroute", "fwmark", "key_file", "line", "listen_port", "log_level", "max_peers", "metric", "mtu",
+        "name", "nohostroute", "peers", "private_key", "section", "table4", "table6", "table_rules",
+        "tunlink", "where",
     )  # fmt: skip
 
     def __init__(self, name, where, section, line):
@@ -71,8 +74,18 @@ class InterfaceConfig:
         self.listen_port = self.fwmark = self.metric = self.mtu = self.max_peers = self.table4 = self.table6 = 0
         self.log_level = None
         self.nohostroute = False
+        self.defaultroute = self.table_rules = True
         self.addresses = []
         self.peers = []
+
+    def is_like(self, other):
+        """Whether the other configuration is the same, except for secrets and the places in the file."""
+        mine, others = [
+            [getattr(one, name) for name in _COMPARED]
+            + [[getattr(peer, name) for name in _PEER_COMPARED] for peer in one.peers]
+            for one in (self, other)
+        ]
+        return mine == others
 
     def forget_secrets(self):
         """Overwrite the keys, after the device has them."""
@@ -80,6 +93,18 @@ class InterfaceConfig:
             if key is not None:
                 crypto.memzero(key)
         self.private_key = None
+
+
+_COMPARED = (
+    "addresses", "defaultroute", "fwmark", "key_file", "listen_port", "metric", "mtu", "name", "nohostroute", "table4",
+    "table6", "tunlink",
+)  # fmt: skip
+_PEER_COMPARED = "allowed_ips", "host", "keepalive", "port", "public_key", "route"
+
+
+def _compared(config):
+    own = [getattr(config, name) for name in _COMPARED]
+    return own, [[getattr(peer, name) for name in _PEER_COMPARED] for peer in config.peers]
 
 
 class PeerConfig:
@@ -299,7 +324,7 @@ _INTERFACE_OPTIONS = {
     "auto": None,
     "delegate": None,
     "force_link": None,
-    "defaultroute": None,
+    "defaultroute": ("defaultroute", boolean),
 }
 _GLOBAL_OPTIONS = {
     "log_level": ("log_level", level),

@@ -5,7 +5,9 @@ policy rules, are recorded in /var/run/wgembed before they are added, so that th
 """
 
 from ..errors import cause
-from ..runtime import abi, netconf, pause, system
+from ..runtime import abi, netconf, pause, rtnetlink, system
+from ..runtime.address import parse_ip
+from . import network_plan
 
 _RECORD = ".added"
 
@@ -29,6 +31,7 @@ class Network:
         self._lost = set()  # objects that the kernel reported as removed
         self._is_doubtful = self._is_doubtful_outside = False  # whether there can be others
         self._refused = {}
+        self._holders = {}  # the ifindex of the link that already has a route, for routes that could not be added
         self._mtu = 0
         self._is_waiting = False  # for answers: until then it is not known which objects are ours
         self._next = None  # raise_link of the `follow` that waits; None if none waits
@@ -43,6 +46,14 @@ class Network:
     def is_refused(self):
         """Whether the kernel refused something."""
         return bool(self._refused)
+
+    def is_held(self, destination, length):
+        """Whether a route to this prefix could not be added because there is another one."""
+        return any(obj[2] == length and parse_ip(obj[1]) == destination for obj in self._holders)
+
+    @property
+    def is_anything_held(self):
+        return bool(self._holders)
 
     def _outlives(self, obj):
         return obj[0] in ("rule", "setting") or obj[0] == "route" and obj[3] != self.index
@@ -86,24 +97,34 @@ class Network:
         if not is_up and not raise_link:
             objects = [obj for obj in objects if obj[0] != "route" or obj[3] != self.index]
         kept = set(objects)
+        for obj in [obj for obj in self._holders if obj not in kept]:
+            del self._holders[obj]
         gone = [obj for obj in self._added if obj not in kept]
         new = [obj for obj in objects if obj not in self._known or self._is_missing(obj, paths)]
+        behind = [obj for obj in objects if obj in self._known and _is_behind(obj, paths)]
+        # There must be no moment without a route to a prefix that stays.
+        prefixes = {obj[1:3] for obj in new if obj[0] == "route"}
+        replaced = [obj for obj in gone if obj[0] == "route" and obj[1:3] in prefixes]
         self._lost.clear()
         self._is_doubtful = self._is_doubtful_outside = False
-        requests = [("del", obj) for obj in reversed(gone)]
+        requests = [("del", obj) for obj in reversed(gone) if obj not in replaced]
+        requests += [("del", obj) for obj in behind]
+        new += [obj for obj in behind if obj not in new]
         requests += [("add", obj) for obj in new if obj[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
             requests.append(("set", ("link", self.index, 1 if raise_link else 0, wanted.mtu)))
         requests += [("add", obj) for obj in new if obj[0] != "address"]
+        requests += [("del", obj) for obj in replaced]
         if not requests:
             return
         self._mtu = wanted.mtu
         again = set(new)
+        first_time = again - self._known
         self._keep([obj for obj in self._added if obj in kept and obj not in again] + new)
         if any(self._outlives(obj) for _, obj in requests):
             self._write_record()
         self._is_waiting = True
-        self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers))
+        self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers, first_time))
 
     def _is_missing(self, obj, paths):
         """Whether an object that was added must be added again. If it belongs to our link, that is harmless in any case."""
@@ -111,21 +132,29 @@ class Network:
         if self._outlives(obj):
             is_suspect = self._is_doubtful_outside or obj in self._lost or obj[0] == "rule"
             return is_suspect and paths is not None and not paths.has(obj)
+        if obj[-1] == "first" and paths is not None and not paths.has(obj):
+            return True  # "ip route replace" of another program puts its route in the place of ours, without a message
         return self._is_doubtful or obj in self._lost
 
-    def _handle_answers(self, requests, answers):
-        """Handle the answers. Objects that existed before are not ours to remove, unless they belong to our link."""
+    def _handle_answers(self, requests, answers, first_time):
+        """Handle the answers. Objects that existed before are not ours to remove, unless they belong to our link.
+
+        first_time  the objects of which it was not known that they exist
+        """
         foreign = set()
+        self._find_holders(requests, answers, first_time)
         for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
             if verb == "del" or not errno:
                 self._refused.pop(obj, None)
+                self._holders.pop(obj, None)
                 continue
-            if errno == abi.EEXIST and not self._outlives(obj):
+            is_held = obj in self._holders
+            if errno == abi.EEXIST and not self._outlives(obj) and not is_held:
                 continue
             foreign.add(obj)
-            if errno != abi.EEXIST and not self._is_over and self._refused.get(obj) != errno:
+            if (errno != abi.EEXIST or is_held) and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
-                self._log.error(_sentence(obj, errno))
+                self._log.error(_sentence(obj, errno, self._holders.get(obj, 0)))
         if foreign:
             self._keep([obj for obj in self._added if obj not in foreign])
             self._write_record()
@@ -133,6 +162,38 @@ class Network:
         raise_link, self._next = self._next, None
         if raise_link is not None:
             self._follow_again(raise_link)
+
+    def _find_holders(self, requests, answers, first_time):
+        """Note the links that have the routes that could not be added."""
+        wanted = {}
+        for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
+            if (
+                errno == abi.EEXIST
+                and verb == "add"
+                and obj[0] == "route"
+                and obj in first_time
+                and obj not in self._holders
+            ):
+                wanted[network_plan.key_of(netconf.as_route(obj))] = obj
+        wanted = {key: obj for key, obj in wanted.items() if not self._outlives(obj)}
+        if not wanted:
+            return
+        try:
+            ip = rtnetlink.RtNetlink()
+        except OSError:
+            return
+        try:
+            for size, family in abi.FAMILIES.items():
+                prefixes = {key[:2] for key in wanted if len(key[0]) == size}
+                if prefixes:
+                    for route in ip.routes(family, lambda *prefix, known=prefixes: prefix in known, None):
+                        obj = wanted.get(network_plan.key_of(route))
+                        if obj is not None and route.index != self.index:  # else it is ours, or the kernel's for an address
+                            self._holders[obj] = route.index
+        except OSError:
+            return
+        finally:
+            ip.close()
 
     def leave(self):
         """The link was moved to another network namespace: remove the objects that did not go with it."""
@@ -162,6 +223,11 @@ class Network:
             system.files.write_new(self._record, text.encode())
         except OSError as e:
             self._log.error("cannot write %s: %s" % (self._record, cause(e)))
+
+
+def _is_behind(obj, paths):
+    """Whether another program has put its default route before ours."""
+    return obj[-1] == "first" and paths is not None and paths.has(obj) and not paths.is_first(obj)
 
 
 def record_of(directory, name):
@@ -196,13 +262,13 @@ def _clear_up(record, conf):
     _forget(record)
 
 
-def _sentence(obj, errno):
+def _sentence(obj, errno, holder):
     """Return the sentence for the log about an object that the kernel refused."""
     system.heap.reserve()
     from . import refusals  # without a refusal, the module would waste memory
 
     system.heap.release()
-    return refusals.sentence(obj, errno)
+    return refusals.sentence(obj, errno, holder)
 
 
 def _forget(path):

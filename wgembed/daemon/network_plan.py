@@ -5,8 +5,13 @@ OpenWrt and in wg-quick. The first is a host route to the endpoint over the curr
 endpoint or `tunlink` selects a link. The second, with `nohostroute` or `fwmark`, is a separate table for the default route,
 with a rule that exempts packets with our firewall mark. With `ip4table` or `ip6table`, the rules are left to the user.
 
-In the main table, a default route is added as two halves, because the provider's default route with the same metric is
-there already and must stay.
+In the main table, a default route without a metric must go before that of the provider, which stays. On OpenWrt, it is the
+first of those with the same metric (IPv4), or has a lower metric (IPv6), so that mwan3 and pbr see that it is one. Netifd
+does not mind, because it replaces routes that exist. Elsewhere, a program that adds the provider's route would fail, so the
+default route is added as two halves. `defaultroute '0'` leaves it out.
+
+With a table or a metric, the routes to the networks of the interface's addresses have it as well. With a table, rules lead
+packets there that come from its addresses, or go to their networks, as netifd's do (interface-ip.c).
 
 Objects of the network are tuples, as in netconf.py. network.py adds and removes them.
 """
@@ -18,11 +23,15 @@ from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 # IPv6 has no metric 0: the kernel replaces it by this one.
 _METRIC_IPV6 = 1024
+# The metric of our default route of IPv6 on OpenWrt
+_METRIC_DEFAULT6 = 1
 # The first firewall mark, and table of default routes, if the configuration has no fwmark. As in wg-quick.
 AUTO_FWMARK = 51820
 # The rules come directly before those of the kernel, as with wg-quick.
 _SUPPRESS_PRIORITY = 32764
 _MARK_PRIORITY = 32765
+# The priorities of netifd's rules: for an address, for its network, and for what starts here; the ifindex is added
+_ADDRESS_PRIORITY, _NETWORK_PRIORITY, _LOCAL_PRIORITY = 10000, 20000, 90000
 _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 
 # The overhead of a packet in the tunnel, in bytes, by the size of the outer address: IP, UDP, and 32 of WireGuard.
@@ -31,6 +40,7 @@ _OVERHEAD = {4: 60, 16: 80}
 _OTHER, _OWN = 1, 2
 _SIZES = (4, 16)  # of addresses, in bytes: IPv4, IPv6
 _UNREACHABLE = "unreachable"
+_FIRST = "first"
 
 
 class Paths:
@@ -42,6 +52,8 @@ class Paths:
     outside   an OutsideRoutes that watches all addresses that `find` is called with; None: all routes are read
     """
 
+    has_netifd = False  # whether netifd adds the provider's default routes: as on OpenWrt
+
     def __init__(self, ip, tunnels, ours, outside=None):
         self._ip = ip
         self._outside = outside
@@ -49,11 +61,32 @@ class Paths:
         self._ours = ours
         self._routes = {}
         self._all = {}
+        self._defaults = []  # in the order of the kernel
         self._addresses = {}
         self._rules = {}
 
+    def way(self, packed, index=0, fwmark=0):
+        """Return the route that a datagram to the address takes outside our tunnels, or None.
+
+        index   only routes through this link are considered, if it is not 0
+        fwmark  the firewall mark of the datagram, for which rules can have another table than the main one
+        """
+        if index:
+            return self.find(packed, index)
+        found = self.find(packed)
+        return self._ask(packed, fwmark) or found if fwmark or found is None else found
+
+    def _ask(self, packed, fwmark):
+        """Return the route that the kernel chooses from all its tables, or None if it has none outside our tunnels."""
+        try:
+            route = self._ip.route_to(packed, fwmark)
+        except OSError:
+            return None
+        route.mtu = 0  # it can be what the kernel learnt for the path, and for a time only
+        return None if route.index in self._tunnels else route
+
     def find(self, packed, index=0):
-        """Return the route to the address, or None. With `index`, only routes through this link are considered."""
+        """Return the route of the main table to the address, or None. With `index`, only routes through this link count."""
         best = None
         for route in self._family(len(packed)):
             if index and route.index != index or not covers(route.destination, route.length, packed):
@@ -65,7 +98,7 @@ class Paths:
     def has(self, wanted):
         """Whether the address, route or rule, an object of netconf.py, exists; True if the kernel does not answer."""
         if wanted[0] == "address":
-            _, index, ip, length = wanted
+            _, index, ip, length, *_ = wanted
             found = self._addresses_of(index)
             return found is None or (parse_ip(ip), length) in found
         if wanted[0] == "route" and wanted[-1] != _UNREACHABLE:
@@ -78,6 +111,17 @@ class Paths:
         if wanted[0] == "rule":
             found = self._rules_of(abi.AF_INET if wanted[1] == 4 else abi.AF_INET6)
             return found is None or wanted[2:] in found
+        return True
+
+    def is_first(self, wanted):
+        """Whether the default route, an object of netconf.py, goes before those outside that have its metric."""
+        self._family(len(parse_ip(wanted[1])))
+        route = netconf.as_route(wanted)
+        for other in self._defaults:
+            if other.index in self._tunnels and other != route:
+                continue
+            if (len(other.destination), other.metric) == (len(route.destination), route.metric):
+                return other == route
         return True
 
     def _rules_of(self, family):
@@ -104,6 +148,7 @@ class Paths:
             except OSError:
                 found = []
                 self._all[size] = None
+            self._defaults += [route for route in found if not route.length and route.table == RT_TABLE_MAIN]
             self._routes[size] = [route for route in found if self._is_outside(route)]
         return self._routes[size]
 
@@ -131,6 +176,12 @@ def way_out(ip, tunnels, outside=None):
     return [(route.index, route.gateway) if route is not None and not route.length else None for route in routes]
 
 
+def key_of(route):
+    """Return what routes of one table must differ in: destination, length, metric and table."""
+    metric = route.metric or (_METRIC_IPV6 if len(route.destination) == 16 else 0)
+    return route.destination, route.length, metric, route.table
+
+
 def host_route(packed, route):
     """Return the object of a route to this address only, over the link and gateway of `route`."""
     gateway = format_ip(route.gateway) if route.gateway else "-"
@@ -142,7 +193,8 @@ def tunnel_routes(route):
     """Return the objects of netconf.py that a route of our link can come from: the kernel gives IPv6 a metric."""
     metrics = (0, _METRIC_IPV6) if len(route.destination) == 16 and route.metric == _METRIC_IPV6 else (route.metric,)
     where = format_ip(route.destination)
-    return [("route", where, route.length, route.index, "-", metric, route.table) for metric in metrics]
+    found = [("route", where, route.length, route.index, "-", metric, route.table) for metric in metrics]
+    return found + [obj + (_FIRST,) for obj in found if not route.length]
 
 
 class Plan:
@@ -159,6 +211,13 @@ class Plan:
         if wanted is not None and wanted not in self._known:
             self._known.add(wanted)
             self.objects.append(wanted)
+
+
+def routed_prefixes(config, peer):
+    """Return the prefixes of the peer that are routed into the interface: pairs of packed address and length."""
+    if not peer.route or config.defaultroute:
+        return peer.allowed_ips if peer.route else ()
+    return [prefix for prefix in peer.allowed_ips if prefix[1]]
 
 
 def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
@@ -179,13 +238,14 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
     tunnelled = _Tunnelled(routed, apart)
     wanted = Plan()
     wanted.fwmark = config.fwmark or (AUTO_FWMARK + slot if apart else 0)
-    wanted.mtu = config.mtu or _mtu(endpoints, paths, tunnel_link or 0, _least_mtu(config, own))
+    wanted.mtu = config.mtu or _mtu(endpoints, paths, tunnel_link or 0, wanted.fwmark, _least_mtu(config, own))
     _plan_addresses(wanted, config, index)
     if not config.nohostroute:
         ways = endpoints + [packed for packed in learnt if packed not in endpoints]
         _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link)
     _plan_rules(wanted, apart)
-    _plan_routes(wanted, config, index, own, apart)
+    _plan_connected(wanted, config, index)
+    _plan_routes(wanted, config, index, own, apart, paths)
     return wanted
 
 
@@ -207,7 +267,31 @@ def _least_mtu(config, own):
 
 def _plan_addresses(wanted, config, index):
     for packed, length in config.addresses:
-        wanted.objects.append(("address", index, format_ip(packed), length))
+        address = "address", index, format_ip(packed), length
+        wanted.add(address + ("noprefixroute",) if _is_connected_apart(config, len(packed)) else address)
+
+
+def _is_connected_apart(config, size):
+    """Whether the routes to the networks of the addresses have another metric or table than the kernel's."""
+    return bool(config.metric or config.table_rules and _table(config, size))
+
+
+def _plan_connected(wanted, config, index):
+    """Route the networks of the addresses, if the kernel does not, and let packets use a separate table."""
+    for packed, length in config.addresses:
+        size = len(packed)
+        table, family = _table(config, size), 4 if size == 4 else 6
+        if _is_connected_apart(config, size):
+            where = format_ip(masked(packed, length))
+            wanted.add(("route", where, length, index, "-", config.metric, table or RT_TABLE_MAIN))
+        if table and config.table_rules:
+            for priority, kind, bits in ((_ADDRESS_PRIORITY, "from", 8 * size), (_NETWORK_PRIORITY, "to", length)):
+                prefix = "%s/%d" % (format_ip(masked(packed, bits)), bits)
+                wanted.add(("rule", family, table, 0, 0, -1, priority, kind, prefix))
+    for size in _SIZES:
+        if _table(config, size) and config.table_rules:
+            family = 4 if size == 4 else 6
+            wanted.add(("rule", family, _table(config, size), 0, 0, -1, _LOCAL_PRIORITY + index, "iif", "lo"))
 
 
 def _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link):
@@ -235,17 +319,23 @@ def _plan_rules(wanted, apart):
         wanted.objects.append(("rule", family, RT_TABLE_MAIN, 0, 0, 0, _SUPPRESS_PRIORITY))
 
 
-def _plan_routes(wanted, config, index, own, apart):
+def _plan_routes(wanted, config, index, own, apart, paths):
     """Route the prefixes into the tunnel."""
     for packed, length in own:
+        metric, more = config.metric, ()
         table = _table(config, len(packed)) or RT_TABLE_MAIN
         parts = [(masked(packed, length), length)]
         if not length and len(packed) in apart:
             table = wanted.fwmark
-        elif not length and table == RT_TABLE_MAIN and not config.metric:
-            parts = [(bytes((first,)) + packed[1:], 1) for first in (0, 128)]
+        elif not length and table == RT_TABLE_MAIN and not metric:
+            if not paths.has_netifd:
+                parts = [(bytes((first,)) + packed[1:], 1) for first in (0, 128)]
+            elif len(packed) == 4:
+                more = (_FIRST,)
+            else:
+                metric = _METRIC_DEFAULT6
         for part, bits in parts:
-            wanted.add(("route", format_ip(masked(part, bits)), bits, index, "-", config.metric, table))
+            wanted.add(("route", format_ip(masked(part, bits)), bits, index, "-", metric, table) + more)
         pause.pause()
 
 
@@ -312,11 +402,11 @@ def best_mtu(packed, route, paths):
     return size and size - _OVERHEAD[len(packed)]
 
 
-def _mtu(endpoints, paths, tunnel_link, least):
+def _mtu(endpoints, paths, tunnel_link, fwmark, least):
     """Return the largest MTU at which no datagram to an endpoint is fragmented, but not less than `least`."""
     found = []
     for packed in endpoints:
-        route = paths.find(packed, tunnel_link)
+        route = paths.way(packed, tunnel_link, fwmark)
         size = best_mtu(packed, route, paths) if route is not None else 0
         if size:
             found.append(size)

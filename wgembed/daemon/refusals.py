@@ -21,6 +21,11 @@ _NO_LINK = "the link no longer exists; make it again, or name another link in th
 _NO_GATEWAY = "the gateway is not on that link; add an address or a route with which the link reaches the gateway"
 _UNUSUAL = "repeat this command with ip(8), which shows the reason that the kernel gives"
 
+_HELD = (
+    "%s has this route already, so packets do not go into the tunnel; give one of the two networks another address, set "
+    "route_allowed_ips '0', or a metric"
+)
+
 _REASONS = {
     "address": {
         abi.ENODEV: _NO_LINK,
@@ -50,8 +55,13 @@ _REASONS = {
 _REASONS["rule"][abi.EOPNOTSUPP] = _REASONS["rule"][abi.EAFNOSUPPORT]
 
 
-def sentence(obj, errno):
-    """Return the sentence for the request to add the object of netconf.py, which failed with `errno`."""
+def sentence(obj, errno, holder=0):
+    """Return the sentence for the request to add the object of netconf.py, which failed with `errno`.
+
+    holder  the ifindex of the link that already has this route, if that is the reason
+    """
+    if holder:
+        return "cannot %s: %s" % (_in_words(obj), _HELD % _link_name(holder))
     return "cannot %s: %s; %s" % (_in_words(obj), cause(OSError(errno)), _reason(obj, errno))
 
 
@@ -115,7 +125,7 @@ def _in_words(obj):
         text = "add route %s/%d" % (ip, length) + ("" if gateway == "-" else " via " + gateway)
         return "%s dev %s%s" % (text, _link_name(index), "" if table == RT_TABLE_MAIN else " table %d" % table)
     if kind == "rule":
-        return "add IPv%d rule for table %d" % (obj[1], obj[2])
+        return "add IPv%d rule %sfor table %d" % (obj[1], "".join([word + " " for word in obj[7:]]), obj[2])
     if kind == "link":
         return "set link dev %s%s mtu %d" % (_link_name(obj[1]), " up" if obj[2] else "", obj[3])
     return "write %s to /proc/sys/%s" % (obj[2], obj[1])

@@ -8,7 +8,7 @@ remove everything that was added, and end the process.
 import gc
 from struct import unpack_from
 
-from ..config import keys, uci
+from ..config import keys, openwrt_network, uci
 from ..config import options as config_module
 from ..errors import UserError, cause
 from ..protocol.constants import MAX_PEERS
@@ -64,6 +64,7 @@ class Router(Process):
         )
         self._ip = rtnetlink.RtNetlink()
         self.outside = OutsideRoutes(self._ip)
+        self.has_netifd = openwrt_network.has_netifd()
         self._way_out = None
         self._seen = self._identity()
         if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
@@ -177,6 +178,7 @@ class Router(Process):
             self._give_ports_back(before)
             raise
         use_offloads(self, config)
+        fresh = list(made)
         now = system.clock.now()
         for name, router_interface in old.items():
             if not any(interface.name == name for interface in stay):
@@ -185,10 +187,11 @@ class Router(Process):
             router_interface = old[interface.name]
             before, router_interface.config = router_interface.config, interface
             router_interface.log.level = self.level_for(interface)
-            router_interface.set_up(before, now)
-        for router_interface in made:
+            if router_interface.set_up(before, now):
+                made.append(router_interface)
+        for router_interface in fresh:
             router_interface.set_up(None, now)
-        self.follow(self.router_interfaces)
+        self.follow(made)  # a link that its owner set down stays down, if its configuration is the same
 
     def _check_capacity(self, config):
         others = self.tables.used - sum([router_interface.peers_present() for router_interface in self.router_interfaces])
@@ -289,10 +292,14 @@ class Router(Process):
             body = message[start:end]
             index = rtnetlink.route_link(body)
             for router_interface in self.router_interfaces:
+                if router_interface.network.is_anything_held and router_interface.is_held(body):
+                    self.follow_soon(0)
                 if router_interface.lost_route(index, body, routes):
                     self.follow_soon()
         if routes:
-            self.follow_soon()
+            # Between a new default route and ours, no packet must leave outside the tunnel for long.
+            is_urgent = kind == abi.RTM_NEWROUTE and not all(route.length for route in routes)
+            self.follow_soon(0 if is_urgent else _SETTLE_MS)
 
     def _on_link_or_address(self, kind, index):
         """Follow a link on the route to an endpoint, an address that was ours, and the links that options name."""
@@ -308,7 +315,7 @@ class Router(Process):
             for router_interface in self.router_interfaces:
                 router_interface.network.doubt(only_outside=True)
             self.follow_soon()
-        elif any(one.uses_links() for one in self.router_interfaces):
+        elif any(one.uses_links() or one.network.is_anything_held for one in self.router_interfaces):
             self.follow_soon()
 
     def is_inside(self, packed):

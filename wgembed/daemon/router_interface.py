@@ -9,7 +9,7 @@ from ..errors import UserError, cause
 from ..protocol import noise
 from ..protocol.allowedips import MAX_PREFIXES, NARROW
 from ..protocol.constants import NEVER
-from ..runtime import log, rtnetlink, system
+from ..runtime import abi, log, rtnetlink, system
 from ..uapi.server import ControlServer
 from . import network, network_plan, peer_diff
 from .capacity import PREFIXES_PER_PEER
@@ -67,11 +67,13 @@ class RouterInterface:
                 )
 
     def set_up(self, old, now):
-        """Apply the configuration; `old` is the previous one, or None. No errors."""
+        """Apply the configuration; `old` is the previous one, or None. No errors. Returns whether they differ."""
         config, device = self.config, self.interface.device
+        before = device.identity.public
         device.set_private_key(config.private_key, now)
         fresh = peer_diff.sync_peers(device, old.peers if old else [], config.peers, now)
         self._set_endpoints(fresh)
+        return old is None or before != device.identity.public or not config.is_like(old)
 
     def _set_endpoints(self, fresh):
         wanted = {peer.public_key: peer for peer in self.config.peers if peer.host}
@@ -139,7 +141,9 @@ class RouterInterface:
     def _paths(self, ip):
         interfaces = self._router.router_interfaces
         outside = [thing for one in interfaces for thing in one.network.outside]
-        return network_plan.Paths(ip, [one.interface.index for one in interfaces], outside, self._router.outside)
+        paths = network_plan.Paths(ip, [one.interface.index for one in interfaces], outside, self._router.outside)
+        paths.has_netifd = self._router.has_netifd
+        return paths
 
     def watched(self):
         """Return the packed addresses of endpoints whose routes matter."""
@@ -169,6 +173,11 @@ class RouterInterface:
             was_ours = self.network.lost(obj) or was_ours
         return was_ours
 
+    def is_held(self, body):
+        """Whether the route in the message `body` was in the way of one of ours."""
+        size = 4 if body[0] == abi.AF_INET else 16
+        return self.network.is_held(rtnetlink.destination(body, size), body[1])
+
     def plan(self, paths):
         router = self._router
         endpoints = []
@@ -179,8 +188,8 @@ class RouterInterface:
             (packed, length, one is self)
             for one in router.router_interfaces
             for peer in one.config.peers
-            if peer.route and one.is_found(peer)
-            for packed, length in peer.allowed_ips
+            if one.is_found(peer)
+            for packed, length in network_plan.routed_prefixes(one.config, peer)
         ]
         chosen = openwrt_network.ifindex(self.config.tunlink) if self.config.tunlink else 0
         index, learnt = self.interface.index, self._learnt()

@@ -5,13 +5,16 @@ than twice the memory of the daemon. Otherwise rtnetlink.py applies them, in the
 or "set", and an object:
 
     ("link", index, up, mtu)                                        set; up: 1, or 0 for no change; mtu: 0 for no change
-    ("address", index, ip, length)                                  add, del
-    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" can follow,
+    ("address", index, ip, length)                                  add, del; "noprefixroute" can follow
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" can follow, or "first",
                                                                     or "unreachable", with the index 0
-    ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0 or suppress -1: not used
+    ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0 or suppress -1: not used;
+                                                                    "from" or "to" and a prefix, or "iif" and a name
+                                                                    can follow
     ("setting", name below /proc/sys, new, old)                     add: write the new value, del: write the old value
 
-The answer to a request is an errno, 0 for success. To add an object that exists is EEXIST, except for addresses.
+The answer to a request is an errno, 0 for success. To add an object that exists is EEXIST, except for addresses. A route
+exists if another one has its prefix, metric and table, unless it is "first": then it goes before those (only IPv4).
 """
 
 from ..errors import cause
@@ -32,7 +35,7 @@ def apply(requests):
     try:
         answers = []
         for verb, obj in requests:
-            answers.append(answer(_by_rtnetlink, ip, verb, obj))
+            answers.append(answer(by_rtnetlink, ip, verb, obj))
             pause.pause()
         return answers
     finally:
@@ -62,23 +65,27 @@ def _set(verb, obj):
         system.files.write_file(path, wanted)
 
 
-def _by_rtnetlink(ip, verb, obj):
+def by_rtnetlink(ip, verb, obj):
+    """Apply the request, unless it is a setting, with `ip`, a RtNetlink. OSError if the kernel refuses it."""
     kind = obj[0]
     if kind == "link":
         ip.set_link(obj[1], True if obj[2] else None, obj[3] or None)
     elif kind == "address":
-        (ip.add_address if verb == "add" else ip.remove_address)(obj[1], parse_ip(obj[2]), obj[3])
+        if verb == "add":
+            ip.add_address(obj[1], parse_ip(obj[2]), obj[3], not obj[4:])
+        else:
+            ip.remove_address(obj[1], parse_ip(obj[2]), obj[3])
     elif kind == "route":
         route = as_route(obj)
         if verb == "add":
-            ip.add_route(route, True)
+            ip.add_route(route, rtnetlink.FIRST if "first" in obj else rtnetlink.ONLY)
         else:
             ip.remove_route(route)
     else:
-        _, family, table, fwmark, inverted, suppress, priority = obj
+        _, family, table, fwmark, inverted, suppress, priority, *selector = obj
         change = ip.add_rule if verb == "add" else ip.remove_rule
         family = abi.AF_INET if family == 4 else abi.AF_INET6
-        change(family, table, fwmark, bool(inverted), None if suppress < 0 else suppress, priority)
+        change(family, table, fwmark, bool(inverted), None if suppress < 0 else suppress, priority, selector)
 
 
 def as_route(obj):

@@ -8,6 +8,7 @@ from struct import pack, unpack_from
 
 from . import abi
 from . import rtnetlink_abi as rtnl
+from .address import format_ip, parse_ip
 from .rtsocket import RtSocket, attribute, attributes
 
 
@@ -22,6 +23,9 @@ def _dump_of(family):
 
 def _family(packed):
     return abi.FAMILIES[len(packed)]
+
+
+REPLACE, ONLY, FIRST = rtnl.NLM_F_REPLACE, rtnl.NLM_F_EXCL, 0
 
 
 class Route:
@@ -81,9 +85,14 @@ class RtNetlink(RtSocket):
 
     # addresses
 
-    def add_address(self, index, packed, length):
-        """Add an address to the link. Does nothing if the link has the address."""
+    def add_address(self, index, packed, length, has_route=True):
+        """Add an address to the link. Does nothing if the link has the address.
+
+        has_route  the kernel also adds a route to the prefix of the address
+        """
         body = self._address(index, packed, length, rtnl.IFA_F_NODAD if len(packed) == 16 else 0)
+        if not has_route:
+            body += _number(rtnl.IFA_FLAGS, body[2] | rtnl.IFA_F_NOPREFIXROUTE)
         self.change(abi.RTM_NEWADDR, rtnl.NLM_F_CREATE | rtnl.NLM_F_REPLACE, body)
 
     def remove_address(self, index, packed, length):
@@ -106,11 +115,13 @@ class RtNetlink(RtSocket):
 
     # routes
 
-    def add_route(self, route, exclusive=False):
-        """Add the route. A route in its table with this destination and metric is replaced, or with `exclusive` EEXIST."""
-        self.change(
-            abi.RTM_NEWROUTE, rtnl.NLM_F_CREATE | (rtnl.NLM_F_EXCL if exclusive else rtnl.NLM_F_REPLACE), self._route(route)
-        )
+    def add_route(self, route, how=REPLACE):
+        """Add the route.
+
+        how  if its table has a route with this destination and metric: REPLACE it; ONLY: EEXIST; FIRST: keep it, and put
+             the new one before it (only IPv4)
+        """
+        self.change(abi.RTM_NEWROUTE, rtnl.NLM_F_CREATE | how, self._route(route))
 
     def remove_route(self, route):
         self.change(abi.RTM_DELROUTE, 0, self._route(route))
@@ -134,10 +145,10 @@ class RtNetlink(RtSocket):
                 body += attribute(kind, value)
         return body
 
-    def routes(self, family, matters=None):
+    def routes(self, family, matters=None, table=rtnl.RT_TABLE_MAIN):
         """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, except on dead links.
 
-        matters  returns only routes of the main table with matters(destination, length)
+        matters  returns only routes of `table`, or of all tables if that is None, with matters(destination, length)
         """
         found = []
         size = 4 if family == abi.AF_INET else 16
@@ -145,7 +156,8 @@ class RtNetlink(RtSocket):
         def handle(body):
             if body[7] != abi.RTN_UNICAST or unpack_from("I", body, 8)[0] & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN):
                 return
-            if matters is None or body[4] == rtnl.RT_TABLE_MAIN and matters(destination(body, size), body[1]):
+            is_wanted = matters is None or table in (None, body[4]) and matters(destination(body, size), body[1])
+            if is_wanted:
                 found.extend(parse_routes(bytes(body)))
 
         self.request(abi.RTM_GETROUTE, rtnl.NLM_F_DUMP, _dump_of(family), handle)
@@ -160,20 +172,24 @@ class RtNetlink(RtSocket):
 
     # rules
 
-    def add_rule(self, family, table, fwmark=0, inverted=False, suppress_length=None, priority=0):
+    def add_rule(self, family, table, fwmark=0, inverted=False, suppress_length=None, priority=0, selector=()):
         """Add a rule that looks up `table` for packets with the fwmark, or with `inverted` for packets without it.
 
         suppress_length  ignore routes whose prefix is not longer than this; None for none
         priority         0: the kernel chooses
+        selector         "from" or "to" and a prefix as text, or "iif" and the name of a link: only for such packets
         """
-        rule = self._rule(family, table, fwmark, inverted, suppress_length, priority)
+        rule = self._rule(family, table, fwmark, inverted, suppress_length, priority, selector)
         self.change(abi.RTM_NEWRULE, rtnl.NLM_F_CREATE | rtnl.NLM_F_EXCL, rule)
 
-    def remove_rule(self, family, table, fwmark=0, inverted=False, suppress_length=None, priority=0):
-        self.change(abi.RTM_DELRULE, 0, self._rule(family, table, fwmark, inverted, suppress_length, priority))
+    def remove_rule(self, family, table, fwmark=0, inverted=False, suppress_length=None, priority=0, selector=()):
+        self.change(abi.RTM_DELRULE, 0, self._rule(family, table, fwmark, inverted, suppress_length, priority, selector))
 
     def rules(self, family):
-        """Return the rules that look up a table: (table, fwmark, inverted, suppress length, priority), as in netconf.py."""
+        """Return the rules that look up a table: (table, fwmark, inverted, suppress length, priority, and the selector).
+
+        As in netconf.py.
+        """
         found = []
         for body in self.request(rtnl.RTM_GETRULE, rtnl.NLM_F_DUMP, _dump_of(family)):
             given = _attributes(body, rtnl.FIB_RULE_HDR_SIZE)
@@ -187,20 +203,39 @@ class RtNetlink(RtSocket):
                 )  # fmt: skip
             ]
             inverted = unpack_from("I", body, 8)[0] & rtnl.FIB_RULE_INVERT
-            found.append((table, mark, inverted >> 1, -1 if suppress == rtnl.NO_SUPPRESS_PREFIXLEN else suppress, priority))
+            suppress = -1 if suppress == rtnl.NO_SUPPRESS_PREFIXLEN else suppress
+            found.append((table, mark, inverted >> 1, suppress, priority) + _selector(body, given))
         return found
 
-    def _rule(self, family, table, fwmark, inverted, suppress_length, priority):
+    def _rule(self, family, table, fwmark, inverted, suppress_length, priority, selector):
         flags = rtnl.FIB_RULE_INVERT if inverted else 0
-        body = pack(rtnl.FIB_RULE_HDR, family, 0, 0, 0, rtnl.RT_TABLE_UNSPEC, 0, 0, rtnl.FR_ACT_TO_TBL, flags) + _number(
-            rtnl.FRA_TABLE, table
-        )
+        kind, value = selector or ("", "")
+        to = from_ = 0
+        chosen = b""
+        if kind == "iif":
+            chosen = attribute(rtnl.FRA_IIFNAME, value.encode() + b"\0")
+        elif kind:
+            where, _, length = value.partition("/")
+            to, from_ = (int(length), 0) if kind == "to" else (0, int(length))
+            chosen = attribute(rtnl.FRA_DST if kind == "to" else rtnl.FRA_SRC, parse_ip(where))
+        body = pack(rtnl.FIB_RULE_HDR, family, to, from_, 0, rtnl.RT_TABLE_UNSPEC, 0, 0, rtnl.FR_ACT_TO_TBL, flags)
+        body += _number(rtnl.FRA_TABLE, table) + chosen
         for kind, value in ((rtnl.FRA_FWMARK, fwmark), (rtnl.FRA_PRIORITY, priority)):
             if value:
                 body += _number(kind, value)
         if suppress_length is not None:
             body += _number(rtnl.FRA_SUPPRESS_PREFIXLEN, suppress_length)
         return body
+
+
+def _selector(body, given):
+    """Return the selector of the rule in a message."""
+    if rtnl.FRA_IIFNAME in given:
+        return "iif", given[rtnl.FRA_IIFNAME].rstrip(b"\0").decode()
+    for kind, name, length in ((rtnl.FRA_SRC, "from", body[2]), (rtnl.FRA_DST, "to", body[1])):
+        if kind in given:
+            return name, "%s/%d" % (format_ip(given[kind]), length)
+    return ()
 
 
 def _attributes(body, at):

@@ -3,6 +3,7 @@
 Each line of the standard input is a request. For each, the process writes a line with the errno to the standard output.
 """
 
+import functools
 import os
 import sys
 
@@ -11,7 +12,7 @@ sys.path[:1] = os.environ.get("WGEMBED_PATH", "").split(":")
 from pyroute2 import IPRoute  # noqa: E402
 from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
-from wgembed.runtime import abi, netconf  # noqa: E402
+from wgembed.runtime import abi, netconf, rtnetlink  # noqa: E402
 from wgembed.runtime import rtnetlink_abi as rtnl  # noqa: E402
 
 
@@ -25,10 +26,18 @@ def main():
 def _change(ip, verb, obj):
     """Apply the request. OSError if the kernel refuses it."""
     kind = obj[0]
+    if verb == "add" and "first" in obj:
+        netconf.by_rtnetlink(_rtnetlink(), verb, obj)  # pyroute2 cannot put a route before others
+        return
     try:
         {"link": _link, "address": _address, "route": _route, "rule": _rule}[kind](ip, verb, *obj[1:])
     except NetlinkError as e:
         raise OSError(e.code, str(e)) from None
+
+
+@functools.cache
+def _rtnetlink():
+    return rtnetlink.RtNetlink()
 
 
 def _link(ip, verb, index, up, mtu):
@@ -38,9 +47,12 @@ def _link(ip, verb, index, up, mtu):
     ip.link("set", index=index, **wanted)
 
 
-def _address(ip, verb, index, address, length):
+def _address(ip, verb, index, address, length, *more):
     # "replace" does not change an address that exists. A tunnel needs no detection of duplicate addresses.
-    flags = {"flags": rtnl.IFA_F_NODAD} if ":" in address else {}
+    flags = rtnl.IFA_F_NODAD if ":" in address else 0
+    if verb == "add" and more:
+        flags |= rtnl.IFA_F_NOPREFIXROUTE
+    flags = {"flags": flags} if flags else {}
     ip.addr("replace" if verb == "add" else "del", index=index, address=address, prefixlen=length, **flags)
 
 
@@ -61,7 +73,7 @@ def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
     ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
 
 
-def _rule(ip, verb, family, table, fwmark, inverted, suppress, priority):
+def _rule(ip, verb, family, table, fwmark, inverted, suppress, priority, *selector):
     wanted = {"table": table, "action": "FR_ACT_TO_TBL"}
     if fwmark:
         wanted["fwmark"] = fwmark
@@ -71,6 +83,9 @@ def _rule(ip, verb, family, table, fwmark, inverted, suppress, priority):
         wanted["FRA_SUPPRESS_PREFIXLEN"] = suppress
     if priority:
         wanted["priority"] = priority
+    if selector:
+        kind, value = selector
+        wanted[{"from": "src", "to": "dst", "iif": "iifname"}[kind]] = value
     ip.rule(verb, family=abi.AF_INET if family == 4 else abi.AF_INET6, **wanted)
 
 
