@@ -3,7 +3,7 @@
 A default route into the tunnel would also send the tunnel's own datagrams into the tunnel. Two methods prevent that, as in
 OpenWrt and in wg-quick. The first is a host route to the endpoint over the current gateway, if a routed prefix covers the
 endpoint or `tunlink` selects a link. The second, with `nohostroute` or `fwmark`, is a separate table for the default route,
-with a rule that exempts packets with our firewall mark. With `ip4table` or `ip6table`, the rules are left to the user.
+with a rule that exempts packets with our firewall mark. With `ip4table` or `ip6table`, neither is used.
 
 In the main table, a default route without a metric must go before that of the provider, which stays. On OpenWrt, it is the
 first of those with the same metric (IPv4), or has a lower metric (IPv6), so that mwan3 and pbr see that it is one. Netifd

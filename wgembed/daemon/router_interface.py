@@ -174,7 +174,7 @@ class RouterInterface:
         return was_ours
 
     def is_held(self, body):
-        """Whether the route in the message `body` was in the way of one of ours."""
+        """Whether the route in the message `body` was instead of one of ours."""
         size = 4 if body[0] == abi.AF_INET else 16
         return self.network.is_held(rtnetlink.destination(body, size), body[1])
 
