@@ -42,8 +42,8 @@ CORES = os.cpu_count() or 1
 # Units of one test each.
 APART = (
     "fastpath/test_foreign.py", "foreign/", "interop/test_interop_cookie.py", "interop/test_interop_mtu.py",
-    "interop/test_interop_roaming.py", "interop/test_interop_traffic.py", "router/test_network.py",
-    "router/test_old_kernels.py", "router/test_run.py",
+    "interop/test_interop_roaming.py", "interop/test_interop_traffic.py", "router/test_corpus.py",
+    "router/test_network.py", "router/test_old_kernels.py", "router/test_run.py",
 )  # fmt: skip
 # One unit: each guest with a kernel of its own is booted once for all of them.
 GUEST = re.compile(r"test_interop_(recovery|rekey)\.py|\[.*linux-6\.")

@@ -217,7 +217,7 @@ def table_rules(family, table, *addresses):
     for address, network_ in addresses:
         found.append(("rule", family, table, 0, 0, -1, 10000, "from", address))
         found.append(("rule", family, table, 0, 0, -1, 20000, "to", network_))
-    return [*found, ("rule", family, table, 0, 0, -1, 90000 + TUNNEL, "iif", "lo")]
+    return [*found, ("rule", family, table, 0, 0, -1, 90000 + TUNNEL, "iif", "lo")] if family == 4 else found
 
 
 def rules(family, mark):
@@ -318,7 +318,7 @@ def rules(family, mark):
                 ("address", TUNNEL, "10.77.0.1", 24),
                 ("address", TUNNEL, "fd77::1", 64, "noprefixroute"),
                 into("fd77::", 64, 0, 66),
-                *table_rules(6, 66, ("fd77::1/128", "fd77::/64")),
+                *table_rules(6, 66, ("fd77::1/128", "fd77::1/64")),
             ],
             0,
         ),

@@ -162,8 +162,8 @@ def test_tables_with_the_rules_of_netifd(harness):
     ):
         rules = [" ".join(line.split()) for line in place.ip(f"-{family}", "rule", "show").splitlines()]
         assert f"10000: from {own} lookup {table}" in rules
-        assert f"20000: from all to {network} lookup {table}" in rules
-        assert f"{90000 + index}: from all iif lo lookup {table}" in rules
+        assert f"20000: from all to {own}/{network.partition('/')[2]} lookup {table}" in rules
+        assert (f"{90000 + index}: from all iif lo lookup {table}" in rules) == (family == 4)
         assert network in place.ip(f"-{family}", "route", "show", "table", str(table))
         assert pair.name not in place.ip(f"-{family}", "route", "show", "table", "main").replace("fe80", "")
         place.run("ping", "-c5", "-W1", "-I", own, beyond)
@@ -273,3 +273,27 @@ def test_providers_with_tables_of_their_own(harness):
     pair.router.reload(pair.interface(), sections[1])
     code, told = place.run(*harness.command, "check", "--config-dir", str(pair.router.config.parent), check=False)
     assert code == 1 and "there is no route to 203.0.113.5" in told
+
+
+def test_the_host_route_follows_providers_with_tables(harness):
+    """All routes are in tables, and the tunnel's table could be asked before the provider's: the ifindex decides."""
+    with_gateways(harness)
+    place = harness.near.place
+    pair = harness.pair()
+    pair.start_far()
+    place.ip("link", "add", "later", "type", "veth", "peer", "name", "later2")
+    pair.router.start(pair.interface(ip4table=300), pair.peer(allowed_ips=["0.0.0.0/0", "fd77::/64"], route_allowed_ips=1))
+    place.ip("addr", "add", "198.51.100.2/24", "dev", "later")
+    for end in ("later", "later2"):
+        place.ip("link", "set", end, "up")
+    endpoint = pair.far.site.outer[4]
+    assert f"{endpoint} via" not in place.ip("route", "show"), "it is in a connected network"
+    far = pair.peer(0, endpoint_host="203.0.113.5", allowed_ips="0.0.0.0/0", route_allowed_ips=1)
+    pair.router.reload(pair.interface(ip4table=300), far)
+    net.poll(lambda: "203.0.113.5 via 192.0.2.2 dev outer" in place.ip("route"), 2, what="the host route")
+    place.ip("route", "del", "default", "via", "192.0.2.2")
+    net.poll(lambda: "203.0.113.5" not in place.ip("route"), 2, what="no host route")
+    place.ip("route", "add", "default", "via", "198.51.100.1", "table", "201")
+    net.poll(lambda: "203.0.113.5 via 198.51.100.1 dev later" in place.ip("route"), 2, what="the host route by the other")
+    place.ip("route", "del", "default", "table", "201")
+    net.poll(lambda: "203.0.113.5" not in place.ip("route"), 2, what="no host route")

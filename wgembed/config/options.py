@@ -351,7 +351,9 @@ _PEER_OPTIONS = {
 }
 # Options of OpenWrt's network daemon that have no meaning here.
 _WITHOUT_EFFECT = (
-    "ip6prefix", "peerdns", "dns", "dns_metric", "dns_search", "ip6assign", "ip6hint", "ip6ifaceid", "ip6class",
+    "ip6prefix", "peerdns", "dns", "dns_metric", "dns_search", "ip6assign", "ip6hint", "ip6ifaceid", "ip6class", "ip6weight",
+    "zone", "tags", "renew", "carrier_loss_delay", "host_device", "jail", "jail_device", "jail_ifname", "device", "ifname",
+    "type",
 )  # fmt: skip
 
 

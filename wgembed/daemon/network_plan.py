@@ -2,8 +2,9 @@
 
 A default route into the tunnel would also send the tunnel's own datagrams into the tunnel. Two methods prevent that, as in
 OpenWrt and in wg-quick. The first is a host route to the endpoint over the current gateway, if a routed prefix covers the
-endpoint or `tunlink` selects a link. The second, with `nohostroute` or `fwmark`, is a separate table for the default route,
-with a rule that exempts packets with our firewall mark. With `ip4table` or `ip6table`, neither is used.
+endpoint or `tunlink` selects a link. The second, with `nohostroute` (or, except on OpenWrt, `fwmark`), is a separate table
+for the default route, with a rule that exempts packets with our firewall mark. Neither is used with `ip4table` or
+`ip6table`.
 
 In the main table, a default route without a metric must go before that of the provider, which stays. On OpenWrt, it is the
 first of those with the same metric (IPv4), or has a lower metric (IPv6), so that mwan3 and pbr see that it is one. Netifd
@@ -30,7 +31,7 @@ AUTO_FWMARK = 51820
 # The rules come directly before those of the kernel, as with wg-quick.
 _SUPPRESS_PRIORITY = 32764
 _MARK_PRIORITY = 32765
-# The priorities of netifd's rules: for an address, for its network, and for what starts here; the ifindex is added
+# The priorities of netifd's rules: for an address, for its network, and for what starts here (plus the ifindex; only IPv4)
 _ADDRESS_PRIORITY, _NETWORK_PRIORITY, _LOCAL_PRIORITY = 10000, 20000, 90000
 _SRC_VALID_MARK = ("setting", "net/ipv4/conf/all/src_valid_mark", "1", "0")
 
@@ -94,6 +95,16 @@ class Paths:
             if best is None or (-route.length, route.metric) < (-best.length, best.metric):
                 best = route
         return best
+
+    def find_elsewhere(self, packed):
+        """Return a route to the address from another table than the main one, or None."""
+        routes = self._outside.elsewhere(len(packed)) if self._outside else ()
+        found = [
+            (-route.length, route.metric, number)
+            for number, route in enumerate(routes)
+            if route.index and route.index not in self._tunnels and covers(route.destination, route.length, packed)
+        ]
+        return routes[min(found)[2]] if found else None
 
     def has(self, wanted):
         """Whether the address, route or rule, an object of netconf.py, exists; True if the kernel does not answer."""
@@ -234,7 +245,7 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
     learnt       packed addresses of the current endpoints of the peers
     """
     own = [(packed, length) for packed, length, is_own in routed if is_own]
-    apart = _families_apart(config, own)
+    apart = _families_apart(config, own, paths.has_netifd)
     tunnelled = _Tunnelled(routed, apart)
     wanted = Plan()
     wanted.fwmark = config.fwmark or (AUTO_FWMARK + slot if apart else 0)
@@ -249,9 +260,12 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
     return wanted
 
 
-def _families_apart(config, own):
+def _families_apart(config, own, has_netifd):
     """Return the families, as sizes of addresses, whose default route goes into a separate table."""
-    return [size for size in _SIZES if _is_apart(config, size, own, _table(config, size))]
+    if not config.nohostroute and (has_netifd or not config.fwmark):
+        return []
+    routed = [len(packed) for packed, length in own if not length]
+    return [size for size in _SIZES if size in routed and not _table(config, size)]
 
 
 def _table(config, size):
@@ -286,12 +300,10 @@ def _plan_connected(wanted, config, index):
             wanted.add(("route", where, length, index, "-", config.metric, table or RT_TABLE_MAIN))
         if table and config.table_rules:
             for priority, kind, bits in ((_ADDRESS_PRIORITY, "from", 8 * size), (_NETWORK_PRIORITY, "to", length)):
-                prefix = "%s/%d" % (format_ip(masked(packed, bits)), bits)
+                prefix = "%s/%d" % (format_ip(packed), bits)
                 wanted.add(("rule", family, table, 0, 0, -1, priority, kind, prefix))
-    for size in _SIZES:
-        if _table(config, size) and config.table_rules:
-            family = 4 if size == 4 else 6
-            wanted.add(("rule", family, _table(config, size), 0, 0, -1, _LOCAL_PRIORITY + index, "iif", "lo"))
+    if config.table4 and config.table_rules:
+        wanted.add(("rule", 4, config.table4, 0, 0, -1, _LOCAL_PRIORITY + index, "iif", "lo"))
 
 
 def _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link):
@@ -339,19 +351,14 @@ def _plan_routes(wanted, config, index, own, apart, paths):
         pause.pause()
 
 
-def _is_apart(config, size, own, table):
-    """Whether the default route of this family goes into a separate table."""
-    if table or not (config.nohostroute or config.fwmark):
-        return False
-    return any(not length and len(packed) == size for packed, length in own)
-
-
 def _host_route_for(packed, tunnelled, paths, tunnel_link, is_main):
     """Return the route that keeps the endpoint outside, or None; `is_main`: our routes are in the main table."""
     route = None
     longest = tunnelled.longest(packed)
     if tunnel_link or tunnel_link == 0 and longest is not None:
         route = paths.find(packed, tunnel_link)
+        if route is None and not tunnel_link:
+            route = paths.find_elsewhere(packed)
     if route is not None:
         return host_route(packed, route)
     if is_main and longest == _OWN:
@@ -393,7 +400,7 @@ def swallows(config, packed, routed):
     if _table(config, len(packed)):
         return False
     own = [(prefix, length) for prefix, length, is_own in routed if is_own]
-    return _Tunnelled(routed, _families_apart(config, own)).longest(packed) is not None
+    return _Tunnelled(routed, _families_apart(config, own, False)).longest(packed) is not None
 
 
 def best_mtu(packed, route, paths):

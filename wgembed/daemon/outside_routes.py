@@ -8,7 +8,7 @@ from struct import unpack_from
 
 from ..runtime import abi, rtnetlink
 from ..runtime.address import covers, masked
-from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
+from ..runtime.rtnetlink_abi import RT_TABLE_LOCAL, RT_TABLE_MAIN
 
 _SIZES = {family: size for size, family in abi.FAMILIES.items()}
 
@@ -23,6 +23,7 @@ class OutsideRoutes:
         self._ip = ip
         self._watched = {4: [], 16: []}  # sorted
         self._routes = {}
+        self._elsewhere = {}
 
     def watch(self, addresses):
         """Watch these packed addresses, in place of those from the last call."""
@@ -32,6 +33,7 @@ class OutsideRoutes:
                 self._watched[size] = wanted
                 if set(wanted) - set(before):
                     self._routes.pop(size, None)
+                    self._elsewhere.pop(size, None)
 
     def is_watched(self, packed):
         """Whether the last call of `watch` had this address."""
@@ -43,23 +45,37 @@ class OutsideRoutes:
             self._routes[size] = self._ip.routes(abi.FAMILIES[size], self._matters)
         return self._routes[size]
 
+    def elsewhere(self, size):
+        """Return the routes of other tables, as `family` those of the main one; none if the kernel does not answer."""
+        if size not in self._elsewhere:
+            try:
+                found = self._ip.routes(abi.FAMILIES[size], self._matters, None)
+            except OSError:
+                return []
+            self._elsewhere[size] = [route for route in found if route.table not in (RT_TABLE_MAIN, RT_TABLE_LOCAL)]
+        return self._elsewhere[size]
+
     def forget(self):
         """Read the routes again at the next use, because they can have changed without a message."""
         self._routes.clear()
+        self._elsewhere.clear()
 
     def links(self):
         """Return the ifindex of each link that the routes use."""
         return {route.index for routes in self._routes.values() for route in routes}
 
     def handle(self, message, start, end):
-        """Handle a message about a route. Return its Routes if the route matters, otherwise nothing."""
+        """Handle a message about a route. Return its Routes if the route matters, otherwise nothing.
+
+        Default routes of other tables matter: rules can lead datagrams to endpoints there.
+        """
         body = message[start:end]
         if len(body) < abi.RTMSG_SIZE or body[0] not in _SIZES or unpack_from("I", body, 8)[0] & abi.RTM_F_CLONED:
             return ()
         size = _SIZES[body[0]]
-        if body[4] != RT_TABLE_MAIN or not self._matters(rtnetlink.destination(body, size), body[1]):
+        if body[4] != RT_TABLE_MAIN and body[1] or not self._matters(rtnetlink.destination(body, size), body[1]):
             return ()
-        self._routes.pop(size, None)
+        (self._routes if body[4] == RT_TABLE_MAIN else self._elsewhere).pop(size, None)
         return rtnetlink.parse_routes(bytes(body))
 
     def _matters(self, destination, length):
