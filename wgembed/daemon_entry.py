@@ -1,4 +1,4 @@
-"""The start of the daemon's separate interpreter: `serve IFNAME` or `route DIRECTORY`.
+"""The start of the daemon's separate interpreter: `serve IFNAME` or `route DIRECTORY NAME`.
 
 The interpreter is started with -S -E -s: site and its imports would cost a third of the daemon's memory. WGEMBED_PATH
 contains the folders of modules that site would have found. WGEMBED_READY is a descriptor. When the control socket exists,
@@ -23,9 +23,13 @@ def main():
 
 def _serve():
     ready = os.environ.pop(b"WGEMBED_READY", b"")
-    verb, argument = sys.argv[1:]
+    verb, argument, *more = sys.argv[1:]
     _name_process()
     if verb == "route":
+        if more[0]:
+            from wgembed.daemon import netifd
+
+            return netifd.serve(argument, more[0], lambda peers: None)
         from wgembed.daemon.router import serve
 
         return serve(argument, lambda peers: None)

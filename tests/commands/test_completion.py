@@ -70,7 +70,7 @@ CASES = [
     (f"wg set wg0 peer {KEY[1]} remove peer {KEY[2]} ", PEER_WORDS),
     ("wg genkey ", []),
     ("wg x ", []),
-    ("wgembed run ", ["--config-dir"]),
+    ("wgembed run ", ["--config-dir", "--netifd"]),
     ("wgembed check --config-dir ", FILES),
 ]
 

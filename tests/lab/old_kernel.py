@@ -213,7 +213,7 @@ def main(log, things, *command):
     if "WGEMBED_PATH" not in os.environ:
         from wgembed.runtime.cpython import start
 
-        argv, environment = start.command_for("route", command[-1])
+        argv, environment = start.command_for("route", command[-1], "")
         argv[-3:-2] = [__file__, log, things]
         os.execve(argv[0], argv, environment)
     change_cpython(kernel)

@@ -290,7 +290,8 @@ class Opkg:
             file.unlink()
 
     def _settings(self, name):
-        return (self._info / f"{name}.conffiles").read_text().split()
+        listed = self._info / f"{name}.conffiles"
+        return listed.read_text().split() if listed.exists() else []
 
     def _changed(self, name, place):
         """Whether the file differs from the one in the package."""

@@ -76,6 +76,7 @@ class Procd:
     def __init__(self, router):
         self._router = router
         self.services = {}
+        self.objects = {}  # other objects of ubus: functions that are called with the method and the message
         folder = router.root / "tmp/ubus"
         folder.mkdir(parents=True)
         os.mkfifo(folder / "calls")
@@ -120,6 +121,8 @@ class Procd:
         status, said = INVALID, ""
         if kind == "service" and hasattr(self, "_on_" + method):
             status, said = getattr(self, "_on_" + method)(told)
+        elif kind in self.objects:
+            status, said = self.objects[kind](method, told)
         with contextlib.suppress(OSError):
             Path(f"{self._router.root}{answer}").write_text(f"{status}\n{said}")
 

@@ -10,7 +10,7 @@ interface drops it (__main__.py).
 # command needs a line here, its function, an entry in the man page and in the completion (package/files/completions), and
 # tests. A command of wg(8) also needs a line in wg/main.py. main.py defines the effect of an interrupt.
 TABLE = """\
-run       run:run                  [--config-dir DIR]
+run       run:run                  [--netifd INTERFACE] [--config-dir DIR]
 check     check:check              [--config-dir DIR]
 show      wg.show:show             {INTERFACE|all|interfaces} [FIELD]
 showconf  wg.show:showconf         INTERFACE

@@ -5,11 +5,19 @@ from ..runtime import folders, system
 
 
 def run(program, arguments):
-    """Serve all interfaces of the configuration until a signal; return the exit status."""
-    return system.start.router(config_directory(arguments), _serve)
+    """Serve all interfaces of the configuration until a signal, or one of them for netifd; return the exit status."""
+    name = ""
+    if arguments[1:2] == ["--netifd"] and len(arguments) > 2:
+        name = arguments[2]
+        arguments = arguments[2:]
+    return system.start.router(config_directory(arguments), name, _serve)
 
 
-def _serve(directory, ready):
+def _serve(directory, name, ready):
+    if name:
+        from ..daemon import netifd
+
+        return netifd.serve(directory, name, ready)
     from ..daemon.router import serve
 
     return serve(directory, ready)

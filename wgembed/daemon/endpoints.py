@@ -159,6 +159,7 @@ class Endpoint:
 
     public_key  of the peer. The peer is known here by its key only, because it can be removed and added again.
     owner       owner.on_endpoint(self) is called when `address` (packed) or `scope` becomes known or changes
+    is_name     whether it is a name, which is looked up
     found       all packed addresses that are known, in the order to try them
     link        the name of the link after %, "" if there is none. `scope` is its ifindex, None while it does not exist
     last_scope  the ifindex of the link in the last call of on_endpoint, None before the first
@@ -175,14 +176,14 @@ class Endpoint:
         self._owner = owner
         self._names = names
         self.found = []
-        self._is_name = False
+        self.is_name = False
 
     def start(self):
         literal, _, scope = self.host.partition("%")
         try:
             self.found = [system.inet.parse_ip(literal)]
         except ValueError:
-            self._is_name = True
+            self.is_name = True
             self._names.want(self.host, self)
             return
         if scope.isdigit():
@@ -207,13 +208,13 @@ class Endpoint:
             self.last_scope = scope
 
     def close(self):
-        if self._is_name:
+        if self.is_name:
             self._names.forget(self.host, self)
-            self._is_name = False
+            self.is_name = False
 
     def unanswered(self, attempts):
         """Look the name up again, and use its next address after a failed attempt. Without a name, do nothing."""
-        if not self._is_name:
+        if not self.is_name:
             return
         if attempts and self.found:
             place = self.found.index(self.address) if self.address in self.found else -1

@@ -28,8 +28,6 @@ from .timestamps import Timestamps
 _SETTLE_MS = 200
 # The same after messages of the kernel were lost, because there are many.
 _SETTLE_AFTER_LOSS_MS = 1000
-# Places in the tables for peers that are added after the start.
-_SPARE_PEERS = 16
 
 
 class Router(Process):
@@ -37,6 +35,13 @@ class Router(Process):
 
     directory  the directory of the configuration
     """
+
+    package = config_module.PACKAGE
+    only = ""  # the name of the only interface, which netifd manages: see netifd.py
+    # Places in the tables, if the configuration does not need more
+    least_peers = system.files.USUAL_PEERS
+    least_prefixes = system.files.USUAL_PREFIXES
+    spare_peers = 16
 
     def __init__(self, directory):
         self._directory = directory
@@ -48,7 +53,7 @@ class Router(Process):
         self.router_interfaces = []
         config = self._load()
         process = system.process
-        super().__init__(_peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM), news)
+        super().__init__(self._peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
         self.run_directory = folders.run()
         self._state_directory = folders.state()
@@ -59,24 +64,34 @@ class Router(Process):
                 self.log.error("cannot create %s: %s" % (path, cause(e)))
         self.netconf = netconf.NetConf(self.loop, self.log)
         self.host_names = Names(self.loop, self.alarms, self.log)
+        # Each process needs a separate high-water mark.
+        clock = "/clock." + self.only if self.only else "/clock"
         self.timestamps = Timestamps(
-            self._state_directory + "/clock", self.run_directory + "/clock", durable.Saver(self.loop, self.log), self.log
+            self._state_directory + clock, self.run_directory + clock, durable.Saver(self.loop, self.log), self.log
         )
         self._ip = rtnetlink.RtNetlink()
         self.outside = OutsideRoutes(self._ip)
         self.has_netifd = openwrt_network.has_netifd()
         self._way_out = None
         self._seen = self._identity()
-        if not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
+        if not self.only and not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
             self.log.error("cannot watch %s for changes: send SIGHUP after each change" % directory)
         try:
-            network.clear_up(self.run_directory, is_served, self.netconf)
+            if not self.only:
+                network.clear_up(self.run_directory, is_served, self.netconf)
             self.netconf.finish()
             self._apply(config)
             self.netconf.finish()
         except BaseException:
             self.close()
             raise
+
+    def _peers(self, config):
+        """Return the size of the peer table: max_peers, or the number of peers and some more, but `least_peers` at least."""
+        total = 0
+        for interface in config.interfaces:
+            total += interface.max_peers or len(interface.peers) + self.spare_peers
+        return min(max(total, self.least_peers), MAX_PEERS)
 
     def level_for(self, interface):
         """Return the log level of the interface: that of its section, or of the globals, or of the environment."""
@@ -98,7 +113,9 @@ class Router(Process):
 
     def _load(self):
         """Return the configuration in the file; ConfigError if it has mistakes."""
-        config = config_module.load(self._directory)
+        return self._prepared(config_module.load(self._directory))
+
+    def _prepared(self, config):
         config.warnings += do_without_marks(config)
         # Reading leaves many small free pieces. The objects that are made next shall use these and not extend the heap.
         gc.collect()
@@ -109,14 +126,14 @@ class Router(Process):
         return config
 
     def _identity(self):
-        return system.files.identity("%s/%s" % (self._directory, config_module.PACKAGE))
+        return system.files.identity("%s/%s" % (self._directory, self.package))
 
     def reload(self):
         """Apply the file as it is now. If it has mistakes, they are logged, and nothing changes.
 
         Return the number of interfaces in the file, 0 if it is rejected.
         """
-        if uci.is_being_written(config_module.PACKAGE, self._directory):
+        if uci.is_being_written(self.package, self._directory):
             # A writer can hold the lock for long, and packets must not wait.
             self.alarms.hasten("reload", system.clock.now() + _SETTLE_MS, self.reload)
             return 0
@@ -219,7 +236,7 @@ class Router(Process):
             except OSError as e:
                 raise UserError("%s: cannot write %s: %s" % (interface.where, interface.key_file, cause(e))) from None
         else:
-            config_module.store_key(interface, text, self._directory)
+            config_module.store_key(interface, text, self._directory, self.package)
             self._seen = self._identity()
         self.log.note("generated a private key for %s" % interface.where)
         return private
@@ -344,6 +361,10 @@ class Router(Process):
             router_interface.bind()
             router_interface.follow_links()
             router_interface.follow_network(self._ip, router_interface in raised)
+        self.follow_way_out()
+
+    def follow_way_out(self):
+        """Look all names up again if the machine is in another network."""
         tunnels = [router_interface.interface.index for router_interface in self.router_interfaces]
         way_out = network_plan.way_out(self._ip, tunnels, self.outside)
         if way_out != self._way_out:
@@ -367,6 +388,9 @@ class Router(Process):
             self.log.verbose("the configuration has changed")
             self.reload()
 
+    def on_endpoint(self, endpoint):
+        """The address of an Endpoint is first known, or changes. Only netifd must know."""
+
     def on_lost(self, router_interface):
         """Another program deleted the link of a configured interface: create the interface again."""
         self._drop(router_interface)
@@ -376,14 +400,6 @@ class Router(Process):
         wanted = self.reload()
         if len(self.router_interfaces) < wanted:
             self.alarms.set("lost", system.clock.now() + RETRY_MS, self._restore)
-
-
-def _peers(config):
-    """Return the size of the peer table: max_peers, or the number of peers and some more, but the usual size at least."""
-    total = 0
-    for interface in config.interfaces:
-        total += interface.max_peers or len(interface.peers) + _SPARE_PEERS
-    return min(max(total, system.files.USUAL_PEERS), MAX_PEERS)
 
 
 def _make_directories(path):

@@ -33,7 +33,9 @@ class RouterInterface:
         self.slot = slot
         self.log = log.Log(config.name, router.level_for(config))
         self._bound = "", None
-        self.interface = Interface(config.name, router, self, _prefixes(config), self.log, router.timestamps)
+        self.interface = Interface(
+            config.name, router, self, _prefixes(config, router.least_prefixes), self.log, router.timestamps
+        )
         self.endpoints = self.interface.endpoints
         try:
             self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
@@ -103,6 +105,7 @@ class RouterInterface:
             return
         begun = peer.handshake != noise.ZEROED or self._router.tables.staged.count(peer.number)
         device.set_endpoint(peer, addr, now)
+        self._router.on_endpoint(endpoint)
         self._router.follow_soon(0)
         if begun and device.is_up:
             # The limit of one initiation in 5 s is for one address, and this is another one.
@@ -263,9 +266,9 @@ class RouterInterface:
         self.interface.close()
 
 
-def _prefixes(config):
+def _prefixes(config, least):
     """Return the number of places for allowed IPs of each family."""
     configured = sum([len(peer.allowed_ips) for peer in config.peers])
-    wanted = max(2 * configured + _SPARE_PREFIXES, PREFIXES_PER_PEER * config.max_peers, system.files.USUAL_PREFIXES)
+    wanted = max(2 * configured + _SPARE_PREFIXES, PREFIXES_PER_PEER * config.max_peers, least)
     # A wide table takes more memory for each prefix, so it is only for those that need it.
     return min(wanted, NARROW if configured + _SPARE_PREFIXES <= NARROW else MAX_PREFIXES)

@@ -462,6 +462,13 @@ class process:
         """
 
     @staticmethod
+    def spawn_program(command):
+        """Run a command, a list of its path and arguments, with our environment and without input.
+
+        Return (pid, fd) as `spawn` does; `fd` is its standard output. If there is no such program, there are no bytes.
+        """
+
+    @staticmethod
     def end(pid):
         """Kill the child process if it still runs, and wait for it."""
 
@@ -483,8 +490,11 @@ class start:
         """
 
     @staticmethod
-    def router(directory, serve):
-        """Serve all interfaces of the configuration in `directory`, in the foreground, with `serve(directory, ready)`."""
+    def router(directory, name, serve):
+        """Serve all interfaces of the configuration in `directory`, in the foreground, with `serve(directory, name, ready)`.
+
+        name  "" for all; otherwise the only interface, for netifd
+        """
 
     @staticmethod
     def pyroute2_command():

@@ -79,6 +79,18 @@ def spawn_command(command, environment, data):
     return _fork(become)
 
 
+def spawn_program(command):
+    """Run a command with our environment and without input. Returns (pid, fd); `fd` is its standard output."""
+
+    def become(write):
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(write, 1)
+        os.execv(command[0], command)
+
+    return _fork(become)
+
+
 def _fork(function):
     """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours."""
     read, write = os.pipe()

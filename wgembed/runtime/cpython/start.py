@@ -35,12 +35,13 @@ def daemon(name, foreground, serve, variables=()):
     return os.waitstatus_to_exitcode(status) or 1
 
 
-def router(directory, serve):
-    """Serve all interfaces of the configuration in the directory, in the foreground.
+def router(directory, name, serve):
+    """Serve all interfaces of the configuration in the directory, or only `name` for netifd, in the foreground.
 
+    name   "" for all
     serve  not used here: daemon_entry.py calls the same function in the other interpreter
     """
-    command, environment = command_for("route", directory)
+    command, environment = command_for("route", directory, name)
     os.execve(command[0], command, environment)
 
 
@@ -57,7 +58,7 @@ def pyroute2_command():
     return [sys.executable, "-S", "-E", "-s", __file__.rpartition("/")[0] + "/pyroute2_child.py"], environment
 
 
-def command_for(verb, argument):
+def command_for(verb, *arguments):
     """Return the argument vector and the environment of the daemon's interpreter."""
     folders = list(_module_folders())
     entry = folders[0] + "/wgembed/daemon_entry.py"
@@ -65,7 +66,7 @@ def command_for(verb, argument):
     environment["WGEMBED_PATH"] = ":".join(dict.fromkeys(folders))
     pyroute2 = _folder_of("pyroute2")
     environment.setdefault("WGEMBED_PYROUTE2", ":".join(dict.fromkeys([*folders, pyroute2])) if pyroute2 else "0")
-    return [sys.executable, "-S", "-E", "-s", entry, verb, argument], environment
+    return [sys.executable, "-S", "-E", "-s", entry, verb, *arguments], environment
 
 
 def _module_folders():

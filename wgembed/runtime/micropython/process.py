@@ -1,5 +1,9 @@
 """The process itself: signals, log lines, children."""
 
+from struct import pack
+
+from uctypes import addressof
+
 from .. import abi
 from . import libc
 from .files import write_file
@@ -77,6 +81,30 @@ def pipe():
 
 def spawn(function):
     """Run function() -> bytes in a child process. Returns (pid, fd); the bytes can be read from `fd`, to the end."""
+
+    def answer(write):
+        data = function()
+        libc.write(write, data, len(data))
+
+    return _fork(answer)
+
+
+def spawn_program(command):
+    """Run a command with our environment and without input. Returns (pid, fd); `fd` is its standard output."""
+    words = [word.encode() + b"\0" for word in command]
+    vector = pack("%dP" % (len(words) + 1), *[addressof(word) for word in words], 0)
+
+    def become(write):
+        libc.func("i", "dup2", "ii")(write, 1)
+        libc.close(0)
+        libc.open_("/dev/null", 0, 0)
+        libc.func("i", "execv", "PP")(words[0], vector)
+
+    return _fork(become)
+
+
+def _fork(function):
+    """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours."""
     read, write = pipe()
     pid = libc.fork()
     if pid < 0:
@@ -97,8 +125,7 @@ def spawn(function):
         mask = bytearray(_SIGSET_SIZE)
         _sigemptyset(mask)
         _sigprocmask(_SIG_SETMASK, mask, 0)
-        data = function()
-        libc.write(write, data, len(data))
+        function(write)
         status = 0
     finally:
         libc.exit_now(status)

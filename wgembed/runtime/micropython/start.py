@@ -41,10 +41,14 @@ def daemon(name, foreground, serve, variables=()):
     return 1
 
 
-def router(directory, serve):
-    """Serve all interfaces of the configuration in the directory, in the foreground, with serve(directory, ready)."""
+def router(directory, name, serve):
+    """Serve all interfaces of the configuration in the directory, or only `name` for netifd, in the foreground.
+
+    name   "" for all
+    serve  the work of the daemon: serve(directory, name, ready)
+    """
     _prepare()
-    return serve(directory, _settle)
+    return serve(directory, name, _settle)
 
 
 def pyroute2_command():

@@ -1,0 +1,126 @@
+"""`wgembed run --netifd INTERFACE`: serves one interface of /etc/config/network for OpenWrt's network daemon, netifd.
+
+netifd sets addresses, routes, rules and MTU, and sets the link up and down. So the daemon only makes the link, and carries
+packets. SIGHUP, which netifd's renew sends, applies the difference between the sections then and now. When another program
+deletes the link, the daemon ends, and netifd starts it again: a new link would have none of netifd's addresses.
+
+The protocol handler (package/netifd/wireguard.sh) waits for the line "ready", or a sentence that says why not, in the file
+WGEMBED_REPORT. WGEMBED_ENDPOINT_HOOK is a program that is called with the interface and the IP address of an endpoint, when
+the name of a peer's endpoint has been looked up: netifd then keeps a route to it. The handler knows the other endpoints.
+"""
+
+from ..config import options as config_module
+from ..errors import UserError, cause, complain
+from ..runtime import system
+from ..runtime.child import Child
+from .process import run_to_end
+from .router import Router
+
+# Exit statuses, besides 1 for what is not possible now. With 0, after a signal, netifd starts the daemon again at once; so
+# it does after SIGKILL.
+REFUSED, LOST = 2, 3
+
+PACKAGE = "network"
+_HOOK = "WGEMBED_ENDPOINT_HOOK"
+_REPORT = "WGEMBED_REPORT"
+
+
+class NetifdRouter(Router):
+    """A router of one interface, for netifd. `status` is the exit status."""
+
+    def __init__(self, directory, name):
+        self.only = name
+        self.status = 0
+        self._hook = system.files.getenv(_HOOK)
+        self._told = []  # addresses that the hook was called with
+        self._calls = []  # addresses that it must be called with
+        self._call = None
+        super().__init__(directory)
+
+    # In place of the router's
+
+    package = PACKAGE
+    # Each interface is a process, which must be small. If there are more later, netifd starts it again.
+    least_peers, least_prefixes, spare_peers = 8, 64, 4
+
+    def _load(self):
+        config = config_module.load_network(self.only, self._directory)
+        if not config.interfaces:
+            raise config_module.ConfigError(["%s/%s has no interface %s" % (self._directory, PACKAGE, self.only)])
+        return self._prepared(config)
+
+    def _follow_network(self, raised):
+        for router_interface in self.router_interfaces:
+            interface = router_interface.interface
+            if interface.fwmark != router_interface.config.fwmark:
+                interface.set_fwmark(router_interface.config.fwmark)
+            router_interface.follow_links()
+        self.follow_way_out()
+
+    def on_lost(self, router_interface):
+        self.log.error("the interface was deleted; netifd starts it again")
+        self.status = LOST
+        self.loop.stop()
+
+    def _check_capacity(self, config):
+        try:
+            super()._check_capacity(config)
+        except UserError:
+            self.log.verbose("the tables are too small now; netifd starts the interface again")
+            self.loop.stop()
+            raise
+
+    def on_endpoint(self, endpoint):
+        text = system.inet.format_ip(endpoint.address)
+        if self._hook and endpoint.is_name and text not in self._told:
+            self._told.append(text)
+            self._calls.append(text)
+            self._call_hook()
+
+    # The hook
+
+    def _call_hook(self):
+        if self._call is not None or not self._calls:
+            return
+        try:
+            self._call = Child(*system.process.spawn_program([self._hook, self.only, self._calls.pop(0)]))
+        except OSError as e:
+            self.log.error("cannot call %s: %s" % (self._hook, cause(e)))
+            return
+        self.loop.watch(self._call.fd, self._on_hook)
+
+    def _on_hook(self, events):
+        if self._call.advance():
+            self.loop.forget(self._call.fd)
+            self._call.end()
+            self._call = None
+            self._call_hook()
+
+
+def report(text):
+    """Write to the protocol handler that the daemon is ready, or why not."""
+    path = system.files.getenv(_REPORT)
+    if path:
+        try:
+            system.files.write_file(path, text.replace("\n", "; ") + "\n")
+        except OSError:
+            return  # nobody waits any more
+
+
+def serve(directory, name, ready):
+    """Serve the interface `name` until the process ends; return the exit status. For the others, see router.serve."""
+
+    def ready_for(peers):
+        ready(peers)
+        report("ready")
+
+    try:
+        router = NetifdRouter(directory, name)
+    except config_module.ConfigError as e:
+        report("refused: %s" % e)
+        complain(e.message())
+        return REFUSED
+    except (UserError, OSError, MemoryError) as e:
+        report("out of memory" if isinstance(e, MemoryError) else cause(e) if isinstance(e, OSError) else str(e))
+        raise
+    return run_to_end(router, router.tables.capacity - router.tables.used, ready_for) or router.status
