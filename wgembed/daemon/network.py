@@ -105,6 +105,8 @@ class Network:
         # There must be no moment without a route to a prefix that stays.
         prefixes = {obj[1:3] for obj in new if obj[0] == "route"}
         replaced = [obj for obj in gone if obj[0] == "route" and obj[1:3] in prefixes]
+        swaps = self._swaps(new, replaced, paths)
+        swapped = list(swaps.values())
         self._lost.clear()
         self._is_doubtful = self._is_doubtful_outside = False
         requests = [("del", obj) for obj in reversed(gone) if obj not in replaced]
@@ -113,8 +115,12 @@ class Network:
         requests += [("add", obj) for obj in new if obj[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
             requests.append(("set", ("link", self.index, 1 if raise_link else 0, wanted.mtu)))
-        requests += [("add", obj) for obj in new if obj[0] != "address"]
-        requests += [("del", obj) for obj in replaced]
+        for obj in new:
+            if obj[0] != "address":
+                if obj in swaps and not _can_replace(obj, swaps[obj]):
+                    requests.append(("del", swaps.pop(obj)))
+                requests.append(("set" if obj in swaps else "add", obj))
+        requests += [("del", obj) for obj in replaced if obj not in swapped]
         if not requests:
             return
         self._mtu = wanted.mtu
@@ -125,6 +131,14 @@ class Network:
             self._write_record()
         self._is_waiting = True
         self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers, first_time))
+
+    def _swaps(self, new, replaced, paths):
+        """Return a dict: from a new route to ours that has its place, because it differs in the next hop alone."""
+        held = {network_plan.key_of(netconf.as_route(obj)): obj for obj in replaced if not self._is_missing(obj, paths)}
+        if not held:
+            return {}
+        keys = [(obj, network_plan.key_of(netconf.as_route(obj))) for obj in new if obj[0] == "route"]
+        return {obj: held[key] for obj, key in keys if key in held}
 
     def _is_missing(self, obj, paths):
         """Whether an object that was added must be added again. If it belongs to our link, that is harmless in any case."""
@@ -228,6 +242,11 @@ class Network:
 def _is_behind(obj, paths):
     """Whether another program has put its default route before ours."""
     return obj[-1] == "first" and paths is not None and paths.has(obj) and not paths.is_first(obj)
+
+
+def _can_replace(obj, before):
+    """Whether the kernel puts the route in the place of the other one. IPv6 does not if only one of them has a gateway."""
+    return ":" not in obj[1] or (obj[4] == "-") == (before[4] == "-")
 
 
 def record_of(directory, name):

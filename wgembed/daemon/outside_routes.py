@@ -23,6 +23,7 @@ class OutsideRoutes:
         self._ip = ip
         self._watched = {4: [], 16: []}  # sorted
         self._routes = {}
+        self._all = {}  # also those that are dead
         self._elsewhere = {}
 
     def watch(self, addresses):
@@ -42,7 +43,8 @@ class OutsideRoutes:
     def family(self, size):
         """Return the routes for addresses of `size` bytes. OSError if the kernel does not answer."""
         if size not in self._routes:
-            self._routes[size] = self._ip.routes(abi.FAMILIES[size], self._matters)
+            self._all[size] = self._ip.routes(abi.FAMILIES[size], self._matters, has_dead=True)
+            self._routes[size] = [route for route in self._all[size] if not route.is_dead]
         return self._routes[size]
 
     def elsewhere(self, size):
@@ -61,8 +63,13 @@ class OutsideRoutes:
         self._elsewhere.clear()
 
     def links(self):
-        """Return the ifindex of each link that the routes use."""
-        return {route.index for routes in self._routes.values() for route in routes}
+        """Return the ifindex of each link that the routes use, or would use if it were up."""
+        return {route.index for routes in self._all.values() for route in routes}
+
+    @property
+    def has_nexthops(self):
+        """Whether one of the routes uses a nexthop object, which can change without a message about the route."""
+        return any(route.nexthop for routes in self._all.values() for route in routes)
 
     def handle(self, message, start, end):
         """Handle a message about a route. Return its Routes if the route matters, otherwise nothing.
@@ -73,7 +80,8 @@ class OutsideRoutes:
         if len(body) < abi.RTMSG_SIZE or body[0] not in _SIZES or unpack_from("I", body, 8)[0] & abi.RTM_F_CLONED:
             return ()
         size = _SIZES[body[0]]
-        if body[4] != RT_TABLE_MAIN and body[1] or not self._matters(rtnetlink.destination(body, size), body[1]):
+        is_other = body[4] != RT_TABLE_MAIN and body[1]  # not the main table, and no default route
+        if is_other or body[1] > 8 * size or not self._matters(rtnetlink.destination(body, size), body[1]):
             return ()
         (self._routes if body[4] == RT_TABLE_MAIN else self._elsewhere).pop(size, None)
         return rtnetlink.parse_routes(bytes(body))

@@ -299,11 +299,16 @@ class Router(Process):
             for router_interface in self.router_interfaces:
                 router_interface.network.doubt()
             self.follow_soon(_SETTLE_AFTER_LOSS_MS)
+        elif kind in (abi.RTM_NEWNEXTHOP, abi.RTM_DELNEXTHOP):
+            if self.outside.has_nexthops:
+                self._doubt_outside()
         elif end - start >= abi.IFADDRMSG_SIZE:
             self._on_link_or_address(kind, unpack_from("i", message, start + 4)[0])
 
     def _on_route(self, kind, message, start, end):
         """Follow a route that matters, or that was ours. Others must cost little: they can be many."""
+        if end - start < abi.RTMSG_SIZE:
+            return
         routes = self.outside.handle(message, start, end)
         if kind == abi.RTM_DELROUTE:
             body = message[start:end]
@@ -326,14 +331,18 @@ class Router(Process):
                 own[0].network.doubt()
                 self.follow_soon()
             return
-        if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK) and index in self.outside.links():
-            # The kernel does not report the routes of IPv4 that it removes together with a link.
-            self.outside.forget()
-            for router_interface in self.router_interfaces:
-                router_interface.network.doubt(only_outside=True)
-            self.follow_soon()
+        if kind != abi.RTM_NEWADDR and index in self.outside.links():
+            # The kernel does not report the routes of IPv4 that it removes together with a link, or with its last address.
+            self._doubt_outside()
         elif any(one.uses_links() or one.network.is_anything_held for one in self.router_interfaces):
             self.follow_soon()
+
+    def _doubt_outside(self):
+        """Read the routes outside our links again, and see whether ours among them still exist."""
+        self.outside.forget()
+        for router_interface in self.router_interfaces:
+            router_interface.network.doubt(only_outside=True)
+        self.follow_soon()
 
     def is_inside(self, packed):
         """Whether the address is in the allowed IPs of a peer, so that routes can lead into a tunnel."""

@@ -27,6 +27,7 @@ _OWN_NAMESPACE = "/proc/self/ns/net"
 _OF_ROUTES = (
     abi.RTM_NEWLINK, abi.RTM_DELLINK,
     abi.RTM_NEWADDR, abi.RTM_DELADDR, abi.RTM_NEWROUTE, abi.RTM_DELROUTE, abi.RTM_NEWRULE, abi.RTM_DELRULE,
+    abi.RTM_NEWNEXTHOP, abi.RTM_DELNEXTHOP,
 )  # fmt: skip
 # The most datagrams in one turn of the loop, because packets wait.
 _DATAGRAMS = 32
@@ -38,16 +39,16 @@ class News:
     fd            readable when there are messages from the namespace of the process: call `deliver`
     elsewhere_fd  readable when there are messages from other namespaces: call `deliver_elsewhere`; None if the kernel
                   does not give them
-    on_routes     on_routes(kind, message, start, end) is called for each message about a link, an address, a route or a
-                  rule: its type RTM_..., and its body from `start` to `end`. on_routes(0, b"", 0, 0) means that messages
-                  were lost. It must not send requests to the kernel: the answer can overwrite the message
+    on_routes     on_routes(kind, message, start, end) is called for each message about a link, an address, a route, a rule
+                  or a nexthop object: its type RTM_..., and its body from `start` to `end`. on_routes(0, b"", 0, 0) means
+                  that messages were lost. It must not send requests to the kernel: the answer can overwrite the message
     """
 
     def __init__(self):
         """Open the sockets. Messages from other namespaces need CAP_NET_BROADCAST at this moment, and Linux 4.2."""
         addresses = abi.RTMGRP_IPV4_IFADDR | abi.RTMGRP_IPV6_IFADDR
         routes = abi.RTMGRP_IPV4_ROUTE | abi.RTMGRP_IPV6_ROUTE | abi.RTMGRP_IPV4_RULE | abi.RTMGRP_IPV6_RULE
-        self._here = system.netlink.Netlink(abi.RTMGRP_LINK | addresses | routes)
+        self._here = system.netlink.Netlink(abi.RTMGRP_LINK | abi.RTMGRP_NEXTHOP | addresses | routes)
         self.fd = self._here.fd
         self._elsewhere = system.netlink.Netlink(0)
         self.elsewhere_fd = self._elsewhere.fd
@@ -114,12 +115,15 @@ class News:
                 link.on_news(found)
 
     def handle(self, message, nsid):
-        """Handle one datagram from the namespace `nsid`; None is that of the process."""
+        """Handle one datagram from the namespace `nsid`; None is that of the process. OSError if it is cut.
+
+        A message that does not fit into the buffer is cut: a route with a thousand next hops.
+        """
         start = 0
         while start + abi.NLMSGHDR_SIZE <= len(message):
             length, kind, _, _, _ = unpack_from(abi.NLMSGHDR, message, start)
             if length < abi.NLMSGHDR_SIZE or start + length > len(message):
-                break
+                raise OSError(abi.EMSGSIZE, "rtnetlink message is cut")
             body, end = start + abi.NLMSGHDR_SIZE, start + length
             if kind in (abi.RTM_NEWLINK, abi.RTM_DELLINK):
                 for link in self._links:

@@ -6,7 +6,8 @@ or "set", and an object:
 
     ("link", index, up, mtu)                                        set; up: 1, or 0 for no change; mtu: 0 for no change
     ("address", index, ip, length)                                  add, del; "noprefixroute" can follow
-    ("route", ip, length, index, gateway or "-", metric, table)     add, del; "onlink" can follow, or "first",
+    ("route", ip, length, index, gateway or "-", metric, table)     add, del; set: in the place of one that differs in the
+                                                                    next hop; "onlink" can follow, or "first",
                                                                     or "unreachable", with the index 0
     ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0 or suppress -1: not used;
                                                                     "from" or "to" and a prefix, or "iif" and a name
@@ -77,10 +78,12 @@ def by_rtnetlink(ip, verb, obj):
             ip.remove_address(obj[1], parse_ip(obj[2]), obj[3])
     elif kind == "route":
         route = as_route(obj)
-        if verb == "add":
-            ip.add_route(route, rtnetlink.FIRST if "first" in obj else rtnetlink.ONLY)
-        else:
+        if verb == "del":
             ip.remove_route(route)
+        elif verb == "set":
+            ip.add_route(route, rtnetlink.REPLACE)
+        else:
+            ip.add_route(route, rtnetlink.FIRST if "first" in obj else rtnetlink.ONLY)
     else:
         _, family, table, fwmark, inverted, suppress, priority, *selector = obj
         change = ip.add_rule if verb == "add" else ip.remove_rule

@@ -10,6 +10,7 @@ from . import abi
 from . import rtnetlink_abi as rtnl
 from .address import format_ip, parse_ip
 from .rtsocket import RtSocket, attribute, attributes
+from .rtsocket import number as number_of
 
 
 def _number(kind, value):
@@ -37,6 +38,10 @@ class Route:
     mtu                  the route's own MTU, or 0 if it has the MTU of the link. Only in routes that the kernel returns
     onlink               the gateway is on the link, whatever its address is
     unreachable          packets get the answer "unreachable". Only in requests
+    is_dead              the link is down, or has no carrier. Only in routes that the kernel returns
+    nexthop              the number of the nexthop object, or 0. Only in routes that the kernel returns
+
+    The gateway of an IPv4 route can be an IPv6 address.
     """
 
     def __init__(self, destination, length, index=0, gateway=None, source=None, metric=0, table=rtnl.RT_TABLE_MAIN):
@@ -47,8 +52,8 @@ class Route:
         self.source = source
         self.metric = metric
         self.table = table
-        self.mtu = 0
-        self.onlink = self.unreachable = False
+        self.mtu = self.nexthop = 0
+        self.onlink = self.unreachable = self.is_dead = False
 
     def __eq__(self, other):
         return self._key() == other._key()
@@ -78,10 +83,13 @@ class RtNetlink(RtSocket):
 
     def link(self, index):
         """Return (name, MTU, whether it is up) of the link with this ifindex. OSError if the link does not exist."""
-        body = self.request(abi.RTM_GETLINK, abi.NLM_F_ACK, pack(abi.IFINFOMSG, 0, 0, index, 0, 0))[0]
+        body = self.ask(abi.RTM_GETLINK, pack(abi.IFINFOMSG, 0, 0, index, 0, 0))
         given = _attributes(body, abi.IFINFOMSG_SIZE)
-        name = given[abi.IFLA_IFNAME].rstrip(b"\0").decode()
-        return name, unpack_from("I", given[abi.IFLA_MTU])[0], bool(unpack_from("I", body, 8)[0] & abi.IFF_UP)
+        try:
+            name = given[abi.IFLA_IFNAME].rstrip(b"\0").decode()
+            return name, unpack_from("I", given[abi.IFLA_MTU])[0], bool(unpack_from("I", body, 8)[0] & abi.IFF_UP)
+        except (KeyError, ValueError):
+            raise OSError(abi.EPROTO, "cannot use the kernel's answer about link %d" % index) from None
 
     # addresses
 
@@ -105,7 +113,10 @@ class RtNetlink(RtSocket):
     def addresses(self, index):
         """Return a list of the link's addresses: pairs of packed address and prefix length."""
         found = []
-        for body in self.request(rtnl.RTM_GETADDR, rtnl.NLM_F_DUMP, pack(rtnl.IFADDRMSG, 0, 0, 0, 0, 0)):
+        everything = pack(rtnl.IFADDRMSG, 0, 0, 0, 0, 0)
+        for body in self.dump(lambda: self.request(rtnl.RTM_GETADDR, rtnl.NLM_F_DUMP, everything)):
+            if len(body) < abi.IFADDRMSG_SIZE:
+                continue
             _, length, _, _, where = unpack_from(rtnl.IFADDRMSG, body)
             given = _attributes(body, abi.IFADDRMSG_SIZE)
             packed = given.get(rtnl.IFA_LOCAL) or given.get(rtnl.IFA_ADDRESS)
@@ -140,35 +151,65 @@ class RtNetlink(RtSocket):
         for kind, value in ((abi.RTA_OIF, route.index), (rtnl.RTA_PRIORITY, route.metric)):
             if value:
                 body += _number(kind, value)
-        for kind, value in ((rtnl.RTA_GATEWAY, route.gateway), (rtnl.RTA_PREFSRC, route.source)):
+        gateway = route.gateway
+        if gateway and len(gateway) != len(route.destination):
+            body += attribute(rtnl.RTA_VIA, pack("H", _family(gateway)) + gateway)
+            gateway = None
+        for kind, value in ((rtnl.RTA_GATEWAY, gateway), (rtnl.RTA_PREFSRC, route.source)):
             if value:
                 body += attribute(kind, value)
         return body
 
-    def routes(self, family, matters=None, table=rtnl.RT_TABLE_MAIN):
-        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables, except on dead links.
+    def routes(self, family, matters=None, table=rtnl.RT_TABLE_MAIN, has_dead=False):
+        """Return the unicast routes of the family, abi.AF_INET or abi.AF_INET6, in all tables.
 
-        matters  returns only routes of `table`, or of all tables if that is None, with matters(destination, length)
+        matters   returns only routes of `table`, or of all tables if that is None, with matters(destination, length)
+        has_dead  also returns routes on dead links
         """
         found = []
         size = 4 if family == abi.AF_INET else 16
 
         def handle(body):
-            if body[7] != abi.RTN_UNICAST or unpack_from("I", body, 8)[0] & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN):
+            if len(body) < abi.RTMSG_SIZE or body[7] != abi.RTN_UNICAST or body[1] > 8 * size:
                 return
             is_wanted = matters is None or table in (None, body[4]) and matters(destination(body, size), body[1])
             if is_wanted:
                 found.extend(parse_routes(bytes(body)))
 
-        self.request(abi.RTM_GETROUTE, rtnl.NLM_F_DUMP, _dump_of(family), handle)
-        return found
+        def read():
+            found.clear()
+            self.request(abi.RTM_GETROUTE, rtnl.NLM_F_DUMP, _dump_of(family), handle)
+
+        self.dump(read)
+        # With the sysctl net.ipv4.nexthop_compat_mode 0, a route has the number of its nexthop object, and no next hop.
+        for route in [route for route in found if route.nexthop and not route.index]:
+            found.remove(route)
+            found.extend(_over(route, self._hops(route.nexthop)))
+        return [route for route in found if has_dead or not route.is_dead]
+
+    def _hops(self, number):
+        """Return (ifindex, gateway, flags) of each next hop of the nexthop object, which can be a group of others."""
+        try:
+            answer = self.ask(rtnl.RTM_GETNEXTHOP, bytes(rtnl.NHMSG_SIZE) + _number(rtnl.NHA_ID, number))
+        except OSError:
+            return []  # it was deleted, and its routes
+        given = _attributes(answer, rtnl.NHMSG_SIZE)
+        group = given.get(rtnl.NHA_GROUP, b"")
+        members = [unpack_from("I", group, at)[0] for at in range(0, len(group) - 3, rtnl.NEXTHOP_GRP_SIZE)]
+        if members:
+            return [hop for member in members if member != number for hop in self._hops(member)]
+        index = number_of(given, rtnl.NHA_OIF, 0)
+        return [(index, given.get(rtnl.NHA_GATEWAY), unpack_from("I", answer, 4)[0])] if index > 0 else []
 
     def route_to(self, packed, fwmark=0):
         """Return the Route that a packet to this packed address would take now. OSError if there is no route."""
         body = pack(abi.RTMSG, _family(packed), len(packed) * 8, 0, 0, 0, 0, 0, 0, 0) + attribute(abi.RTA_DST, packed)
         if fwmark:
             body += _number(abi.RTA_MARK, fwmark)
-        return parse_routes(self.request(abi.RTM_GETROUTE, abi.NLM_F_ACK, body)[0])[0]
+        found = parse_routes(self.ask(abi.RTM_GETROUTE, body))
+        if not found:
+            raise OSError(abi.EPROTO, "cannot use the kernel's answer about the route to %s" % format_ip(packed))
+        return found[0]
 
     # rules
 
@@ -191,10 +232,12 @@ class RtNetlink(RtSocket):
         As in netconf.py.
         """
         found = []
-        for body in self.request(rtnl.RTM_GETRULE, rtnl.NLM_F_DUMP, _dump_of(family)):
+        for body in self.dump(lambda: self.request(rtnl.RTM_GETRULE, rtnl.NLM_F_DUMP, _dump_of(family))):
+            if len(body) < rtnl.FIB_RULE_HDR_SIZE:
+                continue
             given = _attributes(body, rtnl.FIB_RULE_HDR_SIZE)
             table, mark, suppress, priority = [
-                unpack_from("I", given[kind])[0] if kind in given else otherwise
+                _unsigned(given, kind, otherwise)
                 for kind, otherwise in (
                     (rtnl.FRA_TABLE, body[4]),
                     (rtnl.FRA_FWMARK, 0),
@@ -231,11 +274,19 @@ class RtNetlink(RtSocket):
 def _selector(body, given):
     """Return the selector of the rule in a message."""
     if rtnl.FRA_IIFNAME in given:
-        return "iif", given[rtnl.FRA_IIFNAME].rstrip(b"\0").decode()
+        return "iif", _text(given[rtnl.FRA_IIFNAME])
     for kind, name, length in ((rtnl.FRA_SRC, "from", body[2]), (rtnl.FRA_DST, "to", body[1])):
-        if kind in given:
+        if len(given.get(kind, b"")) in abi.FAMILIES:
             return name, "%s/%d" % (format_ip(given[kind]), length)
     return ()
+
+
+def _text(name):
+    """Return the name of a link as text, "?" if it is not UTF-8."""
+    try:
+        return name.rstrip(b"\0").decode()
+    except ValueError:
+        return "?"
 
 
 def _attributes(body, at):
@@ -267,38 +318,58 @@ def _find(body, wanted, size):
 
 
 def parse_routes(body):
-    """Return a list of the routes in a message. A route with several next hops becomes one for each hop that is not dead."""
+    """Return a list of the routes in a message, empty if it has none. Each of several next hops becomes a route."""
+    if len(body) < abi.RTMSG_SIZE:
+        return []
     family, length, _, _, table, _, _, _, flags = unpack_from(abi.RTMSG, body)
     given = _attributes(body, abi.RTMSG_SIZE)
-
-    def number(kind, otherwise):
-        return unpack_from("I", given[kind])[0] if kind in given else otherwise
-
-    ways = [(number(abi.RTA_OIF, 0), given.get(rtnl.RTA_GATEWAY), flags)]
+    size = 4 if family == abi.AF_INET else 16
+    where = given.get(abi.RTA_DST, bytes(size))
+    if family not in abi.FAMILIES.values() or len(where) != size or length > 8 * size:
+        return []
+    route = Route(
+        where, length, 0, None, given.get(rtnl.RTA_PREFSRC), _unsigned(given, rtnl.RTA_PRIORITY, 0),
+        _unsigned(given, rtnl.RTA_TABLE, table),
+    )  # fmt: skip
+    route.mtu = _unsigned(_attributes(given.get(rtnl.RTA_METRICS, b""), 0), rtnl.RTAX_MTU, 0)
+    route.nexthop = _unsigned(given, rtnl.RTA_NH_ID, 0)
     if rtnl.RTA_MULTIPATH in given:
-        ways = _ways(given[rtnl.RTA_MULTIPATH])
-    own = _attributes(given.get(rtnl.RTA_METRICS, b""), 0).get(rtnl.RTAX_MTU)
+        return _over(route, _ways(given[rtnl.RTA_MULTIPATH]))
+    return _over(route, [(number_of(given, abi.RTA_OIF, 0), _gateway(given), flags)])
+
+
+def _over(route, ways):
+    """Return a list of this route over each next hop: ifindex, gateway, flags."""
     found = []
     for index, gateway, flags in ways:
-        route = Route(
-            given.get(abi.RTA_DST, bytes(4 if family == abi.AF_INET else 16)), length, index, gateway,
-            given.get(rtnl.RTA_PREFSRC), number(rtnl.RTA_PRIORITY, 0), number(rtnl.RTA_TABLE, table),
-        )  # fmt: skip
-        route.mtu = unpack_from("I", own)[0] if own else 0
-        route.onlink = bool(flags & rtnl.RTNH_F_ONLINK)
-        found.append(route)
+        one = Route(route.destination, route.length, index, gateway, route.source, route.metric, route.table)
+        one.mtu, one.nexthop = route.mtu, route.nexthop
+        one.onlink = bool(flags & rtnl.RTNH_F_ONLINK)
+        one.is_dead = bool(flags & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN))
+        found.append(one)
     return found
 
 
 def _ways(hops):
-    """Return (ifindex, gateway, flags) of each next hop that is not dead."""
+    """Return (ifindex, gateway, flags) of each next hop."""
     found = []
     at = 0
     while at + rtnl.RTNEXTHOP_SIZE <= len(hops):
         size, flags, _, index = unpack_from(rtnl.RTNEXTHOP, hops, at)
         if size < rtnl.RTNEXTHOP_SIZE:
             break
-        if not flags & (rtnl.RTNH_F_DEAD | rtnl.RTNH_F_LINKDOWN):
-            found.append((index, _attributes(hops[at : at + size], rtnl.RTNEXTHOP_SIZE).get(rtnl.RTA_GATEWAY), flags))
+        found.append((index, _gateway(_attributes(hops[at : at + size], rtnl.RTNEXTHOP_SIZE)), flags))
         at += size + 3 & ~3
     return found
+
+
+def _gateway(given):
+    """Return the gateway in the attributes of a route or next hop, packed, or None."""
+    gateway = given.get(rtnl.RTA_GATEWAY) or given.get(rtnl.RTA_VIA, b"")[2:]  # RTA_VIA begins with the family
+    return gateway if len(gateway) in abi.FAMILIES else None
+
+
+def _unsigned(given, kind, otherwise):
+    """Return the attribute of this type as an unsigned number of 32 bits, or `otherwise` if it is missing or too short."""
+    data = given.get(kind, b"")
+    return unpack_from("I", data)[0] if len(data) >= 4 else otherwise

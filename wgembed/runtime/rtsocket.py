@@ -6,6 +6,8 @@ from . import abi, pause, system
 
 # The kernel answers at once. After this time, in ms, the answer is lost.
 _ANSWER_TIMEOUT_MS = 1000
+# So often a dump is repeated if the kernel's table has changed in the meantime.
+_DUMPS = 5
 
 
 class RtSocket:
@@ -14,6 +16,7 @@ class RtSocket:
     def __init__(self):
         self._netlink = system.netlink.Netlink(0)
         self._sequence = 0
+        self._is_torn = False  # the kernel's table changed during the last dump, so that entries can be missing
 
     def close(self):
         self._netlink.close()
@@ -27,6 +30,7 @@ class RtSocket:
                 There are pauses, so this is not for the work on a packet
         """
         self._sequence += 1
+        self._is_torn = False
         length = abi.NLMSGHDR_SIZE + len(body)
         self._netlink.send(pack(abi.NLMSGHDR, length, kind, abi.NLM_F_REQUEST | flags, self._sequence, 0) + body)
         found = []
@@ -39,12 +43,14 @@ class RtSocket:
                 continue
             at = 0
             while at + abi.NLMSGHDR_SIZE <= len(message):
-                length, answer, _, sequence, _ = unpack_from(abi.NLMSGHDR, message, at)
-                if length < abi.NLMSGHDR_SIZE:
-                    break
+                length, answer, marks, sequence, _ = unpack_from(abi.NLMSGHDR, message, at)
+                if length < abi.NLMSGHDR_SIZE or at + length > len(message):
+                    raise OSError(abi.EMSGSIZE, "answer to rtnetlink request %d is cut" % kind)
                 if sequence == self._sequence:
+                    self._is_torn = self._is_torn or bool(marks & abi.NLM_F_DUMP_INTR)
                     if answer == abi.NLMSG_ERROR:
-                        errno = -unpack_from("i", message, at + abi.NLMSGHDR_SIZE)[0]
+                        has_errno = length >= abi.NLMSGHDR_SIZE + 4
+                        errno = -unpack_from("i", message, at + abi.NLMSGHDR_SIZE)[0] if has_errno else abi.EPROTO
                         if errno:
                             raise OSError(errno, "rtnetlink request %d failed" % kind)
                         return found
@@ -58,6 +64,14 @@ class RtSocket:
                 at += length + 3 & ~3
             if handle is not None:
                 pause.pause()
+
+    def dump(self, request):
+        """Return what request() returns, which reads a table of the kernel. It is called again if the table has changed."""
+        for _ in range(_DUMPS):
+            found = request()
+            if not self._is_torn:
+                break
+        return found
 
     def change(self, kind, flags, body):
         """Send a request for a change. OSError if the kernel refuses it."""

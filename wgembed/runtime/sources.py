@@ -71,7 +71,7 @@ class Sources:
             answer = self._rtsocket.ask(abi.RTM_GETROUTE, body)
         except OSError:
             return 0
-        if answer[7] not in (abi.RTN_UNICAST, abi.RTN_LOCAL):
+        if len(answer) < abi.RTMSG_SIZE or answer[7] not in (abi.RTN_UNICAST, abi.RTN_LOCAL):
             return 0
         if link:
             # Kernels before 4.13 do not know the flag, and give no usable answer.

@@ -26,7 +26,8 @@ def main():
 def _change(ip, verb, obj):
     """Apply the request. OSError if the kernel refuses it."""
     kind = obj[0]
-    if verb == "add" and "first" in obj:
+    is_via_ipv6 = kind == "route" and ":" in obj[4] and ":" not in obj[1]
+    if verb == "add" and "first" in obj or is_via_ipv6:
         netconf.by_rtnetlink(_rtnetlink(), verb, obj)  # pyroute2 cannot put a route before others
         return
     try:
@@ -70,6 +71,7 @@ def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
         wanted["priority"] = metric
     if "onlink" in flags:
         wanted["flags"] = rtnl.RTNH_F_ONLINK
+    verb = "replace" if verb == "set" else verb
     ip.route(verb, family=abi.AF_INET6 if ":" in where else abi.AF_INET, **wanted)
 
 
