@@ -6,6 +6,10 @@ What a fuzzer found to be worth keeping stands beside them, under names of its o
 """
 
 from pathlib import Path
+from struct import pack
+
+from wgembed.runtime import abi
+from wgembed.runtime.rtsocket import attribute
 
 from ..config.config_cases import CASES, PRIVATE, PUBLIC
 from .targets import A4, A6, B4, B6
@@ -73,6 +77,46 @@ def networks():
     yield "two", b"\x14\0\0\0\x18\0" + bytes(14) + link
 
 
+def _message(kind, body):
+    """A message of rtnetlink, with the number of the first request."""
+    return pack(abi.NLMSGHDR, abi.NLMSGHDR_SIZE + len(body), kind, 2, 1, 0) + body
+
+
+def _route(family, length, kind, *attributes):
+    body = pack(abi.RTMSG, family, length, 0, 0, 254, 4, 0, abi.RTN_UNICAST, 0)
+    return _message(kind, body + b"".join(attribute(number, data) for number, data in attributes))
+
+
+def _datagrams(*datagrams, fate=0):
+    return b"".join(bytes((fate,)) + len(data).to_bytes(2, "big") + data for data in datagrams)
+
+
+def routes():
+    """Dumps and news: routes of both families with all their attributes, rules, addresses, a link, an error, the end."""
+    link, gateway, done = (abi.RTA_OIF, pack("I", 3)), (5, b"\xc0\0\2\1"), _message(abi.NLMSG_DONE, bytes(4))
+    default = _route(2, 0, 24, (15, pack("I", 254)), link, gateway, (6, pack("I", 10)), (7, b"\xc0\0\2\2"))
+    host = _route(2, 32, 25, (1, b"\xc0\0\2\x09"), link, gateway, (8, attribute(2, pack("I", 1400))))
+    hops = pack("HBBi", 16, 0, 0, 3) + attribute(5, b"\xc0\0\2\1") + pack("HBBi", 8, 17, 0, 4)
+    several = _route(2, 0, 24, (9, hops))
+    other = _route(2, 0, 24, link, (18, pack("H", 10) + b"\xfe\x80" + bytes(13) + b"\1"), (30, pack("I", 7)))
+    six = _route(10, 0, 24, link, (5, b"\xfe\x80" + bytes(13) + b"\1"), (6, pack("I", 1024)))
+    inside = _route(2, 8, 25, (1, b"\x0a\0\0\0"), (4, pack("I", 5)))
+    rule = _message(32, pack("BBBBBBBBI", 2, 0, 32, 0, 254, 0, 0, 1, 2) + attribute(2, A4) + attribute(10, b"\1\0\0\0"))
+    iif = _message(32, pack("BBBBBBBBI", 2, 0, 0, 0, 254, 0, 0, 1, 0) + attribute(3, b"lo\0") + attribute(14, b"\0\0\0\0"))
+    address = _message(20, pack("BBBBI", 2, 24, 0, 0, 5) + attribute(1, A4) + attribute(2, A4))
+    device = _message(16, pack("BxHiII", 0, 1, 5, 0x41, 0) + attribute(3, b"wg0\0") + attribute(4, pack("I", 1420)))
+    refused = _message(abi.NLMSG_ERROR, pack("i", -101) + bytes(16))
+    for name, messages in (
+        ("default", (default,)), ("host", (host,)), ("several", (several,)), ("other", (other,)), ("six", (six,)),
+        ("inside", (inside,)), ("rule", (rule, iif)), ("address", (address,)), ("device", (device,)),
+        ("refused", (refused,)),
+    ):  # fmt: skip
+        yield name, _datagrams(b"".join(messages), done)
+        yield f"{name} cut", _datagrams(b"".join(messages), fate=1)
+    yield "all", _datagrams(default + host + several + other, six + inside + rule, address + device, done)
+    yield "repeated", _datagrams(default, host, six, fate=3)
+
+
 SAMPLES = {
     "datagrams": scripts,
     "packets": packets,
@@ -83,6 +127,7 @@ SAMPLES = {
     "quick_file": quick_files,
     "wg_file": quick_files,
     "netlink": networks,
+    "routing": routes,
     "addresses": lambda: [("v4", b"192.0.2.1:51820"), ("v6", b"[fe80::1%2]:1"), ("none", b"[1.2.3.4]:0")],
 }  # fmt: skip
 

@@ -9,8 +9,12 @@ import io
 from wgembed.commands.output import WgError
 from wgembed.commands.wg import setconf
 from wgembed.config import convert, options, uci, uci_write, wg_quick
+from wgembed.daemon.network import Network
+from wgembed.daemon.outside_routes import OutsideRoutes
+from wgembed.daemon.router import Router
+from wgembed.daemon.router_interface import RouterInterface
 from wgembed.errors import UserError
-from wgembed.runtime import address, link
+from wgembed.runtime import abi, address, alarms, link, rtnetlink, sources
 
 from ..property.test_datagrams import Scene, perform
 from ..uapi.test_session import Client
@@ -224,8 +228,84 @@ def netlink(data):
         heard._was_down, heard._refresh = False, lambda: None
         news._links = [heard]
         for where in (None, 7):
-            news.handle(data, where)
+            with contextlib.suppress(OSError):  # it is cut
+                news.handle(data, where)
             assert heard.settle() & ~known == 0
+
+
+class _Kernel:
+    """The routing socket of a kernel that sends these datagrams, whatever is asked; afterwards messages are lost."""
+
+    fd, elsewhere_fd = 0, None
+
+    def __init__(self, datagrams):
+        self._datagrams = datagrams
+
+    def send(self, message):
+        pass
+
+    def receive(self):
+        if not self._datagrams:
+            raise OSError(abi.ENOBUFS, "messages were lost")
+        return self._datagrams.pop(0)
+
+
+class _Served:
+    """What a RouterInterface asks of its interface."""
+
+    index = 5
+
+    def uses_links(self):
+        return False
+
+
+def _following(watched):
+    """A Router as `wgembed run` has it, with one interface, without a machine."""
+    router = Router.__new__(Router)
+    router.alarms, router.interfaces = alarms.Alarms(), []
+    router.outside = OutsideRoutes(None)
+    router.outside.watch(watched)
+    one = RouterInterface.__new__(RouterInterface)
+    one.interface, one._router, one.uses_links = _Served(), router, lambda: False
+    one.network = Network(None, "", None)
+    held = ("route", "10.0.0.0", 8, 5, "-", 0, 254)
+    one.network._keep([held, ("route", "192.0.2.9", 32, 3, "192.0.2.1", 0, 254)])
+    one.network._holders = {held: 3}
+    router.router_interfaces = [one]
+    return router
+
+
+ENDPOINTS = (b"\xc0\0\2\x09", bytes((0x20, 1, 0x0D, 0xB8)) + bytes(11) + b"\x09")
+
+
+def routing(data):
+    """Whatever the kernel says of routes, rules, addresses and links: it is taken in, or is an OSError.
+
+    Script: how datagrams are cut, lost and repeated, then their bytes. All of them are news, then answers to each request.
+    """
+    script, datagrams = Script(data), []
+    while script and len(datagrams) < 16:
+        fate, datagram = script.number(8), script.bytes(2000)
+        datagrams += [[datagram], [datagram[:-4]], [], [datagram] * 2][fate if fate < 4 else 0]
+    router = _following(ENDPOINTS)
+    news = link.News.__new__(link.News)
+    news._links, news.on_routes = [], router.on_routes
+    news._here = _Kernel(list(datagrams))
+    news.deliver()
+    requests = rtnetlink.RtNetlink.__new__(rtnetlink.RtNetlink)
+    for ask in (
+        lambda: requests.routes(abi.AF_INET, router.outside._matters),
+        lambda: requests.routes(abi.AF_INET6),
+        lambda: requests.route_to(ENDPOINTS[0]),
+        lambda: requests.rules(abi.AF_INET),
+        lambda: requests.addresses(5),
+        lambda: requests.link(5),
+        lambda: sources.Sources(requests)._link_to(ENDPOINTS[0], b"", 0, 0),
+        lambda: sources.Sources(requests)._link_to(ENDPOINTS[1], ENDPOINTS[1], 3, 7),
+    ):
+        requests._sequence, requests._netlink = 0, _Kernel(list(datagrams))
+        with contextlib.suppress(OSError):
+            ask()
 
 
 def addresses(data):
@@ -243,5 +323,5 @@ def addresses(data):
 
 TARGETS = {
     function.__name__: function
-    for function in (datagrams, packets, uapi, uci_file, uci_changes, quick_file, wg_file, netlink, addresses)
+    for function in (datagrams, packets, uapi, uci_file, uci_changes, quick_file, wg_file, netlink, routing, addresses)
 }
