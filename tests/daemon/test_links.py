@@ -40,12 +40,12 @@ class Tunnel:
         place.ip("address", "add", "10.99.0.1/24", "dev", name)
         place.ip("link", "set", name, "up")
 
-    def carries(self, place):
-        """A packet sent in that namespace arrives."""
+    def carries(self, place, within=10):
+        """A packet sent in that namespace arrives within so many seconds."""
         mark = os.urandom(8)
         with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(mark, ("10.99.0.2", 53))
-        self.other.until(lambda: any(packet.endswith(mark) for packet in self.other.mine.got), 10)
+        self.other.until(lambda: any(packet.endswith(mark) for packet in self.other.mine.got), within)
 
     def close(self):
         self.other.close()

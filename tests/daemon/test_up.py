@@ -340,8 +340,11 @@ def refused(host, text, *arguments, mode=0o600):
         (INTERFACE + "SaveConfig = perhaps\n", "`perhaps' is neither true nor false"),
         (INTERFACE + "Listen = 1\n", "Line unrecognized: `Listen=1'"),
         (INTERFACE + f"{PEER}AllowedIPs = x\n", "x"),
+        (INTERFACE + f"{PEER}AllowedIPs = 10.8.0.8/28/32\n", "10.8.0.8/28/32"),
+        (INTERFACE + f"{PEER}Endpoint = :58210\n", ":58210"),
+        (INTERFACE + "[Peer]\nPublicKey =\n", "PublicKey"),
     ],
-    ids=range(12),  # INTERFACE has a key of this process's own
+    ids=range(15),  # INTERFACE has a key of this process's own
 )
 def test_files_with_mistakes(host, text, why):
     printed = refused(host, text)

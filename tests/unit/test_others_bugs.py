@@ -7,8 +7,9 @@ from wgembed.crypto import blake2s
 from wgembed.protocol import drops
 from wgembed.protocol.constants import REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_TIMEOUT
 from wgembed.protocol.cookie import mac1_key
+from wgembed.protocol.timers import expire_timers
 
-from .harness import A4, B4, connected, ipv4, pair
+from .harness import A4, B4, connected, ipv4, pair, types
 
 PACKET = ipv4(A4, B4, b"hello")
 BACK = ipv4(B4, A4, b"world")
@@ -188,3 +189,59 @@ def test_a_forged_response_does_not_end_the_handshake():
     a.receive(response, b.addr)
     harness.settle()
     assert peer_b.current is not None and b.got == [PACKET]
+
+
+def test_a_machine_that_slept_has_no_timer_that_is_always_due():
+    """Other implementations kept a due keepalive whose session had ended during the sleep, and used all of a core."""
+    for slept in (200_000, YEAR * 1000):
+        harness, a, b, peer_b, peer_a = connected()
+        b.device.set_persistent_keepalive(peer_a, 25, harness.now)
+        a.transmit(PACKET)  # both owe each other an answer
+        b.transmit(BACK)
+        harness.settle()
+        harness.now += slept
+        for node in (a, b):
+            expire_timers(node.tables, harness.now)
+            due = node.tables.timers.next()
+            assert due is None or due > harness.now
+        harness.settle()
+        forget(a, b)
+        a.transmit(PACKET)
+        harness.advance(15_000)  # initiations of both can have crossed
+        assert b.got == [PACKET]
+
+
+def test_persistent_keepalives_of_both_ends_do_not_fight():
+    """Other implementations began a handshake at both ends whenever a session ended: more and more of them."""
+    harness, a, b, peer_b, peer_a = connected()
+    for node, peer in ((a, peer_b), (b, peer_a)):
+        node.device.set_persistent_keepalive(peer, 25, harness.now)
+    harness.advance(3_600_000)
+    handshakes = types(a).count(1) + types(b).count(1)
+    assert 20 <= handshakes <= 3600 // 120, handshakes
+    assert sum(a.device.drops) == sum(b.device.drops) == 0
+
+
+def test_requests_with_pauses_are_all_answered():
+    """In another implementation, one end received nothing from 15 s after a handshake until the next one."""
+    harness, a, b, peer_b, peer_a = connected()
+    for pause in (3_000, 9_000, 14_000, 16_000, 31_000, 61_000, 119_000, 121_000, 179_000, 181_000):
+        for _ in range(40):
+            forget(a, b)
+            a.transmit(PACKET)
+            b.transmit(BACK)
+            assert b.got == [PACKET] and a.got == [BACK], pause
+            harness.advance(pause)
+
+
+def test_a_prefix_that_is_set_again_and_again_does_not_grow_memory():
+    """Another implementation never freed the nodes of the prefixes that were replaced."""
+    harness, a, b, peer_b, peer_a = connected()
+
+    def replace():
+        for n in range(8):
+            a.device.allowed.insert(bytes((10, 9, n, 0)), 24, peer_b.number)
+        a.device.allowed.remove_peer(peer_b.number)
+        a.device.allowed.insert(B4, 32, peer_b.number)
+
+    assert not grows(replace)
