@@ -119,6 +119,21 @@ def test_a_router_in_such_a_place(scene, place, command):
         assert "ERROR" not in text, text
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_setting_in_a_container(scene, command, before):
+    """Its /proc/sys is read-only. A setting that already has the value is no error, and another one is named."""
+    config = scene["keys"] / "wgembed"
+    mark = "\toption fwmark '77'\n"
+    lines = config.read_text().replace("10.99.0.0/24", "0.0.0.0/0").splitlines()
+    config.write_text("\n".join([lines[0], mark, *lines[1:], ""]))
+    place = ["unshare", "--net", "--mount", "sh", "-c",
+             f"echo {before} >/proc/sys/net/ipv4/conf/all/src_valid_mark; mount -o bind,ro /proc/sys /proc/sys"
+             ' && mount -o remount,bind,ro /proc/sys && exec "$@"', "sh"]  # fmt: skip
+    text = run(place, RUN.replace("10.99.0.0/24", "table 77"), command, scene)
+    assert f"ROUTE default dev {scene['near']}" in text and "STATUS 0" in text, text
+    assert ("src_valid_mark" in text) == (not before) and ("ERROR" in text) == (not before), text
+
+
 @pytest.mark.parametrize("mtu", [576, 1279])
 def test_a_small_mtu_and_ipv6(scene, command, mtu):
     """Linux takes IPv6 from a link with an MTU below 1280."""
