@@ -161,3 +161,63 @@ try:
 except OSError as e:
     print(e)""")
     assert "no answer" in told
+
+
+def test_a_dump_whose_table_changes_in_the_meantime(script):
+    """The kernel counts the entries that it has reported. If an earlier one goes, it omits another one, and says so."""
+    told = script(
+        "for n in range(700):\n"
+        "    ip.add_address(index, bytes((10, n >> 8, n & 255, 1)), 32)\n"
+        "other, real = RtNetlink(), ip._netlink\n"
+        "class Between:\n"
+        "    received = 0\n"
+        "    send = real.send\n"
+        "    def receive(self):\n"
+        "        self.received += 1\n"
+        "        if self.received == 2:\n"
+        "            other.remove_address(index, parse_ip('10.0.0.1'), 32)\n"
+        "        return real.receive()\n"
+        "ip._netlink = Between()\n"
+        "found = ip.addresses(index)\n"
+        "print(ip._netlink.received > 2, sorted(set(range(1, 700)) - {a[1] << 8 | a[2] for a, n in found if len(a) == 4}))\n"
+    )
+    assert told == "True []\n"
+
+
+def test_gateways_of_the_other_family_and_nexthop_objects(script, namespace):
+    """With `nexthop_compat_mode` 0, the routes have the number of the object alone."""
+    namespace.run("sh", "-c", "echo 0 >/proc/sys/net/ipv4/nexthop_compat_mode")
+    namespace.ip("link", "set", "eth", "up")
+    namespace.ip("addr", "add", "10.1.0.1/24", "dev", "eth")
+    namespace.ip("-6", "addr", "add", "fd01::1/64", "dev", "eth", "nodad")
+    script("route = Route(parse_ip('10.5.0.0'), 16, index, gateway=parse_ip('fd01::2'))\nip.add_route(route)")
+    assert "via inet6 fd01::2 dev eth" in namespace.ip("route", "show", "10.5.0.0/16")
+    namespace.ip("nexthop", "add", "id", "1", "via", "10.1.0.2", "dev", "eth")
+    namespace.ip("nexthop", "add", "id", "2", "via", "fd01::2", "dev", "eth")
+    namespace.ip("nexthop", "add", "id", "3", "group", "1")
+    namespace.ip("route", "add", "10.6.0.0/16", "nhid", "3")
+    namespace.ip("route", "add", "10.7.0.0/16", "nhid", "2")
+    told = script(
+        "for n, gateway in ((5, 'fd01::2'), (6, '10.1.0.2'), (7, 'fd01::2')):\n"
+        "    print(Route(bytes((10, n, 0, 0)), 16, index, parse_ip(gateway)) in ip.routes(abi.AF_INET))\n"
+        "ip.remove_route(Route(parse_ip('10.5.0.0'), 16, index, gateway=parse_ip('fd01::2')))\n"
+    )
+    assert told == "True\nTrue\nTrue\n" and namespace.ip("route", "show", "10.5.0.0/16") == ""
+
+
+def test_an_answer_that_is_cut(script):
+    """It is an error, and is not taken for a shorter answer."""
+    told = script("""
+real = ip._netlink
+class Short:
+    send = real.send
+    def receive(self):
+        whole = real.receive()
+        return whole and whole[:-4]
+ip._netlink = Short()
+for call in (lambda: ip.routes(abi.AF_INET), lambda: ip.link(index), lambda: ip.rules(abi.AF_INET)):
+    try:
+        print(call())
+    except OSError as e:
+        print(e)""")
+    assert told.count("is cut") == 3
