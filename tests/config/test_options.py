@@ -68,6 +68,24 @@ def test_defaults():
     assert (one.route, one.allowed_ips, one.description) == (False, [], "")
 
 
+def test_values_as_wg_and_netifd_read_them():
+    """Commas, blanks and netmasks as OpenWrt accepts them give the usual values."""
+    text = interface(
+        "option private_key '%s '" % PRIVATE, "option listen_port '51820 '", "option fwmark OFF",
+        "option addresses '10.0.0.1/255.255.255.0,fd00::1/64 10.0.0.2/0.0.0.0'",
+    ) + peer(
+        "option allowed_ips '0.0.0.0/0,\t::/0, 10.0.0.0/8'", "option endpoint_host ' vpn.example.org '",
+        "option persistent_keepalive Off", "option route_allowed_ips '1 '", "list allowed_ips '10.1.0.0/16 10.2.0.0/16'",
+    )  # fmt: skip
+    (wg0,) = config.read(uci.parse(b"wgembed", text.encode()), "FILE").interfaces
+    assert keys.encode(wg0.private_key).decode() == PRIVATE
+    assert (wg0.listen_port, wg0.fwmark) == (51820, 0)
+    assert [n for _, n in wg0.addresses] == [24, 64, 0]
+    (one,) = wg0.peers
+    assert (one.host, one.keepalive, one.route) == ("vpn.example.org", 0, True)
+    assert [n for _, n in one.allowed_ips] == [0, 0, 8, 16, 16]
+
+
 def test_all_options(folder):
     text = interface(
         "option proto wireguard",

@@ -30,6 +30,7 @@ _TABLES = {"default": rtnl.RT_TABLE_DEFAULT, "main": rtnl.RT_TABLE_MAIN, "local"
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BASE64 = _LETTERS + _DIGITS + "+/="
+_BLANKS = " \t\n\v\f\r"
 # A word of this length can be a key. A message shows this much of a text.
 _LIKE_A_KEY = 40
 _SHOWN = 80
@@ -180,11 +181,11 @@ def endpoint_port(text):
 
 
 def fwmark(text):
-    return 0 if text == "off" else _number(text, 0, 0xFFFFFFFF)
+    return 0 if text.lower() == "off" else _number(text, 0, 0xFFFFFFFF)
 
 
 def keepalive(text):
-    return 0 if text == "off" else _number(text, 0, 65535)
+    return 0 if text.lower() == "off" else _number(text, 0, 65535)
 
 
 def mtu(text):
@@ -235,8 +236,6 @@ def private_key(text):
 
 def network(text):
     """An address with or without prefix length."""
-    if "," in text:
-        raise ValueError("%s: expected one address or network in each entry of the list, without commas" % shown(text))
     where, slash, bits = text.partition("/")
     try:
         packed = parse_ip(where)
@@ -250,6 +249,24 @@ def network(text):
     return packed, int(bits)
 
 
+def own_address(text):
+    """An address of the interface, as `network`. Netifd also accepts a netmask."""
+    where, _, mask = text.partition("/")
+    return network("%s/%d" % (where, _length_of(mask)) if "." in mask and "." in where else text)
+
+
+def _length_of(mask):
+    """Return the prefix length of a netmask, or -1."""
+    try:
+        bits = int.from_bytes(parse_ip(mask), "big")
+    except ValueError:
+        return -1
+    for length in range(33):
+        if bits == 0xFFFFFFFF ^ 0xFFFFFFFF >> length:
+            return length
+    return -1
+
+
 def host(text):
     """A host name or an address. An IPv6 address can have brackets, and the name of an interface after %."""
     bare = text[1:-1] if text[:1] == "[" and text[-1:] == "]" and ":" in text else text
@@ -258,6 +275,10 @@ def host(text):
         try:
             parse_ip(where)
         except ValueError:
+            name, _, number = text.rpartition(":")
+            is_pair = _is_decimal(number) and (":" not in name or name[-1:] == "]")
+            if is_pair and name:
+                raise ValueError("%s has a port: set endpoint_port '%s' instead" % (shown(text), number)) from None
             raise ValueError("%s is not an IP address" % shown(text)) from None
         if percent and not is_valid_name(scope):
             raise ValueError("%s: expected the name of an interface after %%" % shown(text))
@@ -309,7 +330,7 @@ _INTERFACE_OPTIONS = {
     "private_key": ("private_key", private_key),
     "private_key_file": ("key_file", path),
     "listen_port": ("listen_port", port),
-    "addresses": ("addresses", network),
+    "addresses": ("addresses", own_address),
     "mtu": ("mtu", mtu),
     "fwmark": ("fwmark", fwmark),
     "metric": ("metric", metric),
@@ -423,7 +444,7 @@ class _Reader:
         if option is None:
             return otherwise
         try:
-            text = _text(option)
+            text = self._bare(option, "%s, option %s" % (where, name), boolean)
             return boolean(text) if text else otherwise
         except ValueError as e:
             self._refuse(option.line, "%s, option %s" % (where, name), str(e))
@@ -438,35 +459,52 @@ class _Reader:
                 self._warn(option.line, here, why)
             elif options[name] is not None:
                 attribute, parse = options[name]
-                if parse is network:
-                    self._read_networks(option, here, getattr(target, attribute))
+                if parse in (network, own_address):
+                    self._read_networks(option, here, getattr(target, attribute), parse)
                 else:
                     self._read_option(option, here, target, attribute, parse)
 
     def _read_option(self, option, here, target, attribute, parse):
         try:
-            text = _text(option)
+            text = self._bare(option, here, parse)
             if text:
                 setattr(target, attribute, parse(text))
         except ValueError as e:
             self._refuse(option.line, here, str(e))
 
-    def _read_networks(self, option, here, found):
+    def _bare(self, option, here, parse):
+        """Return the option's one value as text, without the blanks that wg(8) ignores."""
+        text = _text(option)
+        bare = text
+        if parse in (key, private_key):
+            bare = "".join([c for c in text if c not in _BLANKS])
+        elif parse not in (line_of_text, path):
+            bare = text.strip(_BLANKS)
+        if bare != text:
+            self._warn(option.line, here, "blanks in the value ignored")
+        return bare
+
+    def _read_networks(self, option, here, found, parse):
         """Add the networks of a list, or of a text, to `found`."""
         known = set(found)
         for value in option.values if option.values is not None else [option.value]:
             pause.pause()
             try:
-                words = _decoded(value).split()
+                text = _decoded(value)
             except ValueError as e:
                 self._refuse(option.line, here, str(e))
                 continue
-            for word in words:
+            words = text.replace(",", " ").split()
+            if "," in text and words:
+                self._warn(option.line, here, "commas read as blanks; use a list entry for each network")
+            for word in words or text.split():
                 try:
-                    one = network(word)
+                    one = parse(word)
                 except ValueError as e:
                     self._refuse(option.line, here, str(e))
                     continue
+                if "." in word.partition("/")[2]:
+                    self._warn(option.line, here, "netmask read as the prefix length %d" % one[1])
                 if one not in known:
                     known.add(one)
                     found.append(one)

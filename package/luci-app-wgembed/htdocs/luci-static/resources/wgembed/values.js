@@ -20,7 +20,7 @@ function key(text) {
 function number(text, least, most, also) {
 	const digits = /^(0x[0-9A-Fa-f]{1,10}|[0-9]{1,10})$/.test(text) ? parseInt(text, text.startsWith('0x') ? 16 : 10) : -1;
 
-	if (text === also || (digits >= least && digits <= most))
+	if (text.toLowerCase() === also || (digits >= least && digits <= most))
 		return null;
 	return _('expected a number from %d to %d').format(least, most);
 }
@@ -186,9 +186,9 @@ function heapsize(text) {
 	return /^[0-9]+[KM]?$/.test(text) ? null : _('expected a number, perhaps with K or M at its end');
 }
 
-/* The words of an option, which is a list or a text with spaces. */
+/* The words of an option, which is a list or a text with spaces or commas. */
 function words(value) {
-	return [].concat(value ?? []).flatMap((text) => text.split(/\s+/)).filter((word) => word);
+	return [].concat(value ?? []).flatMap((text) => text.split(/[\s,]+/)).filter((word) => word);
 }
 
 /* The networks of `texts` that `others` ({ name, networks }) have too, each { network, name }. A network can belong to one
