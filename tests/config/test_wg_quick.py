@@ -53,6 +53,9 @@ endpoint = [2001:db8::1]:7
 """
 
 
+AMNEZIA = "it belongs to AmneziaWG, another protocol, which wgembed does not have"
+
+
 # Reading
 
 CORPUS = [
@@ -279,3 +282,36 @@ def test_without_their_private_key():
 def test_nobody_of_that_name():
     with pytest.raises(UserError, match="no peer of wg0 has the public key or description tablet"):
         convert.find_peer(router(), "tablet")
+
+
+# Keys that wg(8) does not know
+
+
+@pytest.mark.parametrize(
+    "section,line,sentence",
+    [
+        ("Interface", "Adress = 10.0.0.1", "line 3: unknown key 'adress'"),
+        ("Interface", "Endpoint = 192.0.2.1:1", "line 3: unknown key 'endpoint'"),
+        ("Interface", PRIVATE[:43] + " = x", "line 3: unknown key (hidden)"),
+        ("Interface", "= x", "line 3: unknown key ''"),
+        ("Peer", "AllowedIP = 10.0.0.1", "line 5: unknown key 'allowedip'"),
+        ("Peer", "Address = 10.0.0.1", "line 5: unknown key 'address'"),
+        *[
+            ("Interface", key + " = 4", f"line 3: unknown key '{key.lower()}': {AMNEZIA}")
+            for key in ("Jc", "Jmin", "Jmax", "S1", "S4", "H1", "H4", "I1", "I5", "J1", "J3", "Itime")
+        ],
+        ("Peer", "Endpoint = vpn.example.org", "line 5: Endpoint has no port: write Endpoint = HOST:PORT"),
+        ("Peer", "Endpoint = vpn.example.org:", "line 5: Endpoint has no port: write Endpoint = HOST:PORT"),
+        ("Peer", "Endpoint = [::1]", "line 5: Endpoint has no port: write Endpoint = HOST:PORT"),
+    ],
+)
+def test_a_key_that_would_be_lost(section, line, sentence):
+    """Import refuses what `wg` and `wgembed up` refuse, and names the key."""
+    own, peer = (f"{line}\n" if section == name else "" for name in ("Interface", "Peer"))
+    text = f"[Interface]\nPrivateKey = {PRIVATE}\n{own}[Peer]\nPublicKey = {public(PEERS_PRIVATE)}\n{peer}"
+    with pytest.raises(UserError) as e:
+        convert.import_interface(wg_quick.parse(text), "wg0")
+    assert str(e.value) == sentence
+    if "Endpoint" not in line:
+        with pytest.raises(UserError, match="unknown key"):
+            convert.import_peer(wg_quick.parse(text + "[Interface]\nAddress = 10.0.0.2\n"), "wg0", None, "")

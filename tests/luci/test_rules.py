@@ -102,6 +102,7 @@ class NoMachine(SimpleNamespace):
     answers = staticmethod(lambda *about: True)
     port_error = staticmethod(lambda port: None)
     time = staticmethod(lambda: NOW)
+    taken_by = staticmethod(lambda interface, peer: None)
 
     def __getattr__(self, name):
         from wgembed.commands.host_facts import HostFacts
@@ -273,6 +274,9 @@ FILES = [
     OWN + PEER.replace("[2001:db8::1]:51820", "vpn.example.org:1"),
     OWN.replace("Address", "#") + PEER,
     OWN + PEER.replace("[2001:db8::1]:51820", "vpn.example.org"), OWN + "ListenPort = \n" + PEER.replace("25", "off"),
+    OWN + "Adress = 10.0.0.3\n" + PEER, OWN + PEER + "AllowedIP = 10.0.0.3\n", OWN + "Jc = 4\n" + PEER,
+    OWN + "H1 = 5\n" + PEER, OWN + PEER + "Address = 10.0.0.3\n", OWN + PRIVATE + " = x\n" + PEER,
+    OWN + PEER.replace("[2001:db8::1]:51820", "[2001:db8::1]"), OWN + "SaveConfig = true\n" + PEER,
 ]  # fmt: skip
 
 

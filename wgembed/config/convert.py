@@ -2,10 +2,28 @@
 
 from ..errors import UserError
 from ..runtime import address
-from . import keys, uci
+from . import keys, uci, wg_quick
 from . import options as config
 
+_KEYS = {
+    wg_quick.INTERFACE: ("privatekey", "listenport", "fwmark") + wg_quick.OWN_KEYS,
+    wg_quick.PEER: ("publickey", "presharedkey", "allowedips", "endpoint", "persistentkeepalive"),
+}
+# Keys with a number after one of these letters, and these words, are AmneziaWG's.
+_AMNEZIA = ("jc", "jmin", "jmax", "itime")
+
 # Import. The values pass the same checks as those of a configuration, so the result can be loaded.
+
+
+def _check_keys(quick):
+    """Refuse keys that wg(8) and wg-quick(8) do not know, which can be mistyped; UserError."""
+    for section in quick.sections:
+        for key, _, line in section.entries:
+            if key not in _KEYS[section.kind]:
+                why = "unknown key %s" % config.shown(key)
+                if key in _AMNEZIA or len(key) == 2 and key[0] in "shij" and key[1].isdigit():
+                    why += ": it belongs to AmneziaWG, another protocol, which wgembed does not have"
+                raise UserError("line %d: %s" % (line, why))
 
 
 class _Options:
@@ -35,8 +53,11 @@ class _Options:
         try:
             parse(text)
         except ValueError as e:
-            lines = [line for name, _, line in self._section.entries if name == key]
-            raise UserError("line %d: %s" % (lines[-1], e)) from None
+            raise UserError("line %d: %s" % (self.line(key), e)) from None
+
+    def line(self, key):
+        """Return the line of the key that is in effect."""
+        return [line for name, _, line in self._section.entries if name == key][-1]
 
 
 def _table(text):
@@ -48,6 +69,7 @@ def import_interface(quick, name):
 
     Sections are (type, name or None, options). Options are pairs of a name and a text or a list of texts.
     """
+    _check_keys(quick)
     section = quick.interface
     options = _Options(section)
     options.take("privatekey", "private_key", config.key)
@@ -80,7 +102,9 @@ def _peer_options(section, routed):
         options.found.append(("route_allowed_ips", "1"))
     endpoint = section.last("endpoint")
     if endpoint:
-        host, _, port = endpoint.rpartition(":")
+        host, colon, port = endpoint.rpartition(":")
+        if not colon or not port or "]" in port:
+            raise UserError("line %d: Endpoint has no port: write Endpoint = HOST:PORT" % options.line("endpoint"))
         options.add("endpoint_host", host.strip("[]"), config.host, "endpoint")
         options.add("endpoint_port", port, config.endpoint_port, "endpoint")
     options.take("persistentkeepalive", "persistent_keepalive", config.keepalive)
@@ -92,6 +116,7 @@ def import_peer(quick, interface, own, description):
 
     own  our public key, packed, or None if not known. The [Peer] with this key in the file has the preshared key.
     """
+    _check_keys(quick)
     section = quick.interface
     options = _Options(section)
     text = section.last("privatekey")

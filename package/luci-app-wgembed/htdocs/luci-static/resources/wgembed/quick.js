@@ -5,10 +5,22 @@
 /* Converts files of wg-quick(8) to sections of UCI and back, as `wgembed import` and `wgembed export` do.
    tests/luci/test_rules.py compares both. Errors are sentences without text from the file. */
 
+const INTERFACE_KEYS = [ 'privatekey', 'listenport', 'fwmark', 'address', 'dns', 'mtu', 'table', 'preup', 'postup', 'predown', 'postdown',
+	'saveconfig' ];
+const PEER_KEYS = [ 'publickey', 'presharedkey', 'allowedips', 'endpoint', 'persistentkeepalive' ];
 const LEFT_OUT = [ 'dns', 'preup', 'postup', 'predown', 'postdown' ];
 
 function fail(sentence) {
 	throw new Error(sentence);
+}
+
+/* Other keys are mistyped ones, or those of AmneziaWG. A long one is not shown, because it can be a secret. */
+function checkKey(key, known, line) {
+	if (known.includes(key))
+		return;
+	if (/^([shij][0-9]|jc|jmin|jmax|itime)$/.test(key))
+		fail(_('line %d: the key %s belongs to AmneziaWG, another protocol, which wgembed does not have').format(line, key));
+	fail(/^[a-z]{1,20}$/.test(key) ? _('line %d: unknown key %s').format(line, key) : _('line %d: unknown key').format(line));
 }
 
 /* { own, peers }: own has the entries of all [Interface] sections, peers has one list of entries for each [Peer]. */
@@ -25,8 +37,10 @@ function parse(text) {
 			peers.push(entries = []);
 		else if (bare && (!entries || at < 0))
 			fail(_('line %d: expected a section, or NAME = VALUE in a section').format(i + 1));
-		else if (bare)
+		else if (bare) {
+			checkKey(bare.slice(0, at).trim().toLowerCase(), entries === own ? INTERFACE_KEYS : PEER_KEYS, i + 1);
 			entries.push({ key: bare.slice(0, at).trim().toLowerCase(), value: bare.slice(at + 1).trim(), line: i + 1 });
+		}
 	});
 	return { own, peers };
 }
@@ -81,6 +95,8 @@ function peerOptions(entries, isRouted) {
 		const at = endpoint.value.lastIndexOf(':'), host = endpoint.value.slice(0, Math.max(at, 0)).replace(/^\[|\]$/g, '');
 		const port = endpoint.value.slice(at + 1);
 
+		if (at < 0 || !port || port.includes(']'))
+			fail(_('line %d: Endpoint has no port: write Endpoint = HOST:PORT').format(endpoint.line));
 		check(values.host(host) ?? values.endpointPort(port), endpoint.line);
 		options.endpoint_host = host;
 		options.endpoint_port = port;
