@@ -34,6 +34,9 @@ class Quiet:
     def missing_link(self, endpoint):
         return ""
 
+    def taken_by(self, interface, peer):
+        return None
+
     def refusal(self, interface, endpoint):
         self.asked.append("refusal")
         return ""

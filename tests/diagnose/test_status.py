@@ -55,7 +55,7 @@ def test_json(tunnel, command):
     interface.pop("dropped")
     assert interface == {
         "name": near.interface, "state": "up", "public_key": near.key, "listen_port": 51820, "fwmark": 0, "mtu": 1420,
-        "offloads": {"gso": "on", "gro": "on"},
+        "offloads": {"gso": "on", "gro": "on"}, "problems": [],
     }  # fmt: skip
     seen = near.show(far)
     assert peer.pop("handshake_age_s") == pytest.approx(time.time() - seen.latest_handshake, abs=stretch(2))

@@ -32,6 +32,21 @@ def section(kind, name, options):
     return "\n".join(lines) + "\n"
 
 
+def with_folders(scratch, folders):
+    """Return a command that runs another one where these paths of the root are these folders. `scratch` is a free path."""
+    scratch.mkdir()
+    lines = [f"mount -t tmpfs none {scratch}"]
+    for number, (path, folder) in enumerate(folders.items()):
+        parent, _, name = path.rpartition("/")
+        upper, work = f"{scratch}/{number}", f"{scratch}/work{number}"
+        lines += [
+            f"mkdir -p {upper}/{name} {work}",
+            f"mount -t overlay none -o lowerdir={parent},upperdir={upper},workdir={work} {parent}",
+            f"mount --bind {folder} {path}",
+        ]
+    return ["unshare", "-m", "sh", "-c", " && ".join([*lines, 'exec "$@"']), "sh"]
+
+
 class Keys:
     """A key pair; `private` and `public` are base64."""
 

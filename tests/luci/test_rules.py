@@ -56,6 +56,7 @@ DEVICES = [
     f"source_not_allowed=10.0.0.2,2000,{KEYS[1]}\n", f"source_not_allowed=::2,2000,{KEYS[1]}\n",
     f"source_not_allowed=10.1.1.1,2000,{KEYS[1]}\n",
     f"source_not_allowed=10.1.1.1,2000,{KEYS[2]}\n", "drop=tx_no_peer,3\ndrop=hs_mac1,1\n",
+    "problem=option tunlink: link x does not exist\nproblem=another one\n",
 ]  # fmt: skip
 EVENTS = [
     "", "initiation_sent,3,1", "initiation_sent,3,200", "initiation_sent,1,1",

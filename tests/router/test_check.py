@@ -14,7 +14,7 @@ from wgembed.daemon import timestamps
 from ..lab import debian, faketime, micropython, net
 from ..lab.need import need
 from ..lab.patience import stretch
-from ..lab.router import Keys, interface, peer
+from ..lab.router import Keys, interface, peer, with_folders
 
 SANE = "no problem found"
 SECRET = Keys()
@@ -302,12 +302,41 @@ def test_an_endpoint_on_the_machine_itself(usual, host):
 
 def test_a_tunlink_that_is_not_there(usual):
     usual.write(usual.pair.interface(tunlink="wan"), usual.pair.peer())
-    usual.says(f"error: {usual.where}, option tunlink: link wan does not exist")
+    usual.says(f"error: {usual.where}, option tunlink: link wan does not exist; {REMEDY}")
 
 
+REMEDY = "bring the network up, or name another one"
 NETWORKS = """
 config interface 'wan'
 	option device 'outer'
+config interface 'outer'
+	option proto 'pppoe'
+config interface 'lte'
+	option proto 'qmi'
+	option device '/dev/cdc-wdm0'
+config interface 'up'
+	option proto 'modemmanager'
+	option device '/sys/devices/platform/usb1'
+config interface 'down'
+	option proto 'ncm'
+	option device '/dev/ttyUSB3'
+config interface 'up_4'
+	option proto 'dhcp'
+	option device '@up'
+config interface 'lte_6'
+	option device '@lte'
+config interface 'via_wan'
+	option device '@wan'
+config interface 'one'
+	option device '@two'
+config interface 'two'
+	option device '@one'
+config interface 'aftr'
+	option proto 'dslite'
+config interface 'clat'
+	option proto '464xlat'
+config device 'br'
+	option type 'bridge'
 config interface 'dsl'
 	option proto 'pppoe'
 config interface 'lan'
@@ -321,10 +350,29 @@ config interface 'latin'
 """
 
 
+# As netifd's hotplug script leaves it, for networks that came up since the boot
+STATE = """network.up.up='1'
+network.up.ifname='outer'
+network.down.ifname='wwan7'
+network.dsl.up='1'
+"""
+
+
 @pytest.mark.parametrize(
     "name,device",
     [
         ("wan", None),
+        ("outer", "pppoe-outer"),
+        ("lte", ""),
+        ("lte_6", ""),
+        ("up", None),
+        ("up_4", None),
+        ("via_wan", None),
+        ("down", ""),
+        ("one", ""),
+        ("aftr", "ds-aftr"),
+        ("clat", "464-clat"),
+        ("br", "br"),
         ("dsl", "pppoe-dsl"),
         ("lan", "br-lan"),
         ("space", "space"),
@@ -334,26 +382,15 @@ config interface 'latin'
     ],
 )
 def test_networks_of_openwrt(usual, name, device):
-    config = usual.harness.folder / "etc-config"
-    config.mkdir()
-    (config / "network").write_bytes(NETWORKS.encode("latin-1"))
-    prefix = in_mounts(
-        "mount -t tmpfs none /etc/config" if os.path.isdir("/etc/config") else "mount -t tmpfs none /mnt", "true"
-    )
-    if not os.path.isdir("/etc/config"):
-        # There is no such directory here: /etc as it is, with one more.
-        over, work = usual.harness.folder / "over", usual.harness.folder / "work"
-        over.mkdir()
-        work.mkdir()
-        prefix = in_mounts(
-            f"mount -t tmpfs none {over}",
-            f"mkdir {over}/up {over}/work {over}/etc {over}/up/config",
-            f"cp {config}/network {over}/up/config",
-            f"mount -t overlay none -o lowerdir=/etc,upperdir={over}/up,workdir={over}/work {over}/etc",
-            f"mount --rbind {over}/etc /etc",
-        )
+    folders = {path: usual.harness.folder / path[1:].replace("/", "-") for path in ("/etc/config", "/var/state")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["/etc/config"] / "network").write_bytes(NETWORKS.encode("latin-1"))
+    (folders["/var/state"] / "network").write_text(STATE)
+    prefix = with_folders(usual.harness.folder / "mounts", folders)
     usual.write(usual.pair.interface(tunlink=name), usual.pair.peer())
-    usual.says(f"error: {usual.where}, option tunlink: link {device} does not exist" if device else SANE, prefix=prefix)
+    what = f"network {name} has no link yet" if device == "" else f"link {device} does not exist"
+    usual.says(f"error: {usual.where}, option tunlink: {what}; {REMEDY}" if device is not None else SANE, prefix=prefix)
 
 
 @pytest.mark.parametrize("how", ["disabled", "absent"])

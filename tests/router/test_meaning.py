@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ..lab import net, traffic
-from ..lab.router import Keys, interface, peer, rest
-from .test_network import DEFAULTS, add_inside, everything, with_gateways
+from ..lab.router import Keys, interface, peer, rest, section, with_folders
+from .test_network import DEFAULTS, Second, add_inside, everything, with_gateways
 
 PROVIDER = "default via 192.0.2.2 dev outer"
 
@@ -297,3 +297,46 @@ def test_the_host_route_follows_providers_with_tables(harness):
     net.poll(lambda: "203.0.113.5 via 198.51.100.1 dev later" in place.ip("route"), 2, what="the host route by the other")
     place.ip("route", "del", "default", "table", "201")
     net.poll(lambda: "203.0.113.5" not in place.ip("route"), 2, what="no host route")
+
+
+# The link of tunlink
+
+
+def test_the_link_of_a_modem_appears(harness):
+    """Only the state of netifd names it. Until it is there, log, status and check name the option."""
+    add_inside(harness, "203.0.113.1/32")
+    with_gateways(harness)
+    folders = {path: harness.folder / path[1:].replace("/", "-") for path in ("/etc/config", "/var/state")}
+    for folder in folders.values():
+        folder.mkdir()
+    sections = (
+        section("interface", "lte", {"proto": "mbim", "device": "/dev/cdc-wdm0"}),
+        section("interface", "lte_4", {"proto": "dhcp", "device": "@lte"}),
+    )
+    (folders["/etc/config"] / "network").write_text("\n".join(sections))
+    prefix = with_folders(harness.folder / "mounts", folders)
+    pair = harness.pair(prefix=prefix)
+    pair.start_far()
+    place = harness.near.place
+
+    def problems():
+        told = json.loads(place.run(*harness.command, "status", "--json", pair.name)[1])
+        return told["interfaces"][0]["problems"]
+
+    why = "option tunlink: network lte_4 has no link yet; bring the network up, or name another one"
+    pair.router.start(pair.interface(tunlink="lte_4"), pair.peer(endpoint_host="203.0.113.1"))
+    assert problems() == [why]
+    assert f"  problem: {why}\n" in place.run(*harness.command, "status", pair.name)[1]
+    assert f"Problem of the configuration: {why}." in place.run(*harness.command, "diagnose", pair.name, check=False)[1]
+    traffic.reach(place, "10.77.0.2")
+    assert not place.ip("route", "show", "203.0.113.1/32")
+    for number in (1, 2):
+        (folders["/var/state"] / "network").write_text("network.lte.up='1'\nnetwork.lte.ifname='wan2'\n")
+        Second(harness)
+        place.ip("route", "add", "default", "via", "198.51.100.2", "metric", "20")
+        net.poll(lambda: "dev wan2" in place.ip("route", "show", "203.0.113.1/32"), 5, what="the host route")
+        traffic.reach(place, "10.77.0.2")
+        net.poll(lambda: not problems(), 5, what="no problem")
+        assert pair.router.log().count(f"error: {why}") in (0, number) and pair.router.log().count(why) == number
+        place.ip("link", "del", "wan2")
+        net.poll(problems, 5, what="the problem")

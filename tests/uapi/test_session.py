@@ -24,6 +24,7 @@ class Interface:
         self.fwmark = 0
         self.busy_port = None
         self.bound_to = ""
+        self.problems = {}
         self.endpoints = {}
 
     def send_errors(self):

@@ -18,6 +18,7 @@ class Interface:
         self.fwmark = 7
         self.errors = []
         self.bound_to = ""
+        self.problems = {}
         self.endpoints = dict(endpoints)
 
     def send_errors(self):
@@ -132,6 +133,7 @@ def test_errors_and_a_clock_that_was_set_back():
     interface = Interface(a.device)
     interface.errors = [(1, 4), (101, 6)]
     interface.bound_to = "wwan0"
+    interface.problems = {"tunlink": "option tunlink: link x does not exist", "config": ""}
     a.device.timestamps.make(system.clock.realtime()[0] + 1000, 0)
     report = Reader(harness, interface)
     assert [value for name, value in report.device if name == "send_error"] == ["1,4", "101,6"]

@@ -149,9 +149,7 @@ def _check_interface(report, interface):
     if _setting("net/ipv6/conf/all/disable_ipv6") != "0" and any(len(a) == 16 for a, _ in interface.addresses):
         report.errors.append("%s, option addresses: IPv6 is disabled on this machine" % where)
     if interface.tunlink and openwrt_network.ifindex(interface.tunlink) is None:
-        report.errors.append(
-            "%s, option tunlink: link %s does not exist" % (where, openwrt_network.device_of(interface.tunlink))
-        )
+        report.errors.append("%s, option tunlink: %s" % (where, openwrt_network.why_missing(interface.tunlink)))
     for peer in interface.peers:
         link = peer.host.partition("%")[2] if peer.host else ""
         if link and not link.isdigit() and system.inet.ifindex(link) is None:

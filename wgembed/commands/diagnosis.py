@@ -41,6 +41,8 @@ def about_interface(interface, host):
         return found.sorted()
     if interface.state == status_model.NO_PRIVATE_KEY:
         found.add(CERTAIN, "The interface has no private key, so no handshake is possible. Set one.")
+    for sentence in interface.problems:
+        found.add(LIKELY, "Problem of the configuration: %s." % sentence)
     if not interface.peers:
         found.add(CERTAIN, "The interface has no peers.")
     if interface.clock_behind_s > 60:

@@ -48,6 +48,7 @@ def as_text(interfaces, rates, now):
     lines = []
     for interface in interfaces:
         lines.append(_interface_line(interface))
+        lines += ["  problem: " + sentence for sentence in interface.problems]
         for peer in interface.peers:
             lines += _peer_lines(interface, peer, rates.of(interface, peer), now)
         unused = sorted([entry for entry in interface.offloads.items() if entry[1] in _SHOWN_OFFLOADS])
@@ -112,6 +113,7 @@ def _interface_object(interface, rates, now):
         "mtu": interface.mtu or None,
         "offloads": interface.offloads,
         "dropped": interface.drops,
+        "problems": interface.problems,
         "peers": [_peer_object(interface, peer, rates.of(interface, peer), now) for peer in interface.peers],
     }
 

@@ -140,6 +140,7 @@ class InterfaceStatus:
     is_complete  False if the program that serves the interface does not know `status`
     send_errors  errno by family, "4" or "6"
     offloads     on, disabled, bad_kernel, unsupported or refused, by the name of the offload
+    problems     sentences about the configuration
     link         the name of the link that the sockets are bound to, "" for none
     """
 
@@ -153,6 +154,7 @@ class InterfaceStatus:
         self.send_errors = {}
         self.offloads = {}
         self.link = ""
+        self.problems = []
         self.clock_behind_s = 0
         self.unmatched_handshakes = []
         self.unroutable = None  # (address, age_s)
@@ -249,6 +251,8 @@ def _take_device_line(interface, key, value):
         interface.send_errors[words[1]] = int(words[0])
     elif key in ("gso", "gro", "tun"):
         _take_offload(interface.offloads, key, words[0] == "False", [int(word) for word in words[1:]])
+    elif key == "problem":
+        interface.problems.append(value)
     elif key == "link":
         interface.link = value
     elif key == "unmatched_handshake":

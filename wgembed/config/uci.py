@@ -534,7 +534,7 @@ def load(name, strict=True, directory=CONFIG_DIRECTORY, saved=SAVE_DIRECTORY, ov
         fd = _open_locked(path)
         try:
             package = parse(name.encode(), read_all(fd), strict)
-            _apply_saved(package, saved)
+            apply_saved(package, saved)
             # `uci commit` removes the changes while the file is locked, but renames the new file only after that.
             if is_at(fd, path):
                 break
@@ -591,7 +591,7 @@ def file_of(name, directory=CONFIG_DIRECTORY, override=OVERRIDE_DIRECTORY):
     return path if override and system.files.exists(path) else directory + "/" + name
 
 
-def _apply_saved(package, directory):
+def apply_saved(package, directory):
     """Apply the changes to the package that are saved in the directory."""
     try:
         fd = _open_locked(directory + "/" + package.name.decode())
@@ -620,7 +620,7 @@ def main(arguments):
     try:
         package = load(arguments[1], strict, directories["-c"], SAVE_DIRECTORY, directories["-C"])
         if directories["-t"]:
-            _apply_saved(package, directories["-t"])  # in addition to the usual changes
+            apply_saved(package, directories["-t"])  # in addition to the usual changes
     except ParseError as e:
         system.process.write_line("uci: %s" % e)
         return 1

@@ -57,6 +57,7 @@ class Interface:
         self._port = 0
         self._refused_port = None
         self.bound_to = ""
+        self.problems = {}  # sentences for `status`, by what they are about
         self.tests_segments = 0
         self.handshakes_at = 0  # when the backlog is next looked at
         self._carries = False  # whether there was data since it was

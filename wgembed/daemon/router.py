@@ -367,7 +367,7 @@ class Router(Process):
     def _follow_network(self, raised):
         self.outside.watch([packed for one in self.router_interfaces for packed in one.watched()])
         for router_interface in self.router_interfaces:
-            router_interface.bind()
+            router_interface.follow_tunlink()
             router_interface.follow_links()
             router_interface.follow_network(self._ip, router_interface in raised)
         self.follow_way_out()

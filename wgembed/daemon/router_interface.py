@@ -33,9 +33,9 @@ class RouterInterface:
         self.slot = slot
         self.log = log.Log(config.name, router.level_for(config))
         self._bound = "", None
-        self.interface = Interface(
-            config.name, router, self, _prefixes(config, router.least_prefixes), self.log, router.timestamps
-        )
+        self._tunlink = 0  # the ifindex of the link of `tunlink`, 0 without `tunlink`, None if the link does not exist
+        prefixes = _prefixes(config, router.least_prefixes)
+        self.interface = Interface(config.name, router, self, prefixes, self.log, router.timestamps)
         self.endpoints = self.interface.endpoints
         try:
             self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
@@ -194,9 +194,8 @@ class RouterInterface:
             if one.is_found(peer)
             for packed, length in network_plan.routed_prefixes(one.config, peer)
         ]
-        chosen = openwrt_network.ifindex(self.config.tunlink) if self.config.tunlink else 0
         index, learnt = self.interface.index, self._learnt()
-        return network_plan.plan(self.config, index, self.slot, endpoints, routed, paths, chosen, learnt)
+        return network_plan.plan(self.config, index, self.slot, endpoints, routed, paths, self._tunlink, learnt)
 
     def _learnt(self):
         """Return the packed addresses of the peers' current endpoints, which can be new, if they can need a host route."""
@@ -209,12 +208,27 @@ class RouterInterface:
         endpoint = self.endpoints.get(peer.public_key)
         return endpoint is None or endpoint.address is not None
 
-    def bind(self):
-        """With `nohostroute`, bind the sockets to the device of `tunlink`."""
-        device = openwrt_network.device_of(self.config.tunlink) if self.config.nohostroute and self.config.tunlink else ""
+    def follow_tunlink(self):
+        """Look for the link of `tunlink` again. With `nohostroute`, bind the sockets to it."""
+        name = self.config.tunlink
+        device = openwrt_network.device_of(name) if name else ""
+        self._tunlink = system.inet.ifindex(device) if device else None if name else 0
+        why = ""
+        if self._tunlink is None:
+            why = "option tunlink: " + openwrt_network.why_missing(name)
+        if why != self.interface.problems.get("tunlink", ""):
+            self.interface.problems["tunlink"] = why
+            if why:
+                self.log.error("%s. Until then, datagrams take the default route" % why)
+        if self.config.nohostroute:
+            self._bind(device)
+        else:
+            self._bind("")
+
+    def _bind(self, device):
         # Compare the ifindex too: a link that is created again has a new one, and the sockets stay bound to the old one.
-        bound = device, system.inet.ifindex(device)
-        if bound == self._bound:
+        bound = device, self._tunlink or None if device else None
+        if bound == self._bound or self._tunlink is None:
             return
         self._bound = bound
         try:

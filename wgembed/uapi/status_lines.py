@@ -14,6 +14,7 @@ it has no value. A time has its unit in its name: `_s`, `_ms`. AGE_MS and AGE_S 
     tun=SWITCH,FAULT,OFFLOAD,UNJOINED   whether UDP offload has a fault; the flags of the tunnel device (TUN_F_*); the
                                         joined packets that the kernel refused, 1 of TCP plus 2 of UDP. Only with the
                                         C library
+    problem=SENTENCE                    what is wrong with the configuration or with what it names
     clock_behind_s                      how far our clock is behind the last timestamp that we sent
     unmatched_handshake=REASON,COUNT,AGE_MS,ENDPOINT,KEY
                                         a handshake message of no peer; REASON is unknown_peer, or invalid_mac1 with an
@@ -64,6 +65,9 @@ def tell_device(interface, now):
     lines += _offload_lines(*interface.offloads())
     if interface.bound_to:
         lines.append(("link", interface.bound_to))
+    for sentence in interface.problems.values():
+        if sentence:
+            lines.append(("problem", sentence))
     behind = seconds(device.timestamps.latest) - system.clock.realtime()[0]
     if behind > 0:
         lines.append(("clock_behind_s", behind))

@@ -226,6 +226,8 @@ function ofInterface(iface) {
 	}
 	if (!iface.public_key)
 		add(CERTAIN, _('The interface has no private key, so no handshake is possible. Set one.'));
+	for (const sentence of iface.problems)
+		add(LIKELY, _('Problem of the configuration: %s.').format(sentence));
 	if (!iface.peers.length)
 		add(CERTAIN, _('The interface has no peers.'));
 	if (iface.clock_behind_s > 60)

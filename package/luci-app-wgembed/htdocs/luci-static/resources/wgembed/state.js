@@ -23,7 +23,7 @@ const UAPI_NUMBERS = { last_handshake_time_sec: 'latest_handshake', persistent_k
 function newInterface(name) {
 	return {
 		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: {},
-		clock_behind_s: 0, unmatched_handshakes: [], unroutable: null, source_not_allowed: null, peers: []
+		clock_behind_s: 0, unmatched_handshakes: [], problems: [], unroutable: null, source_not_allowed: null, peers: []
 	};
 }
 
@@ -51,6 +51,8 @@ function takeDeviceLine(iface, key, value) {
 		iface.is_up = value === '1';
 	else if (key === 'drop')
 		iface.drops[words[0]] = +words[1];
+	else if (key === 'problem')
+		iface.problems.push(value);
 	else if (key === 'send_error')
 		iface.send_errors[words[1]] = +words[0];
 	else if (key === 'unmatched_handshake')
