@@ -1,5 +1,6 @@
 """The packages: what is in them, that they can be made again to the byte, and that the feed's Makefile makes the same."""
 
+import ast
 import gzip
 import io
 import json
@@ -101,6 +102,29 @@ def test_one_kind_of_module(package, variant):
     assert {Path(name).suffix for name in modules} == {".mpy" if variant == "micropython" else ".py"}
     assert not any("demo" in name or "test_" in name for name in modules)
     assert any(f"runtime/{'micropython' if variant == 'micropython' else 'cpython'}/" in name for name in modules)
+
+
+def _tree(text):
+    """The syntax tree of a module without docstrings, and the places of its nodes."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+            first = node.body.pop(0)
+            if not node.body and not isinstance(node, ast.Module):
+                node.body.append(ast.Pass(lineno=first.lineno, col_offset=first.col_offset))
+    return ast.dump(tree), [(one.lineno, one.col_offset) for one in ast.walk(tree) if hasattr(one, "lineno")]
+
+
+def test_the_code_of_the_modules_is_that_of_the_tree(package, variant):
+    """Without docstrings and comments. A traceback names the same lines."""
+    if variant != "python3":
+        return  # bytecode
+    modules = {name: data.decode() for name, data in parts(package)[1][1].items() if name.endswith(".py")}
+    modules = {name.partition("/lib/wgembed/")[2]: text for name, text in modules.items() if "/wgembed/wgembed/" in name}
+    assert len(modules) > 100
+    for name, text in modules.items():
+        assert _tree(text) == _tree((ROOT / name).read_text()), name
+        assert not ast.get_docstring(ast.parse(text)) and "\n#" not in text
 
 
 def test_small_enough_for_the_smallest(package, variant):
