@@ -31,6 +31,7 @@ ELSEWHERE = {
     "commands/wg/show": ("commands/test_as_wg.py", "beside the real wg"),
     "config/convert": ("config/test_wg_quick.py", "from wg-quick's files and back"),
     "config/keys": ("config/test_options.py", "keys and files of keys are options"),
+    "config/last_good": ("router/test_last_good.py", "a start with a mistake, and power cuts"),
     "config/openwrt_network": ("router/test_check.py", "which link tunlink means, by OpenWrt's networks"),
     "crypto/contract": ("test_contracts.py", "both backends beside it"),
     "crypto/_cpython": ("unit/test_crypto.py", "whichever backend runs"),

@@ -146,6 +146,21 @@ def test_without_ujail(site, variant):
     assert len(instance.starts) == 1
 
 
+def test_a_start_with_a_mistake_from_the_jail(site):
+    """The last good configuration, which the jail can write; also if the mistake hides the interfaces from the script."""
+    site.configure()
+    site.router.service("start")
+    site.router.reach("10.77.0.2")
+    kept = site.router.root / "etc/wgembed/last-good"
+    net.poll(kept.exists, 5, what="the kept file")
+    site.router.service("stop")
+    path = site.router.root / "etc/config/wgembed"
+    path.write_text(path.read_text().replace("config interface 'wg0'", "nonsense"))
+    site.router.service("start")
+    site.router.reach("10.77.0.2")
+    assert "starting with the last good one (/etc/wgembed/last-good)" in site.router.logged()
+
+
 def test_default_route_from_the_jail(site):
     """What that sets in /proc/sys is set, and set back at the end."""
     # A section with a name may be continued.

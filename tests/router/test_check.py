@@ -17,6 +17,7 @@ from ..lab.patience import stretch
 from ..lab.router import Keys, interface, peer, with_folders
 
 SANE = "no problem found"
+NO_START = "note: with these mistakes, no interface can start"
 SECRET = Keys()
 
 
@@ -158,9 +159,15 @@ def test_a_wrong_configuration(usual):
     usual.says(
         f"error: {file}:3: {usual.where}, option listen_port: expected a number from 0 to 65535, got 'x'",
         f"error: {file}:6: {usual.where}, option mtu: expected a number from 576 to 65455, got '100'",
+        NO_START,
     )
     file.write_text("nonsense\n")
-    usual.says(f"error: {file}:1: Parse error (invalid command) at line 1, byte 0")
+    usual.says(f"error: {file}:1: Parse error (invalid command) at line 1, byte 0", NO_START)
+    usual.write(usual.pair.interface(), usual.pair.peer(), usual.pair.other_peer(1, endpoint_port="x"))
+    usual.says(
+        f"error: {file}:17: wireguard_{usual.name}[1], option endpoint_port: expected a number from 1 to 65535, got 'x'",
+        "note: with these mistakes, a start uses its part without mistakes",
+    )
     file.unlink()
     code, told = usual.run()
     assert code == 1 and told.startswith(f"error: cannot read {file}: No such file or directory (2)")
@@ -209,7 +216,9 @@ def test_files_with_keys(usual):
     file.chmod(0o644)
     usual.says(f"error: {here}other users can read {file}: run chmod 600 {file}")
     file.write_text("nonsense")
-    usual.says(f"error: {usual.router.config}:2: {here}{file}: a key has 44 characters of base64, the last one is '='")
+    usual.says(
+        f"error: {usual.router.config}:2: {here}{file}: a key has 44 characters of base64, the last one is '='", NO_START
+    )
 
 
 def test_a_mtu_too_large_for_the_way(usual):

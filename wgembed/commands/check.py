@@ -4,7 +4,7 @@ An error keeps a tunnel from working or a key from being safe. With an error, th
 The command changes nothing, and does not ask a running daemon.
 """
 
-from ..config import openwrt_network, uci
+from ..config import last_good, openwrt_network, uci
 from ..config import options as config_module
 from ..daemon import network_plan, peer_diff, timestamps
 from ..daemon.interface import bind_pair
@@ -46,6 +46,9 @@ def check(program, arguments):
         config = config_module.load(directory)
     except config_module.ConfigError as e:
         report.errors += e.problems
+        found = last_good.choose(directory)
+        what = "a start uses " + found[1] if found else "no interface can start"
+        report.notes.append("with these mistakes, " + what)
         return report.print()
     report.notes += config.warnings
     if not config.interfaces:

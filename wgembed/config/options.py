@@ -39,11 +39,12 @@ _KEY_FILE_SIZE = 128
 
 
 class ConfigError(UserError):
-    """The configuration is rejected. `problems` are sentences."""
+    """The configuration is rejected. `problems` are sentences. `sections` are the uci.Sections with mistakes."""
 
-    def __init__(self, problems):
+    def __init__(self, problems, sections=()):
         super().__init__("\n".join(problems))
         self.problems = problems
+        self.sections = sections
 
 
 class InterfaceConfig:
@@ -388,6 +389,7 @@ class _Reader:
         self._package = package
         self._filename = filename
         self._problems = []
+        self._broken = set()  # of what `where` says
         self._counts = {}
         self._sections = {}  # by what `where` says
         self._disabled = []
@@ -414,7 +416,7 @@ class _Reader:
         if self._problems:
             for interface in self.config.interfaces:
                 interface.forget_secrets()
-            raise ConfigError(self._problems)
+            raise ConfigError(self._problems, [self._sections[where] for where in self._broken])
         return self.config
 
     def _where(self, section, kind):
@@ -427,6 +429,7 @@ class _Reader:
 
     def _refuse(self, line, where, sentence):
         self._problems.append("%s: %s" % (self._at(line, where), sentence))
+        self._broken.add(where.partition(", option ")[0])
 
     def _refuse_option(self, where, name, sentence):
         """Report an option whose value is valid, but not together with other options."""

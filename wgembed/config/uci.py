@@ -117,12 +117,14 @@ class Package:
     """The sections of one file.
 
     skipped  the errors of the commands that lenient mode skipped, as texts
+    damaged  the sections before these commands
     """
 
     def __init__(self, name):
         self.name = name
         self.sections = []
         self.skipped = []
+        self.damaged = []
         self._made = 0
 
     def find(self, name):
@@ -338,6 +340,7 @@ class _Parser:
                 if self._strict:
                     raise
                 self.package.skipped.append(str(e))
+                self.package.damaged.append(self._section)
             pause.pause()
         return self.package
 

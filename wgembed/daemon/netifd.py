@@ -49,6 +49,11 @@ class NetifdRouter(Router):
             raise config_module.ConfigError(["%s/%s has no interface %s" % (self._directory, PACKAGE, self.only)])
         return self._prepared(config)
 
+    _first_config = _load  # netifd starts it again when the file is corrected
+
+    def _keep(self):
+        """Do nothing: netifd keeps no interface with a mistake, either."""
+
     def _follow_network(self, raised):
         for router_interface in self.router_interfaces:
             interface = router_interface.interface

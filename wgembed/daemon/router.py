@@ -12,7 +12,7 @@ from ..config import keys, openwrt_network, uci
 from ..config import options as config_module
 from ..errors import UserError, cause
 from ..protocol.constants import MAX_PEERS
-from ..runtime import abi, drop_privileges, durable, folders, netconf, rtnetlink, system
+from ..runtime import abi, drop_privileges, durable, folders, netconf, pause, rtnetlink, system
 from ..runtime import log as log_module
 from ..runtime.link import News
 from ..uapi.server import is_served
@@ -50,8 +50,9 @@ class Router(Process):
         news = News()
         drop_privileges(self.log)
         self._warned = []
+        self._kept = self._problem = ""
         self.router_interfaces = []
-        config = self._load()
+        config = self._first_config()
         process = system.process
         super().__init__(self._peers(config), (process.SIGHUP, process.SIGINT, process.SIGTERM), news)
         self.tell_of_fastpath(self.log)
@@ -66,9 +67,8 @@ class Router(Process):
         self.host_names = Names(self.loop, self.alarms, self.log)
         # Each process needs a separate high-water mark.
         clock = "/clock." + self.only if self.only else "/clock"
-        self.timestamps = Timestamps(
-            self._state_directory + clock, self.run_directory + clock, durable.Saver(self.loop, self.log), self.log
-        )
+        self._save = durable.Saver(self.loop, self.log)
+        self.timestamps = Timestamps(self._state_directory + clock, self.run_directory + clock, self._save, self.log)
         self._ip = rtnetlink.RtNetlink()
         self.outside = OutsideRoutes(self._ip)
         self.has_netifd = openwrt_network.has_netifd()
@@ -85,6 +85,8 @@ class Router(Process):
         except BaseException:
             self.close()
             raise
+        if not self._problem:
+            self._keep()
 
     def _peers(self, config):
         """Return the size of the peer table: max_peers, or the number of peers and some more, but `least_peers` at least."""
@@ -125,6 +127,59 @@ class Router(Process):
         self._warned = config.warnings
         return config
 
+    def _first_config(self):
+        """Return the configuration for the start: if the file has mistakes, the last good one, or the part that is good."""
+        try:
+            return self._load()
+        except config_module.ConfigError as e:
+            from ..config import last_good  # without a mistake, the module would waste memory
+
+            found = last_good.choose(self._directory)
+            if found is None:
+                raise
+            config, name = found
+            self._reject(e, "starting with " + name)
+        return self._prepared(config)
+
+    def _reject(self, e, instead):
+        for problem in e.problems:
+            self.log.error(problem)
+        self.log.error("configuration rejected, " + instead)
+        more = len(e.problems) - 1
+        which = e.problems[0] + ("; %d more in the log" % more if more else "")
+        self._tell("configuration rejected, %s: %s" % (instead, which))
+
+    def _tell(self, problem):
+        """Set the sentence for `status` about the configuration, "" if all is well."""
+        self._problem = problem
+        for router_interface in self.router_interfaces:
+            router_interface.interface.problems["config"] = problem
+
+    def _keep(self):
+        """Keep the configuration for a start with a mistake, after it was applied."""
+        now = self._seen, system.files.identity("%s/%s" % (uci.SAVE_DIRECTORY, config_module.PACKAGE))
+        if now != self._kept:
+            self._kept = now
+            self.alarms.set("keep", system.clock.now() + _SETTLE_MS, self._keep_now)
+
+    def _keep_now(self):
+        try:
+            self._save(self._state_directory + "/last-good", self._pack, False, self._keep_again)
+        except OSError as e:
+            self.log.error("cannot keep the configuration: %s" % cause(e))
+            self._keep_again()
+
+    def _pack(self):
+        # In the child process, where the descriptors of packets are closed, and their numbers can be those of files.
+        pause.use(None)
+        from ..config import last_good
+
+        return last_good.pack(self._directory)
+
+    def _keep_again(self):
+        """The configuration could not be kept: the next reload tries again."""
+        self._kept = ""
+
     def _identity(self):
         return system.files.identity("%s/%s" % (self._directory, self.package))
 
@@ -145,15 +200,14 @@ class Router(Process):
             wanted = len(config.interfaces)
             self._apply(config)
         except config_module.ConfigError as e:
-            for problem in e.problems:
-                self.log.error(problem)
-            self.log.error("configuration rejected, keeping the previous one")
-        except (UserError, OSError) as e:
-            why = cause(e) if isinstance(e, OSError) else e
-            self.log.error("cannot apply the configuration, keeping the previous one: %s" % why)
-        except MemoryError:
-            self.log.error("cannot apply the configuration, keeping the previous one: out of memory")
+            self._reject(e, "keeping the previous one")
+        except (UserError, OSError, MemoryError) as e:
+            why = cause(e) if isinstance(e, OSError) else "out of memory" if isinstance(e, MemoryError) else e
+            self._tell("cannot apply the configuration, keeping the previous one: %s" % why)
+            self.log.error(self._problem)
         else:
+            self._tell("")
+            self._keep()
             self.netconf.after(lambda: self.log.verbose("configuration applied"))
         finally:
             system.heap.release()
@@ -277,6 +331,7 @@ class Router(Process):
         router_interface = RouterInterface(self, config, slot)
         self.router_interfaces.append(router_interface)
         self.interfaces.append(router_interface.interface)
+        router_interface.interface.problems["config"] = self._problem
         router_interface.interface.set_listen_port(config.listen_port)
         return router_interface
 

@@ -38,7 +38,10 @@ class Saver:
         self._log = log
 
     def __call__(self, path, data, urgent, failed):
-        """Replace the file. If that fails: OSError if `urgent`, otherwise failed() is called later."""
+        """Replace the file. If that fails: OSError if `urgent`, otherwise failed() is called later.
+
+        If not urgent, `data` can be a function, which the child process calls. It returns None to leave the file as it is.
+        """
         if urgent:
             atomic_write(path, data)
             return
@@ -62,7 +65,9 @@ def _reason(told):
 
 def _told(path, data):
     try:
-        atomic_write(path, data)
+        data = data() if callable(data) else data
+        if data is not None:
+            atomic_write(path, data)
     except OSError as e:
         return b"%d" % (e.errno or 0)
     return b"+"
