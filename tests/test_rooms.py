@@ -15,6 +15,7 @@ ELSEWHERE = {
     "__main__": ("commands/test_command.py", "what the command is called by, and what it loads"),
     "daemon_entry": ("daemon/test_daemon.py", "every daemon on CPython begins there"),
     "commands/check": ("router/test_check.py", "needs a router of which something is wrong"),
+    "commands/check_router": ("router/test_check_router.py", "needs the other files of a router"),
     "commands/host_facts": ("diagnose/test_diagnose.py", "needs machines on which each cause is made"),
     "commands/main": ("commands/test_command.py", "what the command is called by, and what it loads"),
     "commands/output": ("commands/test_command.py", "colours, pipes, what cannot be written"),

@@ -16,6 +16,7 @@ from ..runtime.modes import GROUP_OR_OTHERS
 from ..runtime.resolver import Lookup
 from ..runtime.tun_device import TUN_DEVICE
 from ..uapi.server import is_served
+from . import check_router
 from .run import config_directory
 
 # The time for all lookups together, in ms, and the number of lookups at once, each in a separate process.
@@ -64,6 +65,7 @@ def check(program, arguments):
         _check_paths(report, config, interface, found, ip)
         _check_taken(report, interface, ip)
     _check_routed_twice(report, config)
+    check_router.check(report, directory, config)
     for interface in config.interfaces:
         interface.forget_secrets()
     return report.print()
