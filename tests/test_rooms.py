@@ -31,6 +31,7 @@ ELSEWHERE = {
     "commands/wg/setconf": ("commands/test_as_wg.py", "beside the real wg"),
     "commands/wg/show": ("commands/test_as_wg.py", "beside the real wg"),
     "config/convert": ("config/test_wg_quick.py", "from wg-quick's files and back"),
+    "config/convert_network": ("commands/test_convert.py", "from /etc/config/network and back"),
     "config/keys": ("config/test_options.py", "keys and files of keys are options"),
     "config/last_good": ("router/test_last_good.py", "a start with a mistake, and power cuts"),
     "config/openwrt_network": ("router/test_check.py", "which link tunlink means, by OpenWrt's networks"),

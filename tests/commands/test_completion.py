@@ -42,6 +42,8 @@ CASES = [
     ("wgembed import ", FILES),
     ("wgembed import file --p", ["--peer-of"]),
     ("wgembed export wg0 phone --q", ["--qr"]),
+    ("wgembed export --", ["--network"]),
+    ("wgembed import --network --w", ["--write"]),
     ("wgembed -", ["-f", "--foreground", "--version"]),
     ("wg show ", ["wg0", "all", "interfaces"]),
     ("wg show w", ["wg0"]),

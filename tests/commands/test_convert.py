@@ -238,3 +238,191 @@ def test_files_with_mistakes(wgembed, tmp_path, office):
 def test_a_file_that_others_can_read(wgembed, office):
     office.chmod(0o644)
     assert f"wgembed: warning: other users can read {office}, which contains keys\n" in wgembed("import", office)[2]
+
+
+# From /etc/config/network and back
+
+STOCK = f"""
+config interface 'lan'
+	option proto 'static'
+	option ipaddr '192.168.1.1'
+
+config interface 'wg0'
+	option proto 'wireguard'
+	option private_key '{PRIVATE}'
+	option listen_port '51820'
+	list addresses '10.0.0.1/24'
+	list addresses 'fd00::1/64'
+	option mtu '1400'
+	option fwmark '0x1234'
+	option metric '10'
+	option ip4table '100'
+	option ip6table 'main'
+	option nohostroute '1'
+	option tunlink 'wan'
+	option defaultroute '0'
+	option delegate '0'
+	option force_link '1'
+	option auto '1'
+	list dns '10.0.0.53'
+	list ip6prefix 'fd12::/48'
+	option colour 'red'
+
+config wireguard_wg0 'laptop'
+	option description 'a laptop'
+	option public_key '{public(PEERS_PRIVATE)}'
+	option private_key '{PEERS_PRIVATE}'
+	option preshared_key '{PRIVATE}'
+	list allowed_ips '10.0.0.2/32'
+	list allowed_ips '10.1.0.0/16'
+	option route_allowed_ips '1'
+	option endpoint_host 'vpn.example.org'
+	option endpoint_port '51821'
+	option persistent_keepalive '25'
+
+config wireguard_wg0
+	option public_key '{PRIVATE}'
+	option disabled '1'
+
+config interface 'wg1'
+	option proto 'wireguard'
+	option disabled '1'
+"""
+
+
+@pytest.fixture
+def network(directory):
+    (directory / "network").write_text(STOCK)
+    return directory
+
+
+def raw(text):
+    """The sections of a text, without the order of interfaces and peers."""
+    return sorted(
+        (s.kind, s.name, [(o.name, o.value, o.values) for o in s.options]) for s in uci.parse(b"x", text.encode()).sections
+    )
+
+
+def test_sections_of_the_stock_wireguard(wgembed, network):
+    """All options that wgembed has, word for word; the others are named, and go into the section that netifd keeps."""
+    status, text, errors = wgembed("import", "--network", "wg0", "--config-dir", network)
+    assert status == 0
+    at = f"wgembed: {network}/network:"
+    assert errors == (
+        f"{at}23: interface 'wg0', option dns: no effect in wgembed, option ignored\n"
+        f"{at}24: interface 'wg0', option ip6prefix: no effect in wgembed, option ignored\n"
+        f"{at}25: interface 'wg0', option colour: unknown option ignored\n"
+        f"wgembed: in {network}/network, put this in place of the moved sections, which would make the same interfaces; "
+        "then zones, routes and rules still find them:\n"
+        "config interface 'wg0'\n\toption proto 'static'\n\toption device 'wg0'\n"
+        "\tlist dns '10.0.0.53'\n\tlist ip6prefix 'fd12::/48'\n"
+    )
+    start, end = STOCK.index("config interface 'wg0'"), STOCK.index("config interface 'wg1'")
+    gone = ("\tlist dns '10.0.0.53'\n", "\tlist ip6prefix 'fd12::/48'\n", "\toption colour 'red'\n")
+    wanted = STOCK[start:end]
+    for line in gone:
+        wanted = wanted.replace(line, "")
+    assert [entry[0::2] for entry in raw(text)] == [entry[0::2] for entry in raw(wanted)]
+    (read,) = config.read(uci.parse(b"wgembed", text.encode()), "wgembed").interfaces
+    assert (read.listen_port, read.fwmark, read.metric, read.table4, read.defaultroute) == (51820, 0x1234, 10, 100, False)
+    assert [peer.description for peer in read.peers] == ["a laptop"]
+
+
+def test_there_and_back(wgembed, network, tmp_path):
+    """What both sides know is the same again. All options of the table are in the text."""
+    _, text, _ = wgembed("import", "--network", "wg0", "--config-dir", network)
+    other = tmp_path / "other"
+    other.mkdir()
+    written(other / "wgembed", text)
+    status, back, errors = wgembed("export", "--network", "wg0", "--config-dir", other)
+    assert (status, errors) == (0, "") and raw(back) == raw(text)
+    known = {"private_key_file", "max_peers", "log_level", "disabled"}
+    assert {name.decode() for _, _, given in raw(text)[:1] for name, _, _ in given} == set(
+        config.known(b"interface")
+    ) - known
+    peers = {name.decode() for kind, _, given in raw(text) if kind != b"interface" for name, _, _ in given}
+    assert peers == set(config.known(b"wireguard_wg0"))
+
+
+def test_all_interfaces_and_a_mistake(wgembed, network):
+    status, text, errors = wgembed("import", "--network", "--config-dir", network)
+    assert status == 0 and [name for kind, name, _ in raw(text) if kind == b"interface"] == [b"wg0", b"wg1"]
+    assert "config interface 'wg1'\n\toption proto 'none'\n\toption device 'wg1'\n" in errors
+    status, text, errors = wgembed("import", "--network", "lan", "--config-dir", network)
+    assert (status, text) == (1, "") and "no such interface with the protocol wireguard" in errors
+    (network / "network").write_text(STOCK.replace("'51820'", "'x'"))
+    status, text, errors = wgembed("import", "--network", "--config-dir", network)
+    assert (status, text) == (1, "")
+    assert f"{network}/network:9: interface 'wg0', option listen_port: expected a number" in errors
+    (network / "network").write_text("nonsense")
+    assert wgembed("import", "--network", "--config-dir", network)[0] == 1
+    (network / "network").unlink()
+    status, _, errors = wgembed("import", "--network", "--config-dir", network)
+    assert status == 1 and "No such file" in errors
+
+
+def test_moved_in_place_of_the_section_that_the_package_brings(wgembed, network):
+    path = network / "wgembed"
+    before = path.read_text()
+    status, _, errors = wgembed("import", "--network", "wg0", "--write", "--config-dir", network)
+    assert status == 1 and errors.endswith("section 'wg0' already exists\n") and path.read_text() == before
+    written(path, "config globals 'globals'\n\nconfig interface 'wg0'\n\toption disabled '1'\n"
+                  "\toption private_key_file '/etc/wgembed/wg0.key'\n")  # fmt: skip
+    status, text, _ = wgembed("import", "--network", "--write", "--config-dir", network)
+    assert (status, text) == (0, "")
+    (read,) = config.load(str(network)).interfaces
+    assert (read.name, read.key_file, len(read.peers)) == ("wg0", "", 1)
+    assert b"wg1" in [name for _, name, _ in raw(path.read_text())] and os.stat(path).st_mode & 0o777 == 0o600
+
+
+def test_back_to_the_stock_wireguard(wgembed, directory):
+    """Values that only wgembed reads are in OpenWrt's form, and the key is there instead of its file."""
+    key = written(directory / "wg0.key", PRIVATE + "\n")
+    written(
+        directory / "wgembed",
+        f"""
+config interface 'wg0'
+	option private_key_file '{key}'
+	option max_peers '7'
+	option log_level 'verbose'
+	option listen_port '51820 '
+	option nohostroute 'yes'
+	option addresses '10.0.0.1/24,fd00::1/64'
+config wireguard_wg0
+	option public_key '{public(PEERS_PRIVATE)}'
+	option route_allowed_ips 'true'
+	option disabled 'no'
+	option description ' a , b '
+	option allowed_ips '0.0.0.0/0, ::/0'
+config wireguard_wg1
+	option public_key '{PRIVATE}'
+""",
+    )
+    status, text, errors = wgembed("export", "--network", "wg0", "--config-dir", directory)
+    assert status == 0
+    assert errors == "wgembed: left out, because OpenWrt's WireGuard has no such option: max_peers, log_level\n"
+    assert (
+        text.strip()
+        == f"""
+config interface 'wg0'
+	option proto 'wireguard'
+	option private_key '{PRIVATE}'
+	option listen_port '51820'
+	option nohostroute '1'
+	list addresses '10.0.0.1/24'
+	list addresses 'fd00::1/64'
+
+config wireguard_wg0
+	option public_key '{public(PEERS_PRIVATE)}'
+	option route_allowed_ips '1'
+	option disabled '0'
+	option description ' a , b '
+	list allowed_ips '0.0.0.0/0'
+	list allowed_ips '::/0'
+""".strip()
+    )
+    key.unlink()
+    status, _, errors = wgembed("export", "--network", "wg0", "--config-dir", directory)
+    assert status == 1 and f"{key}: No such file" in errors
+    assert wgembed("export", "--network", "wg9", "--config-dir", directory)[2] == "wgembed: there is no interface 'wg9'\n"
+    assert wgembed("export", "--network", "--config-dir", directory)[0] == 1

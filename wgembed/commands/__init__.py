@@ -25,8 +25,8 @@ status    status:show_status       [--json|--prometheus] [--watch] [--interval S
 diagnose  diagnose:show_diagnosis  [INTERFACE [PEER]]
 up        quick:up                 FILE|INTERFACE
 down      quick:down               FILE|INTERFACE
-import    convert:import_file      FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR]
-export    convert:export_file      INTERFACE PEER [--endpoint HOST[:PORT]] [--allowed-ips LIST] [--dns LIST] [--qr] [--config-dir DIR]
+import    convert:import_file      FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR] | --network [INTERFACE]
+export    convert:export_file      INTERFACE PEER [--endpoint HOST[:PORT]] [--allowed-ips LIST] [--dns LIST] [--qr] [--config-dir DIR] | --network INTERFACE
 demo      demo:demo
 help      usage:print_usage
 version   usage:print_version

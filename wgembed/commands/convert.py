@@ -27,8 +27,8 @@ def _parse(arguments, values, switches, wanted):
             raise UsageError("unknown option %s" % name)
         else:
             words.append(word)
-    if len(words) != wanted:
-        raise UsageError("expected %d words besides options, got %d" % (wanted, len(words)))
+    if len(words) not in wanted:
+        raise UsageError("expected %d words besides options, got %d" % (wanted[-1], len(words)))
     return words, given
 
 
@@ -37,7 +37,9 @@ def _parse(arguments, values, switches, wanted):
 
 def import_file(program, arguments):
     """Print the sections of UCI for a wg-quick file, or with --write store them; return the exit status."""
-    words, given = _parse(arguments[1:], ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), 1)
+    if "--network" in arguments:
+        return _import_network(arguments)
+    words, given = _parse(arguments[1:], ("--name", "--peer-of", "--description", "--config-dir"), ("--write",), (1,))
     if "--name" in given and "--peer-of" in given:
         raise UsageError("--name and --peer-of cannot be combined")
     path = words[0]
@@ -57,10 +59,53 @@ def import_file(program, arguments):
         if left_out:
             _tell("not imported because UCI has no option for it: %s" % ", ".join(left_out))
     if "--write" in given:
-        _write(sections, directory)
+        _write(lambda package: _add_all(package, sections), directory)
     else:
         system.files.write(1, convert.format_sections(sections).encode())
     return 0
+
+
+def _import_network(arguments):
+    from ..config import convert_network
+
+    words, given = _parse(arguments[1:], ("--config-dir",), ("--network", "--write"), (0, 1))
+    directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
+    path = uci.file_of("network", directory)
+    package = _load_package("network", directory)
+    found, warnings, others = convert_network.from_network(package, [word.encode() for word in words], path)
+    for warning in warnings:
+        _tell(warning)
+    if "--write" in given:
+        _write(lambda package: _add_moved(package, found), directory)
+    else:
+        system.files.write(1, uci_write.export(found))
+    _tell(
+        "in %s, put this in place of the moved sections, which would make the same interfaces; then zones, routes and rules "
+        "still find them:\n%s" % (path, uci_write.export(others).decode().strip())
+    )
+    return 0
+
+
+def _add_moved(package, found):
+    """Add the sections. They take the place of an interface that is disabled and has no peers, as the package brings it."""
+    for section in found.sections:
+        name = None if section.anonymous else section.name
+        old = package.find(name) if name else None
+        if old is not None:
+            peers = [one for one in package.sections if one.kind == config.PEER_TYPE.encode() + name]
+            switch = old.find(b"disabled")
+            if old.kind != b"interface" or peers or switch is None or switch.value != b"1":
+                raise UserError("section '%s' already exists" % name.decode())
+            package.sections.remove(old)
+        package.add(section.kind, name).options = section.options
+
+
+def _load_package(name, directory):
+    path = uci.file_of(name, directory)
+    try:
+        return uci.load(name, True, directory)
+    except (uci.ParseError, OSError) as e:
+        raise UserError("%s: %s" % (path, cause(e) if isinstance(e, OSError) else e)) from None
 
 
 def _is_name(text):
@@ -111,16 +156,20 @@ def _load(directory):
         raise UserError(e.problems[0]) from None
 
 
-def _write(sections, directory):
-    """Add all sections to the configuration, or none if the result has mistakes."""
+def _add_all(package, sections):
+    for kind, name, options in sections:
+        if name and package.find(name.encode()) is not None:
+            raise UserError("section '%s' already exists" % name)
+        if kind != "interface" and package.find(kind[len(config.PEER_TYPE) :].encode()) is None:
+            raise UserError("there is no interface '%s'" % kind[len(config.PEER_TYPE) :])
+        _add(package, kind, name, options)
+
+
+def _write(add, directory):
+    """Change the configuration by add(package), or not at all if the result has mistakes."""
 
     def edit(package):
-        for kind, name, options in sections:
-            if name and package.find(name.encode()) is not None:
-                raise UserError("section '%s' already exists" % name)
-            if kind != "interface" and package.find(kind[len(config.PEER_TYPE) :].encode()) is None:
-                raise UserError("there is no interface '%s'" % kind[len(config.PEER_TYPE) :])
-            _add(package, kind, name, options)
+        add(package)
         try:
             config.read(package, path)
         except config.ConfigError as e:
@@ -153,8 +202,10 @@ def _add(package, kind, name, options):
 
 def export_file(program, arguments):
     """Print the wg-quick file for the peer, or with --qr its QR code; return the exit status."""
+    if "--network" in arguments:
+        return _export_network(arguments)
     options = ("--endpoint", "--allowed-ips", "--dns", "--config-dir")
-    (name, wanted), given = _parse(arguments[1:], options, ("--qr",), 2)
+    (name, wanted), given = _parse(arguments[1:], options, ("--qr",), (2,))
     directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
     found = [interface for interface in _load(directory).interfaces if interface.name == name]
     if not found:
@@ -182,6 +233,19 @@ def export_file(program, arguments):
             raise UserError("cannot draw a QR code: the peer's private key is not in the configuration")
         return _draw(text)
     system.files.write(1, text.encode())
+    return 0
+
+
+def _export_network(arguments):
+    from ..config import convert_network
+
+    (name,), given = _parse(arguments[1:], ("--config-dir",), ("--network",), (1,))
+    directory = given.get("--config-dir", uci.CONFIG_DIRECTORY)
+    _load(directory)
+    found, left_out = convert_network.to_network(_load_package(config.PACKAGE, directory), name)
+    if left_out:
+        _tell("left out, because OpenWrt's WireGuard has no such option: %s" % ", ".join(left_out))
+    system.files.write(1, uci_write.export(found))
     return 0
 
 

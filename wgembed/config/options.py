@@ -375,11 +375,16 @@ _PEER_OPTIONS = {
 # The options of an interface that netifd leaves to the protocol.
 _NOT_OF_NETIFD = b"proto", b"private_key", b"listen_port", b"fwmark"
 # Options of OpenWrt's network daemon that have no meaning here.
-_WITHOUT_EFFECT = (
+WITHOUT_EFFECT = (
     "ip6prefix", "peerdns", "dns", "dns_metric", "dns_search", "ip6assign", "ip6hint", "ip6ifaceid", "ip6class", "ip6weight",
     "zone", "tags", "renew", "carrier_loss_delay", "host_device", "jail", "jail_device", "jail_ifname", "device", "ifname",
     "type",
 )  # fmt: skip
+
+
+def known(kind):
+    """Return the options by name, of a section of the type `kind`: interface, or that of peers."""
+    return _INTERFACE_OPTIONS if kind == b"interface" else _PEER_OPTIONS
 
 
 class _Reader:
@@ -458,7 +463,7 @@ class _Reader:
             name = option.name.decode()
             here = "%s, option %s" % (where, name)
             if name not in options:
-                why = "no effect in wgembed, option ignored" if name in _WITHOUT_EFFECT else "unknown option ignored"
+                why = "no effect in wgembed, option ignored" if name in WITHOUT_EFFECT else "unknown option ignored"
                 self._warn(option.line, here, why)
             elif options[name] is not None:
                 attribute, parse = options[name]
