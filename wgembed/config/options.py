@@ -372,8 +372,6 @@ _PEER_OPTIONS = {
     # The private key of the peer, which LuCI stores for the QR code.
     "private_key": None,
 }
-# The options of an interface that netifd leaves to the protocol.
-_NOT_OF_NETIFD = b"proto", b"private_key", b"listen_port", b"fwmark"
 # Options of OpenWrt's network daemon that have no meaning here.
 WITHOUT_EFFECT = (
     "ip6prefix", "peerdns", "dns", "dns_metric", "dns_search", "ip6assign", "ip6hint", "ip6ifaceid", "ip6class", "ip6weight",
@@ -661,28 +659,6 @@ def load(directory=uci.CONFIG_DIRECTORY):
         raise ConfigError(["cannot read %s: %s" % (filename, cause(e))]) from None
     except MemoryError:
         raise ConfigError(["cannot read %s: out of memory" % filename]) from None
-
-
-def load_network(name, directory=uci.CONFIG_DIRECTORY):
-    """Read one interface and its peers from /etc/config/network, as `load` reads its own file.
-
-    The whole file need not be valid UCI: netifd passes over such lines, too.
-    """
-    filename = "%s/network" % directory
-    try:
-        package = uci.load("network", False, directory)
-    except OSError as e:
-        raise ConfigError(["cannot read %s: %s" % (filename, cause(e))]) from None
-    kinds = (PEER_TYPE + name).encode()
-    package.sections = [
-        section
-        for section in package.sections
-        if section.kind == kinds or section.kind == b"interface" and section.name == name.encode()
-    ]
-    for section in package.sections:
-        if section.kind != kinds:
-            section.options = [option for option in section.options if option.name in _NOT_OF_NETIFD]
-    return read(package, filename)
 
 
 def store_key(interface, text, directory, package=PACKAGE):

@@ -10,6 +10,7 @@ the name of a peer's endpoint has been looked up: netifd then keeps a route to i
 """
 
 from ..config import options as config_module
+from ..config import uci
 from ..errors import UserError, cause, complain
 from ..runtime import system
 from ..runtime.child import Child
@@ -21,6 +22,8 @@ from .router import Router
 REFUSED, LOST = 2, 3
 
 PACKAGE = "network"
+# The options of an interface that netifd leaves to the protocol.
+_NOT_OF_NETIFD = b"proto", b"private_key", b"listen_port", b"fwmark"
 _HOOK = "WGEMBED_ENDPOINT_HOOK"
 _REPORT = "WGEMBED_REPORT"
 
@@ -44,7 +47,7 @@ class NetifdRouter(Router):
     least_peers, least_prefixes, spare_peers = 8, 64, 4
 
     def _load(self):
-        config = config_module.load_network(self.only, self._directory)
+        config = load(self.only, self._directory)
         if not config.interfaces:
             raise config_module.ConfigError(["%s/%s has no interface %s" % (self._directory, PACKAGE, self.only)])
         return self._prepared(config)
@@ -100,6 +103,24 @@ class NetifdRouter(Router):
             self._call.end()
             self._call = None
             self._call_hook()
+
+
+def load(name, directory):
+    """Return the Config of one interface and its peers in the file of netifd; ConfigError if they have mistakes.
+
+    The whole file need not be valid UCI: netifd passes over such lines, too.
+    """
+    filename = "%s/%s" % (directory, PACKAGE)
+    try:
+        package = uci.load(PACKAGE, False, directory)
+    except OSError as e:
+        raise config_module.ConfigError(["cannot read %s: %s" % (filename, cause(e))]) from None
+    kind = (config_module.PEER_TYPE + name).encode()
+    own = [section for section in package.sections if section.kind == b"interface" and section.name == name.encode()]
+    for section in own:
+        section.options = [option for option in section.options if option.name in _NOT_OF_NETIFD]
+    package.sections = own + [section for section in package.sections if section.kind == kind]
+    return config_module.read(package, filename)
 
 
 def report(text):
