@@ -4,12 +4,16 @@ It follows proto-ext.c: a handler runs for setup, renewal and teardown; a proces
 time, and then teardown and setup follow at once, with the exit status in ERROR; a teardown of more than 5 s is killed.
 """
 
+import contextlib
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 from . import net
 from .patience import stretch
@@ -20,6 +24,8 @@ TEARDOWN_S = 5
 
 class Netifd:
     """Answers the calls of protocol handlers, and those of `ubus call network.interface.NAME METHOD`."""
+
+    is_real = False
 
     def __init__(self, router, hosts_by=()):
         self.router = router
@@ -192,3 +198,115 @@ class Interface:
 
 def rest(seconds):
     time.sleep(stretch(seconds))
+
+
+class RealNetifd:
+    """The real netifd and ubusd, from the root that WGEMBED_OPENWRT names, in a Router; with the interface of Netifd.
+
+    The root has usr/sbin/ubusd, usr/bin/ubus, usr/bin/jshn, sbin/uci, sbin/netifd, their libraries in usr/lib, and netifd's
+    and libubox's shell files in lib/netifd, usr/share/libubox and lib/functions.sh.
+    """
+
+    is_real = True
+
+    def __init__(self, router, hosts_by=()):
+        self.router = router
+        self.interfaces = {}
+        built, root = Path(os.environ["WGEMBED_OPENWRT"]), router.root
+        for name in ("usr/sbin/ubusd", "usr/bin/jshn", "sbin/uci", "sbin/netifd", "lib/functions.sh"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).unlink(missing_ok=True)
+            shutil.copy(built / name, root / name)
+        (root / "bin/ubus").unlink()
+        shutil.copy(built / "usr/bin/ubus", root / "bin/ubus")
+        for folder in ("lib/netifd", "usr/share/libubox"):
+            shutil.copytree(built / folder, root / folder, dirs_exist_ok=True)
+        programs = [built / name for name in ("usr/sbin/ubusd", "usr/bin/ubus", "usr/bin/jshn", "sbin/uci", "sbin/netifd")]
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(built / "usr/lib")}
+        found = subprocess.run(["ldd", *programs], env=environment, capture_output=True, text=True, check=True).stdout
+        (root / "usr/lib/real").mkdir()
+        for path in set(re.findall(r"=> (/\S+)", found)):
+            if not re.search(r"/lib(c|m|dl|pthread)\.so", path):
+                shutil.copy(path, root / "usr/lib/real")
+        (root / "tmp/run/ubus").mkdir(parents=True, exist_ok=True)
+        (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+        (root / "etc/group").write_text("root:x:0:\n")
+        router.environment = {**router.environment, "LD_LIBRARY_PATH": "/usr/lib/real", "LOG_LEVEL": "verbose"}
+        self._children = [self._spawn("/usr/sbin/ubusd", "-s", "/var/run/ubus/ubus.sock")]
+        net.poll(lambda: router.run("ubus", "list", check=False)[0] == 0, 5, what="ubusd")
+
+    def _spawn(self, *argv):
+        with open(self.router.messages, "ab") as log:
+            command = self.router.command(*argv)
+            return subprocess.Popen(command, env=self.router.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def add(self, name):
+        interface = self.interfaces[name] = RealInterface(self, name)
+        return interface
+
+    def start(self):
+        """Start netifd, when the configuration is there."""
+        if len(self._children) == 1:
+            options = ("-s", "/var/run/ubus/ubus.sock", "-h", "/bin/true", "-r", "/tmp/resolv", "-S", "-l", "4")
+            self._children.append(self._spawn("/sbin/netifd", *options))
+            net.poll(lambda: "network.interface" in self.router.run("ubus", "list")[1], 5, what="netifd")
+
+    def close(self):
+        for child in reversed(self._children):
+            child.terminate()
+            child.wait(10)
+
+
+class RealInterface:
+    """What Interface offers, of the real netifd."""
+
+    def __init__(self, netifd, name):
+        self._netifd, self._router, self.name = netifd, netifd.router, name
+
+    def _ask(self, method):
+        status, told = self._router.run("ubus", "call", f"network.interface.{self.name}", method, check=False)
+        return json.loads(told) if not status and told.strip() else {}
+
+    def up(self):
+        if len(self._netifd._children) == 1:
+            self._netifd.start()
+        else:
+            self._router.run("ubus", "call", "network", "reload")
+            self._ask("up")
+
+    def down(self):
+        self._ask("down")
+        net.poll(lambda: not self._ask("status").get("up"), 8, what="the interface down")
+        rest(1)
+
+    @property
+    def is_up(self):
+        return self._ask("status").get("up", False)
+
+    @property
+    def errors(self):
+        return [error["code"] for error in self._ask("status").get("errors", [])]
+
+    @property
+    def prefixes(self):
+        return [f"{one['address']}/{one['mask']}" for one in self._ask("status").get("ipv6-prefix", [])]
+
+    @property
+    def starts(self):
+        return re.findall(r"privileges dropped", self._router.logged())
+
+    @property
+    def pid(self):
+        """The process of the interface, in this machine's process namespace."""
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (process / "cmdline").read_bytes().split(b"\0")
+                if (
+                    b"--netifd" in words
+                    and self.name.encode() in words
+                    and os.readlink(process / "root") == str(self._router.root)
+                ):
+                    return int(process.name)
+        return None
+
+    until_up, until_error = Interface.until_up, Interface.until_error

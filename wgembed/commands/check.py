@@ -6,7 +6,7 @@ The command changes nothing, and does not ask a running daemon.
 
 from ..config import last_good, openwrt_network, uci
 from ..config import options as config_module
-from ..daemon import network_plan, peer_diff, timestamps
+from ..daemon import network_plan, peer_diff, refusals, timestamps
 from ..daemon.interface import bind_pair
 from ..daemon.router_options import do_without_marks
 from ..errors import cause
@@ -213,9 +213,14 @@ def _check_taken(report, interface, ip):
         for other in found:
             if network_plan.key_of(other) in wanted and other.index != index:
                 report.errors.append(
-                    "%s: %s also has a route to %s/%d, so packets do not go into the tunnel; give one of the two networks "
-                    "another address, set route_allowed_ips '0', or a metric"
-                    % (interface.where, _link_name(ip, other.index), address.format_ip(other.destination), other.length)
+                    "%s: %s also has a route to %s/%d, %s"
+                    % (
+                        interface.where,
+                        _link_name(ip, other.index),
+                        address.format_ip(other.destination),
+                        other.length,
+                        refusals.HELD,
+                    )  # fmt: skip
                 )
 
 

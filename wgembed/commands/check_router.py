@@ -116,12 +116,14 @@ class _Router:
         is_auto = interface.nohostroute and any(not n for _, n in own)
         mark = interface.fwmark or (network_plan.AUTO_FWMARK + slot if is_auto else 0)
         masks = [(file, self._mask(file, option, usual)) for file, option, usual in _MASKS if self._files[file]]
-        free = [1 << bit for bit in range(24, 31) if not any(mask >> bit & 1 for _, mask in masks)]
+        free = 1 << 24
+        while any(mask & free for _, mask in masks):
+            free <<= 1
         for file, mask in masks:
             if mark & mask:
                 self._report.notes.append(
                     "%s: the firewall mark 0x%x has bits that %s uses to choose a route (0x%x); set fwmark '0x%x'"
-                    % (interface.where, mark, file, mask, free[0] if free else 1)
+                    % (interface.where, mark, file, mask, free)
                 )
 
     def _mask(self, file, option, usual):
@@ -145,9 +147,8 @@ class _Router:
             if _first(rule, "src") not in ("wan", "*") or _first(rule, "dest") or _first(rule, "target").upper() != "ACCEPT":
                 continue
             ports = _words(rule, "dest_port")
-            if any(p in ("udp", "17", "all", "any", "tcpudp") for p in protos) and (
-                not ports or any(_is_in(port, text) for text in ports)
-            ):
+            is_udp = any(p in ("udp", "17", "all", "any", "tcpudp") for p in protos)
+            if is_udp and (not ports or any(_is_in(port, text) for text in ports)):
                 return
         self._report.notes.append(
             "%s, option listen_port: no rule in %s/firewall lets UDP to port %d in from wan, so a peer without "
@@ -178,8 +179,8 @@ class _Router:
                             )
 
 
-_ON = ("1", "on", "true", "yes", "enabled")
-_OFF = ("0", "off", "false", "no", "disabled")
+_ON = config_module.TRUE
+_OFF = config_module.FALSE
 
 
 def _words(section, name):

@@ -8,6 +8,7 @@ from . import keys, options, uci
 
 # Options of wgembed that OpenWrt's WireGuard does not have
 _OWN = (b"max_peers", b"log_level")
+_OF_THE_LINK = b"device", b"ifname", b"type"
 
 
 def _select(package, names, is_wanted=lambda section: True):
@@ -42,6 +43,7 @@ def from_network(package, names, path):
         section.options = [option for option in section.options if option not in left]
         if section.kind == b"interface":
             kept = [option for option in left if option.name.decode() in options.WITHOUT_EFFECT]
+            kept = [option for option in kept if option.name not in _OF_THE_LINK]
             other = others.add(b"interface", section.name)
             other.set(b"proto", b"static" if kept else b"none")
             other.set(b"device", section.name)

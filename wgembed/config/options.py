@@ -23,9 +23,9 @@ DEFAULT_PORT = 51820
 ROUTE_TABLES = "/etc/iproute2/rt_tables"
 PEER_TYPE = "wireguard_"
 
-_TRUE = ("1", "on", "true", "yes", "enabled")
+TRUE = ("1", "on", "true", "yes", "enabled")
 _PROTOCOLS = ([b"wireguard"], [b"wgembed"], [b""])
-_FALSE = ("0", "off", "false", "no", "disabled")
+FALSE = ("0", "off", "false", "no", "disabled")
 _TABLES = {"default": rtnl.RT_TABLE_DEFAULT, "main": rtnl.RT_TABLE_MAIN, "local": rtnl.RT_TABLE_LOCAL}
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -82,12 +82,7 @@ class InterfaceConfig:
 
     def is_like(self, other):
         """Whether the other configuration is the same, except for secrets and the places in the file."""
-        mine, others = [
-            [getattr(one, name) for name in _COMPARED]
-            + [[getattr(peer, name) for name in _PEER_COMPARED] for peer in one.peers]
-            for one in (self, other)
-        ]
-        return mine == others
+        return _compared(self) == _compared(other)
 
     def forget_secrets(self):
         """Overwrite the keys, after the device has them."""
@@ -153,9 +148,9 @@ def shown(text):
 
 
 def boolean(text):
-    if text in _TRUE:
+    if text in TRUE:
         return True
-    if text in _FALSE:
+    if text in FALSE:
         return False
     raise ValueError("expected 1 or 0, got %s" % shown(text))
 

@@ -21,9 +21,9 @@ _NO_LINK = "the link no longer exists; make it again, or name another link in th
 _NO_GATEWAY = "the gateway is not on that link; add an address or a route with which the link reaches the gateway"
 _UNUSUAL = "repeat this command with ip(8), which shows the reason that the kernel gives"
 
-_HELD = (
-    "%s has this route already, so packets do not go into the tunnel; give one of the two networks another address, set "
-    "route_allowed_ips '0', or a metric"
+HELD = (
+    "so packets do not go into the tunnel; give one of the two networks another address, set route_allowed_ips '0', or "
+    "a metric"
 )
 
 _REASONS = {
@@ -61,7 +61,7 @@ def sentence(obj, errno, holder=0):
     holder  the ifindex of the link that already has this route, if that is the reason
     """
     if holder:
-        return "cannot %s: %s" % (_in_words(obj), _HELD % _link_name(holder))
+        return "cannot %s: %s" % (_in_words(obj), "%s has this route already, %s" % (_link_name(holder), HELD))
     return "cannot %s: %s; %s" % (_in_words(obj), cause(OSError(errno)), _reason(obj, errno))
 
 
