@@ -56,7 +56,7 @@ class Interface:
     def __init__(self, netifd, name):
         self._netifd, self._router, self.name = netifd, netifd.router, name
         self._lock = threading.RLock()
-        self._process = None
+        self._process = self._handler = None
         self.is_up = False
         self.autostart = False
         self.errors, self.hosts, self.starts, self.prefixes = [], [], [], []
@@ -102,6 +102,8 @@ class Interface:
             child = subprocess.Popen(
                 command, env={**self._router.environment, **environment}, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+            if action == "setup":
+                self._handler = child
             try:
                 child.wait(timeout)
             except subprocess.TimeoutExpired:
@@ -114,6 +116,8 @@ class Interface:
             self._generation += 1
             generation = self._generation
             self.is_up = False
+        if self._handler is not None and self._handler.poll() is None:
+            self._handler.terminate()  # netifd ends a setup before it calls the teardown
         self._script("teardown", TEARDOWN_S, **({"ERROR": str(status)} if status else {}))
         if self.running():
             self._process.kill()
@@ -200,6 +204,12 @@ def rest(seconds):
     time.sleep(stretch(seconds))
 
 
+def netifd_of(router, hosts_by=()):
+    """Return the real netifd if WGEMBED_OPENWRT names a root with one, otherwise the replacement."""
+    is_there = (Path(os.environ.get("WGEMBED_OPENWRT", "/nowhere")) / "sbin/netifd").exists()
+    return RealNetifd(router) if is_there else Netifd(router, hosts_by)
+
+
 class RealNetifd:
     """The real netifd and ubusd, from the root that WGEMBED_OPENWRT names, in a Router; with the interface of Netifd.
 
@@ -209,7 +219,7 @@ class RealNetifd:
 
     is_real = True
 
-    def __init__(self, router, hosts_by=()):
+    def __init__(self, router):
         self.router = router
         self.interfaces = {}
         built, root = Path(os.environ["WGEMBED_OPENWRT"]), router.root
@@ -301,11 +311,8 @@ class RealInterface:
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 words = (process / "cmdline").read_bytes().split(b"\0")
-                if (
-                    b"--netifd" in words
-                    and self.name.encode() in words
-                    and os.readlink(process / "root") == str(self._router.root)
-                ):
+                is_daemon = {b"--netifd", b"route"} & set(words) and self.name.encode() in words
+                if is_daemon and os.readlink(process / "root") == str(self._router.root):
                     return int(process.name)
         return None
 

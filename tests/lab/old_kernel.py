@@ -214,7 +214,7 @@ def main(log, things, *command):
         from wgembed.runtime.cpython import start
 
         argv, environment = start.command_for("route", command[-1], "")
-        argv[-3:-2] = [__file__, log, things]
+        argv[-4:-3] = [__file__, log, things]
         os.execve(argv[0], argv, environment)
     change_cpython(kernel)
     sys.path[:1] = os.environ["WGEMBED_PATH"].split(":")

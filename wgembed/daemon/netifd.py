@@ -4,8 +4,9 @@ netifd sets addresses, routes, rules and MTU, and sets the link up and down. So 
 packets. SIGHUP, which netifd's renew sends, applies the difference between the sections then and now. When another program
 deletes the link, the daemon ends, and netifd starts it again: a new link would have none of netifd's addresses.
 
-The protocol handler (package/netifd/wireguard.sh) waits for the line "ready", or a sentence that says why not, in the file
-WGEMBED_REPORT. WGEMBED_ENDPOINT_HOOK is a program that is called with the interface and the IP address of an endpoint, when
+The protocol handler (package/wgembed-netifd/files/wireguard.sh) waits for a line in the named pipe WGEMBED_REPORT. It is
+"ready", or a sentence that says why not, which is in a file as well, because netifd ends the handler together with the
+daemon. WGEMBED_ENDPOINT_HOOK is a program that is called with the interface and the IP address of an endpoint, when
 the name of a peer's endpoint has been looked up: netifd then keeps a route to it. The handler knows the other endpoints.
 """
 
@@ -126,11 +127,14 @@ def load(name, directory):
 def report(text):
     """Write to the protocol handler that the daemon is ready, or why not."""
     path = system.files.getenv(_REPORT)
-    if path:
-        try:
-            system.files.write_file(path, text.replace("\n", "; ") + "\n")
-        except OSError:
-            return  # nobody waits any more
+    line = text.replace("\n", "; ") + "\n"
+    try:
+        if path and text != "ready":
+            system.files.write_new(path + ".error", line.encode())
+        if path:
+            system.files.write_file(path, line)
+    except OSError:
+        return  # nobody waits any more
 
 
 def serve(directory, name, ready):

@@ -66,7 +66,7 @@ proto_wireguard_setup() {
 	mkdir -p "$WGEMBED_STATE"
 	rm -f "/var/run/wireguard/$config.sock"
 	report="$WGEMBED_STATE/$config.report"
-	rm -f "$report"
+	rm -f "$report" "$report.error"
 	mkfifo -m 600 "$report"
 	exec 9<>"$report"
 
@@ -84,14 +84,10 @@ proto_wireguard_setup() {
 	read -r -t "$READY_S" answer <&9
 	exec 9>&-
 	rm -f "$report"
+	# If the daemon has ended, netifd ends this script at any moment, and calls the teardown.
 	case "$answer" in
 	ready) wireguard_update "$config" ;;
-	refused:*)
-		wireguard_fail "$config" "${answer#refused: }"
-		proto_block_restart "$config"
-		;;
 	"") wireguard_fail "$config" "wgembed did not start within $READY_S s" ;;
-	*) wireguard_fail "$config" "$answer" ;;
 	esac
 }
 
@@ -102,7 +98,15 @@ proto_wireguard_renew() {
 }
 
 proto_wireguard_teardown() {
-	local config="$1"
+	local config="$1" file="$WGEMBED_STATE/$1.report.error" sentence
+	if [ -s "$file" ]; then
+		sentence="$(cat "$file")"
+		rm -f "$file"
+		logger -t wgembed -p daemon.err "$config: ${sentence#refused: }"
+		proto_notify_error "$config" "${sentence#refused: }"
+		# A mistake stays until somebody corrects it.
+		[ "$sentence" = "${sentence#refused: }" ] || proto_block_restart "$config"
+	fi
 	# After a failed start, not at once again.
 	case "$ERROR" in
 	"" | 0) ;;
