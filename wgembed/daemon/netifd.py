@@ -27,6 +27,7 @@ PACKAGE = "network"
 _NOT_OF_NETIFD = b"proto", b"private_key", b"listen_port", b"fwmark"
 _HOOK = "WGEMBED_ENDPOINT_HOOK"
 _REPORT = "WGEMBED_REPORT"
+_KNOWN = 64  # addresses that netifd need not be asked for again; a name can have new ones for years
 
 
 class NetifdRouter(Router):
@@ -82,7 +83,7 @@ class NetifdRouter(Router):
     def on_endpoint(self, endpoint):
         text = system.inet.format_ip(endpoint.address)
         if self._hook and endpoint.is_name and text not in self._told:
-            self._told.append(text)
+            self._told = self._told[1 - _KNOWN :] + [text]
             self._calls.append(text)
             self._call_hook()
 
