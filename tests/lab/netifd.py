@@ -66,6 +66,8 @@ class Interface:
     # What people and scripts ask for
 
     def call(self, method, told):
+        if method == "status":
+            return 0, json.dumps({"up": self.is_up}) + "\n"
         {"up": self.up, "down": self.down, "renew": self.renew}[method]()
         return 0, ""
 
@@ -153,6 +155,8 @@ class Interface:
         elif action == HOST:
             self._add_host(told["host"])
         elif action == FAILED:
+            if self._handler is not None:
+                self._handler.terminate()
             generation = self._generation
             threading.Thread(target=self._fail, args=(generation,), daemon=True).start()
 

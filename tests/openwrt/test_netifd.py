@@ -24,7 +24,7 @@ config interface 'wan'
 	option proto 'static'
 	option ipaddr '192.0.2.1'
 	option netmask '255.255.255.0'
-	option gateway '192.0.2.2'
+	option gateway '192.0.2.99'
 
 config interface '{name}'
 	option proto 'wireguard'
@@ -178,9 +178,11 @@ def test_a_name(site):
     """Known later than the interface is up: netifd is asked for the route then."""
     site.up(OTHER, host="later.example")
     site.has_asked_for(["203.0.113.9"])
+    assert "10.98.0.0/16" in site.routes() and "10.99.0.0/16" not in site.routes(), "they could lead to the name server"
     site.router.add_host("later.example", site.endpoint)
     if not site.netifd.is_real:
         net.poll(lambda: site.endpoint in site.interface.hosts, 15, what="the call of the hook")
+    net.poll(lambda: "10.99.0.0/16" in site.routes(), 15, what="the routes of the peer")
     site.reach()
 
 
@@ -205,6 +207,28 @@ def test_a_mistake_is_shown_and_not_tried_again(site, options, sentence):
     site.reach()
 
 
+def test_a_renewal_with_a_mistake_changes_nothing(site):
+    """Neither in the daemon nor in netifd; the sentence is shown."""
+    site.up()
+    site.reach()
+    site.configure(OTHER + OTHER.replace("10.98.0.0/16", "0.0.0.0/0"))
+    site.reload()
+    site.interface.until_error("public_key: .* has the same key")
+    assert "default" not in site.routes() and "10.98.0.0/16" not in site.routes()
+    site.reach()
+
+
+def test_what_its_owner_takes_down_stays_down(site):
+    """A change of a peer renews interfaces; it starts only those that a mistake has stopped."""
+    site.up()
+    site.reach()
+    site.interface.down()
+    site.configure(OTHER)
+    site.reload()
+    rest(2)
+    assert not site.interface.is_up
+
+
 def test_what_is_not_possible_now_is_tried_every_few_seconds(site):
     """No TUN device: the sentence, and no start. A port that is taken: one start in 4 s."""
     device = site.router.root / "dev/net/tun"
@@ -222,7 +246,8 @@ def test_stands_aside_for_the_kernel(site):
     site.configure()
     site.interface.up()
     site.interface.until_error("the kernel has WireGuard: install wireguard-tools")
-    assert site.interface.starts == []
+    rest(2)
+    assert site.interface.starts == [] and site.router.logged().count("the kernel has WireGuard") == 1
     (site.router.root / "etc/config/wgembed").write_text("config globals 'globals'\n\toption beside_kernel '1'\n")
     site.up()
     site.reach()
@@ -265,7 +290,7 @@ def test_more_peers_than_there_were_places_for(site):
     keys = [base64.b64encode(bytes([number]) * 31 + b"A").decode() for number in range(1, 60)]
     site.configure("".join([OTHER.replace(key, one).replace("10.98", f"10.{n + 100}") for n, one in enumerate(keys)]))
     site.reload()
-    net.poll(lambda: len(site.interface.starts) == 2, 8, what="the second start")
+    net.poll(lambda: len(site.interface.starts) == 2, 15, what="the second start")
     net.poll(lambda: len(site.router.run("wg", "show", "vpn", "peers", check=False)[1].split()) == 60, 8, what="all peers")
     site.reach()
 

@@ -340,3 +340,19 @@ def test_the_link_of_a_modem_appears(harness):
         assert pair.router.log().count(f"error: {why}") in (0, number) and pair.router.log().count(why) == number
         place.ip("link", "del", "wan2")
         net.poll(problems, 5, what="the problem")
+
+
+def test_a_default_route_for_a_type_of_service(harness, on_openwrt):
+    """The kernel sorts it before ours for ever. It is not for our packets, and nothing is done about it."""
+    with_gateways(harness)
+    place = harness.near.place
+    pair = harness.pair(prefix=on_openwrt)
+    pair.start_far()
+    pair.router.start(pair.interface(), to_everywhere(pair))
+    traffic.reach(place, "10.77.0.2")
+    place.ip("route", "add", "default", "via", "192.0.2.77", "tos", "0x10")
+    rest(0.5)
+    before = pair.router.switches()
+    rest(1)
+    assert pair.router.switches() - before < 15
+    assert f"dev {pair.name} " in place.ip("route", "get", "203.0.113.9")

@@ -150,9 +150,9 @@ def test_endpoints_are_told(served):
     assert served.start(of(served), by_name, other, twin) == "ready"
     net.poll(served.hooks, 5, what="the call of the hook")
     rest(0.5)
-    assert served.hooks() == [f"{served.name} 192.0.2.2"]
+    assert served.hooks() == [f"{served.name} 192.0.2.2 far.test"]
     served.renew(of(served), by_name, other, peer(served.name, public_key=Keys().public, endpoint_host="more.test"))
-    net.poll(lambda: f"{served.name} 203.0.113.10" in served.hooks(), 5, what="the new peer's")
+    net.poll(lambda: f"{served.name} 203.0.113.10 more.test" in served.hooks(), 5, what="the new peer's")
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,11 @@ def test_no_socket_can_be_had(monkeypatch):
 
     monkeypatch.setattr(rtnetlink, "RtNetlink", refuse)
     assert netconf.apply(REQUESTS) == [24, 24, 24]
+
+
+def test_a_record_that_was_cut_off():
+    """Each beginning of a line has an answer, and no exception: the next start must not fail because of it."""
+    line = "add route 198.51.100.1 32 77 192.0.2.1 0 254"
+    for end in range(len("add route") + 1, len(line)):
+        [answer] = netconf.apply([netconf.parse_request(line[:end].replace("add", "del", 1))])
+        assert answer

@@ -65,7 +65,7 @@ def to_network(package, name):
         for option in given:
             text = option.name.decode()
             if option.name == b"private_key_file":
-                section.set(b"private_key", _read_key(option.value.decode()))
+                section.set(b"private_key", _read_key((option.value or option.values[0]).decode()))
             elif option.name in _OWN or text not in known:
                 left_out.append(text)
             elif option.name != b"proto":

@@ -6,8 +6,9 @@ deletes the link, the daemon ends, and netifd starts it again: a new link would 
 
 The protocol handler (package/wgembed-netifd/files/wireguard.sh) waits for a line in the named pipe WGEMBED_REPORT. It is
 "ready", or a sentence that says why not, which is in a file as well, because netifd ends the handler together with the
-daemon. WGEMBED_ENDPOINT_HOOK is a program that is called with the interface and the IP address of an endpoint, when
-the name of a peer's endpoint has been looked up: netifd then keeps a route to it. The handler knows the other endpoints.
+daemon. WGEMBED_ENDPOINT_HOOK is a program that is called with the interface, the IP address and the name of an endpoint,
+when the name has been looked up: netifd then keeps a route to it, and adds the peer's routes. The handler knows the
+endpoints that are addresses.
 """
 
 from ..config import options as config_module
@@ -37,9 +38,10 @@ class NetifdRouter(Router):
         self.only = name
         self.status = 0
         self._hook = system.files.getenv(_HOOK)
-        self._told = []  # addresses that the hook was called with
-        self._calls = []  # addresses that it must be called with
+        self._told = []  # addresses and names that the hook was called with
+        self._calls = []  # those that it must be called with
         self._call = None
+        self._is_too_small = False
         super().__init__(directory)
 
     # In place of the router's
@@ -77,15 +79,24 @@ class NetifdRouter(Router):
             super()._check_capacity(config)
         except UserError:
             self.log.verbose("the tables are too small now; netifd starts the interface again")
+            self._is_too_small = True
             self.loop.stop()
             raise
 
     def on_endpoint(self, endpoint):
-        text = system.inet.format_ip(endpoint.address)
-        if self._hook and endpoint.is_name and text not in self._told:
-            self._told = self._told[1 - _KNOWN :] + [text]
-            self._calls.append(text)
+        found = system.inet.format_ip(endpoint.address), endpoint.host
+        if self._hook and endpoint.is_name and found not in self._told:
+            self._told = self._told[1 - _KNOWN :] + [found]
+            self._calls.append(found)
             self._call_hook()
+
+    def reload(self):
+        wanted = super().reload()
+        if self._problem and not self._is_too_small:
+            report("refused: " + self._problem)
+        elif wanted:
+            report("ready")
+        return wanted
 
     # The hook
 
@@ -93,7 +104,7 @@ class NetifdRouter(Router):
         if self._call is not None or not self._calls:
             return
         try:
-            self._call = Child(*system.process.spawn_program([self._hook, self.only, self._calls.pop(0)]))
+            self._call = Child(*system.process.spawn_program([self._hook, self.only] + list(self._calls.pop(0))))
         except OSError as e:
             self.log.error("cannot call %s: %s" % (self._hook, cause(e)))
             return
@@ -125,12 +136,12 @@ def load(name, directory):
     return config_module.read(package, filename)
 
 
-def report(text):
-    """Write to the protocol handler that the daemon is ready, or why not."""
+def report(text, is_end=False):
+    """Write to the protocol handler that the daemon is ready, or why not; `is_end`: and so the daemon ends."""
     path = system.files.getenv(_REPORT)
     line = text.replace("\n", "; ") + "\n"
     try:
-        if path and text != "ready":
+        if path and is_end:
             system.files.write_new(path + ".error", line.encode())
         if path:
             system.files.write_file(path, line)
@@ -148,10 +159,10 @@ def serve(directory, name, ready):
     try:
         router = NetifdRouter(directory, name)
     except config_module.ConfigError as e:
-        report("refused: %s" % e)
+        report("refused: %s" % e, True)
         complain(e.message())
         return REFUSED
     except (UserError, OSError, MemoryError) as e:
-        report("out of memory" if isinstance(e, MemoryError) else cause(e) if isinstance(e, OSError) else str(e))
+        report("out of memory" if isinstance(e, MemoryError) else cause(e) if isinstance(e, OSError) else str(e), True)
         raise
     return run_to_end(router, router.tables.capacity - router.tables.used, ready_for) or router.status

@@ -155,7 +155,7 @@ class Paths:
         if size not in self._routes:
             try:
                 found = self._outside.family(size) if self._outside else self._ip.routes(abi.FAMILIES[size])
-                self._all[size] = set(found)
+                self._all[size] = set(self._outside.all(size) if self._outside else found)
             except OSError:
                 found = []
                 self._all[size] = None

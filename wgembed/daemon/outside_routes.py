@@ -47,6 +47,11 @@ class OutsideRoutes:
             self._routes[size] = [route for route in self._all[size] if not route.is_dead]
         return self._routes[size]
 
+    def all(self, size):
+        """Return the routes as `family`, and those on links without a carrier. OSError if the kernel does not answer."""
+        self.family(size)
+        return self._all[size]
+
     def elsewhere(self, size):
         """Return the routes of other tables, as `family` those of the main one; none if the kernel does not answer."""
         if size not in self._elsewhere:
@@ -80,7 +85,7 @@ class OutsideRoutes:
         if len(body) < abi.RTMSG_SIZE or body[0] not in _SIZES or unpack_from("I", body, 8)[0] & abi.RTM_F_CLONED:
             return ()
         size = _SIZES[body[0]]
-        is_other = body[4] != RT_TABLE_MAIN and body[1]  # not the main table, and no default route
+        is_other = body[4] != RT_TABLE_MAIN and body[1] or body[3]  # not the main table, and no default route; or with a TOS
         if is_other or body[1] > 8 * size or not self._matters(rtnetlink.destination(body, size), body[1]):
             return ()
         (self._routes if body[4] == RT_TABLE_MAIN else self._elsewhere).pop(size, None)

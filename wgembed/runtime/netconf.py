@@ -52,6 +52,8 @@ def answer(change, ip, verb, obj):
             change(ip, verb, obj)
     except OSError as e:
         return e.errno or abi.EIO
+    except (ValueError, IndexError, TypeError):
+        return abi.EINVAL  # from a record that was cut off
     return 0
 
 

@@ -170,7 +170,8 @@ class RtNetlink(RtSocket):
         size = 4 if family == abi.AF_INET else 16
 
         def handle(body):
-            if len(body) < abi.RTMSG_SIZE or body[7] != abi.RTN_UNICAST or body[1] > 8 * size:
+            # Routes for a type of service (body[3]) are not for our datagrams.
+            if len(body) < abi.RTMSG_SIZE or body[7] != abi.RTN_UNICAST or body[1] > 8 * size or body[3]:
                 return
             is_wanted = matters is None or table in (None, body[4]) and matters(destination(body, size), body[1])
             if is_wanted:

@@ -18,6 +18,7 @@ WGEMBED_STATE=/var/run/wgembed/netifd
 # netifd starts a daemon again as soon as it has ended, and allows a teardown 5 s.
 BRAKE_S=4
 READY_S=20
+RENEWED_S=5
 
 proto_wireguard_init_config() {
 	renew_handler=1
@@ -57,8 +58,9 @@ proto_wireguard_setup() {
 
 	refusal="$(wireguard_refusal)"
 	if [ -n "$refusal" ]; then
-		wireguard_fail "$config" "$refusal"
+		# First the block: netifd ends this script as soon as it knows that the setup has failed.
 		proto_block_restart "$config"
+		wireguard_fail "$config" "$refusal"
 		return
 	fi
 
@@ -66,9 +68,8 @@ proto_wireguard_setup() {
 	mkdir -p "$WGEMBED_STATE"
 	rm -f "/var/run/wireguard/$config.sock"
 	report="$WGEMBED_STATE/$config.report"
-	rm -f "$report" "$report.error"
-	mkfifo -m 600 "$report"
-	exec 9<>"$report"
+	rm -f "$report.error" "$WGEMBED_STATE/$config.refused" "$WGEMBED_STATE/$config.found"
+	wireguard_open_report "$report"
 
 	heapsize="$(uci -q get wgembed.globals.heapsize)"
 	case "$heapsize" in
@@ -80,10 +81,8 @@ proto_wireguard_setup() {
 	# shellcheck disable=SC2046 # words, to be split
 	proto_run_command "$config" $(wgembed_command) run --netifd "$config"
 
-	# shellcheck disable=SC3045 # BusyBox has -t
-	read -r -t "$READY_S" answer <&9
+	answer="$(wireguard_read_report "$report" "$READY_S")"
 	exec 9>&-
-	rm -f "$report"
 	# If the daemon has ended, netifd ends this script at any moment, and calls the teardown.
 	case "$answer" in
 	ready) wireguard_update "$config" ;;
@@ -91,10 +90,32 @@ proto_wireguard_setup() {
 	esac
 }
 
+# The daemon writes one line to this pipe: "ready", or why not.
+wireguard_open_report() {
+	rm -f "$1"
+	mkfifo -m 600 "$1"
+	exec 9<>"$1"
+}
+
+wireguard_read_report() {
+	local answer
+	# shellcheck disable=SC3045 # BusyBox has -t
+	read -r -t "$2" answer <&9
+	rm -f "$1"
+	echo "$answer"
+}
+
 proto_wireguard_renew() {
+	local config="$1" report="$WGEMBED_STATE/$1.report" answer
+	wireguard_open_report "$report"
 	# SIGHUP: the daemon applies the difference, and keeps the sessions.
-	proto_kill_command "$1" 1
-	wireguard_update "$1"
+	proto_kill_command "$config" 1
+	answer="$(wireguard_read_report "$report" "$RENEWED_S")"
+	exec 9>&-
+	case "$answer" in
+	refused:*) proto_notify_error "$config" "${answer#refused: }" ;;
+	*) wireguard_update "$config" ;;
+	esac
 }
 
 proto_wireguard_teardown() {
@@ -105,7 +126,10 @@ proto_wireguard_teardown() {
 		logger -t wgembed -p daemon.err "$config: ${sentence#refused: }"
 		proto_notify_error "$config" "${sentence#refused: }"
 		# A mistake stays until somebody corrects it.
-		[ "$sentence" = "${sentence#refused: }" ] || proto_block_restart "$config"
+		if [ "$sentence" != "${sentence#refused: }" ]; then
+			proto_block_restart "$config"
+			: >"$WGEMBED_STATE/$config.refused"
+		fi
 	fi
 	# After a failed start, not at once again.
 	case "$ERROR" in
@@ -130,6 +154,14 @@ wireguard_add_peer() {
 	config_get_bool route_allowed_ips "$section" route_allowed_ips 0
 	config_get endpoint_host "$section" endpoint_host
 	[ "$disabled" = 0 ] && [ -n "$public_key" ] || return 0
+	endpoint_host="${endpoint_host#[}"
+	endpoint_host="${endpoint_host%]}"
+	if [ -n "$endpoint_host" ] && wireguard_is_address "$endpoint_host"; then
+		HOSTS="$HOSTS $endpoint_host"
+	elif [ -n "$endpoint_host" ] && ! grep -qxF -e "$endpoint_host" "$WGEMBED_STATE/$config.found" 2>/dev/null; then
+		# The routes can lead to the name server. The script `endpoint` renews when the name has been looked up.
+		route_allowed_ips=0
+	fi
 	if [ "$route_allowed_ips" = 1 ]; then
 		# wg accepts commas, too.
 		for network in $(echo "$allowed_ips" | tr ',' ' '); do
@@ -140,12 +172,6 @@ wireguard_add_peer() {
 			*.*) proto_add_ipv4_route "$network" 32 ;;
 			esac
 		done
-	fi
-	endpoint_host="${endpoint_host#[}"
-	endpoint_host="${endpoint_host%]}"
-	# The daemon tells of names when it has looked them up.
-	if [ -n "$endpoint_host" ] && wireguard_is_address "$endpoint_host"; then
-		HOSTS="$HOSTS $endpoint_host"
 	fi
 }
 

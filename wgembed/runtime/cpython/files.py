@@ -148,8 +148,8 @@ def write_over(fd, data):
 
 
 def write_file(path, text):
-    """Write `text` to the beginning of an existing file."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    """Write `text` to the beginning of an existing file. OSError for a named pipe that nobody reads."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         os.write(fd, text.encode())
     finally:

@@ -28,9 +28,10 @@ config_get_bool() {
 }
 
 config_foreach() {
-	local section
+	local section function="$1" kind="$2"
+	shift 2
 	for section in $_sections; do
-		[ "$(eval "echo \"\$_type_$section\"")" != "$2" ] || "$1" "$section"
+		[ "$(eval "echo \"\$_type_$section\"")" != "$kind" ] || "$function" "$section" "$@"
 	done
 }
 
