@@ -497,6 +497,23 @@ def test_what_a_link_that_has_gone_was_to_have_is_no_error(tmp_path, ends):
         conf.answer(0)
 
 
+def test_a_link_that_could_not_be_set_is_set_later(tmp_path):
+    """Though no later plan is for a new or changed configuration: up, and with its MTU."""
+    conf = Later()
+    one = network.Network(conf, str(tmp_path / "wg0.added"), Log())
+    one.begin(TUNNEL)
+    wanted = network_plan.Plan()
+    wanted.mtu = 1380
+    one.follow(wanted, True)
+    conf.answer(105)
+    for errno in (105, 0):
+        one.follow(wanted, False)
+        assert conf.waiting[0][0] == [("set", ("link", TUNNEL, 1, 1380))]
+        conf.answer(errno)
+    one.follow(wanted, False)
+    assert not conf.waiting
+
+
 @pytest.mark.parametrize(
     "obj,text",
     [

@@ -33,6 +33,7 @@ class Network:
         self._refused = {}
         self._holders = {}  # the ifindex of the link that already has a route, for routes that could not be added
         self._mtu = 0
+        self._must_raise = False  # the kernel refused to set the link up
         self._is_waiting = False  # for answers: until then it is not known which objects are ours
         self._next = None  # raise_link of the `follow` that waits; None if none waits
         self._is_over = False  # `end` was called: errors are expected, because the link is removed
@@ -93,6 +94,7 @@ class Network:
             # When the answers arrive, the plan of this caller can be out of date.
             self._next = raise_link or bool(self._next)
             return
+        raise_link = raise_link or self._must_raise
         objects = wanted.objects
         if not is_up and not raise_link:
             objects = [obj for obj in objects if obj[0] != "route" or obj[3] != self.index]
@@ -161,7 +163,12 @@ class Network:
             if verb == "del" or not errno:
                 self._refused.pop(obj, None)
                 self._holders.pop(obj, None)
+                if obj[0] == "link":
+                    self._must_raise = False
                 continue
+            if obj[0] == "link":
+                self._mtu = 0  # the next plan tries it again
+                self._must_raise = bool(obj[2])
             is_held = obj in self._holders
             if errno == abi.EEXIST and not self._outlives(obj) and not is_held:
                 continue
