@@ -108,10 +108,10 @@ class Network:
         prefixes = {obj[1:3] for obj in new if obj[0] == "route"}
         replaced = [obj for obj in gone if obj[0] == "route" and obj[1:3] in prefixes]
         swaps = self._swaps(new, replaced, paths)
-        swapped = list(swaps.values())
+        swapped, later = set(swaps.values()), set(replaced)
         self._lost.clear()
         self._is_doubtful = self._is_doubtful_outside = False
-        requests = [("del", obj) for obj in reversed(gone) if obj not in replaced]
+        requests = [("del", obj) for obj in reversed(gone) if obj not in later]
         requests += [("del", obj) for obj in behind]
         new += [obj for obj in behind if obj not in new]
         requests += [("add", obj) for obj in new if obj[0] == "address"]
