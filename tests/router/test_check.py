@@ -1,6 +1,7 @@
 """`wgembed check`: every finding made for real, in a sentence; a sane machine; and that nothing is changed or given away."""
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -19,6 +20,11 @@ from ..lab.router import Keys, interface, peer, with_folders
 SANE = "no problem found"
 NO_START = "note: with these mistakes, no interface can start"
 SECRET = Keys()
+
+
+def without_places(text):
+    """Return the text without the file and the line before the names of sections: test_places shows those."""
+    return re.sub(r"\S+/wgembed:\d+: (?=interface '|wireguard_\w+(\[| '))", "", text)
 
 
 class Checked:
@@ -59,7 +65,7 @@ class Checked:
         """The lines, in order, and the exit status that belongs to them; no key in them, and nothing changed."""
         before = self.machine()
         code, told = self.run(prefix, **environment)
-        assert told.splitlines() == list(lines)
+        assert without_places(told).splitlines() == [without_places(line) for line in lines]
         assert code == (1 if any(line.startswith("error: ") for line in lines) else 0)
         assert SECRET.private not in told and self.pair.keys.private not in told
         assert self.machine() == before
@@ -181,7 +187,7 @@ def test_a_port_that_is_taken(usual, family):
         other.bind(("", 51820))
         code, told = usual.run()
     start = f"error: {usual.where}, option listen_port: cannot listen on 51820: Address already in use (98); choose another"
-    assert code == 1 and told.startswith(start) and told.count("\n") == 1
+    assert code == 1 and without_places(told).startswith(start) and told.count("\n") == 1
     usual.says(SANE)
 
 
@@ -523,3 +529,14 @@ def test_without_libsodium(usual, tmp_path, verb):
 
 def test_the_module_is_compiled_and_not_the_source(command):
     assert command[0] == sys.executable or str(micropython.compiled()) in command
+
+
+def test_places(usual):
+    """Each sentence about a section names its file and line."""
+    usual.write(usual.pair.interface(tunlink="nowhere"), usual.pair.peer(allowed_ips=[]))
+    told = usual.run()[1]
+    path = usual.router.config
+    lines = path.read_text().split("\n")
+    for start, sentence in (("config interface", f"{usual.where}, option tunlink"), ("config wireguard_", usual.peer_where)):
+        number = next(n for n, line in enumerate(lines, 1) if line.startswith(start))
+        assert f"{path}:{number}: {sentence}" in told

@@ -255,6 +255,7 @@ def test_two_interfaces_and_fifty_peers(harness):
 
 def test_a_start_that_cannot_be_says_why(harness):
     router = harness.router()
+    command = ["env", f"WGEMBED_STATE_DIR={router.state}", *router._command]
     for text, sentence in (
         (
             "config interface 'x'\n\toption listen_port 'soon'\n",
@@ -264,10 +265,10 @@ def test_a_start_that_cannot_be_says_why(harness):
         ("nonsense\n", "invalid command"),
     ):
         router.write(text)
-        code, told = router.place.run(*router._command, check=False)
+        code, told = router.place.run(*command, check=False)
         assert code == 1 and sentence in told, told
     router.config.unlink()
-    code, told = router.place.run(*router._command, check=False)
+    code, told = router.place.run(*command, check=False)
     assert code == 1 and "cannot read" in told
 
 

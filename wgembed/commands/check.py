@@ -55,6 +55,9 @@ def check(program, arguments):
     if not config.interfaces:
         report.notes.append("no interface is enabled in %s/%s" % (directory, config_module.PACKAGE))
     _check_config_mode(report, directory, config)
+    for section in [part for interface in config.interfaces for part in [interface] + interface.peers]:
+        if section.line:
+            section.where = "%s/%s:%d: %s" % (directory, config_module.PACKAGE, section.line, section.where)
     report.errors += do_without_marks(config)
     found = _resolve(report, config)
     ip = rtnetlink.RtNetlink()
