@@ -104,6 +104,7 @@ class Network:
         gone = [obj for obj in self._added if obj not in kept]
         new = [obj for obj in objects if obj not in self._known or self._is_missing(obj, paths)]
         behind = [obj for obj in objects if obj in self._known and _is_behind(obj, paths)]
+        pause.pause()
         # There must be no moment without a route to a prefix that stays.
         prefixes = {obj[1:3] for obj in new if obj[0] == "route"}
         replaced = [obj for obj in gone if obj[0] == "route" and obj[1:3] in prefixes]
@@ -125,6 +126,7 @@ class Network:
         requests += [("del", obj) for obj in replaced if obj not in swapped]
         if not requests:
             return
+        pause.pause()
         self._mtu = wanted.mtu
         again = set(new)
         first_time = again - self._known
@@ -160,6 +162,7 @@ class Network:
         foreign = set()
         self._find_holders(requests, answers, first_time)
         for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
+            pause.pause()
             if verb == "del" or not errno:
                 self._refused.pop(obj, None)
                 self._holders.pop(obj, None)

@@ -125,8 +125,11 @@ class Job(Child):
 
     def __init__(self, command, environment, requests):
         self.requests = requests
-        text = "".join([format_request(verb, obj) + "\n" for verb, obj in requests])
-        super().__init__(*system.process.spawn_command(command, environment, text.encode()))
+        lines = []
+        for verb, obj in requests:
+            lines.append(format_request(verb, obj) + "\n")
+            pause.pause()
+        super().__init__(*system.process.spawn_command(command, environment, "".join(lines).encode()))
 
     def finish(self):
         """End the child process. Returns its answers. If the child failed, there are fewer answers than requests."""
