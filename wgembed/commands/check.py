@@ -219,19 +219,12 @@ def _check_taken(report, interface, ip):
                     "%s: %s also has a route to %s/%d, %s"
                     % (
                         interface.where,
-                        _link_name(ip, other.index),
+                        ip.link_name(other.index),
                         address.format_ip(other.destination),
                         other.length,
                         refusals.HELD,
                     )  # fmt: skip
                 )
-
-
-def _link_name(ip, index):
-    try:
-        return ip.link(index)[0]
-    except OSError:
-        return "link %d" % index
 
 
 # Endpoints and the routes to them

@@ -139,14 +139,8 @@ class HostFacts:
                 found.setdefault((route.destination, route.length), []).append(route.index)
             for (packed, length), links in found.items():
                 if own not in links:
-                    return "%s/%d" % (address.format_ip(packed), length), self._link_name(links[0])
+                    return "%s/%d" % (address.format_ip(packed), length), self._ip.link_name(links[0])
         return None
-
-    def _link_name(self, index):
-        try:
-            return self._ip.link(index)[0]
-        except OSError:
-            return "link %d" % index
 
     def answers(self, interface, peer):
         """Whether an address of the peer answers a ping through the tunnel."""

@@ -138,8 +138,6 @@ def _link_name(index):
     except OSError:
         return "if%d" % index
     try:
-        return ip.link(index)[0]
-    except OSError:
-        return "if%d" % index
+        return ip.link_name(index)
     finally:
         ip.close()

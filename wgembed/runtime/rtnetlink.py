@@ -91,6 +91,13 @@ class RtNetlink(RtSocket):
         except (KeyError, ValueError):
             raise OSError(abi.EPROTO, "cannot use the kernel's answer about link %d" % index) from None
 
+    def link_name(self, index):
+        """Return the name of the link, or as ip(8) does "if" and the ifindex if there is no such link."""
+        try:
+            return self.link(index)[0]
+        except OSError:
+            return "if%d" % index
+
     # addresses
 
     def add_address(self, index, packed, length, has_route=True):
