@@ -20,6 +20,7 @@ WANTED = os.environ.get("WGEMBED_BUILD_FASTPATH")
 FASTPATH = Extension(
     "wgembed.fastpath",
     ["fastpath/fastpath.c"],
+    depends=["fastpath/primitives.h"],
     extra_compile_args=["-std=c11", "-O2"],
     extra_link_args=["-s"],
     optional=WANTED != "1",
@@ -27,6 +28,11 @@ FASTPATH = Extension(
 
 
 class BuildExt(build_ext):
+    def build_extensions(self):
+        # Without the folder of this machine's Python: its libraries are not for the machine of a cross compiler.
+        self.compiler.set_library_dirs([])
+        super().build_extensions()
+
     def get_ext_filename(self, fullname):
         return str(Path(*fullname.split(".")).with_suffix(".so"))
 

@@ -7,6 +7,9 @@
  *   wgembed_open           open a run of received datagrams
  *   wgembed_append         check their inner packets, in the usual case
  *   wgembed_write          write packets to the tunnel device, and join those of one flow
+ *   wgembed_choose_cipher  use our ChaCha20 instead of libsodium's, where it is faster
+ *   wgembed_blake2s        BLAKE2s
+ *   wgembed_hkdf           HKDF with HMAC-BLAKE2s
  *
  * Replay, routing, the life of keys, timers and counters are not here. The library has no state: all state is in one
  * struct that the caller makes. Keys are read from the caller's memory, and the AEAD is the libsodium of the caller, by
@@ -16,12 +19,16 @@
 #define _DEFAULT_SOURCE
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
+
+#include "primitives.h"
 
 /* The caller fills in this struct, and the library writes results to it. Pointers are numbers, so that the layout is the
  * same on all machines. Fields are in the byte order of the machine. The struct and the arrays are aligned to the sizes of
@@ -36,7 +43,7 @@ struct fastpath {
     uint64_t packet_lengths; /* int32_t[datagrams] */
     uint64_t encrypt;        /* crypto_aead_chacha20poly1305_ietf_encrypt */
     uint64_t decrypt;        /* crypto_aead_chacha20poly1305_ietf_decrypt */
-    uint64_t stream;         /* crypto_stream_chacha20_ietf_xor_ic; 0 if only the two above are known */
+    uint64_t stream;         /* crypto_stream_chacha20_ietf_xor_ic; 0 if only the two above are known. Or our own */
     uint64_t authenticate;   /* crypto_onetimeauth_poly1305 */
     uint64_t verify;         /* crypto_verify_16 */
     uint32_t buffer_size;
@@ -61,12 +68,14 @@ struct fastpath {
     uint32_t super_count;     /* number of segments that were made */
     uint32_t abi;             /* the wgembed_abi() that the caller expects */
     uint32_t unjoined;        /* wgembed_write: the flows whose packets are not joined: UNJOINED_TCP, UNJOINED_UDP */
+    uint32_t taken;           /* wgembed_read: the number of packets read, a super-packet being one */
+    uint32_t emptied;         /* wgembed_read: 1 if no packet waited after them */
 };
 
 _Static_assert(offsetof(struct fastpath, buffer_size) == 96, "layout");
 _Static_assert(offsetof(struct fastpath, appended_bytes) == 128, "layout");
 _Static_assert(offsetof(struct fastpath, abi) == 168, "layout");
-_Static_assert(sizeof(struct fastpath) == 176, "layout");
+_Static_assert(sizeof(struct fastpath) == 184, "layout");
 
 /* The header before each packet of the tunnel device (linux/virtio_net.h), in the byte order of the machine. */
 struct vnet_header {
@@ -92,7 +101,13 @@ typedef int onetimeauth(unsigned char *, const unsigned char *, unsigned long lo
 typedef int verify_16(const unsigned char *, const unsigned char *);
 
 enum {
-    ABI_VERSION = 4,
+    ABI_VERSION = 6,
+
+#if defined(__x86_64__) || defined(__i386__)
+    IS_X86 = 1,
+#else
+    IS_X86 = 0,
+#endif
 
     /* linux/virtio_net.h */
     NEEDS_CSUM = 1,
@@ -352,15 +367,29 @@ static void end_work(struct work *w)
     explicit_bzero(w, sizeof *w);
 }
 
-/* Return the size of the key stream for `size` bytes: at least `size`, rounded up to a size that is fast. */
-static uint32_t round_stream(uint32_t size)
+/* Whether the key stream is from our own ChaCha20. */
+static bool is_own_stream(const struct fastpath *f)
 {
-#if defined(__x86_64__) || defined(__i386__)
-    uint32_t rest = size % (8 * BLOCK);
-    uint32_t step = rest <= BLOCK ? BLOCK : rest <= 4 * BLOCK ? 4 * BLOCK : 8 * BLOCK;
+#ifdef HAS_VECTORS
+    return f->stream == (uintptr_t)chacha20_xor;
 #else
-    uint32_t rest = size % BLOCK, step = BLOCK;
+    (void)f;
+    return false;
 #endif
+}
+
+/* Return the size of the key stream for `size` bytes: at least `size`, rounded up to a size that is fast. */
+static uint32_t round_stream(uint32_t size, bool is_own)
+{
+    if (is_own) {
+        uint32_t over = size % CHACHA_GROUP;
+        return over ? size - over + CHACHA_GROUP : size;
+    }
+    uint32_t rest = size % BLOCK, step = BLOCK;
+    if (IS_X86) {
+        rest = size % (8 * BLOCK);
+        step = rest <= BLOCK ? BLOCK : rest <= 4 * BLOCK ? 4 * BLOCK : 8 * BLOCK;
+    }
     return rest ? size - rest + step : size;
 }
 
@@ -368,7 +397,7 @@ static uint32_t round_stream(uint32_t size)
 static void run_stream(const struct fastpath *f, struct work *w, const uint8_t *text, uint32_t size, const uint8_t *nonce,
                        const uint8_t *key)
 {
-    uint32_t whole = round_stream(BLOCK + size);
+    uint32_t whole = round_stream(BLOCK + size, is_own_stream(f));
     memcpy(w->in + BLOCK, text, size);
     memset(w->in + BLOCK + size, 0, whole - BLOCK - size);
     ((stream_xor *)(uintptr_t)f->stream)(w->out, w->in, whole, nonce, 0, key);
@@ -896,6 +925,13 @@ int32_t wgembed_open(struct fastpath *f, int32_t start, int32_t end, int32_t str
 int32_t wgembed_append(struct fastpath *f, int32_t packet, int32_t stride, int32_t first, int32_t count, int32_t where,
                      int32_t width, int32_t good);
 int32_t wgembed_write(struct fastpath *f, int32_t fd, const uint8_t *base, int32_t count);
+int32_t wgembed_choose_cipher(struct fastpath *f, int32_t always);
+int32_t wgembed_blake2s(uint8_t *out, uint32_t size, const uint8_t *key, uint32_t key_size, const uint8_t *data,
+                        uint32_t data_size);
+int32_t wgembed_hkdf(uint8_t *out, uint32_t out_size, const uint8_t *key, uint32_t key_size, const uint8_t *data,
+                     uint32_t data_size);
+int32_t wgembed_chacha20(uint8_t *out, const uint8_t *in, uint32_t size, const uint8_t *nonce, uint32_t counter,
+                         const uint8_t *key);
 
 /* Returns the version of this interface in the upper 16 bits, and the size of struct fastpath in the lower 16 bits. */
 uint32_t wgembed_abi(void)
@@ -972,8 +1008,19 @@ static bool are_parts_right(const struct fastpath *f)
     return true;
 }
 
+/* Whether BLAKE2s of the text "abc" is that of RFC 7693, appendix B. */
+static bool is_hash_right(void)
+{
+    static const uint8_t of_abc[BLAKE_HASH] = {0x50, 0x8C, 0x5E, 0x8C, 0x32, 0x7C, 0x14, 0xE2, 0xE1, 0xA7, 0x2B,
+                                               0xA3, 0x4E, 0xEB, 0x45, 0x2F, 0x37, 0x45, 0x8B, 0x20, 0x9E, 0xD6,
+                                               0x3A, 0x29, 0x4D, 0x99, 0x9B, 0x4C, 0x86, 0x67, 0x59, 0x82};
+    uint8_t out[BLAKE_HASH];
+    wgembed_blake2s(out, sizeof out, NULL, 0, (const uint8_t *)"abc", 3);
+    return memcmp(out, of_abc, sizeof out) == 0;
+}
+
 /* Checks the library and the struct of the caller. Returns 0, or the number of the first error: 1 the layout, 2 sizes,
- * 3 pointers or their alignment, 4 checksums, 5 the functions of libsodium. Writes nothing. */
+ * 3 pointers or their alignment, 4 checksums, 5 the functions of libsodium, 6 the hash. Writes nothing. */
 int32_t wgembed_self_test(const struct fastpath *f)
 {
     if ((uintptr_t)f % 8 || f->abi != wgembed_abi())
@@ -984,7 +1031,105 @@ int32_t wgembed_self_test(const struct fastpath *f)
         return 3;
     if (!is_checksum_right())
         return 4;
-    return is_aead_right(f) && are_parts_right(f) ? 0 : 5;
+    if (!is_aead_right(f) || !are_parts_right(f))
+        return 5;
+    return is_hash_right() ? 0 : 6;
+}
+
+#ifdef HAS_VECTORS
+
+/* Return the shortest of three times for a key stream as long as a packet, in nanoseconds. */
+static uint64_t time_of(stream_xor *stream, struct work *w, const uint8_t *key)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 3; i++) {
+        struct timespec begin, end;
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        stream(w->out, w->in, 6 * CHACHA_GROUP, key, 0, key);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        uint64_t took = (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000U + (uint64_t)end.tv_nsec - (uint64_t)begin.tv_nsec;
+        if (took < least)
+            least = took;
+    }
+    return least;
+}
+
+/* Whether our ChaCha20 gives the bytes of libsodium's, also in a part of a group and where the counter has a carry. */
+static bool is_own_right(stream_xor *theirs, struct work *w, const uint8_t *key)
+{
+    static const uint32_t sizes[] = {1, 64, 205, 256, 257, WORK / 2 - 1};
+    for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint32_t counter = i % 2 ? 0 : 0xFFFFFFF0U;
+        memset(w->out, 0, WORK);
+        theirs(w->out, w->in, sizes[i], key + 3, counter, key);
+        chacha20_xor(w->out + WORK / 2, w->in, sizes[i], key + 3, counter, key);
+        if (memcmp(w->out, w->out + WORK / 2, WORK / 2) != 0)
+            return false;
+    }
+    return true;
+}
+
+#endif
+
+/* Use our ChaCha20 for key streams, if the CPU has vectors, and if it gives the bytes of libsodium's in less time, or
+ * `always`. On x86, libsodium uses wider vectors. `stream` must be libsodium's before. Returns 1 if ours is used. */
+int32_t wgembed_choose_cipher(struct fastpath *f, int32_t always)
+{
+#ifdef HAS_VECTORS
+    stream_xor *theirs = (stream_xor *)(uintptr_t)f->stream;
+    uint8_t key[32];
+    struct work w;
+    if (!theirs || !has_vectors())
+        return 0;
+    for (uint32_t i = 0; i < sizeof key; i++)
+        key[i] = (uint8_t)(11 * i + 1);
+    for (uint32_t i = 0; i < WORK; i++)
+        w.in[i] = (uint8_t)(i ^ i >> 8);
+    if (!is_own_right(theirs, &w, key))
+        return 0;
+    if (!always && (IS_X86 || time_of(chacha20_xor, &w, key) >= time_of(theirs, &w, key)))
+        return 0;
+    f->stream = (uintptr_t)chacha20_xor;
+    return 1;
+#else
+    (void)f, (void)always;
+    return 0;
+#endif
+}
+
+/* Our ChaCha20, as libsodium's crypto_stream_chacha20_ietf_xor_ic. Returns -1 if there is none for this CPU. */
+int32_t wgembed_chacha20(uint8_t *out, const uint8_t *in, uint32_t size, const uint8_t *nonce, uint32_t counter,
+                         const uint8_t *key)
+{
+#ifdef HAS_VECTORS
+    return has_vectors() ? chacha20_xor(out, in, size, nonce, counter, key) : -1;
+#else
+    (void)out, (void)in, (void)size, (void)nonce, (void)counter, (void)key;
+    return -1;
+#endif
+}
+
+/* Write BLAKE2s of the data to `out`: `size` bytes, 1 to 32. The key has at most 32 bytes. Returns 0, or -1 for other sizes. */
+int32_t wgembed_blake2s(uint8_t *out, uint32_t size, const uint8_t *key, uint32_t key_size, const uint8_t *data,
+                        uint32_t data_size)
+{
+    struct blake2s h;
+    if (!size || size > BLAKE_HASH || key_size > BLAKE_HASH)
+        return -1;
+    blake2s_begin(&h, size, key, key_size);
+    blake2s_update(&h, data, data_size);
+    blake2s_end(&h, out);
+    return 0;
+}
+
+/* Write HKDF with HMAC-BLAKE2s to `out`: 32, 64 or 96 bytes. The key has at most 64 bytes. Returns 0, or -1 for other sizes. */
+int32_t wgembed_hkdf(uint8_t *out, uint32_t out_size, const uint8_t *key, uint32_t key_size, const uint8_t *data,
+                     uint32_t data_size)
+{
+    if (!out_size || out_size > 3 * BLAKE_HASH || out_size % BLAKE_HASH || key_size > BLAKE_BLOCK)
+        return -1;
+    hkdf(out, out_size, key, key_size, data, data_size);
+    return 0;
 }
 
 /* Read packets from the tunnel device `fd` into the slots, from the first on. The device is non-blocking and has IFF_NO_PI
@@ -996,13 +1141,20 @@ int32_t wgembed_self_test(const struct fastpath *f)
 int32_t wgembed_read(struct fastpath *f, int32_t fd, int32_t most)
 {
     uint32_t slot = split_super(f, 0), last = 0;
+    f->taken = f->emptied = 0;
     for (int32_t reads = 0; reads < most && slot < f->slots && f->slots - slot >= last; reads++) {
         int32_t next = read_one(f, fd, slot);
-        if (next < 0)
+        if (next < 0) {
+            f->emptied = 1;
             return slot || errno == EAGAIN || errno == EINTR ? (int32_t)slot : -errno;
+        }
+        f->taken++;
         last = (uint32_t)next - slot;
         slot = (uint32_t)next;
     }
+    struct pollfd waiting = {.fd = fd, .events = POLLIN};
+    if (f->taken)
+        f->emptied = poll(&waiting, 1, 0) == 0;
     return (int32_t)slot;
 }
 

@@ -24,7 +24,7 @@ class State(ctypes.Structure):
     _fields_ = [
         *((name, _U64) for name in (*MEMORY, *SODIUM)),
         *((name, _U32) for name in SIZES),
-        *((name, _U32) for name in (*RESULTS, *SUPER, "abi", "unjoined")),
+        *((name, _U32) for name in (*RESULTS, *SUPER, "abi", "unjoined", "taken", "emptied")),
     ]
 
 
@@ -38,6 +38,10 @@ FUNCTIONS = {
     "open": (_I32, [_P, _I32, _I32, _I32, _P]),
     "append": (_I32, [_P, _I32, _I32, _I32, _I32, _I32, _I32, _I32]),
     "write": (_I32, [_P, _I32, _P, _I32]),
+    "choose_cipher": (_I32, [_P, _I32]),
+    "blake2s": (_I32, [_P, _U32, _P, _U32, _P, _U32]),
+    "hkdf": (_I32, [_P, _U32, _P, _U32, _P, _U32]),
+    "chacha20": (_I32, [_P, _P, _U32, _P, _U32, _P]),
 }
 
 
@@ -50,7 +54,8 @@ class Fastpath:
     """The library at `path`, with memory of its own: `arena`, `inbox`, and arrays; a socket pair is the tunnel device."""
 
     def __init__(self, path, mtu=1420, arena_size=64 * 1536, inbox_size=INBOX_SIZE, datagrams=MAX_DATAGRAMS):
-        library = ctypes.CDLL(str(path))
+        self.path = str(path)
+        library = ctypes.CDLL(self.path)
         for name, (result, arguments) in FUNCTIONS.items():
             function = getattr(library, "wgembed_" + name)
             function.restype, function.argtypes = result, arguments
@@ -85,6 +90,25 @@ class Fastpath:
 
     def self_test(self):
         return self._self_test(self._at)
+
+    def choose_cipher(self, always=False):
+        """Return whether the library's ChaCha20 is used from now on."""
+        return bool(self._choose_cipher(self._at, always))
+
+    def chacha20(self, data, nonce, counter, key):
+        """Return the data with the library's key stream, or None if there is none for this CPU."""
+        out = ctypes.create_string_buffer(len(data))
+        return out.raw if not self._chacha20(out, data, len(data), nonce, counter, key) else None
+
+    def blake2s(self, size, key, data):
+        """Return the hash; None if the library refuses a size."""
+        out = ctypes.create_string_buffer(max(size, 1))
+        return out.raw if not self._blake2s(out, size, key, len(key), data, len(data)) else None
+
+    def hkdf(self, size, key, data):
+        """Return the output; None if the library refuses a size."""
+        out = ctypes.create_string_buffer(max(size, 1))
+        return out.raw if not self._hkdf(out, size, key, len(key), data, len(data)) else None
 
     def read(self, most=64):
         return self._read(self._at, self.tun.fileno(), most)

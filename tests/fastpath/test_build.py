@@ -1,5 +1,6 @@
 """How the library is built and packed: alone, into wheels, and for OpenWrt."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -11,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from ..lab import fastpath
-from ..lab.builders import build_ipk, build_wheels
+from ..lab.builders import build_wheels, contents
 from ..lab.need import NotInstalled, have, need, programs
 from . import fastlib
 
-ELF_MACHINE = {"x86_64": 62, "aarch64": 183}
+ELF_MACHINE = {"x86_64": 62, "aarch64": 183, "armv7l": 40, "musl_x86_64": 62}
 EXPORTED = {"wgembed_" + name for name in fastlib.FUNCTIONS}
 COMPILERS = ["gcc", "aarch64-linux-gnu-gcc", "arm-linux-gnueabihf-gcc", "s390x-linux-gnu-gcc", "musl-gcc"]
 COMPILERS += [name for name in ("clang",) if have(name)]
@@ -48,7 +49,7 @@ def test_make(tmp_path):
     assert set(re.findall(r" T (\w+)", symbols)) == EXPORTED
     assert not re.findall(r" [BDCG] (\w+)", symbols), "nothing is kept"
     needed = set(re.findall(r" U (\w+)", symbols))
-    libc = {"explicit_bzero", "memcmp", "memcpy", "memset", "readv", "writev"}
+    libc = {"explicit_bzero", "memcmp", "memcpy", "memset", "poll", "readv", "writev"}
     assert needed <= {"__errno_location", "__stack_chk_fail"} | libc
     assert library.stat().st_size < 32 << 10
     fast = fastlib.Fastpath(library)
@@ -101,28 +102,65 @@ def wheels(tmp_path_factory):
     need(packages_for_building)
     made = {}
 
-    def wheel(machine):
-        if machine and not build_wheels.compiler(machine):
-            need(programs, f"{machine}-linux-gnu-gcc")
-        if machine not in made:
-            made[machine] = build_wheels.build(tmp_path_factory.mktemp("wheels"), machine, isolated=False)
-        return made[machine]
+    def wheel(platform):
+        if platform and not build_wheels.compiler(platform):
+            need(programs, build_wheels.PLATFORMS[platform][1])
+        if platform not in made:
+            made[platform] = build_wheels.build(tmp_path_factory.mktemp("wheels"), platform, isolated=False)
+        return made[platform]
 
     return wheel
 
 
-@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_a_wheel_for_a_machine(wheels, machine):
-    wheel = wheels(machine)
-    assert wheel.name == f"wgembed-{build_ipk.version()}-py3-none-linux_{machine}.whl"
+@pytest.mark.parametrize("platform", sorted(build_wheels.PLATFORMS))
+def test_a_wheel_for_a_platform(wheels, platform):
+    wheel = wheels(platform)
+    assert wheel.name == f"wgembed-{contents.version()}-py3-none-{build_wheels.PLATFORMS[platform][0]}.whl"
     with zipfile.ZipFile(wheel) as archive:
-        assert machine_of(archive.read("wgembed/fastpath.so")) == ELF_MACHINE[machine]
+        assert machine_of(archive.read("wgembed/fastpath.so")) == ELF_MACHINE[platform]
         assert [name for name in archive.namelist() if name.endswith(".so")] == ["wgembed/fastpath.so"]
+
+
+def auditwheel():
+    if not importlib.util.find_spec("auditwheel"):
+        raise NotInstalled("auditwheel")
+
+
+@pytest.mark.parametrize("platform", [name for name in build_wheels.PLATFORMS if not name.startswith("musl")])
+def test_the_tag_of_a_wheel_is_the_one_that_auditwheel_finds(wheels, platform):
+    need(auditwheel)
+    command = [sys.executable, "-m", "auditwheel", "show", wheels(platform)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    told = " ".join(done.stdout.split())
+    assert f'following platform tag: "{build_wheels.PLATFORMS[platform][0]}"' in told, told + done.stderr
+
+
+LOADER = """
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int count, char **words) {
+    void *library = dlopen(words[count - 1], RTLD_NOW);
+    unsigned (*abi)(void) = library ? (unsigned (*)(void))dlsym(library, "wgembed_abi") : 0;
+    return abi ? printf("%u\\n", abi() >> 16) < 0 : (puts(dlerror()), 1);
+}
+"""
+
+
+def test_the_wheel_for_musl_loads_there(wheels, tmp_path):
+    """auditwheel cannot judge it on a machine with glibc. It names musl's library, and no version of a function."""
+    need(programs, "musl-gcc", "nm")
+    with zipfile.ZipFile(wheels("musl_x86_64")) as archive:
+        library = archive.extract("wgembed/fastpath.so", tmp_path)
+    assert "GLIBC" not in subprocess.run(["nm", "-D", library], capture_output=True, text=True, check=True).stdout
+    (tmp_path / "loader.c").write_text(LOADER)
+    subprocess.run(["musl-gcc", "-o", tmp_path / "loader", tmp_path / "loader.c"], check=True)
+    done = subprocess.run([tmp_path / "loader", library], capture_output=True, text=True, timeout=10)
+    assert done.stdout.strip() == re.search(r"ABI_VERSION = (\d+)", fastpath.SOURCE.read_text())[1]
 
 
 def test_a_wheel_for_any(wheels):
     wheel = wheels(None)
-    assert wheel.name == f"wgembed-{build_ipk.version()}-py3-none-any.whl"
+    assert wheel.name == f"wgembed-{contents.version()}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         assert not [name for name in archive.namelist() if name.endswith(".so")]
 

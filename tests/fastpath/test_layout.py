@@ -26,6 +26,7 @@ def test_prototypes():
     for result, name, parameters in re.findall(r"^(u?int32_t) wgembed_(\w+)\(([^)]*)\);", text, re.M):
         parameters = [] if parameters == "void" else parameters.replace("\n", " ").split(",")
         found[name] = letters([result]), letters(parameter.strip() for parameter in parameters)
+    del found["chacha20"]  # which only tests call
     assert found == fastpath._FUNCTIONS
 
 

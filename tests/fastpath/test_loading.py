@@ -73,19 +73,23 @@ def changed(folder, old, new):
     assert text.count(old) == 1
     source.write_text(text.replace(old, new))
     path = folder / "changed.so"
-    subprocess.run([fastpath.compiler(), "-std=c11", "-O1", "-fPIC", "-shared", "-o", path, source], check=True)
+    subprocess.run(
+        [fastpath.compiler(), "-std=c11", "-O1", "-fPIC", "-shared", f"-I{fastpath.SOURCE.parent}", "-o", path, source],
+        check=True,
+    )
     return path
 
 
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("ABI_VERSION = 4", "ABI_VERSION = 5"),
+        ("ABI_VERSION = 6", "ABI_VERSION = 5"),
         ("return (uint16_t)sum;\n}", "return (uint16_t)(sum ^ 1);\n}"),
-        ("return is_aead_right(f) && are_parts_right(f) ? 0 : 5;", "return 9;"),
+        ("return is_hash_right() ? 0 : 6;", "return 9;"),
         ("uint32_t wgembed_abi(void)\n{", "uint32_t wgembed_other(void)\n{"),
+        ("hkdf(out, out_size, key, key_size, data, data_size);\n    return", "(void)data, (void)data_size;\n    return"),
     ],
-    ids=["version", "checksum", "test", "name"],
+    ids=["version", "checksum", "test", "name", "hash"],
 )
 def test_one_that_does_not_fit(namespace, installed, tmp_path, old, new):
     """The daemon says why, and does without."""

@@ -13,7 +13,7 @@ from ..lab.need import NotInstalled, need
 from . import fastlib
 
 HERE = Path(__file__).parent
-TARGETS = ("read", "write", "open", "seal")
+TARGETS = ("read", "write", "open", "seal", "primitives")
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WRONG = """
 import sys

@@ -226,6 +226,7 @@ def netlink(data):
         heard.index, heard.mtu, heard.is_up, heard.nsid, heard._found = 1, 1420, True, nsid, 0
         heard.name, heard._kernel_name, heard._tun, heard._is_lost = "wg0", b"wg0", 1 << 20, False
         heard._was_down, heard._refresh = False, lambda: None
+        heard._our_queue_length = link.QUEUE_LENGTH
         news._links = [heard]
         for where in (None, 7):
             with contextlib.suppress(OSError):  # it is cut

@@ -39,7 +39,8 @@ def built():
 
 def once(name, source, compile_into):
     """Return the folder that compile_into(folder) fills, once for each version of the source."""
-    folder = debian.cache() / name / hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    text = b"".join(file.read_bytes() for file in [source, *sorted(source.parent.glob("*.h"))])
+    folder = debian.cache() / name / hashlib.sha256(text).hexdigest()[:16]
     with debian.locked(name):
         if not folder.is_dir():
             fresh = folder.with_name("new")

@@ -6,6 +6,7 @@ from wgembed.protocol.constants import (
     COOKIE_SECRET_MAX_AGE,
     HANDSHAKE_WORK,
     MAX_QUEUED_HANDSHAKES,
+    NEVER,
     RESERVED_HANDSHAKES,
     UNDER_LOAD_HANDSHAKES,
 )
@@ -163,7 +164,7 @@ def test_cookie_is_used_for_115_s():
     for age, used in ((limit - 1, True), (limit, False), (limit + 7, False)):
         peer_b.cookie_birth = birth
         harness.now = birth + age
-        peer_b.last_sent_handshake = 0
+        peer_b.last_sent_handshake = NEVER
         a.device.initiate(peer_b, harness.now)
         assert any(a.sent[-1][0][-16:]) is used
 
@@ -182,7 +183,7 @@ def test_limiter_under_load_only():
     harness.filter = lambda source, destination, datagram: []
     passed = 0
     for _ in range(8):
-        peer_b.last_sent_handshake = 0
+        peer_b.last_sent_handshake = NEVER
         peer_a.last_initiation = 0
         a.clock += 1
         a.device.initiate(peer_b, harness.now)
@@ -200,7 +201,7 @@ def test_the_limit_is_that_of_an_address_whatever_the_port():
 
     def ask(addr):
         """Send an initiation from this address. Returns the answer of b."""
-        peer_b.last_sent_handshake = peer_a.last_initiation = 0
+        peer_b.last_sent_handshake = peer_a.last_initiation = NEVER
         a.clock += 1
         a.device.initiate(peer_b, harness.now)
         load(b)

@@ -12,8 +12,8 @@ from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "BACKEND", "NULL", "address_of", "aead_addresses", "aead_decrypt", "aead_encrypt", "equal", "forget", "memzero", "open",
-    "pointer_to", "random_fill", "seal", "x25519", "x25519_base", "xopen", "xseal",
+    "BACKEND", "NULL", "address_of", "aead_addresses", "aead_decrypt", "aead_encrypt", "equal", "forget",
+    "libsodium_version", "memzero", "open", "pointer_to", "random_fill", "seal", "x25519", "x25519_base", "xopen", "xseal",
 )  # fmt: skip
 
 if _lib.sodium_init() < 0:
@@ -66,6 +66,20 @@ def _parts_of_aead():
         return [address_of(library.load_function(kind, name)) for name in names]
     except (ImportError, OSError, AttributeError):
         return [0, 0, 0]
+
+
+def libsodium_version():
+    """Return the name and the version of libsodium: see contract.py."""
+    try:
+        import _cffi_backend as cffi
+
+        function = cffi.load_library(_path, 0).load_function(_ffi.typeof("char *(*)(void)"), "sodium_version_string")
+        return "libsodium " + _ffi.string(function()).decode()
+    except (ImportError, OSError, AttributeError):
+        from nacl import __version__
+
+        # PyNaCl's wheels contain libsodium without this function.
+        return "libsodium of PyNaCl " + __version__
 
 
 def _want(buf, size):

@@ -57,6 +57,11 @@ def aead_addresses():
     return [_lib.addr(name) for name in names + ("crypto_verify_16",)]
 
 
+def libsodium_version():
+    """Return the name and the version of libsodium: see contract.py."""
+    return "libsodium " + _lib.func("s", "sodium_version_string", "")()
+
+
 def _want(buf, size):
     if len(buf) != size:
         raise ValueError(f"got a buffer of {len(buf)} bytes, expected {size} bytes")

@@ -13,6 +13,13 @@ BACKEND: str  # "cpython" or "micropython": other rooms choose their backend by 
 NULL: object  # the null pointer
 
 
+def libsodium_version():
+    """Return the name and the version of libsodium as text, for people: "libsodium 1.0.18".
+
+    If libsodium does not say its version, it is that of what contains it: "libsodium of PyNaCl 1.6.2".
+    """
+
+
 # Random bytes and secrets
 
 
@@ -45,6 +52,13 @@ def blake2s(size, key, *parts):
 
 def hmac(key, *parts):
     """Return HMAC-BLAKE2s of the concatenated `parts`, 32 bytes (RFC 2104). `key` has at most 64 bytes."""
+
+
+def use_hashes(native_blake2s, native_kdf):
+    """Use the functions wgembed_blake2s and wgembed_hkdf of the C library for `blake2s` and `kdf`.
+
+    Returns False, and does not use them, if their results differ from those of this code.
+    """
 
 
 def kdf(out, key, data):

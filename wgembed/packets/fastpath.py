@@ -10,12 +10,12 @@ from ..errors import UserError
 from ..protocol.constants import DEFAULT_MTU
 from . import arena as arena_module
 
-_ABI = 4 << 16 | 176  # the version, and the size of struct fastpath
+_ABI = 6 << 16 | 184  # the version, and the size of struct fastpath
 
 # struct fastpath has twelve pointers of 64 bits, then numbers of 32 bits. These are the positions of the numbers, in units
 # of 32 bits from the beginning of the struct.
 _POINTERS = "12Q"
-_SIZE = 44
+_SIZE = 46
 _BUFFER_SIZE = 24
 _SLOTS = 25
 _STRIDE = 26
@@ -29,6 +29,8 @@ _APPENDED_GOOD = 33
 _IN_ORDER = 34
 _ABI_FIELD = 42
 _UNJOINED = 43
+_TAKEN = 44
+_EMPTIED = 45
 
 # MicroPython makes a long integer of every item that it reads from an array of "Q".
 _UINT64 = "L" if calcsize("L") == 8 else "Q"
@@ -46,6 +48,9 @@ _FUNCTIONS = {
     "open": ("i", "PiiiP"),
     "append": ("i", "Piiiiiii"),
     "write": ("i", "PiPi"),
+    "choose_cipher": ("i", "Pi"),
+    "blake2s": ("i", "PIPIPI"),
+    "hkdf": ("i", "PIPIPI"),
 }
 
 # Two super-packets of 64 KB. The end of the first one, which needs another segmented send, can leave with the second one.
@@ -61,11 +66,12 @@ _READS = 64
 class Fastpath:
     """The library at `path`, with its arena and inbox. UserError if the library cannot be loaded or does not work.
 
-    library  the class that loads it, clib.Library of the runtime
-    alloc    see protocol/memory.py
+    library         the class that loads it, clib.Library of the runtime
+    alloc           see protocol/memory.py
+    chooses_cipher  whether the library's ChaCha20 is used if it is faster than libsodium's; then `has_own_cipher` is True
     """
 
-    def __init__(self, path, library, alloc):
+    def __init__(self, path, library, alloc, chooses_cipher=True):
         self.path = path
         try:
             self._library = library(path)
@@ -81,9 +87,12 @@ class Fastpath:
         self.inbox = FastInbox(self, alloc)
         self.arena = FastArena(self, alloc)
         self._fill_in()
+        self.has_own_cipher = chooses_cipher and bool(self.functions["choose_cipher"](self.at, 0))
         wrong = self.functions["self_test"](self.at)
         if wrong:
             raise UserError("%s fails its self-test %d" % (path, wrong))
+        if not crypto.use_hashes(self.functions["blake2s"], self.functions["hkdf"]):
+            raise UserError("%s: its BLAKE2s is wrong" % path)
 
     def _function(self, name):
         result, arguments = _FUNCTIONS[name]
@@ -223,6 +232,10 @@ class FastTunPort:
         if count < 0:
             raise OSError(-count, "cannot read the tunnel device")
         return count
+
+    def taken(self, arena, count):
+        """Return how many packets the last `read_batch` took from the queue; 0 if it emptied the queue."""
+        return 0 if self._state[_EMPTIED] else self._state[_TAKEN]
 
     def read_rest(self, arena):
         """Fill the slots again with the rest of a super-packet that needed more slots. Returns 0 if there is no rest."""

@@ -104,7 +104,8 @@ UDP_BUFFER = 1 << 20
 UDP_REPLIES = 2  # one half
 # The bytes that wait in the queue. PowerPC has another number, so replies are not limited there.
 SIOCOUTQ = 0x7472 if MIPS else 0x5411
-UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF))
+RECEIVE_BUFFER = (SO_RCVBUFFORCE, SO_RCVBUF)
+UDP_BUFFERS = ((SO_SNDBUFFORCE, SO_SNDBUF), RECEIVE_BUFFER)
 
 # The limits of one segmented send
 GSO_BYTES = 65000
@@ -214,3 +215,6 @@ NETLINK_LISTEN_ALL_NSID = 8
 # The name of a link in an ioctl: struct ifreq
 IFREQ_SIZE = 40
 IFNAMSIZ = 16  # with the NUL at the end
+
+# The file in which a process says how willingly the out-of-memory killer takes it: proc(5)
+OOM_SCORE_ADJ = "/proc/self/oom_score_adj"

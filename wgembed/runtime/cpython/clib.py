@@ -1,5 +1,8 @@
 """Calls of C libraries, with the C part of cffi: PyNaCl has loaded it already, and ctypes would cost 0.5 MB."""
 
+# Libraries stay loaded. cffi would unload one whose object is freed, although its functions can be in use.
+_loaded = []
+
 
 class Library:
     """The shared library at this path, or the C library for None. OSError if it cannot be loaded. See contract.py."""
@@ -18,6 +21,7 @@ class Library:
             "P": cffi.new_pointer_type(cffi.new_void_type()),
         }
         self._library = cffi.load_library(path, 0)
+        _loaded.append(self._library)
 
     def function(self, result, name, arguments):
         """Return the function of this name; OSError if it does not exist. See contract.py for the letters of the types."""
