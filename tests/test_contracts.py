@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .lab.builders import build_ipk, build_mpy
+from .lab.builders import build_mpy, contents
 
 WGEMBED = Path(__file__).parents[1] / "wgembed"
 RUNTIME = ("cpython", "micropython")
@@ -18,8 +18,7 @@ ATTRIBUTE = "attribute"
 ITS_OWN = {
     "runtime/cpython/files.py environment": "what start.py hands to the lean interpreter",
     "runtime/cpython/start.py command_for": "the command line of that interpreter, for the demo as well",
-    "runtime/micropython/heap.py GARBAGE": "start.py sets the collector's threshold by it",
-    "runtime/micropython/process.py name_process": "start.py: the interpreter goes on under another name",
+    "runtime/micropython/heap.py free": "start.py asks whether it is enough",
     "runtime/micropython/process.py pipe": "start.py makes one as well",
 }
 # What a backend does without.
@@ -114,7 +113,7 @@ def read(name):
 
 def seams():
     """Yield (file of a backend, what the contract says of it)."""
-    crypto, hashes = offer(read("crypto/contract.py").body), {"blake2s", "hmac", "kdf"}
+    crypto, hashes = offer(read("crypto/contract.py").body), {"blake2s", "hmac", "kdf", "use_hashes"}
     primitives = {name: what for name, what in crypto.items() if name not in hashes}
     for name in ("crypto/_cpython.py", "crypto/_micropython.py"):
         yield name, primitives
@@ -220,7 +219,7 @@ def test_what_is_excepted_is_so():
 def test_contracts_are_in_no_package():
     contracts = {path.relative_to(WGEMBED).as_posix() for path in WGEMBED.rglob("contract.py")}
     assert contracts == set(build_mpy.CONTRACTS)
-    assert contracts & {*build_mpy.modules(), *build_ipk.python_modules()} == set()
+    assert contracts & {*build_mpy.modules(), *contents.python_modules()} == set()
 
 
 def test_contracts_say_something_of_everything_and_do_nothing():

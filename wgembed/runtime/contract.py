@@ -228,7 +228,7 @@ class heap:
         """Call this before long-lived objects are made. It keeps them out of the space for frames."""
 
     @staticmethod
-    def release():
+    def release(are_few=False):
         """Call this when they are made. The outermost call collects garbage and makes the space free for frames."""
 
     @staticmethod
@@ -273,7 +273,7 @@ class inet:
 
 
 class local:
-    """UNIX stream sockets, non-blocking, with mode 0600."""
+    """UNIX sockets, non-blocking, with mode 0600."""
 
     class Listener:
         """A listening socket."""
@@ -306,6 +306,10 @@ class local:
     @staticmethod
     def is_answered(path):
         """Return whether a program listens at `path`. `files.is_socket(path)` is true."""
+
+    @staticmethod
+    def notify(path, data):
+        """Send one datagram to the socket at `path`, or at the abstract address if it begins with "@". OSError."""
 
 
 class netlink:
@@ -434,6 +438,10 @@ class process:
             """Return the numbers of the signals that came since the last call: an iterable, which can be empty."""
 
     @staticmethod
+    def name_process():
+        """Set the name of the process, for ps and top, to wgembed."""
+
+    @staticmethod
     def pid():
         """Return the number of this process."""
 
@@ -462,10 +470,11 @@ class process:
         """
 
     @staticmethod
-    def spawn_program(command):
+    def spawn_program(command, has_input=False):
         """Run a command, a list of its path and arguments, with our environment and without input.
 
         Return (pid, fd) as `spawn` does; `fd` is its standard output. If there is no such program, there are no bytes.
+        `has_input`: return (pid, fd, input); the command reads what we write to the non-blocking `input`.
         """
 
     @staticmethod
@@ -542,6 +551,10 @@ class tool:
         """Return the list of the names in the directory, in the order of the kernel."""
 
     @staticmethod
+    def interpreter():
+        """Return the name and the version of the interpreter, for people: "MicroPython 1.25.0"."""
+
+    @staticmethod
     def is_terminal(fd):
         """Return whether the descriptor is a terminal."""
 
@@ -595,6 +608,9 @@ class tun:
             is not raised.
             """
 
+        def taken(self, arena, count):
+            """Return how many packets the last `read_batch`, which returned `count`, took. 0 if it emptied the queue."""
+
         def read_rest(self, arena):
             """Fill the slots again with packets for which the last `read_batch` had no slots. Return their number.
 
@@ -621,6 +637,7 @@ class udp:
         ipv6: bool  # its family
         fd: int  # readable when there is something to receive
         port: int  # the port to which it is bound
+        receive_room: int  # the first size of its receive buffer, in bytes as the kernel counts them
         gso_limit: int  # messages of up to this size are sent in segmented sends; 0: none
         gso_first: int  # its value before the kernel refused any; 0: the kernel has no segmented sends
         gro: bool  # whether the kernel joins datagrams
@@ -636,6 +653,9 @@ class udp:
 
         def __init__(self, ipv6, port, fwmark):
             """Bind to the port, 0 for any, and set the mark. OSError if the kernel refuses the port or the mark."""
+
+        def set_receive_room(self, size):
+            """Set the size of the receive buffer, in bytes as the kernel counts them. Errors are ignored."""
 
         def use_offloads(self, gso, gro):
             """Use segmented sends and joined datagrams, or do not, if the kernel has them. At first they are used."""

@@ -10,12 +10,16 @@ try:
 except ImportError:
     from os import readv, write
 
+from .poll import IN, Poller
+
 
 class TunPort:
     """The batch steps on an open, non-blocking tunnel device without packet information."""
 
     def __init__(self, fd):
         self.fd = fd
+        self._waiting = Poller()
+        self._waiting.watch(fd, IN)
         self._slots = None
         self._vectors = ()
         self._view = None
@@ -34,6 +38,11 @@ class TunPort:
         count = len(sizes)
         arena.lengths[:count] = sizes
         return count
+
+    def taken(self, arena, count):
+        """Return `count`, the result of the last `read_batch`; 0 if it emptied the queue."""
+        # With the largest MTU there are one or two slots: full ones do not mean that more packets wait.
+        return count if count == arena.slots and any(self._waiting.wait(0)) else 0
 
     def read_rest(self, arena):
         """Return 0, because `read_batch` left no packets."""

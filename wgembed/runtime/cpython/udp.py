@@ -63,6 +63,7 @@ class UdpSocket:
             if not self._try_option(abi.SOL_SOCKET, force, abi.UDP_BUFFER):
                 self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
         self._replies = self._socket.getsockopt(abi.SOL_SOCKET, abi.SO_SNDBUF) // abi.UDP_REPLIES
+        self.receive_room = self._socket.getsockopt(abi.SOL_SOCKET, abi.SO_RCVBUF)
         self._waiting = bytearray(4)
 
     def _try_option(self, level, name, value):
@@ -71,6 +72,12 @@ class UdpSocket:
         except OSError:
             return False
         return True
+
+    def set_receive_room(self, size):
+        """Set the size of the receive buffer, in bytes, as the kernel counts them."""
+        for name in abi.RECEIVE_BUFFER:
+            if self._try_option(abi.SOL_SOCKET, name, size >> 1):  # the kernel doubles it
+                return
 
     def use_offloads(self, gso, gro):
         """Use segmented sends and joined datagrams, or do not, if the kernel has them."""

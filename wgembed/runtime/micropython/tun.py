@@ -4,6 +4,7 @@ import uctypes
 
 from .. import abi
 from . import libc
+from .poll import IN, Poller
 
 _read = libc.read
 _write = libc.write
@@ -14,6 +15,8 @@ class TunPort:
 
     def __init__(self, fd):
         self.fd = fd
+        self._waiting = Poller()
+        self._waiting.watch(fd, IN)
 
     def read_batch(self, arena):
         """Read packets into the arena's slots, from the first on. Returns their number. OSError if the device is gone."""
@@ -29,6 +32,11 @@ class TunPort:
                 return slot
             lengths[slot] = size
         return arena.slots
+
+    def taken(self, arena, count):
+        """Return `count`, the result of the last `read_batch`; 0 if it emptied the queue."""
+        # With the largest MTU there are one or two slots: full ones do not mean that more packets wait.
+        return count if count == arena.slots and any(self._waiting.wait(0)) else 0
 
     def read_rest(self, arena):
         """Return 0, because `read_batch` left no packets."""

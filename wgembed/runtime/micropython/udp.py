@@ -111,10 +111,18 @@ class UdpSocket:
                 self._try_option(abi.SOL_SOCKET, name, abi.UDP_BUFFER)
         libc.check(libc.getsockopt(self.fd, abi.SOL_SOCKET, abi.SO_SNDBUF, self._int, pack("I", 4)))
         self._replies = unpack_from("i", self._int)[0] // abi.UDP_REPLIES
+        libc.check(libc.getsockopt(self.fd, abi.SOL_SOCKET, abi.SO_RCVBUF, self._int, pack("I", 4)))
+        self.receive_room = unpack_from("i", self._int)[0]
 
     def _try_option(self, level, name, value):
         pack_into("I", self._int, 0, value)
         return libc.setsockopt(self.fd, level, name, self._int, 4) == 0
+
+    def set_receive_room(self, size):
+        """Set the size of the receive buffer, in bytes, as the kernel counts them."""
+        for name in abi.RECEIVE_BUFFER:
+            if self._try_option(abi.SOL_SOCKET, name, size >> 1):  # the kernel doubles it
+                return
 
     def use_offloads(self, gso, gro):
         """Use segmented sends and joined datagrams, or do not, if the kernel has them."""
@@ -229,19 +237,21 @@ class UdpSocket:
 
     def _send_slots(self, addr, arena, first, stop, size):
         """Send the messages of the slots `first` to `stop` - 1 in one call. All but the last have `size` bytes."""
-        pointers = arena.pointers
+        pointer = arena.pointers[first] - 16
         lengths = arena.lengths
+        stride = arena.stride
         vectors = self._vectors
         count = stop - first
-        if size == arena.stride:
+        if size == stride:
             # There is no gap between the messages.
-            pack_into("PL", vectors, 0, pointers[first] - 16, size * (count - 1) + lengths[stop - 1])
+            pack_into("PL", vectors, 0, pointer, size * (count - 1) + lengths[stop - 1])
             used = 1
         else:
             at = 0
             for slot in range(first, stop):
-                pack_into("PL", vectors, at, pointers[slot] - 16, lengths[slot])
+                pack_into("PL", vectors, at, pointer, lengths[slot])
                 at += 2 * _WORD
+                pointer += stride
             used = count
         end = self._control_end
         if count > 1:
