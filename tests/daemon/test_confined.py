@@ -33,10 +33,16 @@ def assert_confined(pid):
     sets = {name: int(told[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
     assert sets == {"CapInh": 0, "CapPrm": NEEDED, "CapEff": NEEDED, "CapBnd": NEEDED, "CapAmb": 0}
     assert told["NoNewPrivs"] == "1" and told["Umask"] == "0077"
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text() == ("-500\n" if can_be_spared() else "0\n")
     limits = Path(f"/proc/{pid}/limits").read_text()
     assert limits.split("Max core file size")[1].split()[:2] == ["0", "0"]
     # Another process of root's that has no more capabilities than the daemon must not read its memory.
     assert not can_read_memory(pid), "it is dumpable"
+
+
+def can_be_spared():
+    """Whether root may ask for it here: in a container without CAP_SYS_RESOURCE, the machines of tests/machines see it."""
+    return bool(int(status("self")["CapEff"], 16) & 1 << 24)
 
 
 def can_read_memory(pid):
@@ -137,6 +143,25 @@ def test_router(router, namespace, name, pyroute2, command):
     # The link is taken away by somebody, and made again.
     namespace.ip("link", "del", more[1])
     net.poll(lambda: "10.99.3.1/24" in namespace.run("ip", "addr", "show", more[1], check=False)[1], 10)
+
+
+CHILD = """
+from wgembed.runtime import abi, system
+system.files.write_file(abi.OOM_SCORE_ADJ, "300")
+pid, fd = system.process.spawn_program(["/bin/cat", abi.OOM_SCORE_ADJ])
+poller = system.poll.Poller()
+poller.watch(fd, system.poll.IN)
+list(poller.wait(5000))
+print(system.files.read_ready(fd, 100))
+system.process.end(pid)
+"""
+
+
+@pytest.mark.parametrize("interpreter", ["cpython", "micropython"])
+def test_what_the_daemon_starts_is_not_spared(interpreter):
+    command = [sys.executable] if interpreter == "cpython" else need(micropython.command)[:-2]
+    done = subprocess.run([*command, "-c", CHILD], capture_output=True, text=True, timeout=20)
+    assert done.stdout == "b'0\\n'\n", done.stderr
 
 
 def test_a_router_bound_to_a_link(router, namespace, name):

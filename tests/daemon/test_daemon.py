@@ -22,6 +22,12 @@ def path(name, directory=SOCKETS):
     return directory / f"{name}.sock"
 
 
+def listens(name):
+    """The file of a socket is there a moment before a client can connect."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path(name))) == 0
+
+
 def ask(name, text, timeout=5, directory=SOCKETS):
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(stretch(timeout))
@@ -167,7 +173,7 @@ def test_bad_table_size(namespace, name, command, variable):
 
 def test_full_table_of_prefixes(namespace, name, command):
     child = namespace.spawn(*command, "-f", name, env=dict(os.environ, WGEMBED_MAX_PREFIXES="2"))
-    net.poll(lambda: path(name).exists(), 10)
+    net.poll(lambda: listens(name), 10)
     key = "00" * 31 + "01"
     assert ask(name, f"set=1\npublic_key={key}\nallowed_ip=10.0.0.1/32\nallowed_ip=10.0.0.2/32\n\n") == "errno=0\n\n"
     assert ask(name, f"set=1\npublic_key={key}\nallowed_ip=10.0.0.3/32\n\n") == "errno=-28\n\n"
@@ -177,7 +183,7 @@ def test_full_table_of_prefixes(namespace, name, command):
 
 def test_full_table_with_the_stock_tool(namespace, name, command):
     child = namespace.spawn(*command, "-f", name, env=dict(os.environ, WGEMBED_MAX_PEERS="2"))
-    net.poll(lambda: path(name).exists(), 10)
+    net.poll(lambda: listens(name), 10)
     keys = [namespace.run("sh", "-c", "wg genkey | wg pubkey")[1].strip() for _ in range(3)]
     for key in keys[:2]:
         namespace.run("wg", "set", name, "peer", key)

@@ -79,6 +79,7 @@ def test_to_another_namespace_and_back(namespace, far, tunnel, name):
     move(namespace, name, far)
     tunnel.child.expect("moved to another network namespace", 5)
     tunnel.child.expect("interface down", 5)
+    assert "away=1\n" in ask(name, "status=1\n\n")
     tunnel.up(far, name)
     tunnel.carries(far)
     far.ip("link", "set", name, "down")
@@ -92,6 +93,7 @@ def test_to_another_namespace_and_back(namespace, far, tunnel, name):
     assert f" {PORT} " in re.sub(r"[:\s]+", " ", namespace.run("ss", "-lunp")[1]), "its sockets stay"
     move(far, name, namespace)
     tunnel.child.expect("back in this network namespace", 5)
+    assert "away=" not in ask(name, "status=1\n\n")
     tunnel.up(namespace, name)
     tunnel.carries(namespace)
     namespace.ip("link", "delete", name)

@@ -156,6 +156,20 @@ def test_packets_pass_while_a_large_configuration_is_applied(tmp_path, request):
     assert child.running()
 
 
+def test_applied_means_all_of_it(tmp_path, request, command):
+    """A reload that comes while the one before is being applied is reported when its routes are there."""
+    scene = Scene(tmp_path, command)
+    request.addfinalizer(scene.close)
+    scene.router.start(*scene.sections(200))
+    scene.router.write(*scene.sections(300))
+    os.kill(scene.router.pid, signal.SIGHUP)
+    net.poll(lambda: "(run) reload" in scene.router.log(), 5, what="the first reload")
+    scene.router.write(*scene.sections(400))
+    os.kill(scene.router.pid, signal.SIGHUP)
+    net.poll(lambda: scene.router.log().count("configuration applied") == 2, 20, what="two reloads")
+    assert len(scene.routes()) == 402
+
+
 def test_the_interface_goes_while_its_configuration_is_applied(tmp_path, request):
     """A pause in the work notices it first. The work ends, and the interface is made again."""
     scene = Scene(tmp_path, need(micropython.command, "4M"))

@@ -15,7 +15,8 @@ import pytest
 from ..daemon.test_daemon import ask
 from ..lab import fastpath, micropython, net, seccomp, traffic
 from ..lab.need import need, programs
-from ..lab.router import Keys, interface
+from ..lab.router import Keys, interface, peer
+from .test_netifd import LOST, Served, of
 
 HEAP = "1M"
 
@@ -85,7 +86,7 @@ def environment(request):
     return {"WGEMBED_PYROUTE2": "0"} if runtime == "rtnetlink" else {}
 
 
-def live(harness, prefix, environment):
+def live(harness, prefix, environment, with_outage=False):
     """All that a router does in its life: names, routes, traffic, reloads, new keys, control, status, an end."""
     near, far = harness.near.place, harness.far.place
     names = harness.names()
@@ -131,6 +132,12 @@ def live(harness, prefix, environment):
     near.ip("link", "set", name, "down")
     near.ip("link", "set", name, "up")
     traffic.reach(near, "10.77.0.2", within=30)
+    if with_outage:  # and what `diagnose` says of it
+        pair.far.stop()
+        pings = near.spawn(*traffic.ping_command("10.77.0.2", count=100, interval=1))
+        pending = router.run_directory / "history.run"
+        net.poll(lambda: b"\tdiagnosis\t" in pending.read_bytes(), 60, every=1, what="the reason of the outage")
+        pings.stop()
     assert router.running()
     told = router.log()
     router.stop()
@@ -143,7 +150,8 @@ def test_the_list_suffices(harness, environment):
     """Under a filter of the kernel's that ends the process for anything else."""
     need(seccomp.prepare)
     prefix = [sys.executable, "-I", "-S", seccomp.__file__, str(seccomp.LIST)]
-    assert not [line for line in live(harness, prefix, environment) if "cannot" in line]
+    with_outage = not environment  # it does not depend on how the daemon changes the network, or on the library
+    assert not [line for line in live(harness, prefix, environment, with_outage) if "cannot" in line]
 
 
 def test_the_filter_filters(tmp_path):
@@ -160,13 +168,51 @@ def test_the_filter_filters(tmp_path):
 SEEN = set()
 
 
+def calls_in(record):
+    """The calls that strace recorded, without those of the runner of hooks, a shell: there is none in the jail."""
+    called, outside = set(), set()
+    for line in record.read_text(errors="replace").splitlines():
+        pid, _, rest = line.partition(" ")
+        if "hooks.sh" in rest and "execve(" in rest:
+            outside.add(pid)
+        if pid in outside:
+            child = re.search(r"(?:clone3?|v?fork)\b.* = (\d+)$", rest)
+            outside.update(child.groups() if child else ())
+        elif call := re.match(r" *(\w+)\(", rest):
+            called.add(call[1])
+    return called
+
+
 def test_what_is_called_is_on_the_list(harness, environment, tmp_path):
     need(programs, "strace")
     record = tmp_path / "calls"
     live(harness, ["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", str(record)], environment)
-    called = set(re.findall(r"^\d+ +(\w+)\(", record.read_text(errors="replace"), re.M))
+    called = calls_in(record)
     SEEN.update(called)
     assert len(called) > 40
+    assert sorted(called - set(seccomp.names())) == [], "add it to package/files/wgembed.seccomp.json"
+
+
+def test_what_is_called_for_netifd_is_on_the_list(harness, tmp_path):
+    """Without the program that the protocol handler gives, which has calls of its own."""
+    need(programs, "strace")
+    record = tmp_path / "calls"
+    harness.command = ["strace", "-D", "-f", "-qq", "-e", "signal=none", "-o", str(record), *harness.command]
+    pair = harness.pair()
+    pair.start_far()
+    served = Served(harness, pair)
+    try:
+        served.environment.pop("WGEMBED_ENDPOINT_HOOK")
+        assert served.start(of(served), pair.peer()) == "ready"
+        served.raise_()
+        traffic.reach(served.place, "10.77.0.2")
+        served.renew(of(served), pair.peer(), peer(served.name, public_key=Keys().public, allowed_ips="10.99.0.0/16"))
+        served.place.ip("link", "del", served.name)
+        assert served.child.wait(5) == LOST
+    finally:
+        served.close()
+    called = calls_in(record)
+    assert len(called) > 30
     assert sorted(called - set(seccomp.names())) == [], "add it to package/files/wgembed.seccomp.json"
 
 

@@ -2,11 +2,13 @@
 
 The kernel removes the objects of the tunnel device together with the device. The others, host routes to endpoints and
 policy rules, are recorded in /var/run/wgembed before they are added, so that the next start after a crash can remove them.
+Those that `kill_switch` needs stay when the daemon ends, and so does their record: the next start continues with them.
 """
 
 from ..errors import cause
-from ..runtime import abi, netconf, pause, rtnetlink, system
+from ..runtime import abi, netconf, rtnetlink, system
 from ..runtime.address import parse_ip
+from ..runtime.pause import through
 from . import network_plan
 
 _RECORD = ".added"
@@ -34,14 +36,14 @@ class Network:
         self._holders = {}  # the ifindex of the link that already has a route, for routes that could not be added
         self._mtu = 0
         self._must_raise = False  # the kernel refused to set the link up
-        self._is_waiting = False  # for answers: until then it is not known which objects are ours
+        self.is_waiting = False  # for answers: until then it is not known which objects are ours
         self._next = None  # raise_link of the `follow` that waits; None if none waits
         self._is_over = False  # `end` was called: errors are expected, because the link is removed
 
     @property
     def outside(self):
         """The added objects that outlive the link."""
-        return [obj for obj in self._added if self._outlives(obj)]
+        return [obj for obj in through(self._added) if self._outlives(obj)]
 
     @property
     def is_refused(self):
@@ -63,6 +65,12 @@ class Network:
         """Set the ifindex of the link."""
         self.index = index
 
+    def adopt(self):
+        """Continue with the objects that `kill_switch` left when the last daemon ended."""
+        self._keep(_lasting(_recorded(self._record)))
+        if self._added:
+            self.doubt(only_outside=True)
+
     def lost(self, obj):
         """The kernel removed the object. Return whether it is one of those that were added."""
         if obj not in self._known:
@@ -72,7 +80,7 @@ class Network:
 
     def _keep(self, objects):
         self._added = objects
-        self._known = set(objects)
+        self._known = set(through(objects))
 
     def doubt(self, only_outside=False):
         """It is not known which of the objects still exist; `only_outside`: of those that do not belong to our link."""
@@ -90,65 +98,65 @@ class Network:
         is_up  whether the link is up: a link that stays down cannot have routes
         paths  the Paths that show which of the objects outside our link still exist; None if that is not known
         """
-        if self._is_waiting:
+        if self.is_waiting:
             # When the answers arrive, the plan of this caller can be out of date.
             self._next = raise_link or bool(self._next)
             return
         raise_link = raise_link or self._must_raise
         objects = wanted.objects
         if not is_up and not raise_link:
-            objects = [obj for obj in objects if obj[0] != "route" or obj[3] != self.index]
-        kept = set(objects)
+            objects = [obj for obj in through(objects) if obj[0] != "route" or obj[3] != self.index]
+        kept = set(through(objects))
         for obj in [obj for obj in self._holders if obj not in kept]:
             del self._holders[obj]
-        gone = [obj for obj in self._added if obj not in kept]
-        new = [obj for obj in objects if obj not in self._known or self._is_missing(obj, paths)]
-        behind = [obj for obj in objects if obj in self._known and _is_behind(obj, paths)]
-        pause.pause()
+        gone = [obj for obj in through(self._added) if obj not in kept]
+        new = [obj for obj in through(objects) if obj not in self._known or self._is_missing(obj, paths)]
+        behind = [obj for obj in through(objects) if obj in self._known and _is_behind(obj, paths)]
         # There must be no moment without a route to a prefix that stays.
-        prefixes = {obj[1:3] for obj in new if obj[0] == "route"}
-        replaced = [obj for obj in gone if obj[0] == "route" and obj[1:3] in prefixes]
+        prefixes = {obj[1:3] for obj in through(new) if obj[0] == "route"}
+        replaced = [obj for obj in through(gone) if obj[0] == "route" and obj[1:3] in prefixes]
         swaps = self._swaps(new, replaced, paths)
-        swapped, later = set(swaps.values()), set(replaced)
+        swapped, later = set(swaps.values()), set(replaced + _lasting(self._added))
         self._lost.clear()
         self._is_doubtful = self._is_doubtful_outside = False
-        requests = [("del", obj) for obj in reversed(gone) if obj not in later]
+        requests = [("del", obj) for obj in through(reversed(gone)) if obj not in later]
         requests += [("del", obj) for obj in behind]
         new += [obj for obj in behind if obj not in new]
         requests += [("add", obj) for obj in new if obj[0] == "address"]
         if raise_link or wanted.mtu != self._mtu:
             requests.append(("set", ("link", self.index, 1 if raise_link else 0, wanted.mtu)))
-        for obj in new:
+        for obj in through(new):
             if obj[0] != "address":
                 if obj in swaps and not _can_replace(obj, swaps[obj]):
                     requests.append(("del", swaps.pop(obj)))
                 requests.append(("set" if obj in swaps else "add", obj))
-        requests += [("del", obj) for obj in replaced if obj not in swapped]
+        requests += [("del", obj) for obj in through(gone) if obj in later and obj not in swapped]
         if not requests:
             return
-        pause.pause()
         self._mtu = wanted.mtu
-        again = set(new)
-        first_time = again - self._known
-        self._keep([obj for obj in self._added if obj in kept and obj not in again] + new)
-        if any(self._outlives(obj) for _, obj in requests):
+        again = set(through(new))
+        first_time = {obj for obj in through(again) if obj not in self._known}
+        self._keep([obj for obj in through(self._added) if obj in kept and obj not in again] + new)
+        if any(self._outlives(obj) for _, obj in through(requests)):
             self._write_record()
-        self._is_waiting = True
+        self.is_waiting = True
         self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers, first_time))
 
     def _swaps(self, new, replaced, paths):
         """Return a dict: from a new route to ours that has its place, because it differs in the next hop alone."""
-        held = {network_plan.key_of(netconf.as_route(obj)): obj for obj in replaced if not self._is_missing(obj, paths)}
+        there = [obj for obj in through(replaced) if not self._is_missing(obj, paths)]
+        held = {network_plan.key_of(netconf.as_route(obj)): obj for obj in through(there)}
         if not held:
             return {}
-        keys = [(obj, network_plan.key_of(netconf.as_route(obj))) for obj in new if obj[0] == "route"]
-        return {obj: held[key] for obj, key in keys if key in held}
+        keys = [(obj, network_plan.key_of(netconf.as_route(obj))) for obj in through(new) if obj[0] == "route"]
+        return {obj: held[key] for obj, key in through(keys) if key in held}
 
     def _is_missing(self, obj, paths):
         """Whether an object that was added must be added again. If it belongs to our link, that is harmless in any case."""
-        pause.pause()
         if self._outlives(obj):
             is_suspect = self._is_doubtful_outside or obj in self._lost or obj[0] == "rule"
+            if _is_of_kill_switch(obj):
+                return is_suspect  # to add it again is harmless
             return is_suspect and paths is not None and not paths.has(obj)
         if obj[-1] == "first" and paths is not None and not paths.has(obj):
             return True  # "ip route replace" of another program puts its route in the place of ours, without a message
@@ -161,8 +169,7 @@ class Network:
         """
         foreign = set()
         self._find_holders(requests, answers, first_time)
-        for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
-            pause.pause()
+        for (verb, obj), errno in through(zip(requests, answers)):  # noqa: B905 (MicroPython's zip has no strict)
             if verb == "del" or not errno:
                 self._refused.pop(obj, None)
                 self._holders.pop(obj, None)
@@ -173,16 +180,16 @@ class Network:
                 self._mtu = 0  # the next plan tries it again
                 self._must_raise = bool(obj[2])
             is_held = obj in self._holders
-            if errno == abi.EEXIST and not self._outlives(obj) and not is_held:
+            if errno == abi.EEXIST and (_is_of_kill_switch(obj) or not self._outlives(obj)) and not is_held:
                 continue
             foreign.add(obj)
             if (errno != abi.EEXIST or is_held) and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
                 self._log.error(_sentence(obj, errno, self._holders.get(obj, 0)))
         if foreign:
-            self._keep([obj for obj in self._added if obj not in foreign])
+            self._keep([obj for obj in through(self._added) if obj not in foreign])
             self._write_record()
-        self._is_waiting = False
+        self.is_waiting = False
         raise_link, self._next = self._next, None
         if raise_link is not None:
             self._follow_again(raise_link)
@@ -190,7 +197,7 @@ class Network:
     def _find_holders(self, requests, answers, first_time):
         """Note the links that have the routes that could not be added."""
         wanted = {}
-        for (verb, obj), errno in zip(requests, answers):  # noqa: B905 (MicroPython's zip has no strict)
+        for (verb, obj), errno in through(zip(requests, answers)):  # noqa: B905 (MicroPython's zip has no strict)
             if (
                 errno == abi.EEXIST
                 and verb == "add"
@@ -199,7 +206,7 @@ class Network:
                 and obj not in self._holders
             ):
                 wanted[network_plan.key_of(netconf.as_route(obj))] = obj
-        wanted = {key: obj for key, obj in wanted.items() if not self._outlives(obj)}
+        wanted = {key: obj for key, obj in through(wanted.items()) if not self._outlives(obj)}
         if not wanted:
             return
         try:
@@ -208,7 +215,7 @@ class Network:
             return
         try:
             for size, family in abi.FAMILIES.items():
-                prefixes = {key[:2] for key in wanted if len(key[0]) == size}
+                prefixes = {key[:2] for key in through(wanted) if len(key[0]) == size}
                 if prefixes:
                     for route in ip.routes(family, lambda *prefix, known=prefixes: prefix in known, None):
                         obj = wanted.get(network_plan.key_of(route))
@@ -223,19 +230,20 @@ class Network:
         """The link was moved to another network namespace: remove the objects that did not go with it."""
         self._netconf.after(self._remove_outside)
 
-    def end(self):
-        """Remove the objects that outlive the link."""
+    def end(self, for_good=True):
+        """Remove the objects that outlive the link, without `for_good` except for those that `kill_switch` needs."""
         self._next = None
         self._is_over = True
-        self._netconf.after(self._remove_outside)
+        self._netconf.after(lambda: self._remove_outside(for_good))
 
-    def _remove_outside(self):
-        requests = [("del", obj) for obj in reversed(self.outside)]
-        self._keep([])
+    def _remove_outside(self, for_good=False):
+        kept = [] if for_good else _lasting(self._added)
+        requests = [("del", obj) for obj in reversed(self.outside) if obj not in kept]
+        self._keep(kept)
         self._mtu = 0
         if requests:
             self._netconf.submit(requests, lambda answers: None)
-        _forget(self._record)
+        self._write_record()
 
     def _write_record(self):
         outside = self.outside
@@ -264,31 +272,59 @@ def record_of(directory, name):
     return "%s/%s%s" % (directory, name, _RECORD)
 
 
-def clear_up(directory, is_served, conf):
-    """Remove the objects in the records of daemons that were killed. Records of interfaces that is_served(name) stay."""
+def recorded(directory):
+    """Return the names of the interfaces that have a record."""
     try:
         files = system.files.names(directory)
     except OSError:
-        return  # there is no such directory
-    for file in files:
-        if file.endswith(_RECORD) and not is_served(file[: -len(_RECORD)]):
-            _clear_up(directory + "/" + file, conf)
+        return []  # there is no such directory
+    return [file[: -len(_RECORD)] for file in files if file.endswith(_RECORD)]
 
 
-def _clear_up(record, conf):
+def clear_up(directory, is_served, conf, is_over=lambda name: False):
+    """Remove the objects in the records of daemons that ended. Records of interfaces that is_served(name) stay.
+
+    is_over  is_over(name) is called for the other interfaces: whether to remove what `kill_switch` needs, too
+    """
+    for name in recorded(directory):
+        if not is_served(name):
+            _clear_up(record_of(directory, name), conf, is_over(name))
+
+
+def _clear_up(record, conf, is_over):
+    objects = _recorded(record)
+    kept = [] if is_over else _lasting(objects)
+    requests = [("del", obj) for obj in reversed(objects) if obj not in kept]
+    if requests:
+        conf.submit(requests, lambda answers: None)
+    if not kept:
+        _forget(record)
+
+
+def _recorded(record):
+    """Return the objects in the record, none if it cannot be read."""
     try:
         text = system.files.read_file(record).decode()
     except (OSError, UnicodeError):
-        return
-    requests = []
+        return []
+    objects = []
     for line in text.split("\n"):
         try:
-            requests.insert(0, ("del", netconf.parse_request(line)[1]))
+            objects.append(netconf.parse_request(line)[1])
         except ValueError:
             continue
-    if requests:
-        conf.submit(requests, lambda answers: None)
-    _forget(record)
+    return objects
+
+
+def _is_of_kill_switch(obj):
+    return obj[-1] == netconf.KILL_SWITCH
+
+
+def _lasting(objects):
+    """Return those of the objects that `kill_switch` needs while there is no tunnel: its routes, and the rules to them."""
+    if not any(_is_of_kill_switch(obj) for obj in through(objects)):
+        return []
+    return [obj for obj in through(objects) if _is_of_kill_switch(obj) or obj[0] in ("rule", "setting")]
 
 
 def _sentence(obj, errno, holder):
@@ -296,7 +332,7 @@ def _sentence(obj, errno, holder):
     system.heap.reserve()
     from . import refusals  # without a refusal, the module would waste memory
 
-    system.heap.release()
+    system.heap.release(are_few=True)
     return refusals.sentence(obj, errno, holder)
 
 

@@ -14,12 +14,16 @@ default route is added as two halves. `defaultroute '0'` leaves it out.
 With a table or a metric, the routes to the networks of the interface's addresses have it as well. With a table, rules lead
 packets there that come from its addresses, or go to their networks, as netifd's do (interface-ip.c).
 
+With `kill_switch`, each route into the tunnel has a second route behind it in its table, "unreachable", for when the first
+is gone. It is more specific than the provider's default route, because default routes become two halves.
+
 Objects of the network are tuples, as in netconf.py. network.py adds and removes them.
 """
 
 from ..protocol.constants import DEFAULT_MTU, IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU
-from ..runtime import abi, netconf, pause
+from ..runtime import abi, netconf
 from ..runtime.address import covers, format_ip, masked, parse_ip
+from ..runtime.pause import through
 from ..runtime.rtnetlink_abi import RT_TABLE_MAIN
 
 # IPv6 has no metric 0: the kernel replaces it by this one.
@@ -41,6 +45,8 @@ _OVERHEAD = {4: 60, 16: 80}
 _OTHER, _OWN = 1, 2
 _SIZES = (4, 16)  # of addresses, in bytes: IPv4, IPv6
 _UNREACHABLE = "unreachable"
+# The metric of the routes of kill_switch, plus the slot of the interface: no other route to the prefix comes after them.
+_METRIC_KILL_SWITCH = 4000000000
 _FIRST = "first"
 
 
@@ -112,7 +118,7 @@ class Paths:
             _, index, ip, length, *_ = wanted
             found = self._addresses_of(index)
             return found is None or (parse_ip(ip), length) in found
-        if wanted[0] == "route" and wanted[-1] != _UNREACHABLE:
+        if wanted[0] == "route" and _UNREACHABLE not in wanted:
             route = netconf.as_route(wanted)
             size = len(route.destination)
             if size == 16 and not route.metric:
@@ -228,7 +234,7 @@ def routed_prefixes(config, peer):
     """Return the prefixes of the peer that are routed into the interface: pairs of packed address and length."""
     if not peer.route or config.defaultroute:
         return peer.allowed_ips if peer.route else ()
-    return [prefix for prefix in peer.allowed_ips if prefix[1]]
+    return [prefix for prefix in through(peer.allowed_ips) if prefix[1]]
 
 
 def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
@@ -244,7 +250,7 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
     tunnel_link  the ifindex of the link of `tunlink`, 0 without `tunlink`, None if the link does not exist
     learnt       packed addresses of the current endpoints of the peers
     """
-    own = [(packed, length) for packed, length, is_own in routed if is_own]
+    own = [(packed, length) for packed, length, is_own in through(routed) if is_own]
     apart = _families_apart(config, own, paths.has_netifd)
     tunnelled = _Tunnelled(routed, apart)
     wanted = Plan()
@@ -256,7 +262,7 @@ def plan(config, index, slot, endpoints, routed, paths, tunnel_link, learnt=()):
         _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link)
     _plan_rules(wanted, apart)
     _plan_connected(wanted, config, index)
-    _plan_routes(wanted, config, index, own, apart, paths)
+    _plan_routes(wanted, config, index, own, apart, paths, slot)
     return wanted
 
 
@@ -264,7 +270,7 @@ def _families_apart(config, own, has_netifd):
     """Return the families, as sizes of addresses, whose default route goes into a separate table."""
     if not config.nohostroute and (has_netifd or not config.fwmark):
         return []
-    routed = [len(packed) for packed, length in own if not length]
+    routed = [len(packed) for packed, length in through(own) if not length]
     return [size for size in _SIZES if size in routed and not _table(config, size)]
 
 
@@ -275,8 +281,8 @@ def _table(config, size):
 
 def _least_mtu(config, own):
     """Return the minimum MTU, which is larger with IPv6 in the tunnel."""
-    inside = [packed for packed, _ in config.addresses + own]
-    return IPV6_MIN_MTU if any(len(packed) == 16 for packed in inside) else IPV4_MIN_MTU
+    has_ipv6 = any(len(packed) == 16 for packed, _ in through(config.addresses + own))
+    return IPV6_MIN_MTU if has_ipv6 else IPV4_MIN_MTU
 
 
 def _plan_addresses(wanted, config, index):
@@ -308,12 +314,11 @@ def _plan_connected(wanted, config, index):
 
 def _plan_host_routes(wanted, config, ways, tunnelled, paths, tunnel_link):
     """Keep each endpoint outside the tunnel, by a host route if necessary."""
-    for packed in ways:
+    for packed in through(ways):
         if is_link_local(packed):
             continue
         is_main = not _table(config, len(packed))
         wanted.add(_host_route_for(packed, tunnelled, paths, tunnel_link, is_main))
-        pause.pause()
 
 
 def is_link_local(packed):
@@ -331,24 +336,30 @@ def _plan_rules(wanted, apart):
         wanted.objects.append(("rule", family, RT_TABLE_MAIN, 0, 0, 0, _SUPPRESS_PRIORITY))
 
 
-def _plan_routes(wanted, config, index, own, apart, paths):
+def _plan_routes(wanted, config, index, own, apart, paths, slot):
     """Route the prefixes into the tunnel."""
-    for packed, length in own:
+    behind = "-", _METRIC_KILL_SWITCH + slot
+    for packed, length in through(own):
         metric, more = config.metric, ()
         table = _table(config, len(packed)) or RT_TABLE_MAIN
         parts = [(masked(packed, length), length)]
+        halves = [(bytes((first,)) + packed[1:], 1) for first in (0, 128)]
+        if not length and config.kill_switch:
+            parts += halves
         if not length and len(packed) in apart:
             table = wanted.fwmark
         elif not length and table == RT_TABLE_MAIN and not metric:
             if not paths.has_netifd:
-                parts = [(bytes((first,)) + packed[1:], 1) for first in (0, 128)]
+                parts = halves
             elif len(packed) == 4:
                 more = (_FIRST,)
             else:
                 metric = _METRIC_DEFAULT6
         for part, bits in parts:
-            wanted.add(("route", format_ip(masked(part, bits)), bits, index, "-", metric, table) + more)
-        pause.pause()
+            where = "route", format_ip(masked(part, bits)), bits
+            wanted.add(where + (index, "-", metric, table) + (more if not bits else ()))
+            if config.kill_switch and bits:
+                wanted.add(where + (0,) + behind + (table, _UNREACHABLE, netconf.KILL_SWITCH))
 
 
 def _host_route_for(packed, tunnelled, paths, tunnel_link, is_main):
@@ -375,13 +386,12 @@ class _Tunnelled:
 
     def __init__(self, routed, apart):
         self._by_length = {4: {}, 16: {}}  # size of addresses: prefix length: first address: _OWN or _OTHER
-        for prefix, length, is_own in routed:
+        for prefix, length, is_own in through(routed):
             size = len(prefix)
             if not (is_own and not length and size in apart):
                 prefixes = self._by_length[size].setdefault(length, {})
                 first = masked(prefix, length)
                 prefixes[first] = _OWN if is_own else prefixes.get(first, _OTHER)
-            pause.pause()
 
     def longest(self, packed):
         """Return _OWN or _OTHER for the tunnel that the longest prefix of the address leads into, None for no tunnel."""

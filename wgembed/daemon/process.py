@@ -28,7 +28,12 @@ class Process:
     peers    the size of the peer table
     signals  the signals that `on_signal` is called for, by number
     news     a runtime.link.News, made before privileges were dropped
+
+    unconfirmed_at  when the configuration before the one in use returns, a `now` value; 0 if it does not (unconfirmed.py)
     """
+
+    watch = None  # a watch.peer_watch.PeerWatch: only a router has one
+    unconfirmed_at = 0
 
     def __init__(self, peers, signals, news):
         alloc = system.files.alloc
@@ -64,7 +69,8 @@ class Process:
         from ..packets import fastpath  # without a library, the module would waste memory
 
         try:
-            return fastpath.Fastpath(path, system.clib.Library, alloc)
+            chooses_cipher = system.files.getenv("WGEMBED_CHACHA20") != "0"
+            return fastpath.Fastpath(path, system.clib.Library, alloc, chooses_cipher)
         except UserError as e:
             self.fastpath_refused = str(e)
             return None
@@ -74,14 +80,15 @@ class Process:
         if self.fastpath_refused:
             log.error("cannot use the C library, running in pure Python: %s" % self.fastpath_refused)
         elif self.fastpath:
-            log.verbose("using the C library %s" % self.fastpath.path)
+            cipher = " and its ChaCha20" if self.fastpath.has_own_cipher else ""
+            log.verbose("using the C library %s%s" % (self.fastpath.path, cipher))
 
     def join_refused(self, log):
         """The kernel refused packets that were joined for a tunnel device, and accepted them one by one."""
         system.heap.reserve()
         from . import offload_log
 
-        system.heap.release()
+        system.heap.release(are_few=True)
         offload_log.join_refused(log, self._join_retry)
         fastpath = self.fastpath
         self.alarms.set("join", system.clock.now() + self._join_retry, lambda: fastpath.use_offload(fastpath.offload))
@@ -94,6 +101,9 @@ class Process:
             from .handshake_log import HandshakeLog  # without such a log, the module would waste memory
 
             events = HandshakeLog(self.tables)
+        if self.watch is not None:
+            self.watch.events.inner = events
+            events = self.watch.events
         self.tables.events = events
 
     def deadline(self):
@@ -170,6 +180,7 @@ def run_to_end(process, capacity, ready):
     try:
         ready(capacity)
         is_ready = True
+        _notify(process.log)
         process.run()
     except (OSError, MemoryError) as e:
         if not is_ready:
@@ -179,6 +190,16 @@ def run_to_end(process, capacity, ready):
     finally:
         _take_away(process)
     return 0
+
+
+def _notify(log):
+    """Report the end of the start to systemd, or to another service manager that set NOTIFY_SOCKET."""
+    path = system.files.getenv("NOTIFY_SOCKET")
+    if path:
+        try:
+            system.local.notify(path, b"READY=1")
+        except OSError as e:
+            log.error("cannot report to the service manager at %s: %s" % (path, cause(e)))
 
 
 def _take_away(process):

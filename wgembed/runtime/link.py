@@ -8,7 +8,7 @@ in another namespace counts as up.
 
 from struct import pack, unpack_from
 
-from . import abi, rtsocket, system, tun_device
+from . import abi, pause, rtsocket, system, tun_device
 
 # Parameters of `on_news`, which can be combined
 LINK_CHANGED = 1
@@ -21,7 +21,7 @@ LINK_FLAPPED = 16  # it was down, and is up again
 UNKNOWN = -1
 
 # The default of 500 packets overflows before a busy single core reads the device again.
-_QUEUE_LENGTH = 1000
+QUEUE_LENGTH = 1000
 _SEND_REDIRECTS = "/proc/sys/net/ipv4/conf/all/send_redirects"
 _OWN_NAMESPACE = "/proc/self/ns/net"
 _OF_ROUTES = (
@@ -31,6 +31,8 @@ _OF_ROUTES = (
 )  # fmt: skip
 # The most datagrams in one turn of the loop, because packets wait.
 _DATAGRAMS = 32
+# More datagrams than fit into the queue of a socket.
+_QUEUED = 10_000
 
 
 class News:
@@ -86,6 +88,7 @@ class News:
                     break
                 self.handle(message, None)
         except OSError:
+            _discard(self._here.receive)
             self._find_all_again()
             self.on_routes(0, b"", 0, 0)
         self._call()
@@ -101,6 +104,7 @@ class News:
                 if nsid is not None:
                     self.handle(message, nsid)
         except OSError:
+            _discard(lambda: self._elsewhere.receive_from()[0])
             self._find_all_again()
         self._call()
 
@@ -133,6 +137,20 @@ class News:
             start += length + 3 & ~3
 
 
+def _discard(receive):
+    """Discard what waits in the queue, after messages were lost and before the current state is read.
+
+    It is older than that state, and until the queue is empty, the kernel drops all new messages (netlink_rcv_wake).
+    """
+    for _ in range(_QUEUED):
+        pause.pause()
+        try:
+            if receive() is None:
+                return
+        except OSError:  # more was lost, which the current state covers
+            continue
+
+
 class Link:
     """The state of the link of an open tunnel device.
 
@@ -159,6 +177,7 @@ class Link:
         self._otherwise = UNKNOWN  # its nsid if the kernel cannot say where it is
         self.nsid = None
         self.mtu = 0
+        self._our_queue_length = QUEUE_LENGTH
         self._kernel_name = tun_device.name_of(tun)
         self.name = _text(self._kernel_name)
         self._refresh()
@@ -188,6 +207,7 @@ class Link:
     def _take(self, flags, attributes):
         self.is_up = bool(flags & abi.IFF_UP)
         self.mtu = rtsocket.number(attributes, abi.IFLA_MTU, self.mtu)
+        self._queue_length = rtsocket.number(attributes, abi.IFLA_TXQLEN, self._our_queue_length)
 
     def prepare(self, mtu):
         """Set the MTU, a queue that is long enough for a busy moment, and what Linux sets on its device (wg_open).
@@ -195,11 +215,17 @@ class Link:
         The tunnel also works if the kernel refuses these.
         """
         self._set(rtsocket.attribute(abi.IFLA_MTU, pack("I", mtu)))
-        self._set(rtsocket.attribute(abi.IFLA_TXQLEN, pack("I", _QUEUE_LENGTH)))
+        self._set(rtsocket.attribute(abi.IFLA_TXQLEN, pack("I", QUEUE_LENGTH)))
         # The link gets no link-local address automatically: peers know only the configured addresses.
         mode = rtsocket.attribute(abi.IFLA_INET6_ADDR_GEN_MODE, bytes((abi.IN6_ADDR_GEN_MODE_NONE,)))
         self._set(rtsocket.attribute(abi.IFLA_AF_SPEC, rtsocket.attribute(abi.AF_INET6, mode)))
         self._refresh()
+
+    def set_queue_length(self, length):
+        """Set the length of the device's queue, in packets, unless somebody else has set one."""
+        if self._queue_length == self._our_queue_length:
+            self._our_queue_length = length
+            self._set(rtsocket.attribute(abi.IFLA_TXQLEN, pack("I", length)))
 
     def send_no_redirects(self):
         """Switch off ICMP redirects into the tunnel, because peers have no other route to each other (wg_open)."""

@@ -8,7 +8,8 @@ or "set", and an object:
     ("address", index, ip, length)                                  add, del; "noprefixroute" can follow
     ("route", ip, length, index, gateway or "-", metric, table)     add, del; set: in the place of one that differs in the
                                                                     next hop; "onlink" can follow, or "first",
-                                                                    or "unreachable", with the index 0
+                                                                    or "unreachable", with the index 0, and
+                                                                    "kill_switch" if it is for that option
     ("rule", family 4 or 6, table, fwmark, inverted, suppress, priority)  add, del; fwmark 0 or suppress -1: not used;
                                                                     "from" or "to" and a prefix, or "iif" and a name
                                                                     can follow
@@ -22,9 +23,11 @@ from ..errors import cause
 from . import abi, pause, rtnetlink, system
 from .address import parse_ip
 from .child import Child
+from .rtnetlink_abi import RTPROT_KILL_SWITCH
 
 # How long the daemon waits for the child at its start and its end, in ms.
 _CHILD_TIMEOUT_MS = 5000
+KILL_SWITCH = "kill_switch"
 
 
 def apply(requests):
@@ -100,6 +103,8 @@ def as_route(obj):
     route = rtnetlink.Route(parse_ip(where), length, index, gateway, None, metric, table)
     route.onlink = "onlink" in flags
     route.unreachable = "unreachable" in flags
+    if KILL_SWITCH in flags:
+        route.protocol = RTPROT_KILL_SWITCH
     return route
 
 

@@ -1,4 +1,7 @@
-"""The privileges that the daemon drops before it reads a key. So an attacker who controls the daemon can do little.
+"""What the daemon asks of the kernel before it reads a key: to be spared, and fewer privileges.
+
+It asks the out-of-memory killer to take others first, because many routers are reached through the tunnel. Then it drops
+the privileges that it does not need. So an attacker who controls the daemon can do little.
 
 Each step is independent. If the kernel does not have a step (before 3.5 there is no PR_SET_NO_NEW_PRIVS), or a jail forbids
 the step, the log gets one line and the daemon runs. Sources: capabilities(7), prctl(2), setrlimit(2).
@@ -8,7 +11,7 @@ from struct import pack, unpack
 
 from .. import crypto
 from ..errors import cause
-from . import system
+from . import abi, system
 
 CAP_NET_BIND_SERVICE = 10
 CAP_NET_ADMIN = 12
@@ -16,6 +19,9 @@ CAP_NET_RAW = 13
 # CAP_NET_ADMIN: links, tunnel devices, addresses, routes, rules, marks, large queues. CAP_NET_BIND_SERVICE: a port below
 # 1024, which a reload or `wg` can set at any time. CAP_NET_RAW: SO_BINDTODEVICE before Linux 5.7.
 NEEDED = 1 << CAP_NET_ADMIN | 1 << CAP_NET_BIND_SERVICE | 1 << CAP_NET_RAW
+
+# Half of the memory of the machine: proc(5). Programs that the daemon starts are not spared.
+_OOM_SCORE_ADJ = "-500"
 
 _UMASK = 0o077
 _RLIMIT_CORE = 4
@@ -28,7 +34,14 @@ _CAPABILITIES = 64
 
 
 def drop_privileges(log):
-    """Drop the privileges that the daemon does not need, and log each step that fails, and the list of the others."""
+    """Drop the privileges that the daemon does not need, and log each step that fails, and the list of the others.
+
+    Before that, ask to be spared when memory is short, for which it needs root.
+    """
+    try:
+        system.files.write_file(abi.OOM_SCORE_ADJ, _OOM_SCORE_ADJ)
+    except OSError:
+        pass
     try:
         libc = _Libc()
     except OSError as e:

@@ -38,6 +38,7 @@ class Route:
     mtu                  the route's own MTU, or 0 if it has the MTU of the link. Only in routes that the kernel returns
     onlink               the gateway is on the link, whatever its address is
     unreachable          packets get the answer "unreachable". Only in requests
+    protocol             RTPROT_..., which program added it. Only in requests
     is_dead              the link is down, or has no carrier. Only in routes that the kernel returns
     nexthop              the number of the nexthop object, or 0. Only in routes that the kernel returns
 
@@ -54,6 +55,7 @@ class Route:
         self.table = table
         self.mtu = self.nexthop = 0
         self.onlink = self.unreachable = self.is_dead = False
+        self.protocol = rtnl.RTPROT_STATIC
 
     def __eq__(self, other):
         return self._key() == other._key()
@@ -149,7 +151,7 @@ class RtNetlink(RtSocket):
         is_wide = route.gateway or route.unreachable or len(route.destination) == 16
         scope = rtnl.RT_SCOPE_UNIVERSE if is_wide else rtnl.RT_SCOPE_LINK
         body = pack(
-            abi.RTMSG, _family(route.destination), route.length, 0, 0, rtnl.RT_TABLE_UNSPEC, rtnl.RTPROT_STATIC, scope,
+            abi.RTMSG, _family(route.destination), route.length, 0, 0, rtnl.RT_TABLE_UNSPEC, route.protocol, scope,
             kind, rtnl.RTNH_F_ONLINK if route.onlink else 0,
         )  # fmt: skip
         body += _number(rtnl.RTA_TABLE, route.table)

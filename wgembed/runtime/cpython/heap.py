@@ -5,7 +5,7 @@ def reserve():
     """Do nothing."""
 
 
-def release():
+def release(are_few=False):
     """Do nothing."""
 
 

@@ -1,4 +1,4 @@
-"""UNIX stream sockets, non-blocking, with mode 0600."""
+"""UNIX sockets, non-blocking, with mode 0600."""
 
 try:
     import _socket as socket
@@ -85,3 +85,14 @@ def is_answered(path):
     finally:
         probe.close()
     return True
+
+
+def notify(path, data):
+    """Send one datagram to the socket at `path`, or at the abstract address if it begins with "@". OSError."""
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        sender.setblocking(False)
+        sender.connect("\0" + path[1:] if path[0] == "@" else path)
+        sender.send(data, socket.MSG_NOSIGNAL)
+    finally:
+        sender.close()

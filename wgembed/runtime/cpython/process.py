@@ -15,6 +15,9 @@ try:
 except ImportError:
     import os
 
+from .. import abi
+from .files import write_file
+
 _MANY = 256  # more than the highest descriptor that the daemon can have
 
 SIGHUP = signal.SIGHUP
@@ -48,6 +51,14 @@ def _noted(number, frame):
     """Do nothing: Python needs a handler, but the number of the signal comes through the wake-up socket."""
 
 
+def name_process():
+    """Set the name of the process, for ps and top, to wgembed."""
+    try:
+        write_file("/proc/self/comm", "wgembed")
+    except OSError:
+        return
+
+
 def pid():
     return os.getpid()
 
@@ -79,20 +90,37 @@ def spawn_command(command, environment, data):
     return _fork(become)
 
 
-def spawn_program(command):
-    """Run a command with our environment and without input. Returns (pid, fd); `fd` is its standard output."""
+def spawn_program(command, has_input=False):
+    """Run a command with our environment. Returns (pid, fd); `fd` is its standard output.
+
+    has_input  return (pid, fd, input); without it, the command has no input
+    """
 
     def become(write):
-        null = os.open("/dev/null", os.O_RDONLY)
-        os.dup2(null, 0)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.dup2(write, 1)
         os.execv(command[0], command)
 
-    return _fork(become)
+    source, feed = os.pipe() if has_input else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), None)
+    try:
+        told = _fork(become, source)
+    except OSError:
+        if has_input:
+            os.close(feed)
+        raise
+    finally:
+        os.close(source)
+    if not has_input:
+        return told
+    os.set_blocking(feed, False)
+    return told + (feed,)
 
 
-def _fork(function):
-    """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours."""
+def _fork(function, source=0):
+    """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours.
+
+    source  the standard input of the child process
+    """
     read, write = os.pipe()
     try:
         pid = os.fork()
@@ -106,9 +134,12 @@ def _fork(function):
         return pid, read
     status = 1
     try:
+        if source:
+            os.dup2(source, 0)
         # If a child waits for a name server when the daemon ends, it must not keep the tunnel device open.
         os.closerange(3, write)
         os.closerange(write + 1, _MANY)
+        _be_like_others()
         signal.set_wakeup_fd(-1)
         for number in (SIGHUP, SIGINT, SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -116,6 +147,14 @@ def _fork(function):
         status = 0
     finally:
         os._exit(status)
+
+
+def _be_like_others():
+    """The out-of-memory killer spares the daemon, but not what it starts."""
+    try:
+        write_file(abi.OOM_SCORE_ADJ, "0")
+    except OSError:
+        return
 
 
 def end(pid):

@@ -63,6 +63,8 @@ def _route(ip, verb, where, length, index, gateway, metric, table, *flags):
         wanted["oif"] = index
     if "unreachable" in flags:
         wanted["type"] = rtnl.RTN_UNREACHABLE
+        if netconf.KILL_SWITCH in flags:
+            wanted["proto"] = rtnl.RTPROT_KILL_SWITCH
     elif gateway != "-":
         wanted["gateway"] = gateway
     elif ":" not in where:

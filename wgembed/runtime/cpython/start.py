@@ -1,4 +1,7 @@
-"""How a command becomes the daemon: it starts an interpreter that loads only what the daemon needs (daemon_entry.py)."""
+"""How a command becomes the daemon: it starts an interpreter that loads only what the daemon needs (daemon_entry.py).
+
+`wgembed run` of the packages is such an interpreter from its start (see package/files/start.py).
+"""
 
 import sys
 
@@ -7,7 +10,7 @@ try:
 except ImportError:
     import os
 
-from . import files
+from . import files, process
 
 
 def daemon(name, foreground, serve, variables=()):
@@ -39,10 +42,13 @@ def router(directory, name, serve):
     """Serve all interfaces of the configuration in the directory, or only `name` for netifd, in the foreground.
 
     name   "" for all
-    serve  not used here: daemon_entry.py calls the same function in the other interpreter
+    serve  the work of the daemon, serve(directory, name, ready); daemon_entry.py calls the same function
     """
-    command, environment = command_for("route", directory, name)
-    os.execve(command[0], command, environment)
+    if not sys.flags.no_site:
+        command, environment = command_for("route", directory, name)
+        os.execve(command[0], command, environment)
+    process.name_process()
+    return serve(directory, name, lambda peers: None)
 
 
 def pyroute2_command():
@@ -51,7 +57,7 @@ def pyroute2_command():
     None without pyroute2, or with WGEMBED_PYROUTE2=0. Only for the daemon's interpreter.
     """
     environment = files.environment()
-    folders = environment.get("WGEMBED_PYROUTE2", "0")
+    folders = environment.get("WGEMBED_PYROUTE2") or _path_with("pyroute2") or "0"
     if folders == "0":
         return None
     environment["WGEMBED_PATH"] = folders
@@ -67,6 +73,13 @@ def command_for(verb, *arguments):
     pyroute2 = _folder_of("pyroute2")
     environment.setdefault("WGEMBED_PYROUTE2", ":".join(dict.fromkeys([*folders, pyroute2])) if pyroute2 else "0")
     return [sys.executable, "-S", "-E", "-s", entry, verb, *arguments], environment
+
+
+def _path_with(package):
+    """Return the folders of modules if one of them contains this package, otherwise None."""
+    if any(files.exists(folder + "/" + package + "/__init__.py") for folder in sys.path):
+        return ":".join(sys.path)
+    return None
 
 
 def _module_folders():

@@ -21,12 +21,17 @@ except ImportError:
 from .probe import Probe
 
 __all__ = (
-    "Connection", "Probe", "decode", "encode", "heed_interrupts", "is_terminal", "list_names", "name_address", "prepare",
-    "resolve", "run", "sleep_us",
+    "Connection", "Probe", "decode", "encode", "heed_interrupts", "interpreter", "is_terminal", "list_names", "name_address",
+    "prepare", "resolve", "run", "sleep_us",
 )  # fmt: skip
 
 list_names = os.listdir
 is_terminal = os.isatty
+
+
+def interpreter():
+    """Return the name and the version of the interpreter, for people."""
+    return "CPython " + sys.version.split()[0]
 
 
 class Connection:

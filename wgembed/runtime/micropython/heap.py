@@ -15,7 +15,7 @@ from uctypes import addressof
 # never used, and is not resident. If there are more bytes to mark, the collector runs later: while long-lived objects are
 # made, after an eighth of these bytes, otherwise after half of them, and at least after _FRAMES bytes. Frames count too,
 # although they are returned and use no new memory.
-GARBAGE = 32768
+_GARBAGE = 32768
 _FRAMES = 131072
 
 # A frame takes up to 300 bytes, and calls nest ten deep. The rest is for garbage. A turn of the loop leaves no garbage,
@@ -36,6 +36,22 @@ def _address(thing):
 _room = bytearray(_SIZE)
 _end = addressof(_room) % _ADDRESSES + _SIZE
 _keepers = 1  # the calls of `reserve` without `release`; the start counts as one
+# The size of the heap, and the allocated bytes when they were last counted. To count them, MicroPython goes through the
+# whole heap, which takes as long as a reload.
+_size = 0
+_allocated = 0
+
+
+def _count():
+    global _size, _allocated
+    _allocated = gc.mem_alloc()
+    if not _size:
+        _size = _allocated + gc.mem_free()
+
+
+def free():
+    """Return the number of free bytes at the last `release`."""
+    return _size - _allocated
 
 
 def reserve():
@@ -45,7 +61,7 @@ def reserve():
     if _keepers > 1:
         return
     gc.collect()
-    gc.threshold(max(GARBAGE, gc.mem_alloc() // 8))
+    gc.threshold(max(_GARBAGE, _allocated // 8))
     try:
         # A chain of the smallest possible objects takes every free block up to the end of the space.
         _room = (None,)
@@ -55,16 +71,21 @@ def reserve():
         return
 
 
-def release():
-    """The long-lived objects are made. The last call collects the garbage, and makes the space free for frames."""
+def release(are_few=False):
+    """The long-lived objects are made. The last call collects the garbage, and makes the space free for frames.
+
+    are_few  not enough objects for a new count, which takes as long as the collector itself
+    """
     global _room, _keepers
     _keepers -= 1
     if not _keepers:
         _room = None
         gc.collect()
-        gc.threshold(max(GARBAGE, min(gc.mem_free() // 2, max(_FRAMES, gc.mem_alloc() // 2))))
+        if not are_few:
+            _count()
+        gc.threshold(max(_GARBAGE, min(free() // 2, max(_FRAMES, _allocated // 2))))
 
 
 def size():
     """Return the size of the heap in bytes."""
-    return gc.mem_alloc() + gc.mem_free()
+    return _size or gc.mem_alloc() + gc.mem_free()

@@ -1,4 +1,4 @@
-"""UNIX stream sockets, non-blocking, with mode 0600."""
+"""UNIX sockets, non-blocking, with mode 0600."""
 
 from struct import pack
 
@@ -79,3 +79,16 @@ def is_answered(path):
     answered = libc.connect(fd, address, len(address)) == 0 or libc.errno() == abi.EAGAIN
     libc.close(fd)
     return answered
+
+
+def notify(path, data):
+    """Send one datagram to the socket at `path`, or at the abstract address if it begins with "@". OSError."""
+    address = _address(path)
+    if path[0] == "@":
+        address = pack("H", abi.AF_UNIX) + b"\0" + path[1:].encode()
+    fd = libc.check(libc.socket(abi.AF_UNIX, abi.SOCK_DGRAM | abi.O_CLOEXEC | abi.O_NONBLOCK, 0))
+    try:
+        libc.check(libc.connect(fd, address, len(address)))
+        libc.check(libc.send(fd, data, len(data), abi.MSG_NOSIGNAL))
+    finally:
+        libc.close(fd)

@@ -30,7 +30,7 @@ _MANY = 256  # more than the highest descriptor that the daemon can have
 _SIG_SETMASK = 3 if abi.MIPS else 2
 _SIGKILL = 9
 _SIGPIPE = 13
-_SIG_IGN = 1
+_SIG_DFL, _SIG_IGN = 0, 1
 
 
 class Signals:
@@ -89,22 +89,39 @@ def spawn(function):
     return _fork(answer)
 
 
-def spawn_program(command):
-    """Run a command with our environment and without input. Returns (pid, fd); `fd` is its standard output."""
+def spawn_program(command, has_input=False):
+    """Run a command with our environment. Returns (pid, fd); `fd` is its standard output.
+
+    has_input  return (pid, fd, input); without it, the command has no input
+    """
     words = [word.encode() + b"\0" for word in command]
     vector = pack("%dP" % (len(words) + 1), *[addressof(word) for word in words], 0)
 
     def become(write):
+        _signal(_SIGPIPE, _SIG_DFL)
         libc.func("i", "dup2", "ii")(write, 1)
-        libc.close(0)
-        libc.open_("/dev/null", 0, 0)
         libc.func("i", "execv", "PP")(words[0], vector)
 
-    return _fork(become)
+    source, feed = pipe() if has_input else (libc.check(libc.open_("/dev/null", abi.O_CLOEXEC, 0)), None)
+    try:
+        told = _fork(become, source)
+    except OSError:
+        if has_input:
+            libc.close(feed)
+        raise
+    finally:
+        libc.close(source)
+    if not has_input:
+        return told
+    libc.fcntl(feed, _F_SETFL, abi.O_NONBLOCK)
+    return told + (feed,)
 
 
-def _fork(function):
-    """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours."""
+def _fork(function, source=0):
+    """Call function(fd) in a child process. Returns (pid, fd); what it writes to its fd can be read from ours.
+
+    source  the standard input of the child process
+    """
     read, write = pipe()
     pid = libc.fork()
     if pid < 0:
@@ -118,10 +135,13 @@ def _fork(function):
         return pid, read
     status = 1
     try:
+        if source:
+            libc.func("i", "dup2", "ii")(source, 0)
         # If a child waits for a name server when the daemon ends, it must not keep the tunnel device open.
         for fd in range(3, _MANY):
             if fd != write:
                 libc.close(fd)
+        _be_like_others()
         mask = bytearray(_SIGSET_SIZE)
         _sigemptyset(mask)
         _sigprocmask(_SIG_SETMASK, mask, 0)
@@ -129,6 +149,14 @@ def _fork(function):
         status = 0
     finally:
         libc.exit_now(status)
+
+
+def _be_like_others():
+    """The out-of-memory killer spares the daemon, but not what it starts."""
+    try:
+        write_file(abi.OOM_SCORE_ADJ, "0")
+    except OSError:
+        return
 
 
 def end(pid):

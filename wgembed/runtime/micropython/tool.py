@@ -2,6 +2,7 @@
 
 import gc as _gc
 import os
+import sys as _sys
 import time
 from struct import calcsize as _calcsize
 from struct import pack as _pack
@@ -37,6 +38,12 @@ _signal = _libc.func("P", "signal", "iP")
 
 list_names = os.listdir
 _received = bytearray(4096)
+
+
+def interpreter():
+    """Return the name and the version of the interpreter, for people."""
+    # "3.4.0; MicroPython v1.25.0 on 2025-04-15"
+    return "MicroPython " + _sys.version.partition("MicroPython v")[2].split()[0]
 
 
 def is_terminal(fd):
