@@ -34,7 +34,7 @@ _NAMES = {
     "fastpath": ("fastpath",),
     "libc": ("libc.so", "libc-", "ld-linux"),
 }
-SOURCE = "/" + fastpath.SOURCE.name
+SOURCES = "/" + fastpath.SOURCE.name, "/primitives.h"
 CPYTHON, MICROPYTHON = "CPython", "MicroPython"
 
 
@@ -109,7 +109,7 @@ def objects(lines):
         if first.isdigit() or first in ("+", "-", "*"):
             # After "calls=" stands what was called, which is counted where it happened.
             if not is_call:
-                place = file if file.endswith(SOURCE) else current
+                place = file if file.endswith(SOURCES) else current
                 found[place] = found.get(place, 0) + int(line.split()[1])
             is_call = False
         elif line.startswith("ob="):

@@ -16,13 +16,15 @@ from struct import calcsize, pack, pack_into, unpack_from
 
 from wgembed.runtime import fastpath_library, system  # isort: skip (the daemon loads it first, too)
 from wgembed.packets.arena import Arena, Inbox
-from wgembed.protocol.constants import DEFAULT_MTU
 from wgembed.protocol.device import Device
 from wgembed.protocol.icmp import checksum
 from wgembed.protocol.peers import Tables
-from wgembed.runtime import abi, address
+from wgembed.runtime import address
 
 BATCH = 32
+# compact.py leaves no names of constants in the bytecode. These are not those of MIPS.
+DEFAULT_MTU = 1420
+AF_UNIX, O_NONBLOCK, MSG_DONTWAIT = 1, 0o4000, 0x40
 SOCK_SEQPACKET = 5
 LOOPBACK = b"\x7f\0\0\1"
 INNER = b"\x0a\x4d\0\1", b"\x0a\x4d\0\2"  # the addresses of the two ends in the tunnel
@@ -88,7 +90,7 @@ class Batch:
             raise OSError("a batch does not fit the socket")
 
     def receive(self, fd):
-        if _recvmmsg(fd, self._pointer, self._count, abi.MSG_DONTWAIT, 0) != self._count:
+        if _recvmmsg(fd, self._pointer, self._count, MSG_DONTWAIT, 0) != self._count:
             raise OSError("a packet was lost")
 
 
@@ -121,7 +123,7 @@ class End:
 
     def __init__(self, number, peers):
         fds = bytearray(8)
-        if _socketpair(abi.AF_UNIX, SOCK_SEQPACKET | abi.O_NONBLOCK, 0, address_of(fds)) < 0:
+        if _socketpair(AF_UNIX, SOCK_SEQPACKET | O_NONBLOCK, 0, address_of(fds)) < 0:
             raise OSError("no pair of sockets")
         fd, self.outside = unpack_from("ii", fds)
         self._prepare(fd, system.files.alloc)

@@ -1,5 +1,6 @@
 """Big-endian and 32-bit machines: the unit tests there, and tunnels between them and this machine."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,15 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ..lab import foreign, wire
+from wgembed.commands import verbs
+
+from ..lab import foreign, micropython, wire
 from ..lab.need import need
 from ..lab.net import Process
+from ..lab.patience import stretch
 
 ROOT = Path(__file__).parents[2]
 UNIT_TESTS = ["-m", "tests.unit.run"]
 EXCHANGE = ["-m", "tests.foreign.exchange"]
 # Two devices with all their buffers, twice
-HEAP = ["-X", "heapsize=3M"]
+HEAP = ["-X", "heapsize=4M"]
 
 
 @pytest.fixture(params=["s390x", "armhf"])
@@ -31,7 +35,7 @@ def interpreter(request, architecture):
 
 
 def test_unit_tests(interpreter):
-    done = subprocess.run([*interpreter, *UNIT_TESTS], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run([*interpreter, *UNIT_TESTS], capture_output=True, text=True, timeout=600, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     passed, failed = done.stdout.split()[-4::2]
     assert int(passed) > 200 and failed == "0"
@@ -137,3 +141,26 @@ def test_nine_days_at_rest(tmp_path):
     script.write_text(AT_REST)
     done = subprocess.run([*need(foreign.micropython, "armhf"), script, ROOT], capture_output=True, text=True, timeout=60)
     assert done.stdout == "9\n", done.stdout + done.stderr
+
+
+# It is called as the command is, but below a few more frames of the interpreter's stack.
+DEEPER = """
+import sys
+from wgembed.__main__ import main
+def call(frames, words):
+    return call(frames - 1, words) if frames else main(words)
+sys.exit(call(8, sys.argv[1:]))
+"""
+
+
+def test_commands_load(tmp_path):
+    """The stack of MicroPython on 32-bit machines has 40 KB, and each import inside an import takes some of them."""
+    script = tmp_path / "deeper.py"
+    script.write_text(DEEPER)
+    python = [*need(foreign.micropython, "armhf"), "-X", f"heapsize={micropython.HEAP}"]
+    environment = {**os.environ, "MICROPYPATH": str(need(micropython.compiled, "armv7m"))}
+    for verb in verbs():
+        if verb != "demo":
+            command = [*python, script, verb, "--nothing"]
+            done = subprocess.run(command, input="", env=environment, capture_output=True, text=True, timeout=stretch(60))
+            assert "RuntimeError" not in done.stdout + done.stderr and done.stdout + done.stderr, verb

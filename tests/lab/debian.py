@@ -8,6 +8,7 @@ import fcntl
 import functools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -101,6 +102,32 @@ def unpack(name, packages, suite=None, architecture=None):
     return root
 
 
+def unpack_with_all(folder, packages, suite, architecture):
+    """Unpack packages of another architecture into the folder, with everything that they depend on."""
+    programs("apt-get", "dpkg-deb")
+    options = _apt_options(suite, architecture)
+    folder.mkdir(parents=True)
+    archives = folder / "archives"
+    (archives / "partial").mkdir(parents=True)
+    (archives / "status").touch()
+    options += [f"-oDir::Cache::archives={archives}", f"-oDir::State::status={archives}/status", "-oDebug::NoLocking=1"]
+    _output("apt-get", "-q", *options, "update")
+    _output("apt-get", "-q", "-y", "--no-install-recommends", "--download-only", *options, "install", *packages)
+    for archive in sorted(archives.glob("*.deb")):
+        _output("dpkg-deb", "-x", str(archive), str(folder))
+    shutil.rmtree(archives)
+
+
+def dependency_in(suite, architecture, package, pattern):
+    """The package on which a meta package of another suite or architecture depends."""
+    options = _apt_options(suite, architecture)
+    _output("apt-get", "-q", *options, "update")
+    found = re.search(rf"Depends: ({pattern})", _output("apt-cache", *options, "depends", package))
+    if not found:
+        raise Missing(f"{suite} has no {package} for {architecture}")
+    return found[1]
+
+
 def dependency(package, pattern):
     """The package on which a meta package of this machine's release depends."""
     programs("apt-cache")
@@ -129,9 +156,20 @@ def wg_sid():
 
 
 @functools.cache
-def micropython():
-    """MicroPython with ffi, and the libsodium that it loads."""
+def wg_quick_sid():
+    """The path of the `wg-quick` of Debian unstable, a script of bash. It would use the `wg` of its folder first."""
+    return unpack("wireguard-tools-sid", ["wireguard-tools", "libc6"], "sid") / "usr/bin/wg-quick"
+
+
+def micropython_of_trixie():
+    """MicroPython with ffi, and the libsodium that it loads: the loader, its option, the libraries, the program."""
     return with_own_loader(unpack("micropython-trixie", MICROPYTHON, "trixie"), "micropython")
+
+
+@functools.cache
+def micropython():
+    """The command of MicroPython with ffi: that of trixie, or the one in WGEMBED_MICROPYTHON."""
+    return shlex.split(os.environ.get("WGEMBED_MICROPYTHON", "")) or micropython_of_trixie()
 
 
 @functools.cache

@@ -95,16 +95,21 @@ def prepare(package):
 
 
 def _archive(root):
-    """A cpio archive (the "new ASCII" format, uncompressed) with all files of the guest."""
+    """The initramfs of the guest: a cpio archive (the "new ASCII" format, uncompressed)."""
     files = {"init": INIT.encode(), "agent": AGENT.encode(), "bin/busybox": _read(shutil.which("busybox"))}
     for tool in TOOLS:
         path = shutil.which(tool, path="/usr/bin:/bin:/usr/sbin:/sbin")
         files[f"tools/{tool}"] = _read(path)
         for library in _libraries(path):
             files[library.lstrip("/")] = _read(library)
-    order = _modules(root)
+    order = modules(root, MODULES, "wireguard")
     files |= {f"modules/{name}.ko": code for name, code in order.items()}
     files["modules/order"] = " ".join(f"{name}.ko" for name in order).encode()
+    return cpio(files)
+
+
+def cpio(files):
+    """Return a cpio archive with these files, {path: bytes}, all of which are programs, and /dev/console."""
     directories = {"dev"} | {p for name in files for p in _parents(name)}
     entries = [(name, 0o040755, b"", 0) for name in sorted(directories)]
     entries += [(name, 0o100755, data, 0) for name, data in files.items()]
@@ -138,8 +143,11 @@ def _libraries(program):
     return re.findall(r"(/\S+) \(0x", listed)
 
 
-def _modules(root):
-    """MODULES and their dependencies, in the order in which they must be loaded."""
+def modules(root, wanted, needed):
+    """These modules and their dependencies, in the order in which they must be loaded: {name: bytes}.
+
+    Those that are built in are left out. Raises Missing if `needed` is not among the files.
+    """
     paths = {p.name.split(".ko")[0].replace("-", "_"): p for p in root.rglob("*.ko*")}
     order = {}
 
@@ -154,10 +162,10 @@ def _modules(root):
                 add(other)
         order[name] = code
 
-    for name in MODULES:
+    for name in wanted:
         add(name)
-    if "wireguard" not in order:
-        raise Missing(f"{root} has no wireguard module")
+    if needed not in order:
+        raise Missing(f"{root} has no module {needed}")
     return order
 
 

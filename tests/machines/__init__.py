@@ -1,0 +1,1 @@
+"""Whole machines with the CPUs of routers, emulated."""
