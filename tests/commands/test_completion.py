@@ -36,6 +36,7 @@ CASES = [
     ("wgembed status ", ["wg0", "--json", "--prometheus", "--watch", "--interval"]),
     ("wgembed status --json --w", ["--watch"]),
     ("wgembed diagnose ", ["wg0"]),
+    ("wgembed report --", ["--config-dir"]),
     ("wgembed diagnose wg0 ", [KEY[1], KEY[2]]),
     ("wgembed up ", FILES),
     ("wgembed down /etc/", FILES),

@@ -16,4 +16,6 @@ def _load(name):
     return module
 
 
-build_mpy, build_ipk, build_pot, build_wheels = map(_load, ("build_mpy", "build_ipk", "build_pot", "build_wheels"))
+compact, build_mpy, contents, build_ipk = map(_load, ("compact", "build_mpy", "contents", "build_ipk"))
+adb, signing, build_apk, build_feed = map(_load, ("adb", "signing", "build_apk", "build_feed"))
+build_deb, build_pot, build_wheels = map(_load, ("build_deb", "build_pot", "build_wheels"))

@@ -14,6 +14,7 @@ from .need import NotInstalled
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "package/build_mpy.py"
+COMPACT = ROOT / "package/compact.py"
 # The name of the machine for mpy-cross, if the interpreter runs machine code there
 ARCHITECTURE = {"x86_64": "x64", "i686": "x86"}.get(platform.machine())
 HEAP = "512K"
@@ -21,8 +22,8 @@ HEAP = "512K"
 
 def _digest():
     """A digest of the source. If the source changes, the name of the compiled package changes."""
-    digest = hashlib.sha256(BUILD.read_bytes())
-    for path in sorted((ROOT / "wgembed").rglob("*.py")):
+    digest = hashlib.sha256(BUILD.read_bytes() + COMPACT.read_bytes())
+    for path in sorted([*(ROOT / "wgembed").rglob("*.py"), ROOT / "wgembed/hooks.sh"]):
         digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -72,7 +72,7 @@ exec chroot "$root" /bin/busybox sleep 100000
 def interpreter(variant):
     """The folder with the unpacked interpreter of a variant, and its libraries."""
     if variant == "micropython":
-        debian.micropython()
+        debian.micropython_of_trixie()
         return debian.cache() / "debian/micropython-trixie"
     return debian.unpack("openwrt-python3", foreign.PYTHON, "bookworm")
 
@@ -191,6 +191,10 @@ class Router:
 
     def command(self, *argv):
         return ["nsenter", f"--target={self._pid()}", "--mount", "--net", "--root", "--wd", "--", *argv]
+
+    def around(self):
+        """Return what makes the rest of a command run in the router's namespaces, with this machine's files."""
+        return ["nsenter", f"--target={self._pid()}", "--mount", "--net", "--"]
 
     def jailed(self, config, argv):
         """Return the command that runs `command` in a jail. Its first process is the keeper of the jail."""

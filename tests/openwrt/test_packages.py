@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ..lab.builders import build_ipk
+from wgembed.commands import TABLE
+
+from ..lab.builders import build_ipk, build_mpy, contents
 from ..lab.need import NotInstalled, need, programs
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +82,7 @@ def test_what_opkg_is_told(package, variant):
     told = control(package)
     (_, files), (_, data) = parts(package)
     assert told["Package"] == f"wgembed-{variant}" and told["Provides"] == "wgembed"
-    assert told["Version"] == f"{build_ipk.version()}-1" and told["Architecture"] == "all"
+    assert told["Version"] == f"{contents.version()}-1" and told["Architecture"] == "all"
     assert int(told["Installed-Size"]) == sum(map(len, data.values()))
     assert files["./conffiles"] == b"/etc/config/wgembed\n" and b"default_postinst" in files["./postinst"]
     other = VARIANTS[1 - VARIANTS.index(variant)]
@@ -98,7 +100,7 @@ def test_modes_owners_dates(package):
 
 def test_one_kind_of_module(package, variant):
     files = parts(package)[1][1]
-    modules = [name for name in files if name.startswith("./usr/lib/wgembed/wgembed/")]
+    modules = [name for name in files if name.startswith("./usr/lib/wgembed/wgembed/") and not name.endswith("/hooks.sh")]
     assert {Path(name).suffix for name in modules} == {".mpy" if variant == "micropython" else ".py"}
     assert not any("demo" in name or "test_" in name for name in modules)
     assert any(f"runtime/{'micropython' if variant == 'micropython' else 'cpython'}/" in name for name in modules)
@@ -128,8 +130,11 @@ def test_the_code_of_the_modules_is_that_of_the_tree(package, variant):
 
 
 def test_small_enough_for_the_smallest(package, variant):
-    """Of 8 MB of flash little more than 1 MB is free, and MicroPython takes 0.6. Python itself is far larger."""
-    assert package.stat().st_size < (164 << 10 if variant == "micropython" else 256 << 10)
+    """Of 8 MB of flash little more than 1 MB is free, and MicroPython takes 0.6. Python itself is far larger.
+
+    For MicroPython, this is the package that every router needs, without the commands of wgembed-micropython-tools.
+    """
+    assert package.stat().st_size < (150 << 10 if variant == "micropython" else 256 << 10)
 
 
 def test_the_same_to_the_byte_elsewhere_and_later(package, variant, tmp_path):
@@ -159,7 +164,8 @@ def test_machine_code_is_for_one_architecture(tmp_path):
     (package,) = tmp_path.glob("*_arm_cortex-a7.ipk")
     told = control(package)
     assert told["Architecture"] == "arm_cortex-a7" and "kmod-tun" not in told["Depends"]
-    assert any("_viper" in name for name in parts(package)[1][1])
+    names = list(parts(package)[1][1])
+    assert any("_viper" in name for name in names) and not any("wg_quick" in name for name in names)
 
 
 def test_no_date_and_no_name_in_the_compression(package):
@@ -218,21 +224,91 @@ def test_the_library(tmp_path):
     assert "./postinst-pkg" not in about and "./conffiles" not in about
 
 
+def compare(package, made):
+    """The feed's Makefile made the same files below `made`, with the same dependencies. Return what `control` returns."""
+    members, files = parts(package)[1]
+    root = made / "root"
+    paths = {f"./{path.relative_to(root)}": path for path in root.rglob("*") if path.is_file()}
+    assert {name: path.read_bytes() for name, path in paths.items()} == files
+    assert {name: path.stat().st_mode & 0o777 for name, path in paths.items()} == {n: members[n].mode for n in files}
+    told = control(package)
+    depends = {"libc", *(made / "DEPENDS").read_text().strip().replace("+", "").split()}
+    exact = (made / "EXTRA_DEPENDS").read_text().strip()
+    if exact:
+        depends = depends - {exact.split()[0]} | {exact.replace("=", "= ")}
+    assert depends == set(told["Depends"].split(", "))
+    return told
+
+
 def test_the_protocol_handler(tmp_path):
     """wgembed-netifd, by build_ipk.py and by the feed's Makefile: the same files; it replaces OpenWrt's wireguard-tools."""
     need(programs, "make")
     build = ["make", "-C", ROOT / "package/wgembed-netifd", f"TOPDIR={BUILDROOT}", f"OUTPUT={tmp_path}"]
     subprocess.run([*build, "PACKAGE=wgembed-netifd", "package"], check=True, capture_output=True, text=True)
     package = build_ipk.build_netifd(tmp_path)
-    (_, about), (members, files) = parts(package)
-    root = tmp_path / "root"
-    made = {f"./{path.relative_to(root)}": path for path in root.rglob("*") if path.is_file()}
-    assert {name: path.read_bytes() for name, path in made.items()} == files
-    assert {name: path.stat().st_mode & 0o777 for name, path in made.items()} == {n: members[n].mode for n in files}
-    told = control(package)
-    assert {"libc", *(tmp_path / "DEPENDS").read_text().strip().replace("+", "").split()} == set(told["Depends"].split(", "))
+    told = compare(package, tmp_path)
     assert told["Provides"] == told["Conflicts"] == (tmp_path / "PROVIDES").read_text().strip() == "wireguard-tools"
     assert (tmp_path / "CONFLICTS").read_text().strip() == "wireguard-tools" and told["Architecture"] == "all"
+
+
+def test_the_further_commands(tmp_path):
+    """wgembed-micropython-tools, by build_ipk.py and by the feed's Makefile: the modules that the program leaves out."""
+    need(mpy_cross)
+    need(programs, "make")
+    build = ["make", "-C", ROOT / "package/wgembed", f"TOPDIR={BUILDROOT}", f"OUTPUT={tmp_path}"]
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    subprocess.run(
+        [*build, f"PACKAGE={contents.TOOLS}", "package"], env=environment, check=True, capture_output=True, text=True
+    )
+    package = build_ipk.build_tools(tmp_path)
+    told, (_, about), (_, files) = compare(package, tmp_path), *parts(package)
+    assert told["Package"] == "wgembed-micropython-tools" and "Provides" not in told and "Conflicts" not in told
+    # Bytecode of another version would not fit.
+    assert told["Depends"] == f"libc, wgembed-micropython (= {told['Version']})"
+    for name, value in (("VERSION", "Version"), ("SECTION", "Section"), ("ARCHITECTURE", "Architecture")):
+        assert (tmp_path / name).read_text().strip() == told[value]
+    assert not any((tmp_path / name).read_text().strip() for name in ("PROVIDES", "CONFLICTS", "CONFFILES", "POSTINST"))
+    assert "./postinst-pkg" not in about and "./conffiles" not in about
+    core = {f"./{place}" for place in contents.contents("micropython") if place.endswith(".mpy")}
+    assert files.pop(f"./{contents.HOME}/wgembed/hooks.sh")
+    every = {f"./{contents.HOME}/wgembed/{name.removesuffix('.py')}.mpy" for name in build_mpy.modules()}
+    assert not core & files.keys() and core | files.keys() == every
+
+
+def test_only_these_commands_need_them():
+    """Another module imports one of the modules of wgembed-micropython-tools only if it can do without it."""
+    names = {name.replace("/", ".") for name in contents.TOOLS_MODULES}
+    modules = {line.split()[0]: line.split()[1].partition(":")[0] for line in TABLE.splitlines()}
+    functions = {verb: "commands/" + module.replace(".", "/") for verb, module in modules.items()}
+    moved = [verb for verb, module in functions.items() if module in contents.TOOLS_MODULES]
+    assert moved == [
+        "apply", "confirm", "setconf", "addconf", "syncconf", "history", "report", "up", "down", "reload", "import",
+        "export",
+    ]  # fmt: skip
+    for path in sorted((ROOT / "wgembed").rglob("*.py")):
+        place = path.relative_to(ROOT / "wgembed").with_suffix("").as_posix()
+        if place not in contents.TOOLS_MODULES:
+            assert not imported(path, place) & names, place
+
+
+def imported(path, place):
+    """The modules that the module at `place` in the package needs, as names with dots."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    tries = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try) and any(ast.unparse(one.type) == "ImportError" for one in node.handlers if one.type)
+    ]
+    without = {id(each) for node in tries for statement in node.body for each in ast.walk(statement)}
+    for node in ast.walk(tree):
+        if id(node) in without:
+            continue
+        if isinstance(node, ast.ImportFrom) and node.level:
+            package = place.split("/")
+            base = [*package[: len(package) - node.level], *(node.module.split(".") if node.module else [])]
+            found |= {".".join(base), *(".".join([*base, alias.name]) for alias in node.names)}
+    return found
 
 
 def test_the_library_is_for_one_architecture(tmp_path):

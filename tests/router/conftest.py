@@ -47,6 +47,10 @@ class Harness:
         self._closing.callback(far.end)
         return Pair(self.router(prefix=prefix, **environment), self.near, far)
 
+    def closing(self, function):
+        """Call the function at the end."""
+        self._closing.callback(function)
+
     def names(self):
         return NameServer(self.near.place, self.folder)
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from ..errors import UsageError
+from ..errors import TOOLS_PACKAGE, UsageError
 from . import find
 
 
@@ -14,7 +14,15 @@ def run(program, arguments):
     name = "%s.%s" % (__name__.rpartition(".")[0], module)
     # A module that cannot be loaded has nothing to undo.
     _prepare(verb)
-    __import__(name)
+    try:
+        __import__(name)
+    except ImportError as e:
+        # In the words of MicroPython, which cannot run the demo. The packages for CPython have all modules.
+        if verb == "demo" or str(e) != "no module named '%s'" % name:
+            raise
+        from .output import WgError
+
+        raise WgError("wgembed %s is in the package %s, which is not installed" % (verb, TOOLS_PACKAGE)) from None
     try:
         return call(program, arguments, getattr(sys.modules[name], function))
     except UsageError as e:

@@ -35,12 +35,17 @@ config_foreach() {
 	done
 }
 
+# The scripts of apk set the name, those of opkg have it as their own name.
 _name_of() {
 	local name="${1##*/}"
-	echo "${name%.*}"
+	echo "${pkgname:-${name%.*}}"
 }
 
-_scripts_of() { grep "^/etc/$2/" "/usr/lib/opkg/info/$1.list"; }
+_scripts_of() {
+	local list="/lib/apk/packages/$1.list"
+	[ -e "$list" ] || list="/usr/lib/opkg/info/$1.list"
+	grep "^/etc/$2/" "$list"
+}
 
 _run_own() {
 	local script="/usr/lib/opkg/info/$1.$2-pkg"

@@ -26,6 +26,7 @@ procd_open_service() {
 
 procd_open_instance() {
 	_instance=""
+	_name="${1:-instance1}"
 	_jail=""
 	_mounts=""
 }
@@ -67,7 +68,7 @@ procd_add_jail_mount_rw() { _mount 1 "$@"; }
 
 procd_close_instance() {
 	[ -z "$_jail" ] || _add jail "{$_jail,\"mount\":{$_mounts}}"
-	_instances="$_instances${_instances:+,}\"instance1\":{$_instance}"
+	_instances="$_instances${_instances:+,}\"$_name\":{$_instance}"
 }
 
 _trigger() { _triggers="$_triggers${_triggers:+,}$1"; }

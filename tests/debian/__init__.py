@@ -1,0 +1,1 @@
+"""The package for Debian: dpkg, and units of systemd."""
