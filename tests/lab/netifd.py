@@ -1,7 +1,9 @@
 """A replacement for OpenWrt's network daemon, for interfaces with the protocol handler wireguard.sh, in a Router.
 
 It follows proto-ext.c: a handler runs for setup, renewal and teardown; a process that the handler has started can end at any
-time, and then teardown and setup follow at once, with the exit status in ERROR; a teardown of more than 5 s is killed.
+time, and then teardown and setup follow at once, with the exit status in ERROR; a teardown of more than 5 s is killed. An
+interface whose host no provider leads to is not available: it is taken down, and set up when a provider comes. When its
+provider goes, it is set up again.
 """
 
 import contextlib
@@ -13,6 +15,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import net
@@ -22,6 +25,22 @@ UPDATE, RUN, KILL, ERROR, BLOCK, HOST, FAILED = 0, 1, 2, 3, 4, 6, 7
 TEARDOWN_S = 5
 
 
+@dataclass
+class Provider:
+    """Another interface, with a static address, which leads to the internet."""
+
+    device: str
+    address: str
+    gateway: str
+    metric: int
+    is_up: bool = False
+
+    @property
+    def way(self):
+        """Words for `ip route`."""
+        return ["via", self.gateway, "dev", self.device, "metric", str(self.metric)]
+
+
 class Netifd:
     """Answers the calls of protocol handlers, and those of `ubus call network.interface.NAME METHOD`."""
 
@@ -29,7 +48,8 @@ class Netifd:
 
     def __init__(self, router, hosts_by=()):
         self.router = router
-        self.hosts_by = list(hosts_by)  # how the provider is reached: words for `ip route`
+        self.hosts_by = list(hosts_by)  # the way to hosts if there are no providers: words for `ip route`
+        self.providers = {}  # by name
         self.interfaces = {}
         router.procd.objects["network.interface"] = self._call
 
@@ -45,6 +65,34 @@ class Netifd:
         interface.notified(told)
         return 0, ""
 
+    def kill(self):
+        """End as by SIGKILL: what was started goes on, and nobody looks after it."""
+        for interface in self.interfaces.values():
+            interface.abandon()
+
+    def start(self):
+        for interface in self.interfaces.values():
+            interface.up()
+
+    def provider(self, name, verb):
+        """Take a provider "up" or "down"."""
+        provider, ip = self.providers[name], self.router.namespace.ip
+        provider.is_up = verb == "up"
+        if provider.is_up:
+            ip("link", "set", provider.device, "up")
+            ip("address", "replace", provider.address, "dev", provider.device)
+            ip("route", "replace", "default", *provider.way)
+        else:
+            ip("address", "flush", "dev", provider.device)
+            ip("link", "set", provider.device, "down")
+        for interface in self.interfaces.values():
+            interface.follow(provider)
+
+    def best_provider(self):
+        """Return the provider that is up and has the lowest metric, or None."""
+        found = [provider for provider in self.providers.values() if provider.is_up]
+        return min(found, key=lambda provider: provider.metric, default=None)
+
     def close(self):
         for interface in self.interfaces.values():
             interface.down()
@@ -59,7 +107,10 @@ class Interface:
         self._process = self._handler = None
         self.is_up = False
         self.autostart = False
+        self.is_available = True
         self.errors, self.hosts, self.starts, self.prefixes = [], [], [], []
+        self._providers = []  # those that lead to its hosts
+        self._is_ending = False
         self._addresses, self._routes = [], []
         self._generation = 0
 
@@ -82,9 +133,16 @@ class Interface:
     def renew(self):
         threading.Thread(target=self._script, args=("renew",), daemon=True).start()
 
+    def abandon(self):
+        with self._lock:
+            self._generation += 1
+            self._process = self._handler = None
+            self._addresses, self._routes = [], []
+            self.is_up = False
+
     @property
     def pid(self):
-        return self._process.pid
+        return self._process.pid if self.running() else None
 
     def running(self):
         return self._process is not None and self._process.poll() is None
@@ -94,7 +152,7 @@ class Interface:
     def _setup(self):
         with self._lock:
             self._generation += 1
-            self.errors, self.hosts = [], []
+            self.errors, self.hosts, self._providers = [], [], []
         threading.Thread(target=self._script, args=("setup",), daemon=True).start()
 
     def _script(self, action, timeout=None, **environment):
@@ -118,6 +176,7 @@ class Interface:
             self._generation += 1
             generation = self._generation
             self.is_up = False
+            self._is_ending = True
         if self._handler is not None and self._handler.poll() is None:
             self._handler.terminate()  # netifd ends a setup before it calls the teardown
         self._script("teardown", TEARDOWN_S, **({"ERROR": str(status)} if status else {}))
@@ -126,7 +185,8 @@ class Interface:
             self._process.wait()
         with self._lock:
             self._addresses, self._routes = [], []
-            if generation != self._generation or not self.autostart:
+            self._is_ending = False
+            if generation != self._generation or not self.autostart or not self.is_available:
                 return
         self._setup()
 
@@ -157,14 +217,18 @@ class Interface:
         elif action == FAILED:
             if self._handler is not None:
                 self._handler.terminate()
-            generation = self._generation
-            threading.Thread(target=self._fail, args=(generation,), daemon=True).start()
+            self._tear_down_later(1)
 
-    def _fail(self, generation):
-        with self._lock:
-            if generation != self._generation:
-                return
-        self._teardown(1)
+    def _tear_down_later(self, status):
+        """Tear it down in another thread, so that the call of the handler is answered first."""
+
+        def tear_down(generation):
+            with self._lock:
+                if generation != self._generation:
+                    return
+            self._teardown(status)
+
+        threading.Thread(target=tear_down, args=(self._generation,), daemon=True).start()
 
     def _run(self, told):
         environment = dict(word.split("=", 1) for word in told["env"])
@@ -192,8 +256,28 @@ class Interface:
 
     def _add_host(self, host):
         self.hosts.append(host)
-        if self._netifd.hosts_by and re.fullmatch(r"[0-9.]+", host):
-            self._router.namespace.ip("route", "replace", host, *self._netifd.hosts_by)
+        way = self._netifd.hosts_by
+        if self._netifd.providers:
+            provider = self._netifd.best_provider()
+            if provider is None:
+                self.is_available = False
+                self._tear_down_later(0)
+                return
+            self._providers.append(provider)
+            way = provider.way
+        if way and re.fullmatch(r"[0-9.]+", host):
+            self._router.namespace.ip("route", "replace", host, *way)
+
+    def follow(self, provider):
+        """A provider has come or gone."""
+        with self._lock:
+            if provider.is_up and not self.is_available:
+                self.is_available = True
+                if self.autostart and not self._is_ending:
+                    self._setup()
+            elif not provider.is_up and provider in self._providers:
+                self._providers.remove(provider)
+                self._tear_down_later(0)
 
     # Waiting
 
@@ -218,7 +302,9 @@ class RealNetifd:
     """The real netifd and ubusd, from the root that WGEMBED_OPENWRT names, in a Router; with the interface of Netifd.
 
     The root has usr/sbin/ubusd, usr/bin/ubus, usr/bin/jshn, sbin/uci, sbin/netifd, their libraries in usr/lib, and netifd's
-    and libubox's shell files in lib/netifd, usr/share/libubox and lib/functions.sh.
+    and libubox's files in lib/netifd, usr/share/libubox and lib/functions.sh. netifd of 25.12 and later also needs the
+    modules of ucode in usr/lib/ucode, and does not start without them. With usr/bin/ucode, the router has this program, too;
+    with sbin/fw4, usr/share/firewall4 and usr/share/ucode, the firewall.
     """
 
     is_real = True
@@ -236,6 +322,17 @@ class RealNetifd:
         for folder in ("lib/netifd", "usr/share/libubox"):
             shutil.copytree(built / folder, root / folder, dirs_exist_ok=True)
         programs = [built / name for name in ("usr/sbin/ubusd", "usr/bin/ubus", "usr/bin/jshn", "sbin/uci", "sbin/netifd")]
+        modules = built / "usr/lib/ucode"
+        if modules.is_dir():
+            shutil.copytree(modules, root / "usr/lib/ucode", dirs_exist_ok=True)
+            programs += modules.glob("*.so")
+        if (built / "usr/bin/ucode").exists():
+            shutil.copy(built / "usr/bin/ucode", root / "usr/bin")
+            programs.append(built / "usr/bin/ucode")
+            (root / "usr/bin/utpl").symlink_to("ucode")
+        if (built / "sbin/fw4").exists():
+            shutil.copy(built / "sbin/fw4", root / "sbin")
+            shutil.copytree(built / "usr/share", root / "usr/share", dirs_exist_ok=True)
         environment = {**os.environ, "LD_LIBRARY_PATH": str(built / "usr/lib")}
         found = subprocess.run(["ldd", *programs], env=environment, capture_output=True, text=True, check=True).stdout
         (root / "usr/lib/real").mkdir()
@@ -254,9 +351,26 @@ class RealNetifd:
             command = self.router.command(*argv)
             return subprocess.Popen(command, env=self.router.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
+    @property
+    def ubusd(self):
+        return self._children[0]
+
     def add(self, name):
         interface = self.interfaces[name] = RealInterface(self, name)
         return interface
+
+    def provider(self, name, verb):
+        self.router.run("ubus", "call", f"network.interface.{name}", verb)
+
+    def service(self, verb):
+        """The service of the package. There is no procd: call the functions of the script."""
+        self.router.run("sh", "-c", f". /lib/functions.sh; . /etc/init.d/wgembed-netifd; {verb}_service")
+
+    def changed(self, package):
+        """As procd does when a file of /etc/config has changed."""
+        if package == "network":
+            self.router.run("ubus", "call", "network", "reload")
+            self.service("reload")
 
     def start(self):
         """Start netifd, when the configuration is there."""
@@ -264,6 +378,12 @@ class RealNetifd:
             options = ("-s", "/var/run/ubus/ubus.sock", "-h", "/bin/true", "-r", "/tmp/resolv", "-S", "-l", "4")
             self._children.append(self._spawn("/sbin/netifd", *options))
             net.poll(lambda: "network.interface" in self.router.run("ubus", "list")[1], 5, what="netifd")
+
+    def kill(self):
+        """End netifd as the out-of-memory killer does."""
+        child = self._children.pop()
+        child.kill()
+        child.wait(10)
 
     def close(self):
         for child in reversed(self._children):
@@ -296,6 +416,10 @@ class RealInterface:
     @property
     def is_up(self):
         return self._ask("status").get("up", False)
+
+    @property
+    def is_available(self):
+        return self._ask("status").get("available", False)
 
     @property
     def errors(self):

@@ -48,12 +48,13 @@ def with_folders(scratch, folders):
 
 
 class Keys:
-    """A key pair; `private` and `public` are base64."""
+    """A key pair; `private` and `public` are base64, `raw` and `raw_public` bytes."""
 
     def __init__(self):
         self.raw = wire.generate_private_key()
+        self.raw_public = wire.public_key(self.raw)
         self.private = base64.b64encode(self.raw).decode()
-        self.public = base64.b64encode(wire.public_key(self.raw)).decode()
+        self.public = base64.b64encode(self.raw_public).decode()
 
 
 class Router:
@@ -70,6 +71,7 @@ class Router:
         self.run_directory = self.folder / "run"
         for directory in (self.config.parent, self.state, self.run_directory):
             directory.mkdir(parents=True, exist_ok=True)
+        self.command = command
         self._command = [*prefix, *command, "run", "--config-dir", str(self.config.parent)]
         self.environment = {
             **os.environ, "LOG_LEVEL": "verbose", "WGEMBED_RUN_DIR": str(self.run_directory),

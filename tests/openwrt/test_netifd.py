@@ -7,15 +7,18 @@ import base64
 import json
 import os
 import re
+import resource
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ..lab import net, peers, traffic, wire
 from ..lab.builders import build_ipk
-from ..lab.need import need
-from ..lab.netifd import netifd_of, rest
+from ..lab.need import Missing, need, outside, programs
+from ..lab.netifd import Provider, netifd_of, rest
 
 PRIVATE = bytes(range(1, 33))
 NETWORK = """
@@ -53,6 +56,23 @@ config wireguard_{name}
 """
 
 
+# An endpoint that both providers lead to
+FAR_AWAY = "203.0.113.1"
+PROVIDERS = {
+    "wan": Provider("outer", "192.0.2.1/24", "192.0.2.2", 10),
+    "wan2": Provider("second", "198.51.100.1/24", "198.51.100.2", 20),
+}
+PROVIDER = """
+config interface '{name}'
+	option device '{device}'
+	option proto 'static'
+	option ipaddr '{address}'
+	option gateway '{gateway}'
+	option metric '{metric}'
+	option auto '{auto}'
+"""
+
+
 class Site:
     """A router with wgembed and wgembed-netifd, a netifd for it, and a machine with wireguard-go."""
 
@@ -87,6 +107,31 @@ class Site:
         self.interface.up()
         self.interface.until_up()
 
+    def two_providers(self, are_up):
+        """Configure two, which both lead to FAR_AWAY, the endpoint."""
+        self.place.ip("link", "add", "second", "type", "veth", "peer", "name", "second", "netns", self.other.name)
+        self.other.ip("address", "add", PROVIDERS["wan2"].gateway + "/24", "dev", "second")
+        self.other.ip("link", "set", "second", "up")
+        self.other.ip("address", "add", FAR_AWAY, "dev", "lo")
+        self.other.ip("link", "set", "lo", "up")
+        self.place.ip("address", "flush", "dev", "outer")
+        self.configure(host=FAR_AWAY)
+        path = self.router.root / "etc/config/network"
+        text = "".join(PROVIDER.format(**vars(one), name=name, auto=int(are_up)) for name, one in PROVIDERS.items())
+        path.write_text(text + path.read_text()[path.read_text().index("config interface '" + self.name) :])
+        if not self.netifd.is_real:
+            self.netifd.providers = {name: replace(one) for name, one in PROVIDERS.items()}
+            for name in PROVIDERS if are_up else ():
+                self.netifd.provider(name, "up")
+
+    def goes_by(self, device, within):
+        """Wait until the interface is up, with a route to its endpoint by this device, and reach the other end."""
+        net.poll(
+            lambda: self.interface.is_up and f"dev {device} " in self.place.ip("route", "show", FAR_AWAY),
+            within, what=f"the interface up, by {device}",
+        )  # fmt: skip
+        self.reach()
+
     def reach(self, within=10):
         self.router.reach("10.77.0.2", within)
 
@@ -102,10 +147,8 @@ class Site:
         self.service("reload")
 
     def service(self, verb):
-        """With the real ubusd, there is no procd: call the functions of the script."""
         if self.netifd.is_real:
-            script = f". /lib/functions.sh; . /etc/init.d/wgembed-netifd; {verb}_service"
-            self.router.run("sh", "-c", script)
+            self.netifd.service(verb)
         else:
             self.router.run("/etc/init.d/wgembed-netifd", verb)
 
@@ -124,6 +167,127 @@ def site(router, package, tmp_path):
     site.close()
 
 
+FIELDS = (
+    "public-key", "private-key", "listen-port", "fwmark", "peers", "preshared-keys", "endpoints", "allowed-ips",
+    "latest-handshakes", "transfer", "persistent-keepalive", "dump",
+)  # fmt: skip
+SILENT = """
+config wireguard_{name}
+	option public_key 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='
+	option preshared_key 'AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA='
+	option endpoint_host '203.0.113.9'
+	option persistent_keepalive '25'
+
+config wireguard_{name}
+	option public_key '/n8iTPTaD9Iq/Fu//rlSeTIFOtnzxEPx6qnbJSJ0+UI='
+"""
+
+
+def built(name):
+    """Raise Missing if WGEMBED_OPENWRT has no such file."""
+    if not (Path(os.environ.get("WGEMBED_OPENWRT", "/nowhere")) / name).exists():
+        raise Missing(f"WGEMBED_OPENWRT names no folder with {name}: see tests/lab/netifd.py")
+
+
+@pytest.fixture
+def ucode():
+    outside(built, "usr/bin/ucode")
+
+
+@pytest.fixture
+def fw4():
+    outside(built, "sbin/fw4")
+    need(programs, "nft")
+
+
+FIREWALL = """
+config defaults
+	option input 'REJECT'
+	option output 'ACCEPT'
+	option forward 'REJECT'
+
+config zone
+	option name 'outside'
+	list network 'wan'
+	option input 'ACCEPT'
+	option output 'ACCEPT'
+	option forward 'REJECT'
+
+config zone
+	option name 'tunnel'
+	list network 'vpn'
+	option input '{input}'
+	option output 'ACCEPT'
+	option forward 'REJECT'
+"""
+
+
+def test_a_zone_of_the_firewall(fw4, site):
+    """OpenWrt's fw4 finds the device of the zone by the name of the network, also after a restart of the interface."""
+    site.up()
+    site.reach()
+
+    def load(policy):
+        (site.router.root / "etc/config/firewall").write_text(FIREWALL.format(input=policy))
+        rules = site.router.run("fw4", "-q", "print")[1]
+        assert re.search(r'iifname "vpn" jump input_tunnel', rules), rules
+        # nft is a program of this machine.
+        site.place.run("nft", "-f", "-", input=rules[rules.index("table inet fw4") :])
+
+    def answers():
+        return not site.other.run(*traffic.ping_command("10.77.0.1", count=1, patience=1), check=False)[0]
+
+    for _ in range(2):
+        load("REJECT")
+        assert not answers()
+        load("ACCEPT")
+        net.poll(answers, 5, what="an answer through the firewall")
+        site.interface.down()
+        site.interface.up()
+        site.interface.until_up()
+        site.reach()
+
+
+SHOW = "/usr/lib/wgembed/show.uc"
+
+
+def spent_by_children():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_wg_answers_polls_without_an_interpreter(ucode, site):
+    """With the same bytes as wgembed, for each field; for next to nothing."""
+    site.up(SILENT, options="\toption fwmark '0x10'")
+    site.reach()
+    router = site.router
+
+    def settled(*words):
+        """The answer of wgembed to `show`, of `ucode`, and of wg, while the counters do not change."""
+        while True:
+            wanted = router.run("wgembed", "show", *words, check=False)
+            others = [router.run(*program, *words, check=False) for program in (["ucode", SHOW], ["wg", "show"])]
+            if router.run("wgembed", "show", *words, check=False) == wanted:
+                return wanted, *others
+
+    for name in ("vpn", "all"):
+        for field in FIELDS:
+            wanted, by_ucode, by_wg = settled(name, field)
+            assert wanted[0] == 0 and wanted[1] and by_ucode == by_wg == wanted, field
+    # What it cannot answer is wgembed's task, with its words.
+    for words in (["none", "dump"], ["vpn", "colour"], ["../vpn", "dump"], ["interfaces"]):
+        wanted, by_ucode, by_wg = settled(*words)
+        assert by_ucode == (1, "") and by_wg == wanted, words
+    costs = {}
+    for program in ("wgembed", "wg"):
+        before = spent_by_children()
+        for _ in range(20):
+            router.run(program, "show", "all", "dump")
+        costs[program] = (spent_by_children() - before) / 20
+    print("CPU of a poll, in ms:", {name: round(cost * 1e3, 1) for name, cost in costs.items()})
+    assert costs["wg"] < costs["wgembed"]
+
+
 def test_up_and_down(site):
     site.up()
     site.reach()
@@ -139,13 +303,34 @@ def test_up_and_down(site):
     site.reach()
 
 
+def test_the_interpreter_is_started_once(site):
+    """What launch.sh names becomes the daemon: no other program replaces it."""
+    site.up()
+    process = Path(f"/proc/{site.interface.pid}")
+    assert b"/usr/lib/wgembed/start.py" in (process / "cmdline").read_bytes().split(b"\0")
+    assert (process / "comm").read_text() == "wgembed\n"
+
+
+def test_numbers_for_monitors(site):
+    """The same by `wg show all dump` and by the control socket, which gives no secrets."""
+    site.up()
+    site.reach()
+    interface, peer = (line.split("\t") for line in site.router.run("wg", "show", "all", "dump")[1].splitlines())
+    told = site.router.ask("status=1", "vpn")
+    assert interface[3:] == ["51820", "off"] and "listen_port=51820\nfwmark=0\n" in told
+    assert peer[:2] == ["vpn", site.peer.key] and f"public_key={base64.b64decode(site.peer.key).hex()}\n" in told
+    for place, name in ((5, "last_handshake_time_sec"), (6, "rx_bytes"), (7, "tx_bytes")):
+        assert int(peer[place]) and f"{name}={peer[place]}\n" in told
+    assert PRIVATE.hex() not in told and "errno=0" in told
+
+
 def test_a_daemon_that_is_killed_comes_back_at_once(site):
     site.up()
     site.reach()
     os.kill(site.interface.pid, signal.SIGKILL)
     net.poll(lambda: len(site.interface.starts) == 2, 3, what="the second start")
     site.reach()
-    assert "10.99.0.0/16" in site.routes()
+    net.poll(lambda: "10.99.0.0/16" in site.routes(), 5, what="the routes")
 
 
 def test_a_link_that_is_deleted_comes_back(site):
@@ -154,6 +339,48 @@ def test_a_link_that_is_deleted_comes_back(site):
     site.place.ip("link", "del", "vpn")
     net.poll(lambda: len(site.interface.starts) == 2, 8, what="the second start")
     site.reach()
+
+
+def test_netifd_is_killed_and_starts_again(site):
+    """Its process goes on without it. The next one ends it, and there is one, which it looks after."""
+    site.up()
+    site.reach()
+    first = site.interface.pid
+    site.netifd.kill()
+    site.reach()
+    site.netifd.start()
+    net.poll(lambda: site.interface.pid not in (None, first), 15, what="another process")
+    site.interface.until_up(15)
+    site.reach()
+    assert not os.path.exists(f"/proc/{first}/root")
+    os.kill(site.interface.pid, signal.SIGKILL)
+    net.poll(lambda: len(site.interface.starts) == 3, 5, what="a start by this netifd")
+    site.reach()
+
+
+def test_a_provider_that_is_not_there_at_boot(site):
+    """The tunnel waits for a way to its endpoint, and then comes up by itself."""
+    site.two_providers(are_up=False)
+    site.interface.up()
+    net.poll(lambda: not site.interface.is_available and site.interface.pid is None, 10, what="the interface waiting")
+    rest(1)
+    assert not site.interface.is_up
+    site.netifd.provider("wan", "up")
+    site.goes_by("outer", 3)
+
+
+def test_a_provider_fails(site):
+    """And the tunnel goes by the other one, and back when that one fails."""
+    site.two_providers(are_up=True)
+    site.interface.up()
+    site.goes_by("outer", 10)
+    site.netifd.provider("wan", "down")
+    site.goes_by("second", 4)
+    site.netifd.provider("wan", "up")
+    rest(1)
+    site.netifd.provider("wan2", "down")
+    site.goes_by("outer", 4)
+    assert len(site.interface.starts) == 3
 
 
 def test_renewal_with_peers_that_come_and_go(site):
@@ -229,8 +456,25 @@ def test_what_its_owner_takes_down_stays_down(site):
     assert not site.interface.is_up
 
 
-def test_what_is_not_possible_now_is_tried_every_few_seconds(site):
-    """No TUN device: the sentence, and no start. A port that is taken: one start in 4 s."""
+def test_what_fails_is_tried_every_few_seconds(site):
+    """Not at once, as netifd would, and not never: the tunnel is there when the cause is gone."""
+    place = site.router.root / "tmp/run/wireguard"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("")
+    site.configure()
+    begin = time.monotonic()
+    site.interface.up()
+    site.interface.until_error("cannot look for the control socket /var/run/wireguard/vpn.sock: Not a directory")
+    rest(9)
+    tries = site.router.logged().count("daemon.err: wgembed: vpn: cannot look for the control socket")
+    assert 2 <= tries <= 1 + (time.monotonic() - begin) / 4
+    place.unlink()
+    site.interface.until_up()
+    site.reach()
+
+
+def test_without_a_tun_device_nothing_is_started(site):
+    """The sentence is shown."""
     device = site.router.root / "dev/net/tun"
     site.router.run("umount", "/dev/net/tun")
     device.unlink()
@@ -251,6 +495,85 @@ def test_stands_aside_for_the_kernel(site):
     (site.router.root / "etc/config/wgembed").write_text("config globals 'globals'\n\toption beside_kernel '1'\n")
     site.up()
     site.reach()
+
+
+HOSTILE = (
+    "$(touch /tmp/ran)`touch /tmp/ran`;touch /tmp/ran;\n touch /tmp/ran\n#' ; touch /tmp/ran \" ; touch /tmp/ran & * -n \\"
+)
+# What the daemon does not read, or does not interpret: the tunnel comes up, and netifd decides about the value.
+OF_OTHERS = ("mtu", "ip6prefix", "nohostroute", "addresses", "metric", "auto", "force_link")
+OF_DAEMON = ("private_key", "listen_port", "fwmark")
+OF_PEER = ("public_key", "preshared_key", "allowed_ips", "endpoint_host", "endpoint_port", "persistent_keepalive",
+           "disabled", "route_allowed_ips")  # fmt: skip
+
+
+def quoted(word):
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+def has_run(site):
+    """Whether a value was run as a command, in the handler or in any other script."""
+    return (site.router.root / "tmp/ran").exists()
+
+
+def test_no_value_reaches_a_shell_of_a_working_interface(site):
+    """Values that the daemon leaves to netifd, and descriptions. The hook gets a name, wg gets any words."""
+    options = "".join(f"\toption {name} {quoted(HOSTILE)}\n" for name in OF_OTHERS if name != "addresses")
+    options += f"\tlist addresses {quoted(HOSTILE)}\n"
+    (site.router.root / "etc/config/wgembed").write_text(f"config globals 'globals'\n\toption heapsize {quoted(HOSTILE)}\n")
+    site.configure(OTHER + f"\toption description {quoted(HOSTILE)}\n", options=options)
+    site.service("start")
+    site.interface.up()
+    net.poll(lambda: (site.router.root / "tmp/run/wireguard/vpn.sock").exists(), 10, what="the daemon")
+    if site.netifd.is_real:
+        rest(2)
+    else:
+        site.interface.until_up()
+    assert not has_run(site)
+    more = OTHER.replace("xTIB", "xTIC").replace("10.98", "10.97")
+    site.configure(OTHER + more + f"\toption description {quoted(HOSTILE * 2)}\n", options=options)
+    site.reload()
+    net.poll(lambda: len(site.router.run("wg", "show", "vpn", "peers")[1].split()) == 3, 8, what="the renewal")
+    rest(1)
+    site.router.run("/usr/lib/wgembed/endpoint", "vpn", "192.0.2.2", HOSTILE, check=False)
+    for words in (["show", HOSTILE, "dump"], ["show", "vpn", HOSTILE], [HOSTILE], ["set", "vpn", "peer", HOSTILE]):
+        assert site.router.run("wg", *words, check=False)[0]
+    rest(1)  # the hook renews
+    site.interface.down()
+    assert not has_run(site)
+
+
+def test_a_change_in_a_later_line_of_a_value(site):
+    """uci prints a value with a line feed in two lines. Both count as a change of the peer."""
+    site.configure(OTHER + "\toption description 'one\ntwo'\n")
+    site.service("start")
+    noted = site.router.root / "tmp/run/wgembed/netifd/vpn.sum"
+    before = noted.read_text()
+    site.configure(OTHER + "\toption description 'one\nthree'\n")
+    site.reload()
+    assert noted.read_text() != before
+
+
+@pytest.mark.parametrize("name", [*OF_DAEMON, *OF_PEER, "tunlink"])
+def test_no_value_reaches_a_shell(site, name):
+    """Values that the daemon refuses, in a sentence that goes through the handler and netifd."""
+    option = f"\toption {name} {quoted(HOSTILE)}\n"
+    if name in OF_PEER:
+        site.configure(
+            f"\nconfig wireguard_vpn\n\toption public_key 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='\n{option}"
+        )
+    else:
+        site.configure(options=option)
+    site.service("start")
+    site.interface.up()
+    if name != "tunlink":
+        site.interface.until_error(f"option {name}: ")
+    elif site.netifd.is_real:  # it waits for this interface
+        rest(2)
+    else:
+        site.interface.until_up()
+    site.interface.down()
+    assert not has_run(site)
 
 
 def test_options_of_the_handler(site):
@@ -300,5 +623,6 @@ def test_memory(site, variant):
     site.up()
     site.reach()
     status = Path(f"/proc/{site.interface.pid}/status").read_text()
-    own = int(re.search(r"RssAnon:\s+(\d+)", status)[1])
+    own, all_of_it = (int(re.search(name + r":\s+(\d+)", status)[1]) for name in ("RssAnon", "VmRSS"))
     assert own < (1100 if variant == "micropython" else 8000)
+    assert all_of_it < (3500 if variant == "micropython" else 14000)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ..lab import net, openwrt, seccomp, traffic, wire
-from ..lab.builders import build_ipk
+from ..lab.builders import build_ipk, contents
 from ..lab.need import need
 
 KEY = "etc/wgembed/wg0.key"
@@ -22,6 +22,9 @@ CONFIG = "config interface 'wg0'\n\toption private_key_file '/etc/wgembed/wg0.ke
 # CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW
 CAPABILITIES = 1 << 10 | 1 << 12 | 1 << 13
 RESPAWN = 5
+# What `wgembed version` prints with each interpreter
+_VERSION = re.escape(f"wgembed {build_ipk.version()} ") + r"\(%s [13]\.\S+, libsodium (of PyNaCl )?1\.\S+, no C library\)\n"
+VERSION = {"micropython": _VERSION % "MicroPython", "python3": _VERSION % "CPython"}
 
 
 def status(router):
@@ -66,13 +69,13 @@ def test_nothing_runs_before_it_is_wanted(installed):
     assert sorted(link.name for link in (installed.root / "etc/rc.d").iterdir()) == ["K89wgembed", "S21wgembed"]
 
 
-def test_modules_are_looked_for_in_no_other_folder(installed):
+def test_modules_are_looked_for_in_no_other_folder(installed, variant):
     """Anybody may write to /tmp."""
     package = installed.root / "tmp/wgembed"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "__main__.py").write_text("raise SystemExit('not ours')")
-    assert installed.run("sh", "-c", "cd /tmp && wgembed --version")[1] == f"wgembed {build_ipk.version()}\n"
+    assert re.fullmatch(VERSION[variant], installed.run("sh", "-c", "cd /tmp && wgembed --version")[1])
 
 
 # ---- the tunnel
@@ -116,6 +119,66 @@ def test_system_calls_are_limited_where_that_is_wanted(site):
     assert not traffic.ping(site.near, "10.77.0.2", count=5).lost
     site.router.service("stop")
     assert "wg0" not in site.near.ip("link", "show") and len(site.router.messages.read_text().split("ready")) == 2
+
+
+def test_hooks_run_outside_the_jail(site, variant, tmp_path):
+    """The jail has no shell. A reload does not end their runner, and procd starts it again."""
+    if variant == "micropython":
+        site.router.opkg.install(build_ipk.build_tools(tmp_path))
+    told = site.router.root / "tmp/told"
+    folder = site.router.root / "etc/hotplug.d/wgembed"
+    folder.mkdir(parents=True)
+    (folder / "10-test").write_text('echo "$HOTPLUG_TYPE $ACTION $INTERFACE" >>/tmp/told\n')
+    program = site.router.root / "usr/bin/on-event"
+    program.write_text('#!/bin/sh\n[ -x /bin/sh ] && echo "program $ACTION" >>/tmp/told\nexit 3\n')
+    program.chmod(0o755)
+    site.configure("config globals 'globals'\n\toption on_event '/usr/bin/on-event'\n")
+    site.router.service("start")
+    instances = site.router.procd.services["wgembed"]["instances"]
+    assert set(instances) == {"instance1", "hooks"} and "jail" not in instances["hooks"].config
+    site.router.reach("10.77.0.2")
+    lines = ["wgembed up wg0", "program up"]
+    net.poll(lambda: told.exists() and told.read_text().splitlines() == lines, 5, what="both programs")
+    net.poll(lambda: "the hook /usr/bin/on-event ended with the status 3" in site.router.logged(), 5)
+    runner = instances["hooks"].pid
+    site.router.service("reload")
+    reloaded(site.router, 1)
+    assert instances["hooks"].pid == runner and instances["hooks"].running
+    site.router.service("stop")
+    assert not Path(f"/proc/{runner}").exists()
+    assert "\tstop\t" in (site.router.root / "etc/wgembed/history").read_text()
+
+
+def test_no_runner_without_hooks(site):
+    site.configure()
+    site.router.service("start")
+    assert set(site.router.procd.services["wgembed"]["instances"]) == {"instance1"}
+
+
+def test_hooks_without_their_package(site, variant):
+    if variant == "micropython":
+        site.configure("config globals 'globals'\n\toption on_event '/usr/bin/on-event'\n")
+        site.router.service("start")
+        site.router.reach("10.77.0.2")
+        assert set(site.router.procd.services["wgembed"]["instances"]) == {"instance1"}
+        assert "no history and no hooks, which are in the package wgembed-micropython-tools" in site.router.logged()
+        site.router.service("stop")
+        assert not (site.router.root / "etc/wgembed/history").exists()
+
+
+def test_the_kill_switch_ends_with_stop_and_not_with_restart(site):
+    site.configure()
+    text = (site.router.root / "etc/config/wgembed").read_text()
+    site.router.configure(text.replace("config interface 'wg0'", "config interface 'wg0'\n\toption kill_switch '1'"))
+    site.router.service("start")
+    site.router.reach("10.77.0.2")
+    blocked = "unreachable 10.99.0.0/16 proto 87"
+    assert blocked in site.near.ip("route")
+    site.router.service("restart")
+    assert blocked in site.near.ip("route")
+    site.router.reach("10.77.0.2")
+    site.router.service("stop")
+    assert blocked not in site.near.ip("route")
 
 
 def test_system_calls_are_not_limited_otherwise(site):
@@ -319,12 +382,27 @@ def test_stop_leaves_nothing(tunnel):
 def test_upgrade_keeps_the_configuration(tunnel, variant, tmp_path, monkeypatch):
     router = tunnel.router
     config, key = (router.root / "etc/config/wgembed").read_text(), (router.root / KEY).read_text()
-    monkeypatch.setattr(build_ipk, "version", lambda: "99.0")
+    monkeypatch.setattr(contents, "version", lambda: "99.0")
     router.opkg.install(build_ipk.build(tmp_path, variant))
     assert (router.root / "etc/config/wgembed").read_text() == config and (router.root / KEY).read_text() == key
     assert (router.root / "etc/config/wgembed-opkg").exists(), "the new one is there to be compared"
     assert (router.root / "etc/rc.d/S21wgembed").exists()
     router.reach("10.77.0.2")
+
+
+def test_an_upgrade_by_apk_restarts_the_service(tunnel, variant):
+    """apk runs no script of the old version, which would stop the service."""
+    router = tunnel.router
+    first = router.daemon()
+    script = f"/usr/lib/opkg/info/wgembed-{variant}.postinst-pkg"
+    router.run("env", "PKG_UPGRADE=0", script)
+    assert router.daemon() == first, "an installation starts it, and has nothing to restart"
+    router.run("env", "PKG_UPGRADE=1", script)
+    assert router.daemon() not in (None, first)
+    router.reach("10.77.0.2")
+    router.service("stop")
+    router.run("env", "PKG_UPGRADE=1", script)
+    assert router.daemon() is None, "it was stopped"
 
 
 def test_removal(tunnel, variant):
@@ -336,8 +414,11 @@ def test_removal(tunnel, variant):
     # procd may have left a lock of its own.
     left = [path for path in router.root.rglob("*wgembed*") if path.is_file() and path.suffix != ".lock"]
     left += router.root.glob("*/wgembed/*")
-    kept = {KEY, "etc/wgembed/wg0.pub", "etc/wgembed/clock", "etc/config/wgembed"}
-    assert {str(path.relative_to(router.root)) for path in left} == kept
+    kept = {KEY, "etc/config/wgembed", *(f"etc/wgembed/{name}" for name in ("wg0.pub", "clock"))}
+    if variant == "python3":  # for MicroPython, the history is in another package
+        kept.add("etc/wgembed/history")
+    # The daemon writes the last good configuration some time after the start.
+    assert {str(path.relative_to(router.root)) for path in left} - {"etc/wgembed/last-good"} == kept
     assert not list((router.root / "usr/lib/wgembed").rglob("*.pyc"))
 
 
@@ -366,6 +447,7 @@ def test_without_libsodium(installed):
         library.unlink()
     installed.configure(CONFIG)
     assert refused(installed) == "wgembed: cannot start: libsodium is not installed: install the package libsodium"
+    assert ", no libsodium, " in installed.run("wgembed", "version")[1]
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """The command wg of a router: a link to the launcher of wgembed."""
 
+from ..lab.builders import build_ipk
+
 KEY = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg="
 
 
@@ -16,7 +18,7 @@ def test_a_link_to_the_launcher_is_wg(tunnel):
     assert router.run("sh", "-c", "wg genkey | wg pubkey")[0] == 0
 
 
-def test_an_argument_too_long_for_micropython(installed, variant):
+def test_an_argument_too_long_for_micropython(installed, variant, tmp_path):
     router = installed
     router.run("ln", "-s", "wgembed", "/usr/sbin/wg")
     prefixes = ",".join(["10.0.0.0/8"] * 40)
@@ -26,6 +28,8 @@ def test_an_argument_too_long_for_micropython(installed, variant):
         assert (code, told) == (1, "wg: MicroPython accepts no argument of more than 255 bytes: use a file (addconf)\n")
     else:
         assert (code, told) == no_device
-    # In a file there is room.
+    # In a file there is room. The command for it is in the package of tools.
+    if variant == "micropython":
+        router.opkg.install(build_ipk.build_tools(tmp_path))
     router.run("sh", "-c", f"printf '[Peer]\\nPublicKey={KEY}\\nAllowedIPs={prefixes}\\n' >/tmp/conf")
     assert router.run("wg", "addconf", "none", "/tmp/conf", check=False) == no_device

@@ -113,6 +113,26 @@ def test_only_packets_are_its_business(served):
     assert [path.name for path in (served.folder / "state").iterdir()] == [f"clock.{served.name}"]
 
 
+def test_hooks_and_history_are_those_of_the_router(served):
+    """The options are in the other file, and the records have the name of the interface."""
+    told = served.folder / "told"
+    program = served.folder / "on-event"
+    program.write_text(f'#!/bin/sh\necho "$ACTION $INTERFACE" >>{told}\n')
+    program.chmod(0o755)
+    options = "config globals\n\toption on_event '%s'\n\toption outage_minutes '2'\n" % program
+    (served.network.parent / "wgembed").write_text(options)
+    served.pair.start_far()
+    served.start(of(served), served.pair.peer())
+    served.raise_()
+    traffic.reach(served.place, "10.77.0.2")
+    net.poll(lambda: told.exists() and told.read_text() == f"up {served.name}\n", 5, what="the call")
+    [records] = (served.folder / "run").glob(f"history.{served.name}")
+    kinds = [line.split("\t")[5] for line in records.read_text().splitlines()]
+    assert kinds == ["start", "up"]
+    served.child.stop()
+    assert (served.folder / "state/history").read_text().count(f"\t{served.name}\tstop\t") == 1
+
+
 def test_a_renewal_keeps_sessions(served):
     """Peers come, change and go; not one ping of another peer is lost."""
     served.pair.start_far()

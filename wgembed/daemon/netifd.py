@@ -51,9 +51,10 @@ class NetifdRouter(Router):
     least_peers, least_prefixes, spare_peers = 8, 64, 4
 
     def _load(self):
-        config = load(self.only, self._directory)
+        config = load(self.only, self.directory)
         if not config.interfaces:
-            raise config_module.ConfigError(["%s/%s has no interface %s" % (self._directory, PACKAGE, self.only)])
+            raise config_module.ConfigError(["%s/%s has no interface %s" % (self.directory, PACKAGE, self.only)])
+        _take_globals(config, self.directory)
         return self._prepared(config)
 
     _first_config = _load  # netifd starts it again when the file is corrected
@@ -92,8 +93,8 @@ class NetifdRouter(Router):
 
     def reload(self):
         wanted = super().reload()
-        if self._problem and not self._is_too_small:
-            report("refused: " + self._problem)
+        if self.problem and not self._is_too_small:
+            report("refused: " + self.problem)
         elif wanted:
             report("ready")
         return wanted
@@ -136,6 +137,17 @@ def load(name, directory):
     return config_module.read(package, filename)
 
 
+def _take_globals(config, directory):
+    """Take the options of events from the section globals of /etc/config/wgembed, if there are any without a mistake."""
+    try:
+        package = uci.load(config_module.PACKAGE, False, directory)
+        package.sections = [section for section in package.sections if section.kind == b"globals"]
+        found = config_module.read(package, "")
+    except (OSError, config_module.ConfigError):
+        return
+    config.history, config.outage_minutes = found.history, found.outage_minutes
+
+
 def report(text, is_end=False):
     """Write to the protocol handler that the daemon is ready, or why not; `is_end`: and so the daemon ends."""
     path = system.files.getenv(_REPORT)
@@ -149,7 +161,7 @@ def report(text, is_end=False):
         return  # nobody waits any more
 
 
-def serve(directory, name, ready):
+def serve(directory, name, ready, explain=None):
     """Serve the interface `name` until the process ends; return the exit status. For the others, see router.serve."""
 
     def ready_for(peers):
@@ -158,11 +170,15 @@ def serve(directory, name, ready):
 
     try:
         router = NetifdRouter(directory, name)
+        router.explain = explain
     except config_module.ConfigError as e:
         report("refused: %s" % e, True)
         complain(e.message())
         return REFUSED
     except (UserError, OSError, MemoryError) as e:
-        report("out of memory" if isinstance(e, MemoryError) else cause(e) if isinstance(e, OSError) else str(e), True)
+        why = "out of memory" if isinstance(e, MemoryError) else str(e)
+        if isinstance(e, OSError):
+            why = "cannot start: " + cause(e)
+        report(why, True)
         raise
     return run_to_end(router, router.tables.capacity - router.tables.used, ready_for) or router.status

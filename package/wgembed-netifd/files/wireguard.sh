@@ -80,12 +80,13 @@ proto_wireguard_setup() {
 	proto_export "WGEMBED_ENDPOINT_HOOK=/usr/lib/wgembed/endpoint"
 	# shellcheck disable=SC2046 # words, to be split
 	proto_run_command "$config" $(wgembed_command) run --netifd "$config"
+	wireguard_prepare_update "$config" # while the daemon starts
 
 	answer="$(wireguard_read_report "$report" "$READY_S")"
 	exec 9>&-
 	# If the daemon has ended, netifd ends this script at any moment, and calls the teardown.
 	case "$answer" in
-	ready) wireguard_update "$config" ;;
+	ready) wireguard_send_update "$config" ;;
 	"") wireguard_fail "$config" "wgembed did not start within $READY_S s" ;;
 	esac
 }
@@ -114,7 +115,10 @@ proto_wireguard_renew() {
 	exec 9>&-
 	case "$answer" in
 	refused:*) proto_notify_error "$config" "${answer#refused: }" ;;
-	*) wireguard_update "$config" ;;
+	*)
+		wireguard_prepare_update "$config"
+		wireguard_send_update "$config"
+		;;
 	esac
 }
 
@@ -147,21 +151,32 @@ wireguard_is_address() {
 }
 
 wireguard_add_peer() {
-	local section="$1" config="$2" disabled public_key allowed_ips route_allowed_ips endpoint_host network
+	local section="$1" config="$2" disabled public_key allowed_ips route_allowed_ips endpoint_host host known network
 	config_get_bool disabled "$section" disabled 0
 	config_get public_key "$section" public_key
 	config_get allowed_ips "$section" allowed_ips
 	config_get_bool route_allowed_ips "$section" route_allowed_ips 0
 	config_get endpoint_host "$section" endpoint_host
 	[ "$disabled" = 0 ] && [ -n "$public_key" ] || return 0
-	endpoint_host="${endpoint_host#[}"
-	endpoint_host="${endpoint_host%]}"
-	if [ -n "$endpoint_host" ] && wireguard_is_address "$endpoint_host"; then
-		HOSTS="$HOSTS $endpoint_host"
-	elif [ -n "$endpoint_host" ] && ! grep -qxF -e "$endpoint_host" "$WGEMBED_STATE/$config.found" 2>/dev/null; then
-		# The routes can lead to the name server. The script `endpoint` renews when the name has been looked up.
-		route_allowed_ips=0
-	fi
+	# It can be a list. The routes can lead to the name server, so they wait until one of the endpoints is known. The script
+	# `endpoint` renews when a name has been looked up.
+	known="${endpoint_host:-none}"
+	for host in $endpoint_host; do
+		case "$host" in
+		"["*"]:"*) host="${host%:*}" ;;
+		*:*:*) ;;
+		*:*) host="${host%:*}" ;;
+		esac
+		host="${host#[}"
+		host="${host%]}"
+		if wireguard_is_address "$host"; then
+			HOSTS="$HOSTS $host"
+			known=none
+		elif grep -qxF -e "$host" "$WGEMBED_STATE/$config.found" 2>/dev/null; then
+			known=none
+		fi
+	done
+	[ "$known" = none ] || route_allowed_ips=0
 	if [ "$route_allowed_ips" = 1 ]; then
 		# wg accepts commas, too.
 		for network in $(echo "$allowed_ips" | tr ',' ' '); do
@@ -175,18 +190,17 @@ wireguard_add_peer() {
 	fi
 }
 
-# Send addresses, routes and hosts to netifd.
-wireguard_update() {
-	local config="$1" addresses mtu ip6prefix nohostroute tunlink address prefix host HOSTS=""
+# Put together what netifd must know: addresses, routes and hosts. MTU is then that of the section, or empty.
+wireguard_prepare_update() {
+	local config="$1" addresses ip6prefix nohostroute tunlink address prefix host HOSTS=""
 	set -f # a value can contain *
 	config_load network
 	config_get addresses "$config" addresses
-	config_get mtu "$config" mtu
+	config_get MTU "$config" mtu
 	config_get ip6prefix "$config" ip6prefix
 	config_get_bool nohostroute "$config" nohostroute 0
 	config_get tunlink "$config" tunlink
 
-	[ -z "$mtu" ] || ip link set dev "$config" mtu "$mtu"
 	proto_init_update "$config" 1
 	config_foreach wireguard_add_peer "wireguard_$config" "$config"
 	for address in $addresses; do
@@ -205,7 +219,12 @@ wireguard_update() {
 			proto_add_host_dependency "$config" "$host" "$tunlink"
 		done
 	fi
-	proto_send_update "$config"
+}
+
+# Send it, when the link is there.
+wireguard_send_update() {
+	[ -z "$MTU" ] || ip link set dev "$1" mtu "$MTU"
+	proto_send_update "$1"
 }
 
 [ -n "$INCLUDE_ONLY" ] || add_protocol wireguard
