@@ -88,7 +88,7 @@ def test_who_is_asked_for_a_neighbour_that_is_not_there_has_room_left(tunnel):
         stranger.close()
 
 
-MAY_GROW = 64  # KB
+MAY_GROW = 96  # KB: 44 and 68 were measured, which differ in whole pages
 RATE, PAUSE = 700, 0.005  # of each kind
 NEW_KEYS_WITHIN = 30  # s: an answer may be a cookie, and initiations may be lost in the crowd
 

@@ -78,7 +78,7 @@ def test_a_lost_response(ends):
     harness.filter = None
     harness.advance(REKEY_TIMEOUT + 400)
     assert a.told() == [
-        "handshake did not complete after 5 seconds, retrying (try 2)",
+        "handshake did not complete in time, retrying (try 2)",
         "sending initiation to 192.0.2.2:51820",
         "response received, keypair created",
     ]
@@ -89,10 +89,10 @@ def test_twenty_attempts(ends):
     harness, a, _ = ends
     harness.filter = nowhere
     a.node.transmit(PACKET)
-    harness.advance(120_000)
+    harness.advance(150_000)
     wanted = ["sending initiation to 192.0.2.2:51820"]
     for number in range(2, 21):
-        wanted += [f"handshake did not complete after 5 seconds, retrying (try {number})", wanted[0]]
+        wanted += [f"handshake did not complete in time, retrying (try {number})", wanted[0]]
     assert a.told() == [*wanted, "handshake did not complete after 20 attempts, giving up"]
     # The endpoint is another: that is a new beginning.
     a.peer.last_sent_handshake = NEVER
@@ -119,7 +119,7 @@ def test_nothing_comes_back(ends):
     harness.filter = nowhere
     a.node.transmit(PACKET)
     a.told()
-    harness.advance(15_400)
+    harness.advance(20_001)
     assert a.told() == [
         "retrying handshake: stopped hearing back after 15 seconds",
         "sending initiation to 192.0.2.2:51820",

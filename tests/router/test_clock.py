@@ -1,6 +1,7 @@
 """Timestamps over restarts of the daemon and of the machine, with clocks that go wrong; real handshakes throughout."""
 
 import os
+import shutil
 import subprocess
 import time
 
@@ -43,8 +44,8 @@ def _output(pings):
 
 def reboot(pair):
     """Of the machine only flash is left."""
-    for file in pair.router.run_directory.iterdir():
-        file.unlink()
+    for path in pair.router.run_directory.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def mark(pair):

@@ -1,7 +1,8 @@
 """The events of the simulation: cycles of storm, healing, work in calm weather, and idleness, for a number of days.
 
 A cycle:
-    storm   3 to 15 minutes of bad weather, attacks, crashes, moves, clock steps, changes of the configuration, and traffic
+    storm   3 to 15 minutes of bad weather, attacks, crashes, moves, clock steps, changes of the configuration, and traffic;
+            in a third of them, a node is then cut off for up to half an hour
     heal    the network works again: all pairs must exchange packets within the time that `_patience` computes
     work    traffic with pauses of all lengths: no packet may be lost, also when keys change
     idle    no traffic, or only persistent keepalives. Without keepalives, keys and timers must end
@@ -10,14 +11,17 @@ A cycle:
 from wgembed.protocol.constants import (
     DEFAULT_MTU,
     KEEPALIVE_TIMEOUT,
+    NO_REPLY_JITTER_MAX,
     REJECT_AFTER_MESSAGES,
     REJECT_AFTER_TIME,
     REKEY_AFTER_MESSAGES,
     REKEY_TIMEOUT,
     REKEY_TIMEOUT_JITTER_MAX,
+    RETRY_INTERVAL_MAX,
     UNDER_LOAD_TIME,
 )
 from wgembed.protocol.drops import RX_EXPIRED, RX_UNKNOWN_INDEX
+from wgembed.protocol.timers import longest_jitter, retry_interval
 
 from . import simcheck
 from .simnet import CALM_DELAY
@@ -26,12 +30,18 @@ from .simulation import DAY, HEADERS, START, Simulation
 MINUTE = 60_000
 CYCLES = 4  # a day
 _RETRY = REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX
-_NOTICE = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + REKEY_TIMEOUT_JITTER_MAX
+_NOTICE = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + NO_REPLY_JITTER_MAX
 _PROBE = 1_000
+_LONGEST_RETRY = RETRY_INTERVAL_MAX * 3 // 2
 # A handshake and a packet: three datagrams, and a turn of the loop for each handshake message.
 _EXCHANGE = 4 * (CALM_DELAY + 2)
 # After a change at the first end, the second end is changed within this time.
 _LATER = 20_000
+
+
+def _retry(peer):
+    """Return the longest time in ms until the next initiation to a peer that does not answer."""
+    return retry_interval(peer) + longest_jitter(peer)
 
 
 class Scenario:
@@ -80,6 +90,8 @@ class Scenario:
         while sim.now < end:
             sim.run(sim.now + 1 + self.below(6_000))
             self._actions[self.below(len(self._actions))]()
+        if self.below(3) == 0:
+            self._outage()
         # By then, changes at one end are made at the other, too, and all nodes are up again.
         sim.run(sim.now + _LATER + 1)
         for node in sim.nodes:
@@ -87,6 +99,19 @@ class Scenario:
             node.machine.restart()
             if not node.device.is_up:
                 node.guarded(node.device.up, node.now)
+
+    def _outage(self):
+        """Cut a node off for so long that the others call it less often."""
+        sim = self.sim
+        node = self.node()
+        sim.say("outage", node.number)
+        end = sim.now + 2 * MINUTE + self.below(30 * MINUTE)
+        while sim.now < end:
+            sim.net.cut_off = node
+            sim.run(sim.now + 1 + self.below(20_000))
+            for known in node.knows:
+                self.send(node, known.other, 1, self.below(100))
+                self.send(known.other, node, 1, self.below(100))
 
     def heal(self):
         """Let the network work again. Check that all pairs exchange packets in both directions within the promised time."""
@@ -104,10 +129,12 @@ class Scenario:
         for a, b in sim.pairs:
             self._marks[a.number, b.number] = sim.last_number(a, b)
             self._marks[b.number, a.number] = sim.last_number(b, a)
-            waiting.append((a, b, self._patience(a, b)))
+            retry = self._next_call(a, b)
+            sim.counts.backed_off += retry > REKEY_TIMEOUT * 3 // 2
+            waiting.append((a, b, self._patience(a, b), retry))
         self._heard = {}
         while waiting:
-            for a, b, _ in waiting:
+            for a, b, _, _ in waiting:
                 sim.run(sim.now + 1)
                 self.send(a, b, 1, self.below(100))
                 self.send(b, a, 1, self.below(100))
@@ -124,11 +151,17 @@ class Scenario:
         """Return the time in ms within which both must exchange packets, if their initiations do not cross.
 
         An end without a key starts a handshake at its next packet, at most REKEY_TIMEOUT after its last handshake message,
-        and then every REKEY_TIMEOUT and jitter. If the other end has lost the key, an end must notice this first: its
-        packets get no answer for KEEPALIVE_TIMEOUT and REKEY_TIMEOUT and jitter.
+        and then every REKEY_TIMEOUT and jitter; less often if the other end did not answer for long (backoff.py). If the
+        other end has lost the key, an end must notice this first: its packets get no answer for KEEPALIVE_TIMEOUT and
+        REKEY_TIMEOUT and jitter.
         """
         dead = self._sends_into_nothing(a, b) or self._sends_into_nothing(b, a)
-        return (_NOTICE if dead else 0) + _RETRY + _PROBE + _EXCHANGE
+        return (_NOTICE if dead else 0) + self._next_call(a, b) + _PROBE + _EXCHANGE
+
+    def _next_call(self, a, b):
+        """Return the time in ms within which one of both calls the other. One of them has the right address."""
+        ends = (a.know(b).peer, b), (b.know(a).peer, a)
+        return min([_retry(peer) for peer, other in ends if peer.addr == other.outside])
 
     def _sends_into_nothing(self, a, b):
         keypair = a.know(b).peer.current
@@ -138,18 +171,18 @@ class Scenario:
         return other is None or peer is not b.know(a).peer or b.now - other.birth >= REJECT_AFTER_TIME
 
     def _talk_again(self, waiting, begin, cookies):
-        a, b, patience = waiting
+        a, b, patience, retry = waiting
         at = [self._heard.get((a.number, b.number)), self._heard.get((b.number, a.number))]
         crossed = self.sim.crossed.get((a.number, b.number), 0)
         extra = crossed + (1 if cookies else 0)
-        limit = patience + extra * (_RETRY + _PROBE)
+        limit = patience + extra * (min(2 * retry, _LONGEST_RETRY) + _PROBE)
         took = (self.sim.now if None in at else max(at)) - begin
         simcheck.want(
             took <= limit, "nodes %d and %d do not talk again after %d ms, promised %d" % (a.number, b.number, took, limit)
         )
         if None in at:
             return False
-        if not extra and patience < _NOTICE:
+        if not extra and patience <= _RETRY + _PROBE + _EXCHANGE:
             self.sim.counts.slowest = max(self.sim.counts.slowest, took)
         return True
 

@@ -34,7 +34,7 @@ class Counts:
 
     NAMES = (
         "events", "datagrams", "transport", "initiations", "responses", "cookies", "packets", "delivered", "floods",
-        "attacks", "passed_limiter", "crossings", "starts", "heals", "checks", "slowest",
+        "attacks", "passed_limiter", "crossings", "starts", "heals", "backed_off", "checks", "slowest",
     )  # fmt: skip
 
     def __init__(self):

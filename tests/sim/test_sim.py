@@ -44,6 +44,8 @@ def test_all_that_must_hold_does(topology, devices, together, days, seed):
     for name in ("delivered", "responses", "cookies", "attacks", "starts", "passed_limiter"):
         assert getattr(counts, name) > 5 * days, name
     assert counts.heals == max(1, days * 4)
+    if days > 1:
+        assert counts.backed_off, "the interval between initiations was never longer"
 
 
 def test_a_seed_is_the_same_run_bit_for_bit():

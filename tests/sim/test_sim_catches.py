@@ -3,7 +3,7 @@
 import pytest
 
 from wgembed.packets import arena
-from wgembed.protocol import constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
+from wgembed.protocol import backoff, constants, device, noise, peers, ratelimiter, replay, staged, tai64n, timers
 
 from . import simcheck, simnode
 from .simscenario import Scenario
@@ -163,7 +163,7 @@ def keys_never_zeroed(patch):
 
 @fault("do not talk again")
 def no_retransmission(patch):
-    patch.setattr(device.Device, "_retransmit", lambda self, peer, now: None)
+    patch.setattr(backoff, "due", lambda device, peer, now: None)
     initiate = device.Device.initiate
     patch.setattr(
         device.Device,
@@ -186,7 +186,7 @@ def roaming_on_handshakes_only(patch):
     )
 
 
-@fault("lost in calm weather", seeds=(34, 36, 39, 40))
+@fault("lost in calm weather", seeds=range(31, 55))
 def responder_sends_before_the_key_is_confirmed(patch):
     begin = noise.begin_session
 
@@ -196,6 +196,11 @@ def responder_sends_before_the_key_is_confirmed(patch):
             noise.received_on(peer, peer.next)
 
     patch.setattr(noise, "begin_session", hasty)
+
+
+@fault("do not talk again", seeds=range(31, 37))
+def a_pause_without_a_limit(patch):
+    patch.setattr(timers, "retry_interval", lambda peer: constants.REKEY_TIMEOUT << min(peer.unanswered // 4, 9))
 
 
 @fault("lost in calm weather")

@@ -3,6 +3,7 @@
 from wgembed.protocol import drops
 from wgembed.protocol.constants import (
     KEEPALIVE_TIMEOUT,
+    NO_REPLY_JITTER_MAX,
     REKEY_AFTER_TIME,
     REKEY_TIMEOUT,
 )
@@ -79,14 +80,15 @@ def test_retransmission_every_5_s_and_twenty_in_all():
     harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
     at = [harness.now]
-    for _ in range(200_000 // 100):
+    for _ in range(250_000 // 100):
         before = len(a.sent)
         harness.advance(100)
         if len(a.sent) > before:
             at.append(harness.now)
     assert types(a) == [1] * 20
     gaps = [y - x for x, y in zip(at, at[1:])]  # noqa: B905 (MicroPython has no strict)
-    assert all(REKEY_TIMEOUT - 100 <= gap <= REKEY_TIMEOUT + 333 + 100 for gap in gaps)
+    assert min(gaps) >= REKEY_TIMEOUT - 100 and max(gaps) <= REKEY_TIMEOUT * 3 // 2 + 100
+    assert gaps[0] <= REKEY_TIMEOUT + 333 + 100, "the jitter of the first is that of Linux"
     assert a.tables.staged.count(peer_b.number) == 0 and a.drop(drops.TX_STAGED) == 1
 
 
@@ -134,7 +136,7 @@ def test_new_handshake_when_nothing_comes_back():
     a.transmit(PACKET)
     harness.advance(14_999)
     assert types(a) == [4]
-    harness.advance(335)
+    harness.advance(NO_REPLY_JITTER_MAX + 2)
     assert types(a) == [4, 1]
 
 

@@ -116,7 +116,7 @@ def test_nobody_answers():
     harness, a, b, peer_b, peer_a = pair()
     harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
-    harness.advance(120_000)
+    harness.advance(150_000)
     assert told(a, peer_b) == [(INITIATION_SENT, 20), (HANDSHAKE_TIMEOUT, 1)]
 
 
@@ -143,7 +143,7 @@ def test_no_reply():
     harness, a, b, peer_b, peer_a = connected()
     harness.filter = lambda source, destination, datagram: []
     a.transmit(PACKET)
-    harness.advance(16_000)
+    harness.advance(20_001)
     assert told(a, peer_b)[-2:] == [(NO_REPLY, 1), (INITIATION_SENT, 1)]
 
 

@@ -4,11 +4,12 @@ from wgembed.protocol import drops, noise
 from wgembed.protocol.constants import (
     KEEPALIVE_TIMEOUT,
     MAX_TIMER_HANDSHAKES,
+    NO_REPLY_JITTER_MAX,
     REJECT_AFTER_TIME,
     REKEY_TIMEOUT,
     REKEY_TIMEOUT_JITTER_MAX,
 )
-from wgembed.protocol.timers import Timers, jitter
+from wgembed.protocol.timers import Timers, jitter, longest_jitter, retry_interval
 
 from .harness import A4, B4, connected, ipv4, pair
 from .support import Random
@@ -26,7 +27,7 @@ class Peer:
         self.number = number
         self.wake = 0
         self.heap_index = -1
-        self.attempts = self.persistent_keepalive = 0
+        self.attempts = self.unanswered = self.persistent_keepalive = 0
         self.another_keepalive = self.sent_lastminute = False
         for name in NAMES:
             setattr(self, name, 0)
@@ -176,9 +177,9 @@ def test_jitter():
 # The table: what an event stops and starts
 
 
-def within(at, least):
-    """Whether the time is `least` after NOW, plus the random jitter."""
-    return NOW + least <= at <= NOW + least + REKEY_TIMEOUT_JITTER_MAX
+def within(at, least, most=REKEY_TIMEOUT_JITTER_MAX):
+    """Whether the time is `least` after NOW, plus the random jitter, which is at most `most`."""
+    return NOW + least <= at <= NOW + least + most
 
 
 def test_row_handshake_initiated():
@@ -186,6 +187,27 @@ def test_row_handshake_initiated():
     timers.handshake_initiated(peer, NOW - 3_000)
     timers.handshake_initiated(peer, NOW)
     assert list(armed(peer)) == ["retransmit_at"] and within(peer.retransmit_at, REKEY_TIMEOUT), "anew"
+
+
+def test_jitter_grows_with_each_initiation_without_an_answer():
+    timers, peer = Timers(), Peer()
+    longest = []
+    for peer.unanswered in range(25):
+        interval, most = retry_interval(peer), longest_jitter(peer)
+        timers.handshake_initiated(peer, NOW)
+        assert within(peer.retransmit_at, interval, most)
+        longest.append((interval, most))
+    assert longest[0] == (REKEY_TIMEOUT, REKEY_TIMEOUT_JITTER_MAX), "the first is as in Linux"
+    assert longest[3:20] == [(REKEY_TIMEOUT, REKEY_TIMEOUT // 2)] * 17
+    assert longest[20:] == [(interval, interval // 2) for interval in (10_000, 20_000, 40_000, 60_000, 60_000)]
+
+
+def test_row_handshake_deferred():
+    timers, peer = Timers(), Peer()
+    peer.unanswered, peer.last_sent_handshake = 30, NOW - 20_000
+    timers.handshake_deferred(peer)
+    assert list(armed(peer)) == ["retransmit_at"] and within(peer.retransmit_at, 40_000, 30_000)
+    assert peer.attempts == -1
 
 
 def test_row_handshake_complete():
@@ -207,7 +229,8 @@ def test_row_data_sent():
     timers, peer = Timers(), Peer()
     timers.data_sent(peer, NOW)
     at = peer.new_handshake_at
-    assert list(armed(peer)) == ["new_handshake_at"] and within(at, KEEPALIVE_TIMEOUT + REKEY_TIMEOUT)
+    assert list(armed(peer)) == ["new_handshake_at"]
+    assert within(at, KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, NO_REPLY_JITTER_MAX)
     timers.data_sent(peer, NOW + 9_000)
     assert peer.new_handshake_at == at, "the first packet that was not answered counts"
 

@@ -1,10 +1,5 @@
-"""The tests of this folder on MicroPython.
+"""The tests of this folder on MicroPython."""
 
-WGEMBED_MICROPYTHON is the command to run instead of Debian's package.
-"""
-
-import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -23,8 +18,7 @@ HEAP = "6M"
 
 @pytest.fixture(scope="module")
 def micropython():
-    command = os.environ.get("WGEMBED_MICROPYTHON")
-    return shlex.split(command) if command else need(debian.micropython)
+    return need(debian.micropython)
 
 
 def run(command, *arguments, cwd=ROOT):

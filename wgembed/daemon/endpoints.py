@@ -178,6 +178,28 @@ class Endpoint:
         self.found = []
         self.is_name = False
 
+    failback = None  # of a peer with several endpoints: see endpoint_list.py
+
+    @property
+    def text(self):
+        """HOST:PORT as in the configuration."""
+        return ("[%s]:%d" if ":" in self.host else "%s:%d") % (self.host, self.port)
+
+    @property
+    def addresses(self):
+        """The packed addresses that packets go to."""
+        return [] if self.address is None else [self.address]
+
+    def is_configured(self, config):
+        """Whether the PeerConfig has the same endpoint."""
+        return (config.host, config.port) == (self.host, self.port) and not config.hosts
+
+    def on_source(self, peer):
+        """A handshake with the peer was completed."""
+
+    def network_changed(self):
+        """The machine is in another network. The router looks all names up again."""
+
     def start(self):
         literal, _, scope = self.host.partition("%")
         try:

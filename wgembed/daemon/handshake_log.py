@@ -21,7 +21,7 @@ _TEXTS = (
     "response received, keypair created",
     "!invalid response: the preshared keys differ, or the peer did not send it",
     "keypair confirmed",
-    "handshake did not complete after 20 attempts, giving up",
+    "handshake did not complete after %d attempts, giving up",
     "retrying handshake: stopped hearing back after 15 seconds",
     "!cookie received: the peer is under load",
     "!sending to %s failed",
@@ -29,7 +29,7 @@ _TEXTS = (
     "!roamed to %s",
     None,
 )
-_RETRY = "handshake did not complete after 5 seconds, retrying (try %d)"
+_RETRY = "handshake did not complete in time, retrying (try %d)"
 
 
 class HandshakeLog(Rings):
@@ -50,6 +50,8 @@ class HandshakeLog(Rings):
                 return
             text = text[1:]
         peer = self._tables.peer(number)
+        if "%d" in text:
+            text %= peer.attempts + 1
         if "%s" in text:
             text %= format_endpoint(peer.addr)
         if event == INITIATION_SENT and _is_retry(peer, before):

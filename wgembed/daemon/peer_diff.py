@@ -7,17 +7,16 @@ are always those of the configuration. Peers that exist only by `wg set` are not
 
 from .. import crypto
 from ..protocol import events, noise
-from ..runtime import pause
 from ..runtime.address import masked
+from ..runtime.pause import through
 
 
 def owners(peers):
     """Return {(masked address, length): public key}. If several peers have a prefix, the last one gets it, as with `wg`."""
     found = {}
-    for peer in peers:
-        for packed, length in peer.allowed_ips:
+    for peer in through(peers):
+        for packed, length in through(peer.allowed_ips):
             found[masked(packed, length), length] = peer.public_key
-            pause.pause()
     return found
 
 
@@ -26,32 +25,31 @@ def sync_peers(device, old, new, now):
 
     Return the public keys of the peers that did not exist before.
     """
-    kept = {peer.public_key: peer for peer in new}
-    before = {peer.public_key: peer for peer in old}
-    for key in before:
+    kept = {peer.public_key: peer for peer in through(new)}
+    before = {peer.public_key: peer for peer in through(old)}
+    for key in through(before):
         peer = device.find(key)
         if key not in kept and peer is not None:
             device.remove_peer(peer)
     had, has = owners(old), owners(new)
-    for (packed, length), key in had.items():
+    for (packed, length), key in through(had.items()):
         peer = device.find(key)
         if has.get((packed, length)) != key and peer is not None:
             device.allowed.remove(packed, length, peer.number)
-        pause.pause()
-    fresh = [key for key in kept if device.find(key) is None]
-    for config in new:
+    fresh = [key for key in through(kept) if device.find(key) is None]
+    added = set(fresh)
+    for config in through(new):
         peer = device.find(config.public_key) or device.add_peer(config.public_key)
         wanted = config.preshared_key or bytes(32)
         if not crypto.equal(wanted, peer.secret(noise.PRESHARED, 32)):
             device.set_preshared_key(peer, wanted)
-        for packed, length in config.allowed_ips:
+        for packed, length in through(config.allowed_ips):
             prefix = masked(packed, length), length
             if has[prefix] != config.public_key:
                 device.tables.events.note(peer.number, events.ALLOWED_IP_MOVED, now)
-            elif had.get(prefix) != config.public_key or config.public_key in fresh:
+            elif had.get(prefix) != config.public_key or config.public_key in added:
                 device.allow(peer, packed, length, now)
-            pause.pause()
         was = before.get(config.public_key)
-        if was is None or was.keepalive != config.keepalive or config.public_key in fresh:
+        if was is None or was.keepalive != config.keepalive or config.public_key in added:
             device.set_persistent_keepalive(peer, config.keepalive, now)
     return fresh

@@ -10,6 +10,10 @@ REKEY_TIMEOUT_JITTER_MAX = 333
 KEEPALIVE_TIMEOUT = 10_000
 # 90 s of attempts. The test is "more than", so twenty initiations are sent before the handshake times out.
 MAX_TIMER_HANDSHAKES = 18
+# Not of Linux: the longest time between two initiations without an answer, before jitter. See `retry_interval` in timers.py.
+RETRY_INTERVAL_MAX = 60_000
+# Linux: REKEY_TIMEOUT_JITTER_MAX. All peers of a hub that restarts notice it at the same time.
+NO_REPLY_JITTER_MAX = 5_000
 COOKIE_SECRET_MAX_AGE = 120_000
 COOKIE_SECRET_LATENCY = 5_000
 INITIATION_INTERVAL = 20  # Linux: 1 s / INITIATIONS_PER_SECOND

@@ -11,6 +11,7 @@ The device calls the machine through its host:
     host.address_bytes(addr) -> bytes             the IP address in network order, then the port, 2 bytes
     host.realtime() -> (sec, nsec)                since 1970
     host.source(peer, is_new) -> src              `peer.called_at` or None; not is_new: routes of the machine changed
+    host.trial_answered(peer, now) -> bool        whether to move to the endpoint that answered a trial: see trial.py
     host.unanswered(peer)                         an initiation got no answer (`peer.attempts` counts them), or nothing
                                                   came for 15 s after data (0): the host can change the endpoint
 
@@ -23,14 +24,14 @@ Arriving:  receive: open_run, replay, endpoint, promotion, rekey, timers, inner 
 """
 
 from .. import crypto
-from . import cookie, drops, ecn, events, icmp, messages, noise, own_datagrams, replay, segmentation
+from . import backoff, cookie, drops, ecn, events, icmp, messages, noise, own_datagrams, replay, segmentation, trial
 from .allowedips import AllowedIPs
 from .backlog import Backlog
 
 # isort: off
 from .constants import (
     COOKIE_REPLY_SIZE, DEFAULT_MTU, ECN_CE, ECN_MASK, HANDSHAKE_DSCP, HANDSHAKE_WORK, INITIATION_INTERVAL, INITIATION_SIZE,
-    MAX_TIMER_HANDSHAKES, MESSAGE_COOKIE_REPLY, MESSAGE_INITIATION, MESSAGE_TRANSPORT, NEVER, REKEY_AFTER_MESSAGES,
+    MESSAGE_COOKIE_REPLY, MESSAGE_INITIATION, MESSAGE_TRANSPORT, NEVER, REKEY_AFTER_MESSAGES,
     REKEY_AFTER_TIME, REKEY_ON_RECEIVE_AFTER, REKEY_TIMEOUT, RESPONSE_SIZE, SEND_BAD_SOURCE, SEND_OK, TRANSPORT_OVERHEAD,
 )  # fmt: skip
 from .ip import (
@@ -93,6 +94,7 @@ class Device:
             self._precompute(peer)
             noise.expire(peer)
             peer.last_sent_handshake = NEVER
+            peer.unanswered = 0
             if self.is_up:
                 if peer.persistent_keepalive:
                     self.send_keepalive(peer, now)  # without a key, the one at the start of the interface could not leave
@@ -210,6 +212,7 @@ class Device:
             self.tables.timers.stop(peer)
             segmentation.reset(peer)
             self.purge(peer)
+            trial.end(peer)
             peer.drop_handshake()
             peer.drop_keypairs()
             peer.last_sent_handshake = NEVER
@@ -224,7 +227,8 @@ class Device:
             peer = self._route(now, first)
             end = first + 1
             if peer is not None:
-                end = self.arena.end_of_run(first, count, peer, self.host)
+                if end < count:
+                    end = self.arena.end_of_run(first, count, peer, self.host)
                 self._send_run(now, peer, first, end)
             first = end
 
@@ -346,13 +350,14 @@ class Device:
     def initiate(self, peer, now, retry=False, probe=segmentation.NONE):
         """Send an initiation, unless a handshake message to this peer left less than REKEY_TIMEOUT ago.
 
-        retry  the initiation repeats one that got no answer: `peer.attempts` keeps its value
+        retry  the initiation repeats one that got no answer: `peer.attempts` keeps its value; see backoff.py
         probe  its part in a test of segmented sends: see segmentation.py
         """
-        if not retry:
-            peer.attempts = 0
+        if not retry and backoff.must_wait(self, peer, now):
+            return
         if now - peer.last_sent_handshake < REKEY_TIMEOUT or peer.addr is None or not self.is_up:
             return
+        trial.end(peer)
         timestamp = self.timestamps.make(*self.host.realtime())
         if not noise.create_initiation(self.identity, peer, self._initiation, timestamp):
             return
@@ -421,7 +426,7 @@ class Device:
         fresh = self._sift_replays(keypair, count)
         if not fresh:
             return count
-        if addr != peer.addr:
+        if addr != peer.addr and addr != peer.trial and addr != peer.left:
             self._move(peer, addr, now)
         if src != peer.called_at:
             peer.called_at = src
@@ -595,9 +600,10 @@ class Device:
             if not is_same or now - peer.last_initiation >= REKEY_TIMEOUT:
                 self._note(peer, events.INITIATION_REPLAYED, now)
             return drops.HS_REPLAY
-        if now - peer.last_initiation < INITIATION_INTERVAL:
+        if now - peer.last_initiation < INITIATION_INTERVAL or addr == peer.left:
             return drops.HS_FLOOD
         peer.last_initiation = now
+        trial.end(peer)
         noise.consume_initiation(peer, message)
         segmentation.interrupted(peer, now)
         self._note(peer, events.INITIATION_RECEIVED, now)
@@ -619,6 +625,8 @@ class Device:
         if not noise.consume_response(self.identity, peer, message):
             self._note(peer, events.RESPONSE_INVALID, now)
             return drops.HS_RESPONSE
+        if peer.trial is not None and not trial.answered(self, peer, now):
+            return 0
         self._note(peer, events.RESPONSE_RECEIVED, now)
         segmentation.answered(self, peer, now)
         self._hear_from(peer, addr, src, now)
@@ -650,7 +658,7 @@ class Device:
         """Handle the peer's timers that are due at `now`."""
         if peer.retransmit_at and peer.retransmit_at <= now:
             peer.retransmit_at = 0
-            self._retransmit(peer, now)
+            backoff.due(self, peer, now)
         if peer.keepalive_at and peer.keepalive_at <= now:
             peer.keepalive_at = 0
             self.send_keepalive(peer, now)
@@ -674,20 +682,3 @@ class Device:
         if peer.watch_at and peer.watch_at <= now:
             peer.watch_at = 0
             segmentation.watched(peer)
-
-    def _retransmit(self, peer, now):
-        timers = self.tables.timers
-        if segmentation.unanswered(self, peer, now):
-            return
-        if peer.attempts > MAX_TIMER_HANDSHAKES:
-            self.purge(peer)
-            self._note(peer, events.HANDSHAKE_TIMEOUT, now)
-            timers.handshake_timed_out(peer, now)
-            return
-        peer.attempts += 1
-        peer.forget_source()
-        self.host.unanswered(peer)
-        self.initiate(peer, now, retry=True)
-        if not peer.retransmit_at and now - peer.last_sent_handshake < REKEY_TIMEOUT:
-            # No initiation left, because we have just answered one of the peer, which may never confirm our response.
-            timers.handshake_initiated(peer, peer.last_sent_handshake + 1)

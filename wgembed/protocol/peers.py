@@ -52,7 +52,7 @@ class Peer:
 
     __slots__ = (
         # identity and endpoint
-        "number", "tables", "device", "public_key", "addr", "before", "after",
+        "number", "tables", "device", "public_key", "addr", "trial", "left", "before", "after",
         # the source address of packets to the peer
         "src", "called_at", "best_link", "routes_seen",
         # handshake and keypairs (noise.py)
@@ -65,7 +65,7 @@ class Peer:
         "cookie_birth", "has_sent_mac1",
         # timers (timers.py)
         "retransmit_at", "keepalive_at", "new_handshake_at", "zero_at", "persistent_at", "watch_at", "wake", "heap_index",
-        "attempts", "another_keepalive", "sent_lastminute", "persistent_keepalive",
+        "attempts", "unanswered", "another_keepalive", "sent_lastminute", "persistent_keepalive",
         # reported at the control socket
         "handshake_sec", "handshake_nsec", "tx_bytes", "rx_bytes", "last_rx", "last_data_rx", "last_data_tx",
     )  # fmt: skip
@@ -82,7 +82,7 @@ class Peer:
 
     def reset(self):
         self.public_key = b""
-        self.addr = None
+        self.addr = self.trial = self.left = None
         self.forget_source()
         self.handshake = noise.ZEROED
         self.handshake_index = self.remote_index = None
@@ -95,7 +95,7 @@ class Peer:
         self.retransmit_at = self.keepalive_at = self.new_handshake_at = self.zero_at = self.persistent_at = 0
         self.wake = 0
         self.heap_index = -1
-        self.attempts = self.persistent_keepalive = 0
+        self.attempts = self.unanswered = self.persistent_keepalive = 0
         self.another_keepalive = self.sent_lastminute = False
         self.handshake_sec = self.handshake_nsec = self.tx_bytes = self.rx_bytes = 0
         self.last_rx = self.last_data_rx = self.last_data_tx = 0

@@ -1,10 +1,11 @@
 """All timers of a peer: what starts and stops them, and the heap that finds the peer whose timer is due next.
 
     event                       stops             starts (+: if it does not run, !: again from the beginning)
-    handshake initiated                           ! retransmit        5 s + jitter
+    handshake initiated                           ! retransmit        5 s + jitter; later more (retry_interval)
+    handshake needed before it is allowed         + retransmit        when it is allowed
     handshake complete          retransmit
     session derived                               ! zero              540 s
-    data sent                                     + new handshake     15 s + jitter
+    data sent                                     + new handshake     15 s + longer jitter
     data received                                 + keepalive         10 s; if running, another one after it
     any authenticated sent      keepalive
     any authenticated received  new handshake
@@ -12,8 +13,8 @@
     run watched                                   ! watch             180 ms (segmentation.py)
 
     timer due                   what happens (Device.expire)
-    retransmit                  source address forgotten, initiation again; after the twentieth: keepalive stopped,
-                                staged packets purged, zero started if it does not run
+    retransmit                  source address forgotten, initiation again; after the twentieth (backoff.py): keepalive
+                                stopped, staged packets purged, zero started if it does not run
     keepalive                   an empty packet is sent
     new handshake               source address forgotten, initiation
     zero                        handshake and keypairs wiped
@@ -31,9 +32,12 @@ peer in the heap, so most packets cost one comparison. A timer that is stopped l
 from .. import crypto
 from .constants import (
     KEEPALIVE_TIMEOUT,
+    MAX_TIMER_HANDSHAKES,
+    NO_REPLY_JITTER_MAX,
     REJECT_AFTER_TIME,
     REKEY_TIMEOUT,
     REKEY_TIMEOUT_JITTER_MAX,
+    RETRY_INTERVAL_MAX,
 )
 
 # Random bytes for a hundred timers, because nearly every batch of packets starts a timer.
@@ -41,14 +45,38 @@ _drawn = bytearray(200)
 _used = len(_drawn)
 
 
-def jitter():
-    """Return a random time from 0 to REKEY_TIMEOUT_JITTER_MAX, in ms."""
+def jitter(most=REKEY_TIMEOUT_JITTER_MAX):
+    """Return a random time from 0 to `most`, in ms, which is less than 65536."""
     global _used
     if _used == len(_drawn):
         crypto.random_fill(_drawn)
         _used = 0
     _used += 2
-    return (_drawn[_used - 2] << 8 | _drawn[_used - 1]) % (REKEY_TIMEOUT_JITTER_MAX + 1)
+    return (_drawn[_used - 2] << 8 | _drawn[_used - 1]) % (most + 1)
+
+
+def retry_interval(peer):
+    """Return the time between two initiations to the peer, in ms, without jitter.
+
+    It is REKEY_TIMEOUT for the first twenty without an answer, as in Linux. Then it doubles with each initiation, up to
+    RETRY_INTERVAL_MAX, because traffic or a persistent keepalive would start twenty again, for as long as the peer is away.
+    """
+    doublings = peer.unanswered - MAX_TIMER_HANDSHAKES - 1
+    if doublings <= 0:
+        return REKEY_TIMEOUT
+    return min(REKEY_TIMEOUT << min(doublings, 4), RETRY_INTERVAL_MAX)
+
+
+def longest_jitter(peer):
+    """Return the longest jitter after the interval, in ms. It doubles with each initiation without an answer, up to half of
+    the interval. So the peers of a machine that was away do not all call it at the same time.
+    """
+    return min(REKEY_TIMEOUT_JITTER_MAX << min(peer.unanswered, 8), retry_interval(peer) // 2)
+
+
+def _retry_time(peer, since):
+    """Return when an initiation may follow the one at the time `since`."""
+    return since + retry_interval(peer) + jitter(longest_jitter(peer))
 
 
 class Timers:
@@ -70,12 +98,18 @@ class Timers:
     # events
 
     def handshake_initiated(self, peer, now):
-        peer.retransmit_at = now + REKEY_TIMEOUT + jitter()
+        peer.retransmit_at = _retry_time(peer, now)
+        self._hasten(peer, peer.retransmit_at)
+
+    def handshake_deferred(self, peer):
+        """A handshake is needed earlier than the peer may be called again."""
+        peer.attempts = -1  # no initiation has left yet
+        peer.retransmit_at = _retry_time(peer, peer.last_sent_handshake)
         self._hasten(peer, peer.retransmit_at)
 
     def handshake_complete(self, peer):
         peer.retransmit_at = 0
-        peer.attempts = 0
+        peer.attempts = peer.unanswered = 0
         peer.sent_lastminute = False
 
     def session_derived(self, peer, now):
@@ -85,7 +119,7 @@ class Timers:
     def data_sent(self, peer, now):
         peer.last_data_tx = now
         if not peer.new_handshake_at:
-            peer.new_handshake_at = now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + jitter()
+            peer.new_handshake_at = now + KEEPALIVE_TIMEOUT + REKEY_TIMEOUT + jitter(NO_REPLY_JITTER_MAX)
             self._hasten(peer, peer.new_handshake_at)
 
     def data_received(self, peer, now):
@@ -113,6 +147,8 @@ class Timers:
         peer.keepalive_at = 0
         if not peer.zero_at:
             self.session_derived(peer, now)
+        if not peer.persistent_at:
+            self._traversal(peer, now)  # it can have been due before this initiation could be repeated
 
     def run_watched(self, peer, at):
         peer.watch_at = at
@@ -127,7 +163,7 @@ class Timers:
         """Stop all timers of the peer."""
         peer.retransmit_at = peer.keepalive_at = peer.new_handshake_at = peer.zero_at = peer.persistent_at = 0
         peer.watch_at = 0
-        peer.attempts = 0
+        peer.attempts = peer.unanswered = 0
         peer.another_keepalive = False
         self.settle(peer)
 
