@@ -166,7 +166,7 @@ FAULTS = [
     Fault(
         "a peer that `wg` removed comes back with a reload of the configuration, but without its allowed IPs",
         "wgembed/daemon/peer_diff.py",
-        "elif had.get(prefix) != config.public_key or config.public_key in fresh:",
+        "elif had.get(prefix) != config.public_key or config.public_key in added:",
         "elif had.get(prefix) != config.public_key:",
     ),
     Fault(

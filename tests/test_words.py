@@ -19,7 +19,8 @@ CONFIGURATION, MANUAL = "package/files/wgembed.config", "docs/wgembed.8"
 SCRIPTS = (
     "init.d/wgembed",
     *("package/files/" + name for name in ("launch.sh", "wgembed.sh", "wgembed.defaults", "completions/wgembed")),
-    *("package/files/" + name for name in ("python3.postinst", "python3.prerm")),
+    *("package/files/" + name for name in ("micropython.postinst", "python3.postinst", "python3.prerm")),
+    *("package/debian/" + name for name in ("postinst", "postrm", "prerm", "wgembed.service", "wgembed@.service")),
     *("package/%s/Makefile" % name for name in ("luci-app-wgembed", "wgembed", "wgembed-fastpath")),
 )
 SCRIPTS_OF_LUCI = "package/luci-app-wgembed/htdocs"

@@ -24,28 +24,26 @@ def main():
 def _serve():
     ready = os.environ.pop(b"WGEMBED_READY", b"")
     verb, argument, *more = sys.argv[1:]
-    _name_process()
+    from wgembed.runtime import system
+
+    system.process.name_process()
     if verb == "route":
         if more[0]:
             from wgembed.daemon import netifd
 
-            return netifd.serve(argument, more[0], lambda peers: None)
+            return netifd.serve(argument, more[0], lambda peers: None, _explain)
         from wgembed.daemon.router import serve
 
-        return serve(argument, lambda peers: None)
+        return serve(argument, lambda peers: None, _explain)
     from wgembed.daemon.single import serve
 
     return serve(argument, lambda peers: _let_go(int(ready)) if ready else None)
 
 
-def _name_process():
-    """Show up as wgembed, not as python, in ps and top."""
-    try:
-        fd = os.open("/proc/self/comm", os.O_WRONLY)
-    except OSError:
-        return
-    os.write(fd, b"wgembed")
-    os.close(fd)
+def _explain(interface, key):
+    from wgembed.commands.diagnose import explain  # only the child process of the daemon loads it
+
+    return explain(interface, key)
 
 
 def _let_go(ready):

@@ -15,6 +15,8 @@ log (runtime/log.py).
 
 import sys
 
+# The package with the modules that wgembed-micropython does not have. The packages for CPython have all modules.
+TOOLS_PACKAGE = "wgembed-micropython-tools"
 # A constant, because there may be no memory to build the text.
 OUT_OF_MEMORY = "wgembed: out of memory; start MicroPython with a larger -X heapsize, for example 4M"
 

@@ -336,12 +336,14 @@ def test_there_and_back(wgembed, network, tmp_path):
     written(other / "wgembed", text)
     status, back, errors = wgembed("export", "--network", "wg0", "--config-dir", other)
     assert (status, errors) == (0, "") and raw(back) == raw(text)
-    known = {"private_key_file", "max_peers", "log_level", "disabled"}
+    known = {"private_key_file", "max_peers", "log_level", "kill_switch", "disabled"}
     assert {name.decode() for _, _, given in raw(text)[:1] for name, _, _ in given} == set(
         config.known(b"interface")
     ) - known
     peers = {name.decode() for kind, _, given in raw(text) if kind != b"interface" for name, _, _ in given}
-    assert peers == set(config.known(b"wireguard_wg0"))
+    assert peers == set(config.known(b"wireguard_wg0")) - {
+        "failback_time", "backup_of", "endpoint_order", "ping_check", "ping_interval",
+    }  # fmt: skip
 
 
 def test_all_interfaces_and_a_mistake(wgembed, network):
@@ -384,6 +386,7 @@ def test_back_to_the_stock_wireguard(wgembed, directory):
 config interface 'wg0'
 	option private_key_file '{key}'
 	option max_peers '7'
+	option kill_switch '1'
 	option log_level 'verbose'
 	option listen_port '51820 '
 	option nohostroute 'yes'
@@ -394,13 +397,17 @@ config wireguard_wg0
 	option disabled 'no'
 	option description ' a , b '
 	option allowed_ips '0.0.0.0/0, ::/0'
+	list endpoint_host '[2001:db8::1]:5'
+	list endpoint_host 'spare.example'
+	option failback_time '60'
 config wireguard_wg1
 	option public_key '{PRIVATE}'
 """,
     )
     status, text, errors = wgembed("export", "--network", "wg0", "--config-dir", directory)
     assert status == 0
-    assert errors == "wgembed: left out, because OpenWrt's WireGuard has no such option: max_peers, log_level\n"
+    left_out = "max_peers, kill_switch, log_level, endpoint_host (all but the first), failback_time"
+    assert errors == f"wgembed: left out, because OpenWrt's WireGuard has no such option: {left_out}\n"
     assert (
         text.strip()
         == f"""
@@ -419,6 +426,8 @@ config wireguard_wg0
 	option description ' a , b '
 	list allowed_ips '0.0.0.0/0'
 	list allowed_ips '::/0'
+	option endpoint_host '2001:db8::1'
+	option endpoint_port '5'
 """.strip()
     )
     key.unlink()

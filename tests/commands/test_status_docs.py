@@ -67,7 +67,9 @@ def test_lines_of_the_interface():
 
 def test_lines_of_a_peer():
     allowed = re.findall(r'"(\w+)=', inspect.getsource(Session._tell_allowed))
-    assert documented("line of a peer") == sorted([*lines_of(status.tell_peer), *allowed])
+    assert documented("line of a peer") == sorted(
+        [*lines_of(status.tell_peer), *lines_of(status._failover_lines), *lines_of(status._switch_lines), *allowed]
+    )
 
 
 def test_reasons_of_unmatched_handshakes():
@@ -79,7 +81,9 @@ SAMPLES = {
     "drop": "tx_send,1", "send_error": "1,4", "unmatched_handshake": f"unknown_peer,1,2000,192.0.2.1:7,{KEY}",
     "unroutable": "10.0.0.1,2000", "source_not_allowed": f"10.0.0.1,2000,{KEY}", "session": "5000,initiator",
     "gso": "None,1,1", "gro": "None,0,1", "tun": "None,0,102,0",
-    "segments_lost": "3,600", "event": "roamed,1,2", "has_preshared_key": "1",
+    "endpoint_time": "a:1,7", "ping": "10.0.0.1,2,", "unconfirmed_s": "7",
+    "segments_lost": "3,600", "away": "1", "unanswered": "25,4000",
+    "backup": f"standby,{KEY}", "failover": "1,2000,no_answer,300", "event": "roamed,1,2", "has_preshared_key": "1",
 }  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_names_of_all_kinds(served, printed, name, form):
     elif form == "--prometheus":
         text = printed[1].decode(errors="surrogateescape")
         samples = [line for line in text.splitlines() if line[0] != "#"]
-        assert len(samples) == 6
+        assert len(samples) == 8
         for line in samples:
             label = re.fullmatch(r'\w+\{interface="((?:[^"\\]|\\["\\n])+)"(?:,\w+="[^"\\]+")?\} \d+', line)[1]
             assert label.replace('\\"', '"').replace("\\\\", "\\") == name
@@ -137,3 +137,20 @@ def test_counters_go_on(served):
     before, after = (told("wg0", *lines, ("rx_bytes", str(count))) for count in (1 << 62, 1 << 63))
     assert status_format.Rates([before], 1).of(after, after.peers[0]) == (1 << 62, 0)
     assert status_format.Rates([after], 1).of(before, before.peers[0]) is None
+
+
+@pytest.mark.parametrize("unanswered, words, planned", [
+    ("3,4000", "", 4), ("25,42500", ", next attempt in 42 s", 42), ("25,", "", None),
+])  # fmt: skip
+def test_a_peer_that_is_called_less_often(served, printed, unanswered, words, planned):
+    served["wg0"] = told("wg0", ("public_key", KEY), ("endpoint", "192.0.2.1:5"), ("unanswered", unanswered))
+    assert status_command.show_status("wgembed", ["status", "--interval=0"]) == 0
+    line = next(line for line in printed[1].decode().splitlines() if line.startswith("  u7"))
+    assert ("next attempt" in line) == bool(words) and words in line
+    printed[1] = b""
+    status_command.show_status("wgembed", ["status", "--interval=0", "--json"])
+    [peer] = json.loads(printed[1])["interfaces"][0]["peers"]
+    assert (peer["unanswered"], peer["next_attempt_s"]) == (int(unanswered.split(",")[0]), planned)
+    printed[1] = b""
+    status_command.show_status("wgembed", ["status", "--interval=0", "--prometheus"])
+    assert b"wireguard_peer_unanswered_initiations{" in printed[1]

@@ -251,6 +251,18 @@ KEYS = [
     peer_option("endpoint_host", SECRET, "(hidden) is not a host name", "a key for a host"),
     peer_option("allowed_ips", SECRET, "(hidden) is not an IP address or network", "a key for a network"),
     option("tunlink", SECRET, "(hidden) is not a valid name of a network or interface", "a key for a link"),
+    refused(
+        "a key for the heap",
+        "config globals\n\toption heapsize '%s'\n" % SECRET,
+        "FILE:2: globals[0], option heapsize: expected a number, perhaps with K or M at its end, got (hidden)",
+    ),
+    refused(
+        "options of events",
+        "config globals\n\toption on_event 'logger'\n\toption outage_minutes '0'\n\toption history 'some'\n",
+        "FILE:2: globals[0], option on_event: expected an absolute path, got 'logger'",
+        "FILE:3: globals[0], option outage_minutes: expected a number from 1 to 16383, got '0'",
+        "FILE:4: globals[0], option history: expected 1 or 0, got 'some'",
+    ),
 ]
 
 NUMBERS = flat(
@@ -292,7 +304,7 @@ NUMBERS = flat(
 WORDS = flat(
     [
         option(name, value, "expected 1 or 0, got '%s'" % value)
-        for name in ("nohostroute", "disabled", "auto")
+        for name in ("nohostroute", "kill_switch", "disabled", "auto")
         for value in ("maybe", "True", "2", "01", "y")
     ],
     [peer_option(name, "perhaps", "expected 1 or 0, got 'perhaps'") for name in ("route_allowed_ips", "disabled")],
@@ -360,6 +372,28 @@ ADDRESSES = flat(
         "FILE:6: wireguard_wg0[0], option allowed_ips: 'x' " + NETWORK,
         "FILE:6: wireguard_wg0[0], option allowed_ips: 'y' " + NETWORK,
     ),
+)
+
+LISTS_OF_HOSTS = flat(
+    [
+        refused(
+            "endpoint %s in a list" % value,
+            interface() + peer("list endpoint_host 'good.example'", "list endpoint_host '%s'" % value),
+            "FILE:5: wireguard_wg0[0], option endpoint_host: " + sentence,
+        )
+        for value, sentence in (
+            ("a.example:0", "expected a number from 1 to 65535, got '0'"),
+            ("a.example:70000", "expected a number from 1 to 65535, got '70000'"),
+            ("[1.2.3.4]:5", "'[1.2.3.4]' is not a host name"),
+            ("1.2.3:5", "'1.2.3' is not an IP address"),
+            ("a-:5", "'a-' is not a host name"),
+            ("", "'' is not an IP address"),
+        )
+    ],
+    [
+        peer_option("failback_time", value, "expected a number from 0 to 86400, got '%s'" % value)
+        for value in ("-1", "86401", "x")
+    ],
 )
 
 HOSTS = flat(
@@ -538,7 +572,8 @@ def _raw(text):
 
 
 WRONG = [
-    (title, text.encode(), lines) for title, text, lines in SYNTAX + SECTIONS + KEYS + NUMBERS + WORDS + ADDRESSES + HOSTS
+    (title, text.encode(), lines)
+    for title, text, lines in SYNTAX + SECTIONS + KEYS + NUMBERS + WORDS + ADDRESSES + HOSTS + LISTS_OF_HOSTS
 ]
 WRONG += [(title, _raw(text), lines) for title, text, lines in BYTES]
 CASES = WRONG + [(title, _raw(text), lines) for title, text, lines in ODD]

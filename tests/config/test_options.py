@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wgembed.config import keys, uci
+from wgembed.config import keys, route_tables, uci
 from wgembed.config import options as config
 from wgembed.protocol.allowedips import MAX_PREFIXES
 from wgembed.runtime import log
@@ -55,6 +55,12 @@ def good(text, warnings=()):
 def test_nothing_is_a_configuration():
     assert good("").interfaces == []
     assert good("# nothing\n\nconfig globals 'globals'\n\toption ula_prefix 'fd12::/48'\n").interfaces == []
+
+
+def test_events():
+    given = good("config globals\n\toption on_event '/bin/x y'\n\toption outage_minutes 30\n\toption history no\n")
+    for found, expected in ((good(""), ("", 5, True)), (given, ("/bin/x y", 30, False))):
+        assert (found.on_event, found.outage_minutes, found.history) == expected
 
 
 def test_defaults():
@@ -258,10 +264,30 @@ def test_values_of_a_peer(name, attribute, value, meaning):
     assert found == (value if meaning is None else meaning)
 
 
+@pytest.mark.parametrize("lines, hosts", [
+    (["list endpoint_host 'a.example:1'", "list endpoint_host 'b.example'"], [("a.example", 1), ("b.example", 51820)]),
+    (["option endpoint_port 7", "list endpoint_host a", "list endpoint_host '[2001:db8::1]:8'",
+      "list endpoint_host '2001:db8::2'"], [("a", 7), ("2001:db8::1", 8), ("2001:db8::2", 7)]),
+    (["list endpoint_host a", "list endpoint_host 'b'", "option endpoint_port 9", "list endpoint_host a"],
+     [("a", 9), ("b", 9)]),
+    (["list endpoint_host 'fe80::1%eth0'", "list endpoint_host '[fe80::1%eth1]:5'"],
+     [("fe80::1%eth0", 51820), ("fe80::1%eth1", 5)]),
+])  # fmt: skip
+def test_several_endpoints(lines, hosts):
+    found = good(interface() + peer(*lines)).interfaces[0].peers[0]
+    assert found.hosts == hosts and (found.host, found.port) == hosts[0] and found.failback == 300
+    assert found.all_hosts == [host for host, _ in hosts]
+
+
+def test_a_list_of_one_endpoint_is_no_list():
+    found = good(interface() + peer("list endpoint_host 'a.example:5'", "option failback_time 0")).interfaces[0].peers[0]
+    assert (found.host, found.port, found.hosts, found.failback) == ("a.example", 5, [], 0)
+
+
 def test_tables_by_the_names_of_the_machine(monkeypatch, tmp_path):
     names = tmp_path / "rt_tables"
     names.write_text("# reserved\n255\tlocal\n0 unspec\n 77  vpn # ours\nx y\n1 2 3\n\u00b2 raised\n")
-    monkeypatch.setattr(config, "ROUTE_TABLES", str(names))
+    monkeypatch.setattr(route_tables, "ROUTE_TABLES", str(names))
     (wg0,) = good(interface("option ip4table vpn", "option ip6table vpn")).interfaces
     assert (wg0.table4, wg0.table6) == (77, 77)
     (tmp_path / "rt_tables.d").mkdir()

@@ -119,9 +119,24 @@ def test_what_editors_add(data):
     assert not parsed.stripped.startswith("\ufeff")
 
 
-def test_what_is_no_text():
+@pytest.mark.parametrize("hook", ["echo 'a # b'", 'x=a#b; echo "${x#a}" $# # end', "# nothing", "echo 'B\xfcro # 1'"])
+@pytest.mark.parametrize("key", ["PreUp", "postup", "PREDOWN", "PostDown"])
+def test_a_hook_keeps_its_number_signs(key, hook):
+    """As with wg-quick 1.0.20260223: the shell finds the comments. Other lines can have comments in any encoding."""
+    text = "[Interface]\n\t%s\t= %s \r\nMTU = 1400 # as there\n" % (key, hook)
+    for data in (text.encode(), text.encode() + b"# zu Hause \xfc\n"):
+        parsed = wg_quick.parse(wg_quick.to_text(data))
+        assert parsed.interface.all(key.lower()) == [hook] and parsed.interface.last("mtu") == "1400"
+        saved = wg_quick.parse("[Interface]\n" + wg_quick.format_own(parsed))
+        assert saved.interface.all(key.lower()) == [hook]
+    with pytest.raises(UserError, match="^line 2: expected a section, or NAME = VALUE in a section$"):
+        wg_quick.parse("[Interface]\n%s # = %s\n" % (key, hook))
+
+
+@pytest.mark.parametrize("hook", [b"\xff # x", b"echo '# \xff'"])
+def test_what_is_no_text(hook):
     with pytest.raises(UnicodeError):
-        wg_quick.to_text(b"[Interface]\nPostUp = \xff # x\n")
+        wg_quick.to_text(b"[Interface]\nPostUp = %s\n" % hook)
 
 
 def test_whether_it_saves():

@@ -2,13 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from ..lab import micropython, net, peers
+from ..lab import debian, micropython, net, peers
 from ..lab.need import need, privileges, programs
 from ..lab.net import poll
 from ..lab.router import Keys
@@ -58,6 +59,10 @@ class Host:
         code, text = self.place.run("wg", "show", self.name, "dump", check=False)
         return None if code else [line.split("\t") for line in text.splitlines()]
 
+    def socket(self):
+        """The control socket: another process would make another one."""
+        return os.stat(f"/var/run/wireguard/{self.name}.sock").st_ino
+
     def close(self):
         if self.dump() is not None:
             self.run("down", str(self.file))
@@ -80,7 +85,18 @@ def host(request, tmp_path):
 @pytest.fixture
 def other(tmp_path):
     """A host like that, with the real wg-quick, and our daemon."""
-    need(programs, "wg-quick", "bash")
+    yield from other_host(tmp_path, "wg-quick")
+
+
+@pytest.fixture
+def newest(tmp_path):
+    """The same with the wg-quick of Debian unstable."""
+    script = shutil.copy(need(debian.wg_quick_sid), tmp_path)
+    yield from other_host(tmp_path, str(script))
+
+
+def other_host(tmp_path, wg_quick):
+    need(programs, wg_quick, "wg", "bash")
     need(peers.Wgembed.prepare)
     daemon = f"WG_QUICK_USERSPACE_IMPLEMENTATION={peers.Wgembed.command()[0]}"
     # Its firewall rules, against packets that come in for the tunnel's address from elsewhere, are not ours to make.
@@ -89,7 +105,7 @@ def other(tmp_path):
     for name in ("nft", "iptables-restore", "ip6tables-restore"):
         (tools / name).write_text("#!/bin/sh\ncat >/dev/null\n")
         (tools / name).chmod(0o755)
-    host = Host(tmp_path / "theirs", ["env", daemon, f"PATH={tools}:{os.environ['PATH']}", "wg-quick"])
+    host = Host(tmp_path / "theirs", ["env", daemon, f"PATH={tools}:{os.environ['PATH']}", wg_quick])
     yield host
     host.close()
 
@@ -182,6 +198,7 @@ HOOKS = {
     "lists": 'echo "${#ADDRESSES[@]} ${ADDRESSES[1]} ${#DNS[@]} ${DNS_SEARCH[0]}" >>LOG',
     "not exported": "sh -c 'echo x$INTERFACE' >>LOG",
     "patterns": "x=aab; echo ${x##*(a)} >>LOG",
+    "comments": "echo 'a # b' c#d $# # e; false >>LOG",
     "quotes": "echo 'a  b' \"c  d\" $((1 + 2)) >>LOG",
     "an exit": "echo on >>LOG; exit 0; false",
     "a missing program": "echo on >>LOG; no-such-program --x; echo off >>LOG",
@@ -193,10 +210,10 @@ MOMENTS += [("PostUp", name) for name in HOOKS if name != "a pipeline"]
 
 
 @pytest.mark.parametrize("when,name", MOMENTS)
-def test_hooks_run_as_in_wg_quick(host, other, when, name):
+def test_hooks_run_as_in_wg_quick(host, newest, when, name):
     """The same commands run, with the same variables, and the same interface is left behind by a hook that fails."""
     found = []
-    for one in (host, other):
+    for one in (host, newest):
         log = one.folder / "log"
         text = f"{INTERFACE}Address = 10.7.0.1/24, fd77::1/64\nMTU = 1400\nTable = 1234\n"
         second = f"{when} = echo second >>{log}\n"
@@ -266,6 +283,42 @@ def test_packets_pass(host, tmp_path):
         assert " 0% packet loss" in host.place.run("ping", "-n", "-c", "3", "-i", "0.2", "-W", "5", "10.7.0.2")[1]
     finally:
         far.close()
+
+
+def test_reload(host):
+    """Keys and peers of the changed file are applied. What `up` chose and the file does not say stays."""
+    text = f"[Interface]\nPrivateKey = {OURS.private}\nAddress = 10.7.0.1/32\n{PEER}AllowedIPs = 0.0.0.0/0\n"
+    host.write(text + f"PersistentKeepalive = 9\n[Peer]\nPublicKey = {THIRD.public}\nAllowedIPs = 10.9.0.1\n")
+    assert host.run("up", str(host.file))[0] == 0
+    socket, before, seen = host.socket(), host.dump(), host.seen()
+    assert before[0][3] != "off", "a default route has a mark"
+    fourth = Keys()
+    new = f"[Peer]\nPublicKey = {fourth.public}\nAllowedIPs = 10.9.0.0/24\n"
+    host.write(text.replace(f"PrivateKey = {OURS.private}\n", "") + new)
+    assert host.run("reload", str(host.file)) == (0, "")
+    after = host.dump()
+    assert after[0] == before[0] and host.seen() == seen and host.socket() == socket
+    assert [(line[0], line[3], line[7]) for line in after[1:]] == [
+        (THEIRS.public, "0.0.0.0/0", "off"), (fourth.public, "10.9.0.0/24", "off"),
+    ]  # fmt: skip
+    host.write(text.replace(OURS.private, THIRD.private).replace("[Interface]", "[Interface]\nListenPort = 4711"))
+    assert host.run("reload", str(host.file)) == (0, "")
+    after = host.dump()
+    assert after[0][:3] == [THIRD.private, THIRD.public, "4711"] and len(after) == 2
+    status, printed = host.run("reload", str(host.file), environment=["LC_ALL=C"])
+    assert (status, printed) == (0, ""), "without a change"
+
+
+def test_a_reload_that_is_refused_changes_nothing(host):
+    host.write(FILES["plain"])
+    assert host.run("reload", str(host.file)) == (1, f"wgembed: `{host.name}' is not a WireGuard interface\n")
+    assert host.run("up", str(host.file))[0] == 0
+    before = host.dump()
+    for wrong in (FILES["plain"].replace("AllowedIPs", "AllowedIP"), "no file of wg-quick"):
+        host.write(wrong)
+        status, printed = host.run("reload", str(host.file))
+        assert status == 1 and printed and host.dump() == before
+    host.write(FILES["plain"])
 
 
 def test_what_a_killed_daemon_left_behind_is_taken_away(host):
@@ -380,7 +433,7 @@ def test_a_file_that_others_can_read(host):
     assert status == 0 and f"Warning: `{host.file}' is world accessible\n" in printed
 
 
-@pytest.mark.parametrize("arguments", [["up"], ["up", "a", "b"], ["down"], ["down", "-f", "x"]])
+@pytest.mark.parametrize("arguments", [["up"], ["up", "a", "b"], ["down"], ["down", "-f", "x"], ["reload"]])
 def test_usage(arguments):
     done = subprocess.run([*CPYTHON, *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.startswith(f"usage: wgembed {arguments[0]} ")

@@ -1,7 +1,9 @@
 """Why a tunnel is down: each cause is made for real, and the sentence is the one that helps."""
 
 import base64
+import json
 import socket
+import sys
 import time
 
 import pytest
@@ -33,6 +35,25 @@ def test_nothing_is_wrong(broken):
     assert broken.diagnose(broken.near) == ["no problem found", "no problem found"]
     assert broken.diagnose(broken.far, broken.near.key) == ["no problem found"]
     assert broken.status(broken.near) == "up"
+
+
+@pytest.mark.side_by_side
+def test_in_another_network_namespace(broken):
+    """Neither its own routes nor pings are evidence in this one."""
+    start(broken)
+    broken.tunnel.reach(broken.near)
+    name, third = broken.near.interface, broken.namespace()
+    broken.near.place.ip("link", "set", name, "netns", third.name)
+    down = f"The interface is down, in another network namespace. Run `ip link set {name} up` there."
+    poll(lambda: broken.diagnose(broken.near) == [down], 10)
+    third.ip("address", "add", broken.tunnel.inside(broken.near) + "/24", "dev", name)
+    third.ip("link", "set", name, "up")
+    third.run(*traffic.ping_command(broken.tunnel.inside(broken.far), count=1, patience=5))
+    note = "The interface is in another network namespace. Its encrypted packets leave from this one."
+    assert broken.diagnose(broken.near) == [note, "no problem found"]
+    command = [sys.executable, "-m", "wgembed", "status", "--interval", "0"]
+    assert ", in another network namespace, public key " in broken.run(command, broken.near, name)
+    assert json.loads(broken.run([*command, "--json"], broken.near, name))["interfaces"][0]["other_namespace"] is True
 
 
 # Keys

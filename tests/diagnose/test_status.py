@@ -55,7 +55,7 @@ def test_json(tunnel, command):
     interface.pop("dropped")
     assert interface == {
         "name": near.interface, "state": "up", "public_key": near.key, "listen_port": 51820, "fwmark": 0, "mtu": 1420,
-        "offloads": {"gso": "on", "gro": "on"}, "problems": [],
+        "other_namespace": False, "unconfirmed_s": None, "offloads": {"gso": "on", "gro": "on"}, "problems": [],
     }  # fmt: skip
     seen = near.show(far)
     assert peer.pop("handshake_age_s") == pytest.approx(time.time() - seen.latest_handshake, abs=stretch(2))
@@ -66,6 +66,8 @@ def test_json(tunnel, command):
         "latest_handshake": seen.latest_handshake, "attempt": 0,
         "segmented_sends": "on", "rx_bytes": seen.received, "tx_bytes": seen.sent,
         "rx_rate": None, "tx_rate": None, "staged": 0,
+        "endpoint_choices": [], "endpoint_times_ms": {}, "failover": None, "ping": None, "backup": None,
+        "unanswered": 0, "next_attempt_s": None,
     }  # fmt: skip
 
 
@@ -84,7 +86,7 @@ def test_prometheus(tunnel, command):
     for line in text.splitlines():
         assert re.fullmatch(r'# (HELP|TYPE) \w+ .+|\w+\{(\w+="[^"]*",?)+\} \d+', line), line
     names = re.findall(r"^# TYPE (\w+) ", text, re.M)
-    assert len(names) == len(set(names)) == 6
+    assert len(names) == len(set(names)) == 8
 
 
 def test_watch(tunnel, command):

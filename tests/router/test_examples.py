@@ -13,7 +13,9 @@ from ..lab import net
 FOLDER = Path(__file__).parents[2] / "docs/examples"
 FILES = sorted(FOLDER.glob("*.config"))
 # Where the names in the examples lead to here: the other end of the wire.
-NAMES = "".join(f"{name} 192.0.2.2\n" for name in ("site-b.example.org", "vpn.example.net", "hq.example.org"))
+NAMES = "".join(
+    f"{name} 192.0.2.2\n" for name in ("site-b.example.org", "vpn.example.net", "hq.example.org", "hq-lte.example.org")
+)
 
 
 def read(path):

@@ -38,10 +38,10 @@ def test_an_address_that_changes_is_found_within_one_retry(harness):
     # Restarted, the other end knows no session and will not call.
     pair.far.restart()
     begin = net.time.monotonic()
-    traffic.reach(place, "10.77.0.2", within=25)
+    traffic.reach(place, "10.77.0.2", within=30)
     assert endpoint(pair.router, pair) == "192.0.2.40:51821"
-    # 10 s of keepalive and 5 s of patience (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT), then one attempt.
-    assert net.time.monotonic() - begin < 22
+    # 15 to 20 s without an answer (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT, and jitter), then one attempt.
+    assert net.time.monotonic() - begin < 27
 
 
 def test_a_dead_name_server_at_the_start(harness):

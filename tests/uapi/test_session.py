@@ -24,8 +24,11 @@ class Interface:
         self.fwmark = 0
         self.busy_port = None
         self.bound_to = ""
+        self.is_away = False
         self.problems = {}
+        self.unconfirmed_at = 0
         self.endpoints = {}
+        self.groups = []
 
     def send_errors(self):
         return []

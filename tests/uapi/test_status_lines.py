@@ -18,8 +18,11 @@ class Interface:
         self.fwmark = 7
         self.errors = []
         self.bound_to = ""
+        self.is_away = False
         self.problems = {}
+        self.unconfirmed_at = 0
         self.endpoints = dict(endpoints)
+        self.groups = []
 
     def send_errors(self):
         return self.errors
@@ -133,11 +136,14 @@ def test_errors_and_a_clock_that_was_set_back():
     interface = Interface(a.device)
     interface.errors = [(1, 4), (101, 6)]
     interface.bound_to = "wwan0"
+    interface.is_away = True
     interface.problems = {"tunlink": "option tunlink: link x does not exist", "config": ""}
+    interface.unconfirmed_at = harness.now + 61_000
     a.device.timestamps.make(system.clock.realtime()[0] + 1000, 0)
     report = Reader(harness, interface)
     assert [value for name, value in report.device if name == "send_error"] == ["1,4", "101,6"]
-    assert dict(report.device)["link"] == "wwan0"
+    assert dict(report.device)["link"] == "wwan0" and dict(report.device)["away"] == "1"
+    assert dict(report.device)["unconfirmed_s"] == "61"
     assert dict(report.device)["clock_behind_s"] in ("999", "1000")
 
 
@@ -166,3 +172,24 @@ def test_it_alternates_with_get():
 def test_a_status_with_a_line_is_refused():
     harness, a, *_ = pair()
     assert Session(Interface(a.device), None).feed(b"status=1\nx=1\n", 0) == b"errno=22\n\n"
+
+
+def test_a_peer_that_is_called_less_often():
+    harness, a, b, peer_b, peer_a = pair()
+    harness.filter = lambda source, destination, datagram: []
+    peer_b.unanswered = 30
+    a.transmit(PACKET)
+    harness.advance(10_000)
+    told = dict(Reader(harness, Interface(a.device)).peers[0])
+    count, next_ms = told["unanswered"].split(",")
+    assert count == "30" and 50_000 <= int(next_ms) <= 80_000 and told["attempt"] == "1"
+    harness.advance(400_000)
+    assert dict(Reader(harness, Interface(a.device)).peers[0])["unanswered"] == "33,", "none is planned"
+
+
+def test_a_handshake_that_is_deferred_is_no_attempt():
+    harness, a, b, peer_b, peer_a = pair()
+    peer_b.unanswered, peer_b.last_sent_handshake = 30, harness.now - 10_000
+    a.transmit(PACKET)
+    told = dict(Reader(harness, Interface(a.device)).peers[0])
+    assert "attempt" not in told and 50_000 <= int(told["unanswered"].split(",")[1]) <= 80_000

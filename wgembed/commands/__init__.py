@@ -12,6 +12,8 @@ interface drops it (__main__.py).
 TABLE = """\
 run       run:run                  [--netifd INTERFACE] [--config-dir DIR]
 check     check:check              [--config-dir DIR]
+apply     apply:apply              FILE|- [--confirm MINUTES [--peer NAME|KEY]] [--config-dir DIR]
+confirm   apply:confirm
 show      wg.show:show             {INTERFACE|all|interfaces} [FIELD]
 showconf  wg.show:showconf         INTERFACE
 set       wg.set:set_              INTERFACE [SETTING VALUE]... [peer KEY [SETTING VALUE]...]...
@@ -23,13 +25,17 @@ genpsk    wg.keys:make
 pubkey    wg.keys:pubkey
 status    status:show_status       [--json|--prometheus] [--watch] [--interval SECONDS] [INTERFACE...]
 diagnose  diagnose:show_diagnosis  [INTERFACE [PEER]]
+history   history:show_history     [--json] [INTERFACE [PEER]]
+report    report:report            [--config-dir DIR]
 up        quick:up                 FILE|INTERFACE
 down      quick:down               FILE|INTERFACE
+reload    quick:reload             FILE|INTERFACE
+unblock   unblock:unblock
 import    convert:import_file      FILE [--name INTERFACE | --peer-of INTERFACE [--description TEXT]] [--write] [--config-dir DIR] | --network [INTERFACE]
 export    convert:export_file      INTERFACE PEER [--endpoint HOST[:PORT]] [--allowed-ips LIST] [--dns LIST] [--qr] [--config-dir DIR] | --network INTERFACE
 demo      demo:demo
 help      usage:print_usage
-version   usage:print_version
+version   version:print_version
 """  # noqa: E501
 _COLUMNS = 10, 35  # where the function and the arguments begin
 

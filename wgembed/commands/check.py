@@ -9,14 +9,13 @@ from ..config import options as config_module
 from ..daemon import network_plan, peer_diff, refusals, timestamps
 from ..daemon.interface import bind_pair
 from ..daemon.router_options import do_without_marks
-from ..errors import cause
+from ..errors import TOOLS_PACKAGE, cause
 from ..protocol import tai64n
 from ..runtime import abi, address, folders, rtnetlink, system
 from ..runtime.modes import GROUP_OR_OTHERS
 from ..runtime.resolver import Lookup
 from ..runtime.tun_device import TUN_DEVICE
 from ..uapi.server import is_served
-from . import check_router
 from .run import config_directory
 
 # The time for all lookups together, in ms, and the number of lookups at once, each in a separate process.
@@ -59,6 +58,8 @@ def check(program, arguments):
         if section.line:
             section.where = "%s/%s:%d: %s" % (directory, config_module.PACKAGE, section.line, section.where)
     report.errors += do_without_marks(config)
+    if config.on_event and not system.files.exists(config.on_event):
+        report.errors.append("option on_event: there is no program %s; correct the path" % config.on_event)
     found = _resolve(report, config)
     ip = rtnetlink.RtNetlink()
     for interface in config.interfaces:
@@ -68,10 +69,21 @@ def check(program, arguments):
         _check_paths(report, config, interface, found, ip)
         _check_taken(report, interface, ip)
     _check_routed_twice(report, config)
-    check_router.check(report, directory, config)
+    _check_router(report, directory, config)
     for interface in config.interfaces:
         interface.forget_secrets()
     return report.print()
+
+
+def _check_router(report, directory, config):
+    """Check the other files of OpenWrt. On MicroPython, this part is in another package, because flash is short."""
+    try:
+        from . import check_router
+    except ImportError:
+        text = "the files of the network, the firewall, mwan3 and pbr were not checked: install %s to check them"
+        report.notes.append(text % TOOLS_PACKAGE)
+        return
+    check_router.check(report, directory, config)
 
 
 # The machine
@@ -158,12 +170,30 @@ def _check_interface(report, interface):
         report.errors.append("%s, option addresses: IPv6 is disabled on this machine" % where)
     if interface.tunlink and openwrt_network.ifindex(interface.tunlink) is None:
         report.errors.append("%s, option tunlink: %s" % (where, openwrt_network.why_missing(interface.tunlink)))
+    is_name_blocked = interface.kill_switch and _has_default(interface)
     for peer in interface.peers:
-        link = peer.host.partition("%")[2] if peer.host else ""
-        if link and not link.isdigit() and system.inet.ifindex(link) is None:
-            report.errors.append("%s, option endpoint_host: link %s does not exist" % (peer.where, link))
+        for host in peer.all_hosts:
+            if is_name_blocked and not _is_address(host):
+                report.notes.append(
+                    "%s, option endpoint_host: with kill_switch, the name server must have a more specific route outside the"
+                    " tunnel; set an address, or add such a route" % peer.where
+                )
+            link = host.partition("%")[2]
+            if link and not link.isdigit() and system.inet.ifindex(link) is None:
+                report.errors.append("%s, option endpoint_host: link %s does not exist" % (peer.where, link))
         if not peer.allowed_ips:
             report.errors.append("%s: the peer has no allowed_ips, so no packets can go to it or come from it" % peer.where)
+
+
+def _has_default(interface):
+    return any(not n for peer in interface.peers for _, n in network_plan.routed_prefixes(interface, peer))
+
+
+def _is_address(host):
+    try:
+        return bool(address.parse_ip(host.partition("%")[0]))
+    except ValueError:
+        return False
 
 
 def _check_overlaps(report, interface):
@@ -233,12 +263,12 @@ def _check_taken(report, interface, ip):
 def _resolve(report, config):
     """Return {host: packed addresses} of all endpoints that are addresses or can be resolved."""
     found, names = {}, []
-    for peer in [peer for interface in config.interfaces for peer in interface.peers if peer.host]:
+    for host in [host for interface in config.interfaces for peer in interface.peers for host in peer.all_hosts]:
         try:
-            found[peer.host] = [address.parse_ip(peer.host.partition("%")[0])]
+            found[host] = [address.parse_ip(host.partition("%")[0])]
         except ValueError:
-            if peer.host not in names:
-                names.append(peer.host)
+            if host not in names:
+                names.append(host)
     end = system.clock.now() + _LOOKUPS_TIMEOUT_MS
     while names and system.clock.now() < end:
         for name, lookup in [(name, Lookup(name)) for name in names[:_LOOKUPS]]:
@@ -272,11 +302,11 @@ def _check_paths(report, config, interface, found, ip):
     chosen = openwrt_network.ifindex(interface.tunlink) if interface.tunlink else 0
     tunnels = [index for index in [system.inet.ifindex(other.name) for other in config.interfaces] if index]
     paths = network_plan.Paths(ip, tunnels, ())
-    for peer in interface.peers:
-        for packed in found.get(peer.host, ())[:1]:
+    for peer, host in [(one, host) for one in interface.peers for host in one.all_hosts]:
+        for packed in found.get(host, ())[:1]:
             here = "%s, option endpoint_host" % peer.where
             text = address.format_ip(packed)
-            link = peer.host.partition("%")[2]
+            link = host.partition("%")[2]
             scope = int(link) if link.isdigit() else system.inet.ifindex(link) if link else 0
             if scope is None:
                 continue  # see _check_interface

@@ -220,13 +220,19 @@ def _start_daemon(end, folder):
     end.socket = os.path.join(folder, end.interface + ".sock")
     end.daemon = _child(end, os.execve, command[0], command, environment)
     deadline = time.monotonic() + 10
-    while not os.path.exists(end.socket):
+    while not _answers(end.socket):
         if os.waitpid(end.daemon, os.WNOHANG)[0]:
             end.daemon = None
             raise UserError("the daemon %s did not start" % end.name)
         if time.monotonic() > deadline:
             raise UserError("the daemon %s is not ready after 10 s" % end.name)
         time.sleep(0.005)
+
+
+def _answers(path):
+    """Whether a daemon listens at the control socket, which exists a moment before."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(path) == 0
 
 
 def _control(end, text):

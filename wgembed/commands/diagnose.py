@@ -1,9 +1,11 @@
 """`wgembed diagnose` on the command line. The rules are in diagnosis.py."""
 
-from ..errors import UsageError
+from ..errors import UsageError, UserError
 from ..runtime import system
 from ..runtime.tun_device import TUN_DEVICE
-from . import diagnosis, status_model
+
+from . import status_model  # isort: skip (first: modules that load one another take up MicroPython's stack)
+from . import diagnosis
 from .host_facts import HostFacts
 from .output import print_text
 from .status_model import key_text, looker
@@ -44,6 +46,20 @@ def show_diagnosis(program, arguments):
     if host.is_out_of_time:
         print_text("not every peer was probed because it takes too long: name an interface and a peer\n")
     return 1 if any(weight > diagnosis.NOTE for _, found in reports for weight, _ in found) else 0
+
+
+def explain(name, key):
+    """Return what the command says of a peer, given by its whole public key, as bytes: b"" if it says nothing."""
+    host, sentences = HostFacts(), []
+    try:
+        for interface in looker([name])():
+            for peer in interface.peers:
+                if key_text(peer.public_key) == key:
+                    found = diagnosis.about_interface(interface, host) + diagnosis.about_peer(interface, peer, host)
+                    sentences += [sentence for weight, sentence in found if weight > diagnosis.NOTE]
+    except (UserError, OSError):
+        return b""
+    return " ".join(sentences).encode()
 
 
 def _is_called(peer, wanted):

@@ -43,6 +43,14 @@ def about_interface(interface, host):
         found.add(CERTAIN, "The interface has no private key, so no handshake is possible. Set one.")
     for sentence in interface.problems:
         found.add(LIKELY, "Problem of the configuration: %s." % sentence)
+    if interface.unconfirmed_s is not None:
+        found.add(
+            NOTE,
+            "The configuration is not confirmed. The previous one returns in %s, unless you run `wgembed confirm`."
+            % span(interface.unconfirmed_s),
+        )
+    if interface.is_away:
+        found.add(NOTE, "The interface is in another network namespace. Its encrypted packets leave from this one.")
     if not interface.peers:
         found.add(CERTAIN, "The interface has no peers.")
     if interface.clock_behind_s > 60:
@@ -59,6 +67,9 @@ def about_interface(interface, host):
 
 def _about_down(found, interface, host):
     name, port = interface.name, interface.listen_port
+    if interface.is_away:
+        found.add(CERTAIN, "The interface is down, in another network namespace. Run `ip link set %s up` there." % name)
+        return
     why = host.port_error(port) if port else ""
     if why is None:
         sentence = (

@@ -89,7 +89,7 @@ class HostFacts:
     def leads_into_tunnel(self, interface, endpoint):
         """Whether the machine's route to the endpoint leads into the tunnel itself."""
         packed, scope = _split(endpoint)
-        if not packed or interface.link or not scope and network_plan.is_link_local(packed):
+        if not packed or interface.link or interface.is_away or not scope and network_plan.is_link_local(packed):
             return False
         try:
             index = scope or self._ip.route_to(packed, interface.fwmark).index
@@ -109,7 +109,7 @@ class HostFacts:
     def best_mtu(self, interface, endpoint):
         """Return the largest MTU that the links and routes to the endpoint allow; 0 if that is not known."""
         packed, scope = _split(endpoint)
-        if not packed:
+        if not packed or interface.is_away:
             return 0
         paths = network_plan.Paths(self._ip, [system.inet.ifindex(interface.name)], ())
         route = paths.way(packed, scope or system.inet.ifindex(interface.link) or 0, interface.fwmark)
@@ -122,6 +122,8 @@ class HostFacts:
 
     def taken_by(self, interface, peer):
         """Return (network, link) if another link has the route to an allowed network of the peer, and this one has none."""
+        if interface.is_away:
+            return None  # the routes are those of the other network namespace
         own = system.inet.ifindex(interface.name)
         for size, family in abi.FAMILIES.items():
             wanted = set()
@@ -143,12 +145,12 @@ class HostFacts:
         return None
 
     def answers(self, interface, peer):
-        """Whether an address of the peer answers a ping through the tunnel."""
-        return self._answering(interface, peer) is not None
+        """Whether an address of the peer answers a ping through the tunnel. True if this network namespace has no tunnel."""
+        return interface.is_away or self._answering(interface, peer) is not None
 
     def largest_packet(self, interface, peer):
         """Return the size of the largest packet that the peer answers; 0 if it answers none."""
-        packed = self._answering(interface, peer)
+        packed = None if interface.is_away else self._answering(interface, peer)
         if packed is None:
             return 0
         if ping.echo(packed, interface.mtu, _ECHO_TIMEOUT_MS, 3):

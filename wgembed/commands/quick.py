@@ -1,11 +1,11 @@
-"""`wgembed up` and `wgembed down`: the same as wg-quick(8), for machines that are not routers.
+"""`wgembed up`, `down` and `reload`: the same as wg-quick(8), for machines that are not routers.
 
 A separate daemon serves the interface. Addresses, MTU and routes are planned as for a router (daemon/network_plan.py), and a
 default route gets a firewall mark and rules as with wg-quick. Objects that outlive the link are recorded, and removed by
 their record.
 """
 
-from ..config import options, wg_quick
+from ..config import options, route_tables, wg_quick
 from ..daemon import capacity, network, network_plan
 from ..errors import UsageError, UserError
 from ..runtime import abi, address, durable, folders, log, netconf, rtnetlink, rtnetlink_abi, system, tool
@@ -58,6 +58,18 @@ def down(program, arguments):
         _save(path, name, parsed)
     _end(name)
     _run_hooks("postdown", parsed, name, path)
+    return 0
+
+
+def reload(program, arguments):
+    """Apply the keys and peers of a wg-quick file to its interface, which is up; return the exit status.
+
+    Peers that stay keep their sessions. Addresses and routes do not change, as with `wg syncconf` and `wg-quick strip`.
+    """
+    _, name, parsed = _read(_argument(arguments))
+    if not is_served(name):
+        raise UserError("`%s' is not a WireGuard interface" % name)
+    setconf.sync_text(name, parsed.stripped.encode())
     return 0
 
 
@@ -150,7 +162,7 @@ def _table(text):
     try:
         return options.table(text)
     except ValueError as e:
-        raise ValueError("%s; or off, auto, or a name in %s" % (e, options.ROUTE_TABLES)) from None
+        raise ValueError("%s; or off, auto, or a name in %s" % (e, route_tables.ROUTE_TABLES)) from None
 
 
 def _is_covered(packed, length, addresses):

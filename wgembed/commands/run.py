@@ -17,10 +17,16 @@ def _serve(directory, name, ready):
     if name:
         from ..daemon import netifd
 
-        return netifd.serve(directory, name, ready)
+        return netifd.serve(directory, name, ready, _explain)
     from ..daemon.router import serve
 
-    return serve(directory, ready)
+    return serve(directory, ready, _explain)
+
+
+def _explain(interface, key):
+    from .diagnose import explain  # only the child process of the daemon loads it
+
+    return explain(interface, key)
 
 
 def config_directory(arguments):

@@ -1,5 +1,7 @@
 """`wgembed status` on the command line."""
 
+# First, and so less deep: MicroPython on 32-bit ARM has no stack for the whole chain of imports that ends there.
+from .. import crypto  # noqa: F401
 from ..errors import UsageError
 from ..runtime import system, tool
 from . import status_format

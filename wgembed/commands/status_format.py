@@ -17,6 +17,10 @@ _SHOWN_OFFLOADS = {
 }
 
 
+# The first attempts follow each other within this time.
+_LONG_WAIT_MS = 8_000
+
+
 class Rates:
     """Bytes a second, from two states of the same peers; `interval` in s between them, 0 if there is only one."""
 
@@ -49,6 +53,11 @@ def as_text(interfaces, rates, now):
     for interface in interfaces:
         lines.append(_interface_line(interface))
         lines += ["  problem: " + sentence for sentence in interface.problems]
+        if interface.unconfirmed_s is not None:
+            lines.append(
+                "  not confirmed: the previous configuration returns in %s, unless you run wgembed confirm"
+                % span(interface.unconfirmed_s)
+            )
         for peer in interface.peers:
             lines += _peer_lines(interface, peer, rates.of(interface, peer), now)
         unused = sorted([entry for entry in interface.offloads.items() if entry[1] in _SHOWN_OFFLOADS])
@@ -66,6 +75,8 @@ def _interface_line(interface):
         words.append("MTU %d" % interface.mtu)
     if interface.fwmark:
         words.append("fwmark 0x%x" % interface.fwmark)
+    if interface.is_away:
+        words.append("in another network namespace")
     if interface.public_key:
         words.append("public key " + key_text(interface.public_key))
     return ", ".join(words)
@@ -77,6 +88,8 @@ def _peer_lines(interface, peer, rate, now):
         first += ", handshake %s ago" % span(max(now - peer.latest_handshake, 0))
     if peer.attempt > 1:
         first += ", attempt %d" % peer.attempt
+    if peer.next_attempt_ms is not None and peer.next_attempt_ms >= _LONG_WAIT_MS:
+        first += ", next attempt in %s" % span(peer.next_attempt_ms // 1000)
     where = []
     if peer.endpoint_host:
         where.append("endpoint %s" % peer.endpoint_host)
@@ -87,12 +100,47 @@ def _peer_lines(interface, peer, rate, now):
     lines = [first]
     if where:
         lines.append("    " + " ".join(where))
+    if peer.failover is not None:
+        lines.append("    " + _failover_text(peer))
+    if peer.endpoint_times:
+        times = sorted([(ms, name) for name, ms in peer.endpoint_times.items()])
+        lines.append("    answers: " + ", ".join(["%s in %d ms" % (name, ms) for ms, name in times]))
+    if peer.ping is not None:
+        lines.append("    " + _ping_text(*peer.ping))
     received, sent = [" (%s/s)" % _bytes(part) for part in rate] if rate else ("", "")
     lines.append("    received %s%s, sent %s%s" % (_bytes(peer.rx_bytes), received, _bytes(peer.tx_bytes), sent))
     if status_model.segmented_sends(peer) == "lost":
         lines.append("    segmented sends (UDP GSO) do not arrive: sending packet by packet")
     lines.append("    allowed ips " + (", ".join(peer.allowed_ips) or "none"))
     return lines
+
+
+_REASONS = {
+    "no_answer": "because the one before did not answer",
+    "no_ping": "because of no answer to ping through the one before",
+    "answers_again": "because the preferred one answers again",
+    "answers_faster": "because it answers faster",
+    "peer_moved": "because the peer sends from there",
+}
+
+
+def _failover_text(peer):
+    failover, choices = peer.failover, peer.endpoint_choices
+    if peer.backup_role:
+        text = peer.backup_role
+    else:
+        number = choices.index(peer.endpoint_host) + 1 if peer.endpoint_host in choices else 0
+        text = "endpoint %d of %d" % (number, len(choices))
+    text += " for %s" % span(failover.age_ms // 1000)
+    if failover.switches:
+        text += ", %s; %d switches" % (_REASONS.get(failover.reason, failover.reason), failover.switches)
+    return text
+
+
+def _ping_text(ip, lost, answer_ms):
+    if lost:
+        return "no answer to ping from %s, %d times in a row" % (ip, lost)
+    return "ping %s: %s" % (ip, "not yet asked" if answer_ms is None else "%d ms" % answer_ms)
 
 
 def as_json(interfaces, rates, now):
@@ -111,9 +159,11 @@ def _interface_object(interface, rates, now):
         "listen_port": interface.listen_port,
         "fwmark": interface.fwmark,
         "mtu": interface.mtu or None,
+        "other_namespace": interface.is_away,
         "offloads": interface.offloads,
         "dropped": interface.drops,
         "problems": interface.problems,
+        "unconfirmed_s": interface.unconfirmed_s,
         "peers": [_peer_object(interface, peer, rates.of(interface, peer), now) for peer in interface.peers],
     }
 
@@ -125,12 +175,19 @@ def _peer_object(interface, peer, rate, now):
         "has_preshared_key": peer.has_preshared_key,
         "endpoint": peer.endpoint or None,
         "endpoint_host": peer.endpoint_host or None,
+        "endpoint_choices": peer.endpoint_choices,
+        "endpoint_times_ms": peer.endpoint_times,
+        "failover": _failover_object(peer.failover),
+        "ping": None if peer.ping is None else {"address": peer.ping[0], "lost": peer.ping[1], "answer_ms": peer.ping[2]},
+        "backup": {"role": peer.backup_role, "of": key_text(peer.backup_of)} if peer.backup_role else None,
         "source": peer.source or None,
         "allowed_ips": peer.allowed_ips,
         "persistent_keepalive": peer.persistent_keepalive,
         "latest_handshake": peer.latest_handshake or None,
         "handshake_age_s": max(now - peer.latest_handshake, 0) if peer.latest_handshake else None,
         "attempt": peer.attempt,
+        "unanswered": peer.unanswered,
+        "next_attempt_s": None if peer.next_attempt_ms is None else peer.next_attempt_ms // 1000,
         "segmented_sends": status_model.segmented_sends(peer),
         "rx_bytes": peer.rx_bytes,
         "tx_bytes": peer.tx_bytes,
@@ -141,12 +198,35 @@ def _peer_object(interface, peer, rate, now):
     }
 
 
+def _failover_object(failover):
+    if failover is None:
+        return None
+    return {
+        "switches": failover.switches,
+        "reason": failover.reason or None,
+        "age_s": failover.age_ms // 1000,
+        "hold_s": failover.hold_s,
+    }
+
+
 # Prometheus: name, type, help, and the function for the value of an interface and a peer
 
 _OF_PEERS = (
     ("wireguard_sent_bytes_total", "counter", "Bytes sent to the peer", lambda i, p, now: p.tx_bytes),
     ("wireguard_received_bytes_total", "counter", "Bytes received from the peer", lambda i, p, now: p.rx_bytes),
     ("wireguard_latest_handshake_seconds", "gauge", "Time of the latest handshake", lambda i, p, now: p.latest_handshake),
+    (
+        "wireguard_peer_unanswered_initiations",
+        "gauge",
+        "Handshake initiations in a row without an answer",
+        lambda i, p, now: p.unanswered,
+    ),
+    (
+        "wireguard_endpoint_switches_total",
+        "counter",
+        "How often another endpoint of the peer came into use",
+        lambda i, p, now: p.failover.switches if p.failover else 0,
+    ),
     (
         "wireguard_peer_up",
         "gauge",

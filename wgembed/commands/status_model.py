@@ -27,6 +27,7 @@ UNDER_LOAD = "peer under load"
 HANDSHAKING = "handshaking"
 NO_ANSWER = "no answer"
 IDLE = "idle"
+STANDBY = "standby"
 
 # A session lasts 180 s. If the program does not report sessions, a younger handshake counts as one. In s.
 _REJECT_AFTER_TIME = 180
@@ -57,6 +58,24 @@ class Event:
         self.age_s = age_s
 
 
+class Failover:
+    """What happened to a peer with several endpoints, or with backups.
+
+    switches  how often another endpoint or peer came into use
+    age_ms    how long the one that is in use is in use
+    reason    no_answer, no_ping, answers_again, answers_faster, peer_moved, or "" for no switch
+    hold_s    how long the preferred endpoint must answer before it is used again, in seconds
+    """
+
+    __slots__ = ("age_ms", "hold_s", "reason", "switches")
+
+    def __init__(self, switches, age_ms, reason, hold_s):
+        self.switches = switches
+        self.age_ms = age_ms
+        self.reason = reason
+        self.hold_s = hold_s
+
+
 class UnmatchedHandshake:
     """Handshakes that belong to no peer, `count` from one endpoint.
 
@@ -83,12 +102,19 @@ class PeerStatus:
         self.has_preshared_key = False
         self.endpoint = self.source = self.endpoint_host = ""
         self.endpoint_found = []
+        self.endpoint_choices = []
+        self.endpoint_times = {}  # ms of the last answer, by endpoint
+        self.failover = None
+        self.ping = None  # (address of ping_check, answers in a row that are missing, ms of the last one or None)
+        self.backup_role = self.backup_of = ""  # active or standby, and the key of the peer that the group replaces
         self.latest_handshake = 0  # in s since 1970
         self.tx_bytes = self.rx_bytes = 0
         self.persistent_keepalive = 0  # in s
         self.last_rx_ms = self.last_data_rx_ms = self.last_data_tx_ms = None
         self.session_age_ms = None
         self.attempt = self.staged = 0
+        self.unanswered = 0  # initiations in a row that got no answer
+        self.next_attempt_ms = None  # the time to the next one, if one is planned
         self.segments_lost = 0  # tests of segmented sends that failed in a row
         self.events = []
         self.allowed_ips = []
@@ -141,7 +167,9 @@ class InterfaceStatus:
     send_errors  errno by family, "4" or "6"
     offloads     on, disabled, bad_kernel, unsupported or refused, by the name of the offload
     problems     sentences about the configuration
+    unconfirmed_s  seconds until the configuration before the one in use returns, None if it does not
     link         the name of the link that the sockets are bound to, "" for none
+    is_away      whether the interface is in another network namespace than its sockets
     """
 
     def __init__(self, name):
@@ -150,11 +178,13 @@ class InterfaceStatus:
         self.public_key = ""
         self.listen_port = self.fwmark = self.mtu = 0
         self.is_up = True
+        self.is_away = False
         self.drops = {}
         self.send_errors = {}
         self.offloads = {}
         self.link = ""
         self.problems = []
+        self.unconfirmed_s = None
         self.clock_behind_s = 0
         self.unmatched_handshakes = []
         self.unroutable = None  # (address, age_s)
@@ -236,7 +266,7 @@ def parse(name, lines):
 
 def _take_device_line(interface, key, value):
     words = value.split(",")
-    if key in ("listen_port", "fwmark", "mtu", "clock_behind_s"):
+    if key in ("listen_port", "fwmark", "mtu", "clock_behind_s", "unconfirmed_s"):
         setattr(interface, key, int(value))
     elif key == "own_public_key":
         interface.public_key = value
@@ -245,6 +275,8 @@ def _take_device_line(interface, key, value):
     elif key == "up":
         interface.is_complete = True
         interface.is_up = value == "1"
+    elif key == "away":
+        interface.is_away = value == "1"
     elif key == "drop":
         interface.drops[words[0]] = int(words[1])
     elif key == "send_error":
@@ -299,8 +331,21 @@ def _take_peer_line(peer, key, value):
         peer.has_preshared_key = value != "0" * 64
     elif key == "endpoint_found":
         peer.endpoint_found.append(value)
+    elif key == "endpoint_choice":
+        peer.endpoint_choices.append(value)
+    elif key == "endpoint_time":
+        peer.endpoint_times[words[0]] = int(words[1])
+    elif key == "ping":
+        peer.ping = words[0], int(words[1]), int(words[2]) if words[2] else None
+    elif key == "backup":
+        peer.backup_role, peer.backup_of = words[0], words[1]
+    elif key == "failover":
+        peer.failover = Failover(int(words[0]), int(words[1]), words[2], int(words[3]))
     elif key == "segments_lost":
         peer.segments_lost = int(words[0])
+    elif key == "unanswered":
+        peer.unanswered = int(words[0])
+        peer.next_attempt_ms = int(words[1]) if words[1] else None
     elif key == "session":
         peer.session_age_ms = int(words[0])
     elif key == "event":
@@ -320,6 +365,8 @@ def state(interface, peer, now):
         return interface.state
     if not interface.is_complete:
         return _plain_state(peer, now)
+    if peer.backup_role == "standby":
+        return STANDBY
     if not peer.allowed_ips:
         return NO_ALLOWED_IPS
     # A handshake can fail while the previous session still works: then the peer is up.

@@ -7,7 +7,9 @@ from ..errors import UserError, cause
 from . import keys, options, uci
 
 # Options of wgembed that OpenWrt's WireGuard does not have
-_OWN = (b"max_peers", b"log_level")
+_OWN = (b"max_peers", b"log_level", b"kill_switch", b"failback_time", b"backup_of") + (
+    b"endpoint_order", b"ping_check", b"ping_interval",
+)  # fmt: skip
 _OF_THE_LINK = b"device", b"ifname", b"type"
 
 
@@ -68,6 +70,10 @@ def to_network(package, name):
                 section.set(b"private_key", _read_key((option.value or option.values[0]).decode()))
             elif option.name in _OWN or text not in known:
                 left_out.append(text)
+            elif option.name == b"endpoint_host" and option.values is not None:
+                _keep_first_endpoint(section, option)
+                if len(option.values) > 1:
+                    left_out.append("endpoint_host (all but the first)")
             elif option.name != b"proto":
                 try:
                     section.options.append(_plain(option, known[text]))
@@ -76,9 +82,21 @@ def to_network(package, name):
     return found, left_out
 
 
+def _keep_first_endpoint(section, option):
+    """Set the first endpoint of a list, whose port is an option there. It can be wrong in a section that is disabled."""
+    text = option.values[0].decode().strip()
+    try:
+        host, port = options.host_and_port(text)
+    except ValueError:
+        host, port = text, 0
+    section.set(b"endpoint_host", host.encode())
+    if port:
+        section.set(b"endpoint_port", b"%d" % port)
+
+
 def _read_key(path):
     try:
-        return keys.encode(options.read_key_file(path))
+        return keys.encode(keys.read_file(path))
     except (OSError, ValueError) as e:
         raise UserError("%s: %s" % (path, cause(e) if isinstance(e, OSError) else e)) from None
 

@@ -3,10 +3,14 @@
 from binascii import a2b_base64, b2a_base64
 
 from .. import crypto
+from ..runtime import system
+from ..runtime.modes import S_IFMT, S_IFREG
 
 KEY_SIZE = 32
 TEXT_SIZE = 44
 SPACES = b" \t\n\v\f\r"
+# The number of bytes that are read of a key file: more than a key and its line feed.
+_KEY_FILE_SIZE = 128
 
 
 def parse(text):
@@ -41,3 +45,16 @@ def make(clamped):
         key[0] &= 248
         key[31] = key[31] & 127 | 64
     return key
+
+
+def read_file(filename):
+    """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
+    if system.files.status(filename)[1] & S_IFMT != S_IFREG:
+        raise ValueError("not a regular file")  # a pipe can block, and a device can have no end
+    fd = system.files.open_to_read(filename)
+    try:
+        return parse(system.files.read(fd, _KEY_FILE_SIZE).decode().strip().encode())
+    except UnicodeError:
+        raise ValueError("the value is not UTF-8 text") from None
+    finally:
+        system.files.close(fd)

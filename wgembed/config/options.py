@@ -12,30 +12,24 @@ from ..errors import UserError, cause
 from ..protocol.allowedips import MAX_PREFIXES
 from ..protocol.constants import IPV4_MIN_MTU, IPV6_MIN_MTU, MAX_MTU, MAX_PEERS
 from ..runtime import log, pause, system
-from ..runtime import rtnetlink_abi as rtnl
 from ..runtime.address import parse_ip
-from ..runtime.modes import OWNER, S_IFMT, S_IFREG
+from ..runtime.modes import OWNER
 from ..runtime.tun_device import NAME_MAX, is_valid_name
-from . import keys, uci, uci_write
+from . import keys, route_tables, uci, uci_write
 
 PACKAGE = "wgembed"
-DEFAULT_PORT = 51820
-ROUTE_TABLES = "/etc/iproute2/rt_tables"
+DEFAULT_PORT, FAILBACK_S, OUTAGE_MINUTES = 51820, 300, 5
 PEER_TYPE = "wireguard_"
 
 TRUE = ("1", "on", "true", "yes", "enabled")
 _PROTOCOLS = ([b"wireguard"], [b"wgembed"], [b""])
 FALSE = ("0", "off", "false", "no", "disabled")
-_TABLES = {"default": rtnl.RT_TABLE_DEFAULT, "main": rtnl.RT_TABLE_MAIN, "local": rtnl.RT_TABLE_LOCAL}
 _DIGITS = "0123456789"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BASE64 = _LETTERS + _DIGITS + "+/="
 _BLANKS = " \t\n\v\f\r"
 # A word of this length can be a key. A message shows this much of a text.
-_LIKE_A_KEY = 40
-_SHOWN = 80
-# The number of bytes that are read of a key file: more than a key and its line feed.
-_KEY_FILE_SIZE = 128
+_LIKE_A_KEY, _SHOWN = 40, 80
 
 
 class ConfigError(UserError):
@@ -61,8 +55,8 @@ class InterfaceConfig:
     """
 
     __slots__ = (
-        "addresses", "defaultroute", "fwmark", "key_file", "line", "listen_port", "log_level", "max_peers", "metric", "mtu",
-        "name", "nohostroute", "peers", "private_key", "section", "table4", "table6", "table_rules",
+        "addresses", "defaultroute", "fwmark", "key_file", "kill_switch", "line", "listen_port", "log_level", "max_peers",
+        "metric", "mtu", "name", "nohostroute", "peers", "private_key", "section", "table4", "table6", "table_rules",
         "tunlink", "where",
     )  # fmt: skip
 
@@ -75,7 +69,7 @@ class InterfaceConfig:
         self.key_file = self.tunlink = ""
         self.listen_port = self.fwmark = self.metric = self.mtu = self.max_peers = self.table4 = self.table6 = 0
         self.log_level = None
-        self.nohostroute = False
+        self.nohostroute = self.kill_switch = False
         self.defaultroute = self.table_rules = True
         self.addresses = []
         self.peers = []
@@ -93,10 +87,13 @@ class InterfaceConfig:
 
 
 _COMPARED = (
-    "addresses", "defaultroute", "fwmark", "key_file", "listen_port", "metric", "mtu", "name", "nohostroute", "table4",
-    "table6", "tunlink",
+    "addresses", "defaultroute", "fwmark", "key_file", "kill_switch", "listen_port", "metric", "mtu", "name", "nohostroute",
+    "table4", "table6", "tunlink",
 )  # fmt: skip
-_PEER_COMPARED = "allowed_ips", "host", "keepalive", "port", "public_key", "route"
+_PEER_COMPARED = (
+    "allowed_ips", "primary", "failback", "host", "hosts", "keepalive", "order", "ping", "ping_interval", "port",
+    "public_key", "route",
+)  # fmt: skip
 
 
 def _compared(config):
@@ -105,22 +102,34 @@ def _compared(config):
 
 
 class PeerConfig:
-    """One peer. `host` is a name or an address, "" for none. `allowed_ips` are pairs of packed address and prefix length."""
+    """One peer. `host` is a name or an address, "" for none. `allowed_ips` are pairs of packed address and prefix length.
+
+    hosts     the endpoints (host, port) of a peer with several, the preferred one first; otherwise empty
+    failback  how long the preferred endpoint or peer must be well before it is used again, in seconds; 0 for never
+    backup_of, primary, order, ping, ping_interval, has_backup  see backups.py
+    """
 
     __slots__ = (
-        "allowed_ips", "description", "host", "keepalive", "line", "port", "preshared_key", "public_key", "route", "where",
+        "allowed_ips", "backup_of", "description", "failback", "has_backup", "host", "hosts", "keepalive", "line",
+        "order", "ping", "ping_interval", "port", "preshared_key", "primary", "public_key", "route", "where",
     )  # fmt: skip
 
     def __init__(self, where, line):
         self.where = where
         self.line = line
-        self.public_key = None
-        self.preshared_key = None
-        self.host = self.description = ""
+        self.public_key = self.preshared_key = self.primary = self.ping = None
+        self.host = self.description = self.backup_of = self.order = ""
         self.port = DEFAULT_PORT
-        self.keepalive = 0
-        self.route = False
+        self.keepalive = self.ping_interval = 0
+        self.failback = FAILBACK_S
+        self.hosts = []
+        self.route = self.has_backup = False
         self.allowed_ips = []
+
+    @property
+    def all_hosts(self):
+        """The hosts of its endpoints."""
+        return [host for host, _ in self.hosts] or ([self.host] if self.host else [])
 
 
 class Config:
@@ -131,7 +140,8 @@ class Config:
 
     def __init__(self):
         self.log_level = self.gso = self.gro = self.tun_offload = None
-        self.heapsize = ""
+        self.heapsize = self.on_event = ""
+        self.outage_minutes, self.history = OUTAGE_MINUTES, True
         self.interfaces = []
         self.warnings = []
 
@@ -198,27 +208,8 @@ def peers(text):
 
 def table(text):
     """A routing table, by number or by its name in /etc/iproute2/rt_tables or a file of its folder rt_tables.d."""
-    number = _TABLES.get(text) or _named_tables().get(text)
+    number = route_tables.number_of(text)
     return number or _number(text, 1, 0xFFFFFFFF)
-
-
-def _named_tables():
-    directory = ROUTE_TABLES + ".d"
-    try:
-        more = ["%s/%s" % (directory, name) for name in system.files.names(directory) if name.endswith(".conf")]
-    except OSError:
-        more = []
-    found = {}
-    for path in [ROUTE_TABLES] + more:
-        try:
-            lines = system.files.read_file(path).decode().split("\n")
-        except (OSError, UnicodeError):
-            continue
-        for line in lines:
-            words = line.split("#")[0].split()
-            if len(words) == 2 and _is_decimal(words[0]):
-                found[words[1]] = int(words[0])
-    return found
 
 
 def key(text):
@@ -285,6 +276,19 @@ def host(text):
     return text
 
 
+def host_and_port(text):
+    """A host, perhaps with a port: (host, 0) without one."""
+    name, _, number = text.rpartition(":")
+    if name and _is_decimal(number) and (":" not in name or name[-1:] == "]"):
+        return host(name), endpoint_port(number)
+    return host(text), 0
+
+
+def failback(text):
+    """A time in seconds, 0 for never."""
+    return _number(text, 0, 86400)
+
+
 def _is_label(text):
     if not 0 < len(text) < 64 or text[0] == "-" or text[-1] == "-":
         return False
@@ -312,7 +316,7 @@ def level(text):
 def heapsize(text):
     """The maximum size of MicroPython's heap. The init script uses it, before it starts the interpreter."""
     if not text.rstrip("KM").isdigit() or len(text) - len(text.rstrip("KM")) > 1:
-        raise ValueError("expected a number, perhaps with K or M at its end, got '%s'" % text)
+        raise ValueError("expected a number, perhaps with K or M at its end, got %s" % shown(text))
     return text
 
 
@@ -333,6 +337,7 @@ _INTERFACE_OPTIONS = {
     "ip4table": ("table4", table),
     "ip6table": ("table6", table),
     "nohostroute": ("nohostroute", boolean),
+    "kill_switch": ("kill_switch", boolean),
     "tunlink": ("tunlink", link),
     "max_peers": ("max_peers", peers),
     "log_level": ("log_level", level),
@@ -349,6 +354,9 @@ _GLOBAL_OPTIONS = {
     "gso": ("gso", boolean),
     "gro": ("gro", boolean),
     "tun_offload": ("tun_offload", boolean),
+    "on_event": ("on_event", path),
+    "outage_minutes": ("outage_minutes", peers),  # any number from 1
+    "history": ("history", boolean),
     "seccomp": None,  # the init script's
     "beside_kernel": None,  # the protocol handler's
     "ula_prefix": None,
@@ -361,6 +369,11 @@ _PEER_OPTIONS = {
     "route_allowed_ips": ("route", boolean),
     "endpoint_host": ("host", host),
     "endpoint_port": ("port", endpoint_port),
+    "failback_time": ("failback", failback),
+    "backup_of": ("backup_of", line_of_text),
+    "endpoint_order": ("order", line_of_text),
+    "ping_check": ("ping", line_of_text),
+    "ping_interval": ("ping_interval", failback),
     "persistent_keepalive": ("keepalive", keepalive),
     "description": ("description", line_of_text),
     "disabled": None,
@@ -462,6 +475,8 @@ class _Reader:
                 attribute, parse = options[name]
                 if parse in (network, own_address):
                     self._read_networks(option, here, getattr(target, attribute), parse)
+                elif parse is host and option.values is not None:
+                    self._read_hosts(option, here, target.hosts)
                 else:
                     self._read_option(option, here, target, attribute, parse)
 
@@ -510,6 +525,17 @@ class _Reader:
                     known.add(one)
                     found.append(one)
 
+    def _read_hosts(self, option, here, found):
+        """Add the endpoints of a list to `found`."""
+        for value in option.values:
+            try:
+                one = host_and_port(_decoded(value).strip(_BLANKS))
+            except ValueError as e:
+                self._refuse(option.line, here, str(e))
+                continue
+            if one not in found:
+                found.append(one)
+
     # Sections
 
     def _read_interface(self, section, where):
@@ -540,6 +566,11 @@ class _Reader:
             return
         peer = PeerConfig(where, section.line)
         self._read_options(section, where, _PEER_OPTIONS, peer)
+        if peer.hosts:
+            peer.hosts = [(name, number or peer.port) for name, number in peer.hosts]
+            peer.host, peer.port = peer.hosts[0]
+            if len(peer.hosts) == 1:
+                peer.hosts = []
         if peer.public_key is not None:
             peer.public_key = bytes(peer.public_key)
             interface.peers.append(peer)
@@ -575,11 +606,16 @@ class _Reader:
                 )
         self._check_capacity(interface)
         self._check_keys(interface)
+        if any(peer.backup_of or peer.order or peer.ping or peer.ping_interval for peer in interface.peers):
+            from . import backups  # few routers need it
+
+            for peer, option, sentence in backups.resolve(interface, shown):
+                self._refuse_option(peer.where, option, sentence)
 
     def _read_key_file(self, interface):
         """Read the private key from its file, which exists."""
         try:
-            interface.private_key = read_key_file(interface.key_file)
+            interface.private_key = keys.read_file(interface.key_file)
         except (OSError, ValueError) as e:
             why = cause(e) if isinstance(e, OSError) else e
             self._refuse_option(interface.where, "private_key_file", "%s: %s" % (interface.key_file, why))
@@ -662,14 +698,3 @@ def store_key(interface, text, directory, package=PACKAGE):
         uci_write.store(package, interface.section, b"private_key", text, directory, mode=OWNER)
     except UserError as e:
         raise UserError("cannot store the private key of %s: %s" % (interface.where, e)) from None
-
-
-def read_key_file(filename):
-    """Return the key in the file, 32 bytes; OSError, or ValueError with a sentence."""
-    if system.files.status(filename)[1] & S_IFMT != S_IFREG:
-        raise ValueError("not a regular file")  # a pipe can block, and a device can have no end
-    fd = system.files.open_to_read(filename)
-    try:
-        return key(_decoded(system.files.read(fd, _KEY_FILE_SIZE)).strip())
-    finally:
-        system.files.close(fd)

@@ -6,7 +6,7 @@ the new one. Uncommitted changes of other programs (the files in /tmp/.uci) stay
 
 from ..errors import UserError
 from ..runtime import system
-from ..runtime.modes import PERMISSIONS, S_IFMT, S_IFREG
+from ..runtime.modes import OWNER, PERMISSIONS, S_IFMT, S_IFREG
 from . import uci
 
 
@@ -64,25 +64,44 @@ def change(name, edit, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIR
     of edit, and UserError, uci.ParseError or OSError; then the file is unchanged. An exception is an OSError of the
     directory, which is synced last: the new file exists, but can be lost in a power failure.
     """
-    path = system.files.real_path(uci.file_of(name, directory, override))
-    for _ in range(uci.ATTEMPTS):
-        if _try_change(path, name.encode(), edit, mode):
-            return
-    raise UserError("cannot write %s: another program keeps replacing it" % path)
 
-
-def _try_change(path, name, edit, mode):
-    """Change the file, or return False if the locked file no longer has this name."""
-    fd = _open_locked(path)
-    try:
-        package = uci.parse(name, uci.read_all(fd))
+    def edited(text):
+        package = uci.parse(name.encode(), text)
         if not edit(package):
-            return True
+            return None
         if any(_has_mark(section.kind) for section in package.sections):
             raise UserError("cannot write the file: UCI cannot store the type of a section")
-        return _replace(path, fd, export(package), mode)
-    finally:
-        system.files.close(fd)
+        return export(package)
+
+    _rewrite(uci.file_of(name, directory, override), edited, mode)
+
+
+def replace(name, text, directory=uci.CONFIG_DIRECTORY, override=uci.OVERRIDE_DIRECTORY):
+    """Replace the package's file by `text`, bytes, under libuci's lock. Only its owner can read it.
+
+    Raises UserError or OSError, as `change` does.
+    """
+    path = uci.file_of(name, directory, override)
+    if system.files.exists(path):
+        _rewrite(path, lambda old: text, OWNER)
+    else:
+        from ..runtime import durable
+
+        durable.atomic_write(path, text)
+
+
+def _rewrite(path, edited, mode):
+    """Replace the file by edited(text), or leave it as it is if that is None."""
+    path = system.files.real_path(path)
+    for _ in range(uci.ATTEMPTS):
+        fd = _open_locked(path)
+        try:
+            text = edited(uci.read_all(fd))
+            if text is None or _replace(path, fd, text, mode):
+                return
+        finally:
+            system.files.close(fd)
+    raise UserError("cannot write %s: another program keeps replacing it" % path)
 
 
 def _open_locked(path):

@@ -7,7 +7,8 @@ INTERFACE = "interface"
 PEER = "peer"
 
 # The keys of [Interface] that only wg-quick has, in lower case.
-OWN_KEYS = ("address", "dns", "mtu", "table", "preup", "postup", "predown", "postdown", "saveconfig")
+_HOOKS = ("preup", "postup", "predown", "postdown")
+OWN_KEYS = ("address", "dns", "mtu", "table") + _HOOKS + ("saveconfig",)
 _NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_=+.-"
 _NAME_MAX = 15
 _SHORT = 20
@@ -63,6 +64,9 @@ def parse(text):
         bare = line.partition("#")[0].strip()
         name, equals, value = bare.partition("=")
         key = name.strip().lower()
+        if key in _HOOKS:
+            # In a shell, "#" is not always a comment: quotes, and ${x#y}.
+            value = line.partition("=")[2]
         if key[:1] == "[":
             if key not in ("[interface]", "[peer]"):
                 raise UserError("line %d: %s" % (number + 1, _about_section(bare)))
@@ -90,8 +94,14 @@ def to_text(data):
     try:
         text = data.decode()
     except UnicodeError:
-        text = b"\n".join([line.split(b"#")[0] for line in data.split(b"\n")]).decode()
+        text = "\n".join([_without_comment(line) for line in data.split(b"\n")])
     return text[1:] if text[:1] == "\ufeff" else text
+
+
+def _without_comment(data):
+    bare = data.split(b"#")[0].decode()
+    # The shell finds the comments of a hook.
+    return data.decode() if bare.partition("=")[0].strip().lower() in _HOOKS else bare
 
 
 def is_name(text):

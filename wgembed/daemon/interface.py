@@ -4,6 +4,7 @@ The interface is the `host` of its device: protocol/device.py lists the methods 
 """
 
 from ..errors import cause
+from ..packets.queue_limit import QueueLimit
 from ..protocol import drops, segmentation
 from ..protocol.constants import DEFAULT_MTU, HANDSHAKE_WORK, MAX_MTU, SEND_LOST
 from ..protocol.device import Device
@@ -21,6 +22,15 @@ _DATAGRAMS = 128
 # continue, on a slow machine too. Messages that do not fit into the backlog are dropped, which costs little.
 _STRETCH_MS = 2
 _DATA_SHARE = 12
+# The least room for datagrams that wait, in bytes as the kernel counts them, and for packets before the tunnel device.
+_LEAST_BYTES = 96 * 1024
+_LEAST_PACKETS = 32
+# How that room grows again (see packets/queue_limit.py). While the length of the device's queue is changed, the kernel drops
+# packets for a moment; a change of the receive buffer costs nothing.
+_GROWTH_OF_BYTES = 500, 3
+_GROWTH_OF_PACKETS = 2000, 0
+# What the kernel counts for a datagram besides its bytes, roughly: drivers differ. A receive counts as one more datagram.
+_OVERHEAD_BYTES = 256
 _AWAY = "the interface was moved to another network namespace; its sockets stay in this one"
 
 
@@ -37,12 +47,14 @@ class Interface:
                 on_flapped()        the link was down for a moment: sessions stay, but the kernel has removed routes
                 on_no_port()        the link came up, but the port cannot be used now
                 on_source(peer)     the peer's endpoint can be another, or its packets come to another address
+                on_trial_answered(peer, now)  another endpoint of the peer answered: whether to move there
                 on_unanswered(peer) an initiation to the peer got no answer, or data to it none for 15 s
     prefixes    the maximum number of allowed IPs of each family
     log         a runtime.log.Log
     timestamps  the source of timestamps for initiations; by default a Tai64n of the device
 
     endpoints   the configured endpoints, an endpoints.Endpoint by public key; the owner fills it
+    groups      peers with backups, each a peer_group.PeerGroup; the owner fills it
     """
 
     def __init__(self, name, process, owner, prefixes, log, timestamps=None):
@@ -50,6 +62,7 @@ class Interface:
         self.inbox = process.inbox
         self.fwmark = 0
         self.endpoints = {}
+        self.groups = []
         self._process = process
         self._owner = owner
         self._log = log
@@ -76,9 +89,20 @@ class Interface:
                 self._link.close()
             system.files.close(self._tun.fd)
             raise
+        link = self._link
+        self._tun_limit = QueueLimit(
+            "queue %d" % self._tun.fd,
+            _LEAST_PACKETS,
+            link_module.QUEUE_LENGTH,
+            _GROWTH_OF_PACKETS,
+            link.set_queue_length,
+            process.alarms,
+        )
+        self._udp_limits = []
         self.realtime = system.clock.realtime
         self.address_bytes = address.address_bytes
         self.unanswered = owner.on_unanswered
+        self.trial_answered = owner.on_trial_answered
         self.verbose = log.verbose  # for handshake_log.py
         self._loop.watch(self._tun.fd, self._on_tun, is_packets=True)
         self._loop.after_turn.append(self._after_turn)
@@ -103,6 +127,11 @@ class Interface:
         """Whether the link is in another network namespace than the sockets."""
         return self._link.nsid is not None
 
+    @property
+    def unconfirmed_at(self):
+        """When the configuration before the one in use returns, a `now` value; 0 if it does not."""
+        return self._process.unconfirmed_at
+
     def send_errors(self):
         """Return (errno, 4 or 6) for each family whose last datagram the kernel refused, or that the kernel lacks."""
         errors = [(socket.errno, 6 if socket.ipv6 else 4) for socket in self._sockets if socket.errno]
@@ -117,6 +146,7 @@ class Interface:
         self.device.remove_all_peers()
         self.device.identity.clear()
         self._process.alarms.cancel(self._lost_alarm)
+        self._tun_limit.close()
         self._loop.forget(self._tun.fd)
         self._loop.after_turn.remove(self._after_turn)
         self._link.close()
@@ -140,7 +170,7 @@ class Interface:
         system.heap.reserve()
         from . import offload_log
 
-        system.heap.release()
+        system.heap.release(are_few=True)
         offload_log.segments_changed(self._log, peer)
 
     def source(self, peer, is_new):
@@ -176,9 +206,14 @@ class Interface:
             return
         self._carries = True
         now = _now()
+        taken = tun.taken(arena, count)
         while count:
             self.device.transmit(now, count)
             count = tun.read_rest(arena)
+        if taken:
+            self._tun_limit.left(now, taken)
+        else:
+            self._tun_limit.was_full = False
 
     def _lose(self, reason):
         if not self._is_lost:  # the device and the kernel's news can both report it
@@ -186,15 +221,20 @@ class Interface:
             self._log.error(reason)
             self._owner.on_lost()
 
-    def _on_udp(self, socket):
+    def _on_udp(self, socket, limit):
         now = _now()
         taken = 0
         for _ in range(_RECEIVES):
-            if taken >= _DATAGRAMS or not socket.receive(self.inbox):
+            if taken >= _DATAGRAMS:
+                break
+            if not socket.receive(self.inbox):
+                limit.was_full = False
                 break
             self.device.receive(now, socket.length, socket.stride, socket.addr, socket.src, socket.tos)
             taken += socket.length // (socket.stride or 1) + 1
         self._count_refused(self._tun.flush())
+        if taken >= _DATAGRAMS:
+            limit.left(now, taken * (socket.stride + _OVERHEAD_BYTES))
 
     def _after_turn(self):
         if self.device.backlog.count and self.handshakes_at <= _now():
@@ -224,7 +264,7 @@ class Interface:
         if news & link_module.LINK_CHANGED:
             system.heap.reserve()
             self.follow_link()
-            system.heap.release()
+            system.heap.release(are_few=True)
 
     def follow_link(self):
         """Apply the MTU of the link, and whether the link is up."""
@@ -333,13 +373,25 @@ class Interface:
         return self._process.offloads, self._sockets, self._process.fastpath
 
     def _watch_socket(self, socket):
-        self._loop.watch(socket.fd, lambda events: self._on_udp(socket), is_packets=True)
+        limit = QueueLimit(
+            "queue %d" % socket.fd,
+            _LEAST_BYTES,
+            socket.receive_room,
+            _GROWTH_OF_BYTES,
+            socket.set_receive_room,
+            self._process.alarms,
+        )
+        self._udp_limits.append(limit)
+        self._loop.watch(socket.fd, lambda events: self._on_udp(socket, limit), is_packets=True)
 
     def _close_sockets(self):
         for socket in self._sockets:
             self._loop.forget(socket.fd)
             socket.close()
+        for limit in self._udp_limits:
+            limit.close()
         self._sockets = ()
+        self._udp_limits = []
         self._ipv4 = self._ipv6 = None
 
 

@@ -2,7 +2,7 @@
 
 SIGHUP, or a change of the file, applies the difference between the current configuration and the new one. If the new one
 is not valid, or cannot be applied (a port in use, a full table), that is logged and nothing changes. SIGINT and SIGTERM
-remove everything that was added, and end the process.
+remove everything that was added, except for what `kill_switch` needs until the next start, and end the process.
 """
 
 import gc
@@ -10,11 +10,12 @@ from struct import unpack_from
 
 from ..config import keys, openwrt_network, uci
 from ..config import options as config_module
-from ..errors import UserError, cause
+from ..errors import TOOLS_PACKAGE, UserError, cause
 from ..protocol.constants import MAX_PEERS
 from ..runtime import abi, drop_privileges, durable, folders, netconf, pause, rtnetlink, system
 from ..runtime import log as log_module
 from ..runtime.link import News
+from ..runtime.rtnetlink_abi import RTPROT_KILL_SWITCH
 from ..uapi.server import is_served
 from . import network, network_plan
 from .endpoints import Names
@@ -34,9 +35,12 @@ class Router(Process):
     """The process, its interfaces and their shared state.
 
     directory  the directory of the configuration
+    change     the unconfirmed.Unconfirmed in use, or None
+    problem    the sentence for `status` about the configuration, "" if all is well
     """
 
     package = config_module.PACKAGE
+    explain = None  # explain(interface, key) returns what `wgembed diagnose` says of a peer, as bytes: for the history
     only = ""  # the name of the only interface, which netifd manages: see netifd.py
     # Places in the tables, if the configuration does not need more
     least_peers = system.files.USUAL_PEERS
@@ -44,13 +48,16 @@ class Router(Process):
     spare_peers = 16
 
     def __init__(self, directory):
-        self._directory = directory
+        self.directory = directory
         self._usual_level = log_module.level_from(system.files.getenv("LOG_LEVEL"))
         self.log = log_module.Log("run", self._usual_level)
         news = News()
+        hooks = self._start_hooks()
         drop_privileges(self.log)
         self._warned = []
-        self._kept = self._problem = ""
+        self._is_same_file = False  # in a reload: the configuration that is in use came from the same file
+        self._kept = self.problem = ""
+        self.change = None
         self.router_interfaces = []
         config = self._first_config()
         process = system.process
@@ -58,7 +65,8 @@ class Router(Process):
         self.tell_of_fastpath(self.log)
         self.run_directory = folders.run()
         self._state_directory = folders.state()
-        for path in (self.run_directory, self._state_directory):
+        self._changes = self.run_directory + "/change"
+        for path in (self.run_directory, self._state_directory, self._changes):
             try:
                 _make_directories(path)
             except OSError as e:
@@ -69,24 +77,50 @@ class Router(Process):
         clock = "/clock." + self.only if self.only else "/clock"
         self._save = durable.Saver(self.loop, self.log)
         self.timestamps = Timestamps(self._state_directory + clock, self.run_directory + clock, self._save, self.log)
+        self.watch = self._make_watch(config, hooks)
         self._ip = rtnetlink.RtNetlink()
         self.outside = OutsideRoutes(self._ip)
         self.has_netifd = openwrt_network.has_netifd()
         self._way_out = None
-        self._seen = self._identity()
+        self.seen = self.identity()
         if not self.only and not self.watch_directory(directory, abi.FILES_CHANGED, self._on_directory_change):
             self.log.error("cannot watch %s for changes: send SIGHUP after each change" % directory)
+        if not self.only:
+            self._watch_changes()
         try:
             if not self.only:
-                network.clear_up(self.run_directory, is_served, self.netconf)
+                kept = [interface.name for interface in config.interfaces if interface.kill_switch]
+                network.clear_up(self.run_directory, is_served, self.netconf, lambda name: name not in kept)
             self.netconf.finish()
             self._apply(config)
             self.netconf.finish()
         except BaseException:
             self.close()
             raise
-        if not self._problem:
+        if not self.problem:
             self._keep()
+        if self.watch is not None:
+            self.watch.started()
+
+    # The smallest package is without these modules.
+
+    def _start_hooks(self):
+        """Return the watch.hooks.Hooks. Their programs need privileges that the daemon drops."""
+        try:
+            from .watch.hooks import Hooks
+        except ImportError:
+            return None
+        return Hooks("%s/%s" % (self.directory, config_module.PACKAGE), self.log)
+
+    def _make_watch(self, config, hooks):
+        try:
+            from .watch.peer_watch import PeerWatch
+        except ImportError as e:
+            tell = self.log.note if config.on_event else self.log.verbose
+            tell("no history and no hooks, which are in the package %s: %s" % (TOOLS_PACKAGE, e))
+            return None
+        configuration = "%s/%s" % (self.directory, self.package)
+        return PeerWatch(self, config, hooks, configuration, self._state_directory, self._save)
 
     def _peers(self, config):
         """Return the size of the peer table: max_peers, or the number of peers and some more, but `least_peers` at least."""
@@ -109,22 +143,26 @@ class Router(Process):
         self.router_interfaces.clear()
         self.host_names.close()
         self.netconf.finish()
+        if self.watch is not None:
+            self.watch.close()
         self.log.verbose("ended")
 
     # Configuration
 
     def _load(self):
         """Return the configuration in the file; ConfigError if it has mistakes."""
-        return self._prepared(config_module.load(self._directory))
+        return self._prepared(config_module.load(self.directory) if self.change is None else self.change.load())
 
     def _prepared(self, config):
         config.warnings += do_without_marks(config)
-        # Reading leaves many small free pieces. The objects that are made next shall use these and not extend the heap.
-        gc.collect()
-        for warning in config.warnings:
-            if warning not in self._warned:
-                self.log.note(warning)
-        self._warned = config.warnings
+        if not self._is_same_file:
+            # Reading leaves many small free pieces. The objects that are made next shall use these and not extend the heap.
+            gc.collect()
+        if config.warnings != self._warned:
+            for warning in config.warnings:
+                if warning not in self._warned:
+                    self.log.note(warning)
+            self._warned = config.warnings
         return config
 
     def _first_config(self):
@@ -134,7 +172,7 @@ class Router(Process):
         except config_module.ConfigError as e:
             from ..config import last_good  # without a mistake, the module would waste memory
 
-            found = last_good.choose(self._directory)
+            found = last_good.choose(self.directory)
             if found is None:
                 raise
             config, name = found
@@ -151,13 +189,15 @@ class Router(Process):
 
     def _tell(self, problem):
         """Set the sentence for `status` about the configuration, "" if all is well."""
-        self._problem = problem
+        self.problem = problem
         for router_interface in self.router_interfaces:
             router_interface.interface.problems["config"] = problem
 
     def _keep(self):
         """Keep the configuration for a start with a mistake, after it was applied."""
-        now = self._seen, system.files.identity("%s/%s" % (uci.SAVE_DIRECTORY, config_module.PACKAGE))
+        if self.change is not None:
+            return
+        now = self.seen, system.files.identity("%s/%s" % (uci.SAVE_DIRECTORY, config_module.PACKAGE))
         if now != self._kept:
             self._kept = now
             self.alarms.set("keep", system.clock.now() + _SETTLE_MS, self._keep_now)
@@ -174,44 +214,61 @@ class Router(Process):
         pause.use(None)
         from ..config import last_good
 
-        return last_good.pack(self._directory)
+        return last_good.pack(self.directory)
 
     def _keep_again(self):
         """The configuration could not be kept: the next reload tries again."""
         self._kept = ""
 
-    def _identity(self):
-        return system.files.identity("%s/%s" % (self._directory, self.package))
+    def identity(self):
+        return system.files.identity("%s/%s" % (self.directory, self.package))
 
     def reload(self):
         """Apply the file as it is now. If it has mistakes, they are logged, and nothing changes.
 
         Return the number of interfaces in the file, 0 if it is rejected.
         """
-        if uci.is_being_written(self.package, self._directory):
+        if self.change is not None and self.change.base != self.identity():
+            self.change.end("%s/%s has changed" % (self.directory, self.package))
+        if self.change is None and uci.is_being_written(self.package, self.directory):
             # A writer can hold the lock for long, and packets must not wait.
             self.alarms.hasten("reload", system.clock.now() + _SETTLE_MS, self.reload)
             return 0
-        self._seen = self._identity()
+        seen = self.identity()
+        self._is_same_file = seen is not None and seen == self.seen
         wanted = 0
-        system.heap.reserve()
+        if not self._is_same_file:
+            self.seen = seen
+            system.heap.reserve()
         try:
             config = self._load()
             wanted = len(config.interfaces)
             self._apply(config)
         except config_module.ConfigError as e:
             self._reject(e, "keeping the previous one")
+            if self.watch is not None:
+                self.watch.rejected()
         except (UserError, OSError, MemoryError) as e:
             why = cause(e) if isinstance(e, OSError) else "out of memory" if isinstance(e, MemoryError) else e
             self._tell("cannot apply the configuration, keeping the previous one: %s" % why)
-            self.log.error(self._problem)
+            self.log.error(self.problem)
         else:
             self._tell("")
             self._keep()
-            self.netconf.after(lambda: self.log.verbose("configuration applied"))
+            if self.watch is not None:
+                self.watch.reloaded(config)
+            self.netconf.after(self._tell_applied)
         finally:
-            system.heap.release()
+            if not self._is_same_file:
+                system.heap.release()
         return wanted
+
+    def _tell_applied(self):
+        """Log that the configuration is applied, if no plan waits until the one before it is."""
+        if any(one.network.is_waiting for one in self.router_interfaces):
+            self.netconf.after(self._tell_applied)
+        else:
+            self.log.verbose("configuration applied")
 
     def _apply(self, config):
         """Apply the configuration. All steps that can fail come first, and are undone if one fails."""
@@ -253,13 +310,15 @@ class Router(Process):
         now = system.clock.now()
         for name, router_interface in old.items():
             if not any(interface.name == name for interface in stay):
-                self._drop(router_interface)
+                self._drop(router_interface, for_good=True)
         for interface in stay:
             router_interface = old[interface.name]
             before, router_interface.config = router_interface.config, interface
             router_interface.log.level = self.level_for(interface)
             if router_interface.set_up(before, now):
                 made.append(router_interface)
+            elif self._is_same_file:
+                router_interface.config = before  # so that no long-lived object takes the place of frames: see runtime/heap
         for router_interface in fresh:
             router_interface.set_up(None, now)
         self.follow(made)  # a link that its owner set down stays down, if its configuration is the same
@@ -290,8 +349,8 @@ class Router(Process):
             except OSError as e:
                 raise UserError("%s: cannot write %s: %s" % (interface.where, interface.key_file, cause(e))) from None
         else:
-            config_module.store_key(interface, text, self._directory, self.package)
-            self._seen = self._identity()
+            config_module.store_key(interface, text, self.directory, self.package)
+            self.seen = self.identity()
         self.log.note("generated a private key for %s" % interface.where)
         return private
 
@@ -331,14 +390,14 @@ class Router(Process):
         router_interface = RouterInterface(self, config, slot)
         self.router_interfaces.append(router_interface)
         self.interfaces.append(router_interface.interface)
-        router_interface.interface.problems["config"] = self._problem
+        router_interface.interface.problems["config"] = self.problem
         router_interface.interface.set_listen_port(config.listen_port)
         return router_interface
 
-    def _drop(self, router_interface):
+    def _drop(self, router_interface, for_good=False):
         self.router_interfaces.remove(router_interface)
         self.interfaces.remove(router_interface.interface)
-        router_interface.close()
+        router_interface.close(for_good)
         self.fit_arena()
 
     # Events
@@ -368,6 +427,8 @@ class Router(Process):
         if kind == abi.RTM_DELROUTE:
             body = message[start:end]
             index = rtnetlink.route_link(body)
+            if body[5] == RTPROT_KILL_SWITCH:
+                self._doubt_outside()
             for router_interface in self.router_interfaces:
                 if router_interface.network.is_anything_held and router_interface.is_held(body):
                     self.follow_soon(0)
@@ -428,12 +489,16 @@ class Router(Process):
         self.follow_way_out()
 
     def follow_way_out(self):
-        """Look all names up again if the machine is in another network."""
+        """If the machine is in another network, look all names up again, and call the peers that do not answer."""
         tunnels = [router_interface.interface.index for router_interface in self.router_interfaces]
         way_out = network_plan.way_out(self._ip, tunnels, self.outside)
         if way_out != self._way_out:
+            if self._way_out is not None and self.watch is not None:
+                self.watch.way_changed(way_out, self._ip)
             self._way_out = way_out
             self.host_names.all_again()
+            for router_interface in self.router_interfaces:
+                router_interface.network_changed()
 
     def on_signal(self, number):
         process = system.process
@@ -448,9 +513,31 @@ class Router(Process):
         self.alarms.hasten("files", system.clock.now() + _SETTLE_MS, self._on_files)
 
     def _on_files(self):
-        if self._identity() != self._seen:
+        if self.identity() != self.seen:
             self.log.verbose("the configuration has changed")
             self.reload()
+
+    def _watch_changes(self):
+        """Wait for changes that need a confirmation. One that waited before the start is over."""
+        try:
+            system.files.remove(self._changes + "/config")
+            self.log.note("a change of the configuration is over, because the service was restarted before it was confirmed")
+        except OSError:
+            pass  # the usual case
+        if system.files.exists(self._changes):
+            self.watch_directory(self._changes, abi.FILES_CHANGED, self._on_change)
+
+    def _on_change(self):
+        if system.files.exists(self._changes + "/request"):
+            system.heap.reserve()
+            try:
+                from . import unconfirmed
+
+                unconfirmed.handle_request(self, self._changes)
+            except ImportError:
+                self.log.note("cannot handle `apply`: the package %s is not installed" % TOOLS_PACKAGE)
+            finally:
+                system.heap.release()
 
     def on_endpoint(self, endpoint):
         """The address of an Endpoint is first known, or changes. Only netifd must know."""
@@ -473,10 +560,12 @@ def _make_directories(path):
     system.files.make_directory(path, 0o700)
 
 
-def serve(directory, ready):
+def serve(directory, ready, explain=None):
     """Serve the configured interfaces until the process ends; return the exit status.
 
-    ready  ready(peers) is called when all interfaces exist, with the number of peers that can still be added
+    ready    ready(peers) is called when all interfaces exist, with the number of peers that can still be added
+    explain  see Router; it is called in a child process
     """
     router = Router(directory)
+    router.explain = explain
     return run_to_end(router, router.tables.capacity - router.tables.used, ready)

@@ -6,10 +6,11 @@ It passes calls that concern all interfaces on to the router.
 
 from ..config import openwrt_network
 from ..errors import UserError, cause
-from ..protocol import noise
+from ..protocol import backoff, noise
 from ..protocol.allowedips import MAX_PREFIXES, NARROW
 from ..protocol.constants import NEVER
 from ..runtime import abi, log, rtnetlink, system
+from ..runtime.pause import through
 from ..uapi.server import ControlServer
 from . import network, network_plan, peer_diff
 from .capacity import PREFIXES_PER_PEER
@@ -36,7 +37,7 @@ class RouterInterface:
         self._tunlink = 0  # the ifindex of the link of `tunlink`, 0 without `tunlink`, None if the link does not exist
         prefixes = _prefixes(config, router.least_prefixes)
         self.interface = Interface(config.name, router, self, prefixes, self.log, router.timestamps)
-        self.endpoints = self.interface.endpoints
+        self.endpoints, self.groups = self.interface.endpoints, self.interface.groups
         try:
             self.server = ControlServer(self.interface, router.loop, router.alarms, self.log)
         except UserError as e:
@@ -49,17 +50,18 @@ class RouterInterface:
         record = network.record_of(router.run_directory, config.name)
         self.network = network.Network(router.netconf, record, self.log, self._follow_again)
         self.network.begin(self.interface.index)
+        self.network.adopt()
 
     def peers_present(self):
         """Return how many of the configured peers exist: `wg` can have removed some."""
-        return len([peer for peer in self.config.peers if self.interface.device.find(peer.public_key)])
+        return len([peer for peer in through(self.config.peers) if self.interface.device.find(peer.public_key)])
 
     def check_capacity(self, config):
         """Check that there are places for the allowed IPs of another configuration; UserError if not."""
         allowed = self.interface.device.allowed
         for trie, size in ((allowed.trie4, 4), (allowed.trie6, 16)):
             had, wanted = [
-                len([packed for packed, _ in peer_diff.owners(peers) if len(packed) == size])
+                len([packed for packed, _ in through(peer_diff.owners(peers)) if len(packed) == size])
                 for peers in (self.config.peers, config.peers)
             ]
             if wanted + max(trie.used - had, 0) > trie.capacity:
@@ -75,19 +77,66 @@ class RouterInterface:
         device.set_private_key(config.private_key, now)
         fresh = peer_diff.sync_peers(device, old.peers if old else [], config.peers, now)
         self._set_endpoints(fresh)
+        self._set_groups()
         return old is None or before != device.identity.public or not config.is_like(old)
 
     def _set_endpoints(self, fresh):
         wanted = {peer.public_key: peer for peer in self.config.peers if peer.host}
         for key in list(self.endpoints):
             endpoint, peer = self.endpoints[key], wanted.get(key)
-            if peer is None or key in fresh or (peer.host, peer.port) != (endpoint.host, endpoint.port):
+            if peer is None or key in fresh or not endpoint.is_configured(peer):
                 endpoint.close()
                 del self.endpoints[key]
         for key, peer in wanted.items():
             if key not in self.endpoints:
-                self.endpoints[key] = Endpoint(key, peer.host, peer.port, self, self._router.host_names)
+                self.endpoints[key] = self._make_endpoint(peer)
                 self.endpoints[key].start()
+
+    def _set_groups(self):
+        by_key = {peer.public_key: peer for peer in through(self.config.peers)}
+        members_of = {}
+        for peer in through(self.config.peers):
+            if peer.primary is not None:
+                members_of.setdefault(peer.primary, [by_key[peer.primary]]).append(peer)
+        wanted = list(members_of.values())
+        if wanted or self.groups:
+            from .peer_group import PeerGroup  # few routers need it
+
+            before = list(self.groups)
+            self.groups.clear()
+            for members in wanted:
+                same = [group for group in before if group.is_configured(members)]
+                if same:
+                    before.remove(same[0])
+                    same[0].use(members)
+                self.groups.append(same[0] if same else PeerGroup(members, self, self._router.alarms))
+            for group in before:
+                group.close(by_key.get(group.keys[0]))
+
+    def group_of(self, public_key):
+        """Return the PeerGroup of the peer, or None."""
+        for group in self.groups:
+            if public_key in group.keys:
+                return group
+        return None
+
+    def _make_endpoint(self, peer):
+        names = self._router.host_names
+        if not peer.hosts:
+            return Endpoint(peer.public_key, peer.host, peer.port, self, names)
+        from .endpoint_list import EndpointList, options_of  # few routers need it
+
+        kind = EndpointList
+        if peer.order == "fastest":
+            from .fastest import Fastest as kind
+        key, alarms = peer.public_key, self._router.alarms
+        made = kind(key, peer.hosts, peer.failback, self, names, alarms, options_of(peer))
+        if peer.ping is not None and not peer.has_backup:
+            from .ping_check import PingCheck
+
+            paths, in_use = len(peer.hosts), lambda: self.interface.device.find(key)
+            made.ping = PingCheck(peer.ping, peer.ping_interval, self, alarms, paths, in_use, made.ping_failed)
+        return made
 
     def on_endpoint(self, endpoint):
         """The endpoint of a peer became known, or changed: send a waiting initiation again, to the new address."""
@@ -112,6 +161,11 @@ class RouterInterface:
             peer.last_sent_handshake = NEVER
             device.initiate(peer, now, retry=True)
 
+    def on_spare_endpoint(self, endpoint):
+        """The address of an endpoint that is not in use became known, or changed: it can need a host route."""
+        self._router.on_endpoint(endpoint)
+        self._router.follow_soon(0)
+
     def on_no_link(self, endpoint):
         """The link after % in the option endpoint_host does not exist."""
         self.log.error(
@@ -123,6 +177,12 @@ class RouterInterface:
         """Look for the links of the endpoints again."""
         for endpoint in self.endpoints.values():
             endpoint.follow_link()
+
+    def network_changed(self):
+        """The machine is in another network: what did not answer is tried again soon."""
+        backoff.hasten(self.interface.device, system.clock.now())
+        for one in list(self.endpoints.values()) + self.groups:
+            one.network_changed()
 
     def uses_links(self):
         """Whether `tunlink` or an endpoint names a link."""
@@ -150,13 +210,19 @@ class RouterInterface:
 
     def watched(self):
         """Return the packed addresses of endpoints whose routes matter."""
-        return [endpoint.address for endpoint in self.endpoints.values() if endpoint.address is not None] + self._learnt()
+        return [packed for endpoint in through(self.endpoints.values()) for packed in endpoint.addresses] + self._learnt()
 
     def _can_need_route(self, packed):
         """Whether an endpoint that was learnt can need a host route: it can be inside one of our tunnels."""
         return bool(self.config.tunlink) or self._router.is_inside(packed)
 
     def on_source(self, peer):
+        endpoint = self.endpoints.get(peer.public_key)
+        if endpoint is not None:
+            endpoint.on_source(peer)
+        group = self.group_of(peer.public_key)
+        if group is not None:
+            group.on_source(peer)
         packed = system.inet.split_address(peer.addr)[0]
         if self._can_need_route(packed) and not self._router.outside.is_watched(packed):
             self._router.follow_soon()
@@ -185,28 +251,28 @@ class RouterInterface:
         router = self._router
         endpoints = []
         for endpoint in self.endpoints.values():
-            if endpoint.address is not None and endpoint.address not in endpoints:
-                endpoints.append(endpoint.address)
+            endpoints += [packed for packed in endpoint.addresses if packed not in endpoints]
         routed = [
             (packed, length, one is self)
             for one in router.router_interfaces
             for peer in one.config.peers
-            if one.is_found(peer)
-            for packed, length in network_plan.routed_prefixes(one.config, peer)
+            if one.config.kill_switch or one.is_found(peer)
+            for packed, length in through(network_plan.routed_prefixes(one.config, peer))
         ]
         index, learnt = self.interface.index, self._learnt()
         return network_plan.plan(self.config, index, self.slot, endpoints, routed, paths, self._tunlink, learnt)
 
     def _learnt(self):
         """Return the packed addresses of the peers' current endpoints, which can be new, if they can need a host route."""
-        peers = [self.interface.device.find(peer.public_key) for peer in self.config.peers]
+        peers = [self.interface.device.find(peer.public_key) for peer in through(self.config.peers)]
         addresses = [system.inet.split_address(peer.addr)[0] for peer in peers if peer is not None and peer.addr is not None]
         return [packed for packed in addresses if self._can_need_route(packed)]
 
     def is_found(self, peer):
         """Whether the peer's routes can be added: not before its name is resolved, as they can cover the name server."""
-        endpoint = self.endpoints.get(peer.public_key)
-        return endpoint is None or endpoint.address is not None
+        group = self.group_of(peer.public_key)
+        found = [self.endpoints.get(key) for key in (group.keys if group else [peer.public_key])]
+        return any(endpoint is None or endpoint.address is not None for endpoint in found)
 
     def follow_tunlink(self):
         """Look for the link of `tunlink` again. With `nohostroute`, bind the sockets to it."""
@@ -266,15 +332,31 @@ class RouterInterface:
     def on_no_port(self):
         self._router.retry_ports()
 
+    def on_trial_answered(self, peer, now):
+        group = self.group_of(peer.public_key)
+        answer = None if group is None else group.on_trial_answered(peer, now)
+        return self.endpoints[peer.public_key].on_trial_answered(now) if answer is None else answer
+
     def on_unanswered(self, peer):
         endpoint = self.endpoints.get(peer.public_key)
         if endpoint is not None:
             endpoint.unanswered(peer.attempts)
+        group = self.group_of(peer.public_key)
+        if group is not None:
+            group.unanswered(peer)
 
-    def close(self):
+    def on_switched(self, public_key, reason):
+        """Another endpoint of the peer is in use, or this peer in place of another one."""
+        if self._router.watch is not None:
+            self._router.watch.switched(self.interface.device.find(public_key), reason)
+
+    def close(self, for_good=False):
+        """Remove the interface; `for_good`: it is no longer configured, so the routes of kill_switch end as well."""
+        for group in self.groups:
+            group.close(None)
         for endpoint in self.endpoints.values():
             endpoint.close()
-        self.network.end()
+        self.network.end(for_good)
         if self.server is not None:
             self.server.close()
         self.interface.close()

@@ -79,6 +79,10 @@ class Daemon(Process):
     def on_source(self, peer):
         """Do nothing: other programs set routes to endpoints."""
 
+    def on_trial_answered(self, peer, now):
+        """Return False: only a router has peers with several endpoints."""
+        return False
+
     def on_unanswered(self, peer):
         """Do nothing: only `wg` sets endpoints."""
 

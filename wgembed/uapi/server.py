@@ -13,9 +13,12 @@ _RESPITE_MS = 1000
 
 
 def is_served(name):
-    """Whether a program answers at the control socket of the interface."""
+    """Whether a program answers at the control socket of the interface. UserError if its folder cannot be read."""
     path = folders.socket_of(name)
-    return system.files.is_socket(path) and system.local.is_answered(path)
+    try:
+        return system.files.is_socket(path) and system.local.is_answered(path)
+    except OSError as e:
+        raise UserError("cannot look for the control socket %s: %s" % (path, cause(e))) from None
 
 
 class ControlServer:

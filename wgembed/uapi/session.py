@@ -11,7 +11,7 @@ Both are overwritten immediately after that, and no other copy is made here.
 from binascii import hexlify, unhexlify
 
 from .. import crypto
-from ..protocol import noise
+from ..protocol import backoff, noise
 from ..protocol.memory import TableFull
 from ..runtime import abi, address, system
 
@@ -364,6 +364,7 @@ class Session:
         peer = self._keep_peer()
         if peer is not None:
             self._device.set_endpoint(peer, addr, now)
+            backoff.call_soon(self._device, peer, now)
 
     def _set_persistent_keepalive(self, value, now):
         seconds = _number(value, 65535, "persistent_keepalive_interval")
@@ -409,9 +410,7 @@ class Session:
             system.heap.release()
             interface = self._interface
             about_device = status_lines.tell_device(interface, now).encode()
-            self._get = self._tell(
-                about_device, lambda peer: (status_lines.tell_peer(peer, interface.endpoints.get(peer.public_key), now), -1)
-            )
+            self._get = self._tell(about_device, lambda peer: (status_lines.tell_peer(peer, interface, now), -1))
         else:
             self._get = self._tell(self._tell_device(), self._tell_peer)
 

@@ -31,6 +31,17 @@ def set_text(name, text):
     values.apply(name, _read(text.split(b"\n"), False))
 
 
+def sync_text(name, text):
+    """Limit the peers of the interface to those in the text, bytes; peers that stay keep their sessions; WgError.
+
+    Key, port and mark stay if the text has none: `up` chose the mark, and a hook can have set the key.
+    """
+    change = _read(text.split(b"\n"), True)
+    change.replace_peers = True
+    _leave_the_rest(change, values.short_name(name))
+    values.apply(name, change)
+
+
 def _read(lines, append):
     """Return the Change for the lines of a file; WgError."""
     reader = _Reader(append)
