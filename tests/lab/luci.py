@@ -22,7 +22,11 @@ from urllib.parse import parse_qs, urlsplit
 from . import net
 from .need import Missing, NotInstalled, programs
 
-RESOURCES = ("modules/luci-base/htdocs", "libs/luci-lib-uqr/htdocs", "themes/luci-theme-bootstrap/htdocs")
+RESOURCES = ("modules/luci-base/htdocs", "libs/luci-lib-uqr/htdocs", "themes/luci-theme-bootstrap/htdocs",
+             "modules/luci-mod-network/htdocs")  # fmt: skip
+# LuCI's page of network interfaces, and the rights to use it.
+OF_NETWORK = ("usr/share/luci/menu.d/luci-mod-network.json", "usr/share/rpcd/acl.d/luci-mod-network.json")
+STOCK = "protocols/luci-proto-wireguard"
 # For root, "secret".
 PASSWORD = "$1$wgembed$6G3KrjUoBKP4OWf5RvGPy1"
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png", ".json": "text/json"}
@@ -89,13 +93,18 @@ def prepare():
 
 
 class Bus:
-    """ubusd and rpcd in a Router."""
+    """ubusd and rpcd in a Router; with `netifd`, a RealNetifd, its ubusd, and OpenWrt's own WireGuard pages."""
 
-    def __init__(self, router):
+    def __init__(self, router, netifd=None):
         self._router = router
+        self.netifd = netifd
         self.sources = folder("WGEMBED_LUCI")
         self._install(folder("WGEMBED_OPENWRT"))
-        self._children = [self._spawn("/usr/sbin/ubusd")]
+        if netifd is None:
+            self._children = [self._spawn("/usr/sbin/ubusd")]
+        else:
+            self._children = [netifd.ubusd]
+            self._install_stock()
         # ubusd makes its socket some time before it listens.
         net.poll(lambda: self.call("nobody", "nothing")[0] == NOT_FOUND, 5, what="ubusd")
         self._children.append(self._spawn("/usr/sbin/rpcd", "-s", "/var/run/ubus/ubus.sock"))
@@ -103,7 +112,7 @@ class Bus:
         self.session = self.login("root")
 
     def close(self):
-        for child in reversed(self._children):
+        for child in reversed(self._children[1:] if self.netifd else self._children):
             child.terminate()
             child.wait(5)
 
@@ -126,7 +135,8 @@ class Bus:
 
     def _install(self, built):
         root = self._router.root
-        for name in ("usr/lib/rpcd", "usr/lib/ucode"):
+        # The real netifd uses the modules of ucode, so they are there, and must not be overwritten.
+        for name in ("usr/lib/rpcd",) if self.netifd else ("usr/lib/rpcd", "usr/lib/ucode"):
             shutil.copytree(built / name, root / name, dirs_exist_ok=True)
         (root / "usr/lib/bus").mkdir()
         for library in built.glob("usr/lib/*.so*"):
@@ -134,7 +144,7 @@ class Bus:
         # Beside the replacement that the init script calls.
         (root / "usr/libexec").mkdir(exist_ok=True)
         shutil.copy(built / "usr/bin/ubus", root / "usr/libexec")
-        for name in ("ubusd", "rpcd"):
+        for name in ("rpcd",) if self.netifd else ("ubusd", "rpcd"):
             shutil.copy(built / "usr/sbin" / name, root / "usr/sbin")
         self._bring_libraries(built)
         (root / "tmp/run/ubus").mkdir(parents=True, exist_ok=True)
@@ -147,6 +157,16 @@ class Bus:
         (root / "etc/config/luci").write_text("config core 'main'\n\toption lang 'auto'\n")
         acl = "usr/share/rpcd/acl.d"
         shutil.copy(self.sources / f"modules/luci-base/root/{acl}/luci-base.json", root / acl)
+
+    def _install_stock(self):
+        """luci-proto-wireguard and the page of network interfaces, as their packages do."""
+        root = self._router.root
+        shutil.copytree(self.sources / STOCK / "root", root, dirs_exist_ok=True)
+        shutil.copytree(self.sources / STOCK / "htdocs", root / "www", dirs_exist_ok=True)
+        for name in OF_NETWORK:
+            shutil.copy(self.sources / "modules/luci-mod-network/root" / name, root / name)
+        for name in ("dhcp", "system"):
+            (root / "etc/config" / name).touch()
 
     def _bring_libraries(self, built):
         """The libraries of this machine that they need. The C library is already in the router."""
@@ -228,7 +248,7 @@ class Gateway(http.server.ThreadingHTTPServer):
             "media": "/luci-static/bootstrap", "resource": "/luci-static/resources", "scriptname": "/cgi-bin/luci",
             "pathinfo": "/" + path, "requestpath": path.split("/"), "dispatchpath": path.split("/"), "pollinterval": 1,
             "ubuspath": "/ubus/", "sessionid": self.session, "token": "t", "nodespec": view, "apply_rollback": 90,
-            "apply_holdoff": 1, "apply_timeout": 5, "apply_display": 0.5,
+            "apply_holdoff": 1, "apply_timeout": 5, "apply_display": 1.5,
         }  # fmt: skip
         made = PAGE.replace("{page}", path.replace("/", "-")).replace("{view}", view["action"]["path"])
         return made.replace("{about}", json.dumps(about))
@@ -248,10 +268,24 @@ class Gateway(http.server.ThreadingHTTPServer):
         # A file of rpcd's package lists the calls that everybody may make.
         if (kind, method) != ("session", "access") and not self.bus.allows(session, kind, method):
             return [DENIED]
-        if kind == "network.interface":
+        if kind == "network.interface" and not self.bus.netifd:
             return [0, NETWORKS]
+        if kind == "luci-rpc":
+            return [0, self._devices() if method == "getNetworkDevices" else {}]
         status, answer = self.bus.call(kind, method, {**arguments, "ubus_rpc_session": session})
         return [status] if answer is None else [status, answer]
+
+    def _devices(self):
+        """The answer of rpcd-mod-luci, which needs libraries for wireless devices: what the pages use of it."""
+        links = json.loads(self.router.namespace.run("ip", "-j", "-s", "address", "show")[1])
+        found = {}
+        for link in links:
+            stats = {f"{way}_{what}": link["stats64"][way][what] for way in ("rx", "tx") for what in ("bytes", "packets")}
+            found[link["ifname"]] = {
+                "name": link["ifname"], "up": "UP" in link["flags"], "type": 1, "mtu": link["mtu"], "stats": stats,
+                "flags": {flag: flag.upper() in link["flags"] for flag in ("up", "loopback", "noarp", "pointtopoint")},
+            }  # fmt: skip
+        return found
 
     def change(self, verb):
         """Apply, confirm or revert, as LuCI does. Returns 0, or the status of the call that failed."""
@@ -265,7 +299,10 @@ class Gateway(http.server.ThreadingHTTPServer):
         status = self.bus.call("uci", "apply", {**who, "rollback": rollback, "timeout": 90})[0]
         # The request of rpcd to procd.
         for name in changed if status == 0 else ():
-            self.router.procd.event("config.change", package=name)
+            if self.bus.netifd:
+                self.bus.netifd.changed(name)
+            else:
+                self.router.procd.event("config.change", package=name)
         return status
 
 

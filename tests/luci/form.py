@@ -1,6 +1,7 @@
 """The pages as a person uses them."""
 
 import base64
+import contextlib
 import json
 import time
 
@@ -8,15 +9,25 @@ APPLIED = "Configuration changes applied."
 FILE = "data => {{ const file = new DataTransfer(); file.items.add(new File([data], {name!r})); return file; }}"
 
 
+@contextlib.contextmanager
+def unharmed(page):
+    """Check at the end that the page had no errors, and that no value ran as a script."""
+    yield
+    assert not page.errors
+    assert page.evaluate("typeof pwned") == "undefined"
+
+
 class Form:
     """The configuration page in a browser's tab."""
+
+    LOADED = "#view .cbi-map > h2"
 
     def __init__(self, page, gateway):
         self.page, self.url = page, gateway.url + "/cgi-bin/luci/admin/vpn/wgembed/"
 
     def open(self, name="config"):
         self.page.goto(self.url + name)
-        self.page.wait_for_selector("#view .cbi-map > h2")
+        self.page.wait_for_selector(self.LOADED)
 
     def section(self, title):
         return self.page.locator(".cbi-section", has=self.page.locator(f"h3:text-is({title!r})"))
@@ -77,7 +88,7 @@ class Form:
         self.page.wait_for_selector(f"text={APPLIED}")
         # It loads itself again.
         self.page.wait_for_selector(f"text={APPLIED}", state="detached")
-        self.page.wait_for_selector("#view .cbi-map > h2")
+        self.page.wait_for_selector(self.LOADED)
 
     def drop(self, name, text):
         """A file, from another window."""

@@ -11,7 +11,7 @@ from wgembed.config import options as config
 
 from ..lab import net, openwrt, traffic, wire
 from ..lab.need import have
-from .form import Form, encode
+from .form import Form, encode, unharmed
 
 PRIVATE = "yAnz5TF+lXXJte14tji3zlMNq+hd2rYUIgJBgB3fBmk="
 PUBLIC = "HIgo9xNzJMWLKASShiTqIybxZ0U3wGLiUeJ1PKf8ykw="
@@ -30,10 +30,8 @@ Endpoint = 192.0.2.99:51820
 
 @pytest.fixture
 def form(page, gateway):
-    form = Form(page, gateway)
-    yield form
-    assert not page.errors
-    assert page.evaluate("typeof pwned") == "undefined"
+    with unharmed(page):
+        yield Form(page, gateway)
 
 
 @pytest.fixture
@@ -156,7 +154,7 @@ WRONG_PEER = [
     ("public_key", "OWN", "this is the public key of the interface itself"),
     ("preshared_key", "secret", "a key has 44 characters of base64"), ("allowed_ips", "10.0.0.0/33", "expected an address"),
     ("allowed_ips", "10.99.1.2/16", "another peer already has this network; give each network to one peer only"),
-    ("endpoint_host", "a b", "not a host name"), ("endpoint_host", "1.2.3", "not an IP address"),
+    ("endpoint_host", "a b-", "not a host name"), ("endpoint_host", "1.2.3", "not an IP address"),
     ("endpoint_port", "0", "expected a number from 1"), ("persistent_keepalive", "-1", "expected a number from 0"),
     ("endpoint_host", "<b>x</b>", "not a host name"),
 ]  # fmt: skip
@@ -417,9 +415,18 @@ def test_who_may_only_watch(tunnel, form, gateway):
     ):  # fmt: skip
         asked = {"jsonrpc": "2.0", "id": 1, "method": "call", "params": [gateway.session, kind, method, arguments]}
         assert gateway.ubus(asked)["result"][0] == 6, (kind, method)
-    closer = {"command": "/usr/sbin/wgembed", "params": ["diagnose", "wg0"]}
-    asked["params"][1:] = ["file", "exec", closer]
-    assert gateway.ubus(asked)["result"][0] == 0
+    for words in (["diagnose", "wg0"], ["history"]):
+        asked["params"][1:] = ["file", "exec", {"command": "/usr/sbin/wgembed", "params": words}]
+        assert gateway.ubus(asked)["result"][0] == 0, words
+
+
+def test_history(tunnel, form):
+    form.open("status")
+    form.wait_for_state(tunnel.peer.key, "up")
+    form.page.click("[data-action='history']")
+    form.page.wait_for_selector(".modal pre")
+    text = form.page.inner_text(".modal pre")
+    assert "started, configuration" in text or "wgembed-micropython-tools" in text
 
 
 # In pixels: phones, a tablet, a small window.

@@ -15,7 +15,7 @@ from . import pages
 MENU = json.loads((pages.PACKAGE / "root/usr/share/luci/menu.d/luci-app-wgembed.json").read_text())
 GROUPS = json.loads((pages.PACKAGE / "root/usr/share/rpcd/acl.d/luci-app-wgembed.json").read_text())
 METHODS = (pages.PACKAGE / "root/usr/share/rpcd/ucode/luci.wgembed").read_text()
-STATUS, CONFIG = "luci-app-wgembed-status", "luci-app-wgembed"
+STATUS, CONFIG, NETWORK = "luci-app-wgembed-status", "luci-app-wgembed", "luci-app-wgembed-network"
 # Methods of ours that hand out, or take, what is secret.
 SECRET = {"new_key", "keep_key", "public_key", "new_pair", "new_preshared_key"}
 
@@ -102,7 +102,14 @@ def test_every_call_exists_and_is_granted():
 
 def test_who_may_watch_sees_no_secret_and_changes_nothing():
     assert set(GROUPS[STATUS]) == {"description", "read"} and "uci" not in GROUPS[STATUS]["read"]
-    assert granted(STATUS, "read") == {("luci.wgembed", "status"), ("luci.wgembed", "names"), ("file", "exec")}
+    assert granted(STATUS, "read") == {
+        ("luci.wgembed", "status"), ("luci.wgembed", "names"), ("network.interface", "dump"), ("file", "exec")
+    }  # fmt: skip
+    assert GROUPS[NETWORK] == {
+        "description": GROUPS[NETWORK]["description"],
+        "read": {"uci": ["network"]},
+        "write": {"uci": ["network"]},
+    }, "keys of /etc/config/network need a right of their own"
     assert {method for _, method in granted(CONFIG, "write")} == SECRET
     names = METHODS[METHODS.index("function names") : METHODS.index("function output")]
     assert "get=1" not in METHODS and "private_key" not in names
@@ -121,9 +128,10 @@ def test_the_plugin_accepts_no_second_line():
 
 def test_programs_are_granted_with_their_arguments():
     granted = {place: rights for group in GROUPS.values() for place, rights in group["read"].get("file", {}).items()}
-    assert granted == {"/usr/sbin/wgembed diagnose *": ["exec"]}
+    assert granted == {"/usr/sbin/wgembed diagnose *": ["exec"], "/usr/sbin/wgembed history": ["exec"]}
+    assert sum("fs.exec('/usr/sbin/wgembed', [ 'history' ]" in path.read_text() for path in pages.SCRIPTS) == 1
     assert sum("fs.exec('/usr/sbin/wgembed', [ 'diagnose'" in path.read_text() for path in pages.SCRIPTS) == 1
-    assert sum(path.read_text().count("fs.exec") for path in pages.SCRIPTS) == 1
+    assert sum(path.read_text().count("fs.exec") for path in pages.SCRIPTS) == 2
 
 
 def test_the_translators_template_is_fresh():

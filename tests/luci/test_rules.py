@@ -56,6 +56,7 @@ DEVICES = [
     f"source_not_allowed=10.0.0.2,2000,{KEYS[1]}\n", f"source_not_allowed=::2,2000,{KEYS[1]}\n",
     f"source_not_allowed=10.1.1.1,2000,{KEYS[1]}\n",
     f"source_not_allowed=10.1.1.1,2000,{KEYS[2]}\n", "drop=tx_no_peer,3\ndrop=hs_mac1,1\n",
+    "away=1\n", "up=0\naway=1\n", "unconfirmed_s=250\n",
     "problem=option tunlink: link x does not exist\nproblem=another one\n",
 ]  # fmt: skip
 EVENTS = [
@@ -78,6 +79,7 @@ PEERS = [
     f"endpoint={ENDPOINT}\nsession=20000,initiator\nlast_rx_ms=100\nlast_data_tx_ms=2000\n",
     f"endpoint={ENDPOINT}\nsession=20000,responder\nlast_rx_ms=100\nlast_data_rx_ms=100\n",
     f"endpoint={ENDPOINT}\nsession=5,responder\nlast_handshake_time_sec={NOW}\n",
+    f"endpoint={ENDPOINT}\nbackup=standby,{KEYS[0]}\nfailover=2,5000,no_answer,300\n",
     f"endpoint={ENDPOINT}\nattempt=3\nstaged=4\nhas_preshared_key=1\npersistent_keepalive_interval=25\n",
 ]  # fmt: skip
 
@@ -156,12 +158,36 @@ def test_every_reason_of_a_drop_has_words(folder):
     assert told[-1] == "of_tomorrow" and not set(told[:-1]) & set(drops.NAMES) and len(set(told)) == len(told)
 
 
+def test_every_reason_of_a_failover_has_words(folder):
+    from wgembed.daemon import endpoint_list
+
+    reasons = [*endpoint_list._WORDS, "of_tomorrow"]
+    told = [one["value"] for one in pages.run([["wgembed.state", "failoverInWords", reason] for reason in reasons], folder)]
+    assert told == [*endpoint_list._WORDS.values(), "of_tomorrow"]
+
+
+def test_endpoints_of_a_list(folder):
+    """LuCI accepts the lists that the daemon accepts."""
+    good = ["a.example b.example", "a.example:1 b.example", "[2001:db8::1]:51820 2001:db8::2", "192.0.2.1:5 192.0.2.2:6"]
+    bad = ["a.example:0 b.example", "a.example b-", "a.example:x b.example", "a b:70000", "[::1]:5 1.2.3"]
+
+    def is_refused(text):
+        try:
+            return not [config.host_and_port(word) for word in text.split()]
+        except ValueError:
+            return True
+
+    told = [one["value"] for one in pages.run([["wgembed.values", "hosts", text] for text in [*good, *bad]], folder)]
+    assert [bool(why) for why in told] == [is_refused(text) for text in [*good, *bad]] == [False] * 4 + [True] * 5
+
+
 # ---- values
 
 CHECKS = {
     config.key: "key", config.port: "port", config.endpoint_port: "endpointPort", config.fwmark: "mark",
     config.keepalive: "keepalive", config.metric: "metric", config.peers: "peers", config.mtu: "mtu",
-    config.network: "network", config.host: "host", config.link: "link", config.path: "path", config.heapsize: "heapsize",
+    config.network: "network", config.host: "host", config.failback: "failback", config.link: "link",
+    config.path: "path", config.heapsize: "heapsize",
 }  # fmt: skip
 MORE = {
     config.network: ["1.2.3.4/0", "1.2.3.4/33", "::/0", "::1/128", "::1/129", "1::2::3", ":::", "1:2:3:4:5:6:7::",

@@ -38,10 +38,21 @@ function ownAddress() {
 	}, () => '');
 }
 
+/* { name: sentences } for the interfaces of OpenWrt with a fault. */
+function networkErrors() {
+	return dumpNetworks().then((networks) => Object.fromEntries(networks.filter((network) => network.errors?.length)
+		.map((network) => [ network.interface, network.errors.map((error) => String(error.code)) ])), () => ({}));
+}
+
 /* The output of `wgembed diagnose`. This starts an interpreter and sends probes, so it runs only when the user asks for
    it. */
 function diagnose(...which) {
 	return fs.exec('/usr/sbin/wgembed', [ 'diagnose', ...which ]).then((done) => done.stdout || done.stderr);
+}
+
+/* The output of `wgembed history`, also if the service does not run. */
+function history() {
+	return fs.exec('/usr/sbin/wgembed', [ 'history' ]).then((done) => done.stdout || done.stderr);
 }
 
 return baseclass.extend({
@@ -54,5 +65,7 @@ return baseclass.extend({
 	newPair: declare('new_pair'),
 	newPresharedKey: declare('new_preshared_key'),
 	ownAddress,
-	diagnose
+	networkErrors,
+	diagnose,
+	history
 });

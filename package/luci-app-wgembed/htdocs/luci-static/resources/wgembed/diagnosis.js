@@ -216,6 +216,10 @@ function ofInterface(iface) {
 	const found = [], add = (weight, sentence) => found.push({ weight, sentence });
 	const unroutable = iface.unroutable;
 
+	if (!iface.is_up && iface.is_away) {
+		add(CERTAIN, _('The interface is down, in another network namespace. Run `ip link set %s up` there.').format(iface.name));
+		return found;
+	}
 	if (!iface.is_up) {
 		/* The browser cannot see whether the port is free. */
 		add(CERTAIN, iface.listen_port
@@ -228,6 +232,10 @@ function ofInterface(iface) {
 		add(CERTAIN, _('The interface has no private key, so no handshake is possible. Set one.'));
 	for (const sentence of iface.problems)
 		add(LIKELY, _('Problem of the configuration: %s.').format(sentence));
+	if (iface.unconfirmed_s != null)
+		add(NOTE, _('The configuration is not confirmed. The previous one returns in %s, unless you run `wgembed confirm`.').format(state.span(iface.unconfirmed_s)));
+	if (iface.is_away)
+		add(NOTE, _('The interface is in another network namespace. Its encrypted packets leave from this one.'));
 	if (!iface.peers.length)
 		add(CERTAIN, _('The interface has no peers.'));
 	if (iface.clock_behind_s > 60)

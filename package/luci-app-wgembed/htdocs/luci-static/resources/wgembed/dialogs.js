@@ -1,6 +1,7 @@
 'use strict';
 'require baseclass';
 'require dom';
+'require uci';
 'require ui';
 'require uqr';
 'require wgembed.calls as calls';
@@ -103,8 +104,29 @@ function importInterface(map) {
 	}));
 }
 
+/* An interface of OpenWrt, in /etc/config/network. It is saved, not applied: its page shows it, with the rest to configure. */
+function addToNetwork() {
+	const name = input('name', '', 'vpn'), box = errorBox();
+	const area = dropArea((stem) => { name.value ||= stem.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 15) });
+
+	show(_('Add an OpenWrt interface'), [
+		E('p', {}, [ _('OpenWrt manages the interface: firewall zones, routes, the page of network interfaces and commands such as ifup know it. It runs as a separate process. Its private key is stored in the network configuration.') ]),
+		field(_('Name'), name), E('p', {}, [ _('Optional. The settings of a wg-quick file:') ]), area, box
+	], goButton(_('Add'), box, () => {
+		const isEmpty = !area.value.trim(), { options, peers } = isEmpty ? { options: {}, peers: [] } : quick.importInterface(area.value);
+		const dns = isEmpty ? [] : quick.dnsServers(area.value);
+
+		checkName(name.value);
+		return (isEmpty ? calls.newPair().then((pair) => pair.private_key) : Promise.resolve(options.private_key)).then((key) => {
+			sections.addToNetwork(name.value, { ...options, private_key: key, dns: dns.length ? dns : null }, peers);
+			return uci.save();
+		}).then(() => { window.location = L.url('admin/network/network') });
+	}));
+}
+
 function checkName(name) {
-	const why = values.interfaceName(name) ?? (sections.interfaces().includes(name) ? _('an interface with this name already exists') : null);
+	const isKnown = sections.interfaces().includes(name) || uci.get('network', name) != null;
+	const why = values.interfaceName(name) ?? (isKnown ? _('an interface with this name already exists') : null);
 
 	if (why)
 		throw new Error(why);
@@ -225,4 +247,4 @@ function downloadButton(name, text) {
 	}, [ _('Download') ]);
 }
 
-return baseclass.extend({ importInterface, importPeer, addPhone, showFile, checkName });
+return baseclass.extend({ importInterface, importPeer, addToNetwork, addPhone, showFile, checkName });

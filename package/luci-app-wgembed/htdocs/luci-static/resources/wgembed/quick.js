@@ -127,6 +127,11 @@ function importInterface(text) {
 	};
 }
 
+/* The name servers of the file. Only the network configuration of OpenWrt has an option for them. */
+function dnsServers(text) {
+	return wordsOf(parse(text).own, 'dns').map(({ word }) => word).filter((word) => values.host(word) === null && /[:.]/.test(word));
+}
+
 /* { privateKey, options } of the peer that uses the file. The caller derives its public key from privateKey.
 
    ownKey  our public key, null if not known. The [Peer] with this key in the file has the preshared key. */
@@ -192,4 +197,4 @@ function format(peer, ours) {
 	return lines.join('\n') + '\n';
 }
 
-return baseclass.extend({ importInterface, importPeer, ownAddresses, format, hostPort });
+return baseclass.extend({ importInterface, dnsServers, importPeer, ownAddresses, format, hostPort });

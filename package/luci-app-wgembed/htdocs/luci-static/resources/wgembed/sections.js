@@ -50,6 +50,20 @@ function addPeer(name, options) {
 	return sid;
 }
 
+/* An interface of OpenWrt with its peers. Its options have the same names. */
+function addToNetwork(name, options, peers) {
+	uci.add('network', 'interface', name);
+	for (const [ option, value ] of Object.entries({ proto: 'wireguard', ...options }))
+		if (value != null)
+			uci.set('network', name, option, value);
+	for (const peer of peers) {
+		const sid = uci.add('network', peerType(name));
+
+		for (const option in peer)
+			uci.set('network', sid, option, peer[option]);
+	}
+}
+
 function removeInterface(name) {
 	for (const peer of peers(name))
 		uci.remove(CONFIG, peer['.name']);
@@ -143,6 +157,6 @@ function openPort(name, port) {
 }
 
 return baseclass.extend({
-	CONFIG, interfaces, peerType, peers, option, networksOf, ownAddresses, titleOf, setAll, addPeer, removeInterface, newKey,
+	CONFIG, interfaces, peerType, peers, option, networksOf, ownAddresses, titleOf, setAll, addPeer, addToNetwork, removeInterface, newKey,
 	keepKey, firstKey, publicKey, zones, zoneOf, chooseZone, isPortOpen, openPort
 });

@@ -13,7 +13,7 @@ const NO_ROUTE = [ 101, 113, 128, 148 ], BUSY = [ 11, 105, 132 ];
 /* A packet that arrived less than this after the error does not prove that datagrams leave again. In s. */
 const SAME_TIME_S = 5;
 
-const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind_s' ];
+const DEVICE_NUMBERS = [ 'listen_port', 'fwmark', 'mtu', 'clock_behind_s', 'unconfirmed_s' ];
 const PEER_TEXTS = [ 'endpoint', 'source', 'endpoint_host' ];
 const PEER_NUMBERS = [
 	'tx_bytes', 'rx_bytes', 'last_rx_ms', 'last_data_rx_ms', 'last_data_tx_ms', 'attempt', 'staged'
@@ -22,8 +22,8 @@ const UAPI_NUMBERS = { last_handshake_time_sec: 'latest_handshake', persistent_k
 
 function newInterface(name) {
 	return {
-		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, drops: {}, send_errors: {},
-		clock_behind_s: 0, unmatched_handshakes: [], problems: [], unroutable: null, source_not_allowed: null, peers: []
+		name, public_key: '', listen_port: 0, fwmark: 0, mtu: 0, is_up: true, is_away: false, drops: {}, send_errors: {},
+		clock_behind_s: 0, unmatched_handshakes: [], problems: [], unconfirmed_s: null, unroutable: null, source_not_allowed: null, peers: []
 	};
 }
 
@@ -31,8 +31,9 @@ function newInterface(name) {
 function newPeer(public_key) {
 	return {
 		public_key, has_preshared_key: false, endpoint: '', source: '', endpoint_host: '', endpoint_found: [],
+		endpoint_choices: [], failover: null, backup_role: '',
 		latest_handshake: 0, tx_bytes: 0, rx_bytes: 0, persistent_keepalive: 0, last_rx_ms: null, last_data_rx_ms: null,
-		last_data_tx_ms: null, session_age_ms: null, attempt: 0, staged: 0, events: [], allowed_ips: []
+		last_data_tx_ms: null, session_age_ms: null, attempt: 0, next_attempt_ms: null, staged: 0, events: [], allowed_ips: []
 	};
 }
 
@@ -49,6 +50,8 @@ function takeDeviceLine(iface, key, value) {
 		iface.public_key = value;
 	else if (key === 'up')
 		iface.is_up = value === '1';
+	else if (key === 'away')
+		iface.is_away = value === '1';
 	else if (key === 'drop')
 		iface.drops[words[0]] = +words[1];
 	else if (key === 'problem')
@@ -78,6 +81,14 @@ function takePeerLine(peer, key, value) {
 		peer.has_preshared_key = value === '1';
 	else if (key === 'endpoint_found')
 		peer.endpoint_found.push(value);
+	else if (key === 'endpoint_choice')
+		peer.endpoint_choices.push(value);
+	else if (key === 'backup')
+		peer.backup_role = words[0];
+	else if (key === 'failover')
+		peer.failover = { switches: +words[0], age_s: seconds(words[1]), reason: words[2], hold_s: +words[3] };
+	else if (key === 'unanswered')
+		peer.next_attempt_ms = words[1] ? +words[1] : null;
 	else if (key === 'session')
 		peer.session_age_ms = +words[0];
 	else if (key === 'event')
@@ -106,6 +117,17 @@ function parse(name, text) {
 			takePeerLine(peer, key, value);
 	}
 	return iface;
+}
+
+/* Why another endpoint is in use, by the words of the daemon. */
+function failoverInWords(reason) {
+	return {
+		no_answer: _('the one before did not answer'),
+		no_ping: _('no answer to ping through the one before'),
+		answers_faster: _('it answers faster'),
+		answers_again: _('the preferred one answers again'),
+		peer_moved: _('the peer sends from there')
+	}[reason] ?? reason;
 }
 
 /* The latest of the events of these names that is recent, or null. */
@@ -173,6 +195,8 @@ function ofPeer(iface, peer) {
 
 	if (state !== 'up')
 		return state;
+	if (peer.backup_role === 'standby')
+		return 'standby';
 	if (!peer.allowed_ips.length)
 		return 'no allowed ips';
 	/* A handshake can fail while the previous session still works: then the peer is up. */
@@ -195,6 +219,7 @@ function inWords(state) {
 		'down': _('down'),
 		'no private key': _('no private key'),
 		'no allowed ips': _('no allowed IPs'),
+		'standby': _('standby'),
 		'up': _('up'),
 		'name not resolved': _('name not resolved'),
 		'waiting for peer': _('waiting for peer'),
@@ -258,5 +283,6 @@ function span(s) {
 }
 
 return baseclass.extend({
-	RECENT_S, parse, last, since, hasInvalidResponse, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords, keyText, span
+	RECENT_S, parse, last, since, hasInvalidResponse, isUnconfirmed, sendError, unanswered, ofInterface, ofPeer, inWords, dropInWords,
+	failoverInWords, keyText, span
 });

@@ -30,6 +30,7 @@ const endpointPort = (text) => number(text, 1, 65535);
 const mark = (text) => number(text, 0, 0xffffffff, 'off');
 const keepalive = (text) => number(text, 0, 65535, 'off');
 const metric = (text) => number(text, 0, 0xffffffff);
+const failback = (text) => number(text, 0, 86400);
 const peers = (text) => number(text, 1, MAX_PEERS);
 
 function mtu(text, hasIpv6) {
@@ -169,6 +170,27 @@ function host(text) {
 	return null;
 }
 
+/* Whether the endpoint of a list has a port. */
+function hasPort(text) {
+	return /^(\[.*\]|[^:]+):[0-9]+$/.test(text);
+}
+
+/* One endpoint, or several with blanks between them. */
+function hosts(text) {
+	const all = words(text);
+
+	if (all.length < 2)
+		return host(text);
+	for (const one of all) {
+		const colon = one.lastIndexOf(':');
+		const why = hasPort(one) ? host(one.slice(0, colon)) ?? endpointPort(one.slice(colon + 1)) : host(one);
+
+		if (why)
+			return why;
+	}
+	return null;
+}
+
 function link(text) {
 	return LINK.test(text) && text !== '.' && text !== '..' ? null : _('not a valid name of a network or interface');
 }
@@ -260,6 +282,6 @@ function isOn(value) {
 }
 
 return baseclass.extend({
-	isKey, key, port, endpointPort, mark, keepalive, metric, peers, mtu, network, parseNetwork, isAddress, isInside, networkOf, host, link,
-	interfaceName, path, heapsize, words, duplicates, overlaps, freeAddresses, isOn
+	isKey, key, port, endpointPort, failback, mark, keepalive, metric, peers, mtu, network, parseNetwork, isAddress, isInside, networkOf, host, hosts, hasPort,
+	link,	interfaceName, path, heapsize, words, duplicates, overlaps, freeAddresses, isOn
 });

@@ -77,7 +77,7 @@ function failed(error) {
 
 /* The interfaces */
 
-function addInterfaces(map) {
+function addInterfaces(map, hasNetwork) {
 	const s = map.section(form.GridSection, 'interface', _('Interfaces'));
 
 	s.addremove = true;
@@ -110,7 +110,8 @@ function addInterfaces(map) {
 		const node = form.GridSection.prototype.renderSectionAdd.apply(this, args);
 
 		return addButtons(node,
-			button(_('Import configuration'), () => dialogs.importInterface(map), { 'disabled': map.readonly || null }));
+			button(_('Import configuration'), () => dialogs.importInterface(map), { 'disabled': map.readonly || null }),
+			...(hasNetwork ? [ button(_('Add an OpenWrt interface…'), () => dialogs.addToNetwork(), { 'disabled': map.readonly || null }) ] : []));
 	};
 	addSwitch(s);
 	addColumn(s, '_addresses', _('IP Addresses'), (name) => text(sections.ownAddresses(name).join(', ') || _('none')));
@@ -192,6 +193,8 @@ function addAdvanced(s) {
 	addField(s, 'advanced', form.Value, 'ip6table', _('Override IPv6 routing table'), null, checkTable);
 	addField(s, 'advanced', form.Flag, 'nohostroute', _('No Host Routes'),
 		_('Optional. Do not create host routes to peers.'));
+	addField(s, 'advanced', form.Flag, 'kill_switch', _('Kill switch'),
+		_('Optional. Traffic for the tunnel leaves by the tunnel or not at all, also while the service does not run.'));
 	addField(s, 'advanced', form.Value, 'tunlink', _('Bind interface'),
 		_('Optional. Network or device for the encrypted packets, such as wan2.'), values.link);
 	o = addField(s, 'advanced', form.Value, 'fwmark', _('Firewall Mark'),
@@ -296,15 +299,23 @@ function whatNode(name, peer) {
 	])));
 }
 
+/* The option endpoint_host, which can be a list. */
+function endpointsOf(peer) {
+	return [].concat(peer.endpoint_host ?? []);
+}
+
 function whereNode(peer) {
 	if (!peer.endpoint_host)
 		return text(_('incoming only'));
 
-	const where = quick.hostPort(peer.endpoint_host, peer.endpoint_port || '51820'), colon = where.lastIndexOf(':');
+	const [ first, ...others ] = endpointsOf(peer);
+	const where = values.hasPort(first) ? first : quick.hostPort(first, peer.endpoint_port || '51820');
+	const colon = where.lastIndexOf(':');
 
 	/* A line ends before the port rather than in it. */
 	return E('span', { 'style': 'display:inline-block; min-width:11em; overflow-wrap:anywhere' }, [
-		where.slice(0, colon), E('span', { 'class': 'nowrap' }, [ where.slice(colon) ])
+		where.slice(0, colon), E('span', { 'class': 'nowrap' }, [ where.slice(colon) ]),
+		others.length ? E('div', { 'style': 'opacity:.75; font-size:90%' }, [ _('then %s').format(others.join(', ')) ]) : ''
 	]);
 }
 
@@ -329,10 +340,30 @@ function addPeerFields(s, name) {
 	addField(s, null, form.Flag, 'route_allowed_ips', _('Route Allowed IPs'),
 		_('Optional. Create routes for Allowed IPs for this peer.'));
 	o = addField(s, null, form.Value, 'endpoint_host', _('Endpoint Host'),
-		_('Optional. Name or address of peer. Without it, the peer must start the handshake.'), values.host);
+		_('Optional. Name or address of peer. Without it, the peer must start the handshake. Several, with a space between them, are used in this order if one does not answer. Each of them can have a port.'), values.hosts);
 	o.placeholder = 'vpn.example.org';
+	o.cfgvalue = (sid) => endpointsOf(uci.get(CONFIG, sid)).join(' ');
+	o.write = (sid, value) => {
+		const words = values.words(value);
+
+		return uci.set(CONFIG, sid, 'endpoint_host', words.length > 1 ? words : words[0]);
+	};
 	o = addField(s, null, form.Value, 'endpoint_port', _('Endpoint Port'), _('Optional. Port of peer.'), values.endpointPort);
 	o.placeholder = '51820';
+	addField(s, null, form.Value, 'backup_of', _('Backup Of'),
+		_('Optional. Description or public key of the peer that this peer replaces, with its allowed IPs, while it does not answer.'));
+	o = addField(s, null, form.Value, 'failback_time', _('Failback Time'),
+		_('Optional. Seconds that the first of several endpoints, or a peer with a backup, must answer before it is used again. 0: only when the others do not answer.'), values.failback);
+	o.placeholder = '300';
+	o = addField(s, null, form.ListValue, 'endpoint_order', _('Endpoint Order'),
+		_('Optional. Which of several endpoints is preferred.'));
+	o.value('', _('The first one'));
+	o.value('fastest', _('The one that answers fastest'));
+	addField(s, null, form.Value, 'ping_check', _('Ping Check'),
+		_('Optional. An address behind the peer. If it does not answer pings through the tunnel, the next endpoint or the backup is used.'),
+		(value) => values.isAddress(value) ? null : _('This is not an IP address.'));
+	addField(s, null, form.Value, 'ping_interval', _('Ping Interval'),
+		_('Optional. Seconds between two pings. Without it, there are pings only while there is traffic.'), values.failback);
 	o = addField(s, null, form.Value, 'persistent_keepalive', _('Persistent Keep Alive'),
 		_('Optional. Seconds between keep alive messages. Default is 0 (disabled). Recommended value if this device is behind a NAT is 25.'), values.keepalive);
 	o.placeholder = '0';
@@ -401,11 +432,11 @@ function addGlobals(map) {
 }
 
 /* A map with sections for the existing interfaces. */
-function makeMap(ownAddress) {
+function makeMap(ownAddress, hasNetwork) {
 	const map = new form.Map(CONFIG, _('wgembed'), _('WireGuard in user space. A change does not interrupt the peers that it does not concern.'));
 	const grids = {};
 
-	addInterfaces(map);
+	addInterfaces(map, hasNetwork);
 	const globals = addGlobals(map);
 
 	map.load = function() {
@@ -423,12 +454,15 @@ function makeMap(ownAddress) {
 
 return view.extend({
 	load() {
-		return Promise.all([ calls.ownAddress(), uci.load(CONFIG), L.resolveDefault(uci.load('firewall')) ]);
+		return Promise.all([
+			calls.ownAddress(), calls.names().then((told) => told.network && uci.load('network').then(() => true)).catch(() => false),
+			uci.load(CONFIG), L.resolveDefault(uci.load('firewall'))
+		]);
 	},
 
-	render([ ownAddress ]) {
+	render([ ownAddress, hasNetwork ]) {
 		if (!uci.get(CONFIG, 'globals'))
 			uci.add(CONFIG, 'globals', 'globals');
-		return makeMap(ownAddress).render();
+		return makeMap(ownAddress, hasNetwork).render();
 	}
 });

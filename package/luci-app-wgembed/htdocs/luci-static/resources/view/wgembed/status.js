@@ -54,11 +54,22 @@ function transfer(arrow, count, rate) {
 return view.extend({
 	/* Loaded once, and again when an unknown peer appears. */
 	names: {},
+	errors: {},
 	histories: {},
 	clockAhead: 0,
 
 	load() {
-		return Promise.all([ calls.status().catch(() => null), this.loadNames() ]).then(([ told ]) => told);
+		return Promise.all([ calls.status().catch(() => null), this.loadNames() ]).then(([ told ]) => this.loadErrors(told));
+	},
+
+	/* netifd knows why its interfaces do not run. Returns `told`. */
+	loadErrors(told) {
+		const isMissing = told && Object.keys(this.names).some((name) => this.names[name].of_network && !told.interfaces[name]);
+
+		return (isMissing ? calls.networkErrors() : Promise.resolve({})).then((errors) => {
+			this.errors = errors;
+			return told;
+		});
 	},
 
 	loadNames() {
@@ -69,7 +80,7 @@ return view.extend({
 		const root = E('div', { 'class': 'cbi-map' });
 
 		this.show(root, told);
-		poll.add(() => calls.status().then((fresh) => this.show(root, fresh), () => this.show(root, null)));
+		poll.add(() => calls.status().then((fresh) => this.loadErrors(fresh)).then((fresh) => this.show(root, fresh), () => this.show(root, null)));
 		window.setInterval(() => this.tick(root), 1000);
 		return root;
 	},
@@ -85,7 +96,8 @@ return view.extend({
 			E('h2', {}, [ _('wgembed') ]),
 			told ? '' : E('p', { 'class': 'alert-message warning' }, [ _('The router does not answer.') ]),
 			...served.map((iface) => this.showInterface(iface, isOpen)),
-			...(told ? this.showOthers(served) : [])
+			...(told ? this.showOthers(served) : []),
+			this.historyButton()
 		]);
 		this.tick(root);
 		if (served.some((iface) => iface.peers.some((peer) => this.peerName(iface, peer) === null)) && !this.isStrange) {
@@ -108,10 +120,12 @@ return view.extend({
 			facts.push(_('MTU %d').format(iface.mtu));
 		if (iface.fwmark)
 			facts.push(_('fwmark 0x%x').format(iface.fwmark));
+		if (iface.is_away)
+			facts.push(_('in another network namespace'));
 		return E('div', { 'class': 'cbi-section', 'data-interface': iface.name }, [
 			E('h3', {}, [ iface.name, ' ', badge(word) ]),
 			E('p', { 'style': 'overflow-wrap:anywhere' }, [
-				facts.join(', '), E('br'),
+				facts.join(', '), ...(this.names[iface.name]?.of_network ? [ ', ', this.networkLink() ] : []), E('br'),
 				iface.public_key ? _('public key') + ' ' + state.keyText(iface.public_key) : ''
 			]),
 			this.sentences(diagnosis.ofInterface(iface), 'bad'),
@@ -138,11 +152,15 @@ return view.extend({
 				cell(_('Peer'), [
 					E('strong', {}, [ this.peerName(iface, peer) ?? shortKey(peer.public_key) ]),
 					small([ this.whereabouts(peer) ]),
+					peer.failover ? small([ this.failover(peer) ]) : '',
 					small([ peer.allowed_ips.join(', ') || _('no allowed IPs') ])
 				], { 'title': state.keyText(peer.public_key) }),
 				cell(_('State'), [
 					badge(word),
 					peer.attempt > 1 ? small([ _('attempt %d').format(peer.attempt) ]) : '',
+					peer.next_attempt_ms >= 8000 ? small([
+						_('next attempt in %d s').format(Math.floor(peer.next_attempt_ms / 1000))
+					]) : '',
 					peer.staged ? small([ _('%d packets wait for a handshake').format(peer.staged) ]) : '',
 					E('div', {}, [ this.closerButton(iface, peer) ])
 				]),
@@ -158,6 +176,17 @@ return view.extend({
 				])
 			]) : ''
 		];
+	},
+
+	failover(peer) {
+		const number = peer.endpoint_choices.indexOf(peer.endpoint_host) + 1;
+		const where = peer.backup_role
+			? (peer.backup_role === 'active' ? _('in use') : _('standby'))
+			: _('endpoint %d of %d').format(number, peer.endpoint_choices.length);
+
+		if (!peer.failover.switches)
+			return where;
+		return _('%s: %s (%d switches)').format(where, state.failoverInWords(peer.failover.reason), peer.failover.switches);
 	},
 
 	whereabouts(peer) {
@@ -193,10 +222,23 @@ return view.extend({
 	},
 
 	lookCloser(name, key) {
-		return calls.diagnose(name, key).catch((error) => error.message).then((text) => ui.showModal(_('Diagnosis'), [
-			E('pre', { 'style': 'white-space:pre-wrap' }, [ text ]),
+		return this.showText(_('Diagnosis'), calls.diagnose(name, key));
+	},
+
+	showText(title, output) {
+		return output.catch((error) => error.message).then((text) => ui.showModal(title, [
+			E('pre', { 'style': 'white-space:pre-wrap; max-height:70vh; overflow:auto' }, [ text ]),
 			E('div', { 'class': 'right' }, [ E('button', { 'class': 'btn', 'click': ui.hideModal }, [ _('Dismiss') ]) ])
 		]));
+	},
+
+	/* Below everything, because it also has what happened while the service did not run. */
+	historyButton() {
+		return E('p', {}, [ E('button', {
+			'class': 'btn cbi-button', 'data-action': 'history',
+			'title': _('Outages, restarts and changes of the last weeks'),
+			'click': ui.createHandlerFn(this, () => this.showText(_('History'), calls.history()))
+		}, [ _('History') ]) ]);
 	},
 
 	showDrops(iface, isOpen) {
@@ -223,10 +265,25 @@ return view.extend({
 		if (!served.length && !missing.length)
 			return [ E('p', {}, [ _('No interface is configured yet.') ]) ];
 		return missing.map((name) => E('div', { 'class': 'cbi-section', 'data-interface': name }, [
-			E('h3', {}, [ name ]),
-			E('p', {}, [ this.names[name].disabled ? _('It is disabled.')
-				: _('It is not running. Check that the service is started, and see the system log.') ])
+			E('h3', {}, [ name ]), E('p', {}, [ ...this.whyNotRunning(name) ])
 		]));
+	},
+
+	whyNotRunning(name) {
+		const errors = this.errors[name] ?? [];
+
+		if (!this.names[name].of_network)
+			return [ this.names[name].disabled ? _('It is disabled.')
+				: _('It is not running. Check that the service is started, and see the system log.') ];
+		return [
+			errors.length ? _('It is not running: %s.').format(errors.join('; '))
+				: this.names[name].disabled ? _('It is disabled.') : _('It is not running. See the system log.'),
+			' ', this.networkLink()
+		];
+	},
+
+	networkLink() {
+		return E('a', { 'href': L.url('admin/network/network') }, [ _('Network interfaces') ]);
 	},
 
 	tick(root) {
