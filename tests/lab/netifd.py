@@ -109,6 +109,7 @@ class Interface:
         self.autostart = False
         self.is_available = True
         self.errors, self.hosts, self.starts, self.prefixes = [], [], [], []
+        self.lost_updates = 0  # those that came without a link
         self._providers = []  # those that lead to its hosts
         self._is_ending = False
         self._addresses, self._routes = [], []
@@ -242,6 +243,9 @@ class Interface:
 
     def _update(self, told):
         ip = self._router.namespace.ip
+        if self._router.namespace.run("ip", "link", "show", "dev", self.name, check=False)[0]:
+            self.lost_updates += 1
+            return
         for address in [one for one in told["addresses"] if one not in self._addresses]:
             ip("address", "replace", address, "dev", self.name)
         for address in [one for one in self._addresses if one not in told["addresses"]]:

@@ -82,7 +82,7 @@ proto_wireguard_setup() {
 	proto_run_command "$config" $(wgembed_command) run --netifd "$config"
 	wireguard_prepare_update "$config" # while the daemon starts
 
-	answer="$(wireguard_read_report "$report" "$READY_S")"
+	answer="$(wireguard_read_report "$READY_S")"
 	exec 9>&-
 	# If the daemon has ended, netifd ends this script at any moment, and calls the teardown.
 	case "$answer" in
@@ -101,8 +101,7 @@ wireguard_open_report() {
 wireguard_read_report() {
 	local answer
 	# shellcheck disable=SC3045 # BusyBox has -t
-	read -r -t "$2" answer <&9
-	rm -f "$1"
+	read -r -t "$1" answer <&9
 	echo "$answer"
 }
 
@@ -111,7 +110,9 @@ proto_wireguard_renew() {
 	wireguard_open_report "$report"
 	# SIGHUP: the daemon applies the difference, and keeps the sessions.
 	proto_kill_command "$config" 1
-	answer="$(wireguard_read_report "$report" "$RENEWED_S")"
+	answer="$(wireguard_read_report "$RENEWED_S")"
+	# The daemon ends if its tables are too small. Then netifd sets the interface up again, with a pipe of its own.
+	[ "$report" -ef /proc/self/fd/9 ] && ip link show dev "$config" >/dev/null 2>&1 || return 0
 	exec 9>&-
 	case "$answer" in
 	refused:*) proto_notify_error "$config" "${answer#refused: }" ;;
