@@ -72,8 +72,8 @@ class Scene:
         self.router.start(*self.sections(**options), within=within)
         self.carries()
 
-    def carries(self, within=10):
-        """A packet into the tunnel arrives, and one comes back. Returns the address of the datagram's sender."""
+    def sends_from(self, within=10):
+        """A packet into the tunnel arrives. Returns the address of the datagram's sender."""
         mark, begin, sent = os.urandom(8), time.monotonic(), 0
 
         def arrives():
@@ -88,12 +88,21 @@ class Scene:
             return any(packet.endswith(mark) for packet in self.other.mine.got)
 
         self.other.until(arrives, within)
+        return self.other.senders[-1][0]
+
+    def carries(self, within=10):
+        """A packet into the tunnel arrives, and one comes back. Returns the address of the datagrams' sender."""
+        self.sends_from(within)
         self.other.talk()
         return self.other.senders[-1][0]
 
     def leaves_by(self, address, within=10):
-        """Packets arrive from this address, at the latest after `within` seconds."""
-        net.poll(lambda: self.carries() == address, within, what=f"packets from {address}")
+        """Packets arrive from this address, at the latest after `within` seconds, and one comes back.
+
+        Before that, the way back can be closed: the other end sends to the address that it heard last.
+        """
+        net.poll(lambda: self.sends_from() == address, within, what=f"packets from {address}")
+        self.other.talk()
 
     def close(self):
         print(self.router.log(), self.place.ip("route"))
