@@ -1,8 +1,11 @@
 """The child process that applies requests can fail to start, die, or hang. Each request gets an answer nevertheless."""
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
+import pyroute2
 import pytest
 
 from wgembed.runtime import netconf, rtnetlink, system
@@ -52,6 +55,17 @@ def test_what_a_child_has_done_before_it_died_is_done(submitted, by_us):
     """Otherwise its additions would already exist, and we would not remove them later."""
     assert submitted("echo 0; echo 17; kill -9 $$") == [[0, 17, 5], "after"]
     assert by_us == REQUESTS[2:]
+
+
+def test_the_child_finds_this_package_without_its_folder_on_the_path(monkeypatch):
+    """As after `pip install -e`, which leaves only a hook for imports."""
+    monkeypatch.delenv("WGEMBED_PYROUTE2", raising=False)
+    root = Path(netconf.__file__).parents[2]
+    site = Path(pyroute2.__file__).parents[1]
+    monkeypatch.setattr(sys, "path", [str(site), *(folder for folder in sys.path if Path(folder or ".").resolve() != root)])
+    command, environment = system.start.pyroute2_command()
+    done = subprocess.run(command, env=environment, input="", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_child_that_hangs(submitted, by_us, monkeypatch):

@@ -78,7 +78,8 @@ def command_for(verb, *arguments):
 def _path_with(package):
     """Return the folders of modules if one of them contains this package, otherwise None."""
     if any(files.exists(folder + "/" + package + "/__init__.py") for folder in sys.path):
-        return ":".join(sys.path)
+        # This package itself can be found without its folder on the path: `pip install -e`.
+        return ":".join(dict.fromkeys([*sys.path, __file__.rsplit("/", 4)[0]]))
     return None
 
 
