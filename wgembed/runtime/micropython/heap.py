@@ -36,17 +36,25 @@ def _address(thing):
 _room = bytearray(_SIZE)
 _end = addressof(_room) % _ADDRESSES + _SIZE
 _keepers = 1  # the calls of `reserve` without `release`; the start counts as one
-# The size of the heap, and the allocated bytes when they were last counted. To count them, MicroPython goes through the
-# whole heap, which takes as long as a reload.
+# The size of the heap, and the allocated bytes when they were last counted. To count them, or the free ones, MicroPython
+# goes through the whole heap, which takes as long as a reload.
 _size = 0
 _allocated = 0
+# A block of the heap. For each block there are two bits of the collector beside it, and one of finalisers.
+_BLOCK = 32 if maxsize >> 32 else 16
 
 
-def _count():
-    global _size, _allocated
-    _allocated = gc.mem_alloc()
-    if not _size:
-        _size = _allocated + gc.mem_free()
+def _size_from_command():
+    """Return the size of the heap by the option -X heapsize=4M of this process, or 0."""
+    try:
+        with open("/proc/self/cmdline") as file:
+            for word in file.read().split("\0"):
+                if word[:9] == "heapsize=":
+                    size = int(word[9:-1]) * {"K": 1024, "M": 1048576}[word[-1]]
+                    return size * 8 * _BLOCK // (8 * _BLOCK + 3)
+    except (OSError, ValueError, KeyError):
+        pass
+    return 0
 
 
 def free():
@@ -76,13 +84,15 @@ def release(are_few=False):
 
     are_few  not enough objects for a new count, which takes as long as the collector itself
     """
-    global _room, _keepers
+    global _room, _keepers, _size, _allocated
     _keepers -= 1
     if not _keepers:
+        _size = _size or _size_from_command()
         _room = None
         gc.collect()
         if not are_few:
-            _count()
+            _allocated = gc.mem_alloc()
+        _size = _size or _allocated + gc.mem_free()
         gc.threshold(max(_GARBAGE, min(free() // 2, max(_FRAMES, _allocated // 2))))
 
 

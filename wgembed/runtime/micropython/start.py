@@ -2,12 +2,14 @@
 
 import gc
 import os
+from sys import byteorder
 
 from .. import abi
 from . import files, heap, libc, process
 
 _setsid = libc.func("i", "setsid", "")
 _dup2 = libc.func("i", "dup2", "ii")
+_getpagesize = libc.func("i", "getpagesize", "")
 _madvise = libc.func("i", "madvise", "LLi")
 _MADV_DONTNEED = 4
 
@@ -18,6 +20,9 @@ _GARBAGE = 131072
 _SPARE = 49152
 _PEER = 2304
 _PIECE = 1024
+# The most significant byte of a number in /proc/self/pagemap, and three of its bits.
+_TOP = 7 if byteorder == "little" else 0
+_PRESENT, _SWAPPED, _OF_FILE = 0x80, 0x40, 0x20
 
 
 def daemon(name, foreground, serve, variables=()):
@@ -75,9 +80,12 @@ def _settle(peers):
 def _drop_code():
     """Release the pages of files that only the start needed. The kernel reads a page again from its file if it is needed."""
     try:
-        with open("/proc/self/smaps", "rb") as maps:
-            for start, end in _unchanged_code(_lines(maps)):
-                _madvise(start, end - start, _MADV_DONTNEED)
+        with open("/proc/self/maps", "rb") as maps, open("/proc/self/pagemap", "rb") as pages:
+            for line in _lines(maps):
+                if b"/" in line and (b" r-xp " in line or b" r--p " in line):
+                    start, end = [int(word, 16) for word in line.split()[0].split(b"-")]
+                    if _is_unchanged(pages, start, end):
+                        _madvise(start, end - start, _MADV_DONTNEED)
     except OSError:
         return
 
@@ -94,16 +102,23 @@ def _lines(file):
             return
 
 
-def _unchanged_code(lines):
-    """Yield (start, end) of the mappings with code or constants from files, except those that a relocation changed."""
-    where = None
-    for line in lines:
-        if b"/" in line and (b" r-xp " in line or b" r--p " in line):
-            where = [int(word, 16) for word in line.split()[0].split(b"-")]
-        elif where and line[:10] == b"Anonymous:":
-            if line.split()[1] == b"0":
-                yield where
-            where = None
+def _is_unchanged(pages, start, end):
+    """Whether all pages of a mapping are as in its file: a relocation can have changed some.
+
+    pages  the file pagemap: for each page a number of 64 bits (Linux, Documentation/admin-guide/mm/pagemap.rst)
+    """
+    size = _getpagesize()
+    pages.seek(start // size * 8)
+    left = (end - start) // size * 8
+    while left:
+        part = pages.read(min(left, _PIECE))
+        for i in range(_TOP, len(part), 8):
+            if part[i] & (_PRESENT | _OF_FILE) == _PRESENT or part[i] & _SWAPPED:
+                return False
+        left -= len(part)
+        if not part:
+            return False
+    return True
 
 
 def _let_go(ready, peers):
