@@ -4,13 +4,16 @@ Bytecode contains every name of a module, a class, an attribute and a parameter 
 them in memory. So, over all modules together:
 
 - A constant is written where it is used: a number at each place, a text if it has one place. Its name is then in no module.
-- A parameter that no call names gets a name of one letter, and a private variable of a module a name of two or three.
+- A parameter that no call names gets a name that the interpreter has anyway, and so does a private variable of a module.
+- A private attribute of one module gets a short name, which the attributes of other modules have, too. For each new name,
+  the interpreter compares all names that it has: without this, they took half of the time to load the modules.
 - `__slots__` is left out, because MicroPython does not use it.
 
-Names of functions, classes, methods and attributes stay, because tracebacks and messages show them.
+Names of functions, classes and methods stay, because tracebacks show them.
 """
 
 import ast
+import builtins
 import operator
 import re
 from dataclasses import dataclass, field
@@ -25,6 +28,12 @@ _DOCUMENTED = ast.Module, ast.ClassDef, ast.FunctionDef
 # MicroPython stores a text of this length once.
 _SHORT = 10
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+# Names that bytecode of version 6 does not contain, because every interpreter has them, with the same numbers.
+_STATIC = [
+    "key", "value", "start", "stop", "step", "end", "sep", "args", "index", "count", "keys", "values", "items", "little",
+    "isalpha", "isdigit", "islower", "isspace", "isupper", "rindex", "rfind", "rsplit", "lstrip", "rstrip", "popitem",
+    "setdefault", "throw", "readline", "readinto", "lower", "upper", "reverse", "bytecode",
+]  # fmt: skip
 
 
 class _NotConstant(Exception):
@@ -69,6 +78,7 @@ def rewrite(sources, untouched=()):
         _drop_definitions(module, mentioned | read)
         _shorten_parameters(module.tree, named)
         _shorten_variables(module.tree, mentioned | named)
+    _shorten_attributes(modules, {word for path in sources.keys() - modules for word in re.findall(r"\w+", sources[path])})
     rewritten = {path: ast.unparse(ast.fix_missing_locations(module.tree)) + "\n" for path, module in modules.items()}
     return {path: rewritten.get(path, text) for path, text in sources.items()}
 
@@ -269,9 +279,7 @@ def _mentions(tree):
             found.add(node.attr)
         elif isinstance(node, ast.alias):
             found.add(node.name)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.update(re.findall(r"\w+", node.value))
-    return found
+    return found | _texts(tree)
 
 
 def _drop_definitions(module, mentioned):
@@ -284,27 +292,102 @@ def _drop_definitions(module, mentioned):
 
 
 def _shorten_parameters(tree, named):
-    """Give the parameters of all functions names of one letter, except those in `named`."""
+    """Give the parameters of all functions static names, except those in `named`."""
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef) or any(isinstance(node, ast.ClassDef) for node in ast.walk(function)):
             continue
         taken = _read(function) | {*_bindings(function)}
         fixed = named | {"self", *_bindings(function, only_by_name=True)}
-        for letter, argument in zip(_LETTERS, function.args.args, strict=False):
-            if letter not in taken and argument.arg not in fixed:
-                # What is outside the function is evaluated where the function is defined.
-                outside = {node for each in (function.decorator_list, function.args.defaults) for node in _walk(each)}
-                _rename((node for node in ast.walk(function) if node not in outside), {argument.arg: letter})
+        # What is outside the function is evaluated where the function is defined.
+        outside = {node for each in (function.decorator_list, function.args.defaults) for node in _walk(each)}
+        inside = [node for node in ast.walk(function) if node not in outside]
+        arguments = [argument.arg for argument in function.args.args if argument.arg not in fixed]
+        free = (name for name in _STATIC if name not in taken)
+        _rename(inside, dict(zip(arguments, free, strict=False)))
 
 
 def _shorten_variables(tree, fixed):
-    """Give the private variables and imports of a module short names, except those in `fixed`."""
+    """Give the private variables and imports of a module static or short names, except those in `fixed`."""
     private = [name for statement in tree.body for name in [*_assigned(statement), *_imported(statement)] if name[0] == "_"]
     defined = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
     names = [name for name in dict.fromkeys(private) if name not in fixed | defined and name[:2] != "__"]
-    taken = {name for name in _read(tree) | {*_bindings(tree)} if len(name) <= 3}
-    free = ("_" + first + second for first in ["", *_LETTERS] for second in _LETTERS)
-    _rename(ast.walk(tree), dict(zip(names, (name for name in free if name not in taken), strict=False)))
+    taken = _read(tree) | {*_bindings(tree)} | fixed
+    _rename(ast.walk(tree), dict(zip(names, (name for name in _short_names(_STATIC) if name not in taken), strict=False)))
+
+
+def _short_names(first):
+    """Yield the names in `first`, then _a, _b, and so on."""
+    yield from first
+    yield from ("_" + one + two for one in ["", *_LETTERS] for two in _LETTERS)
+
+
+def _shorten_attributes(modules, fixed):
+    """Give the private attributes that only one module has short names, except those in `fixed`.
+
+    Names of methods stay, and so do names in texts. A name that nothing else has can be a static one.
+    """
+    owners, taken = {}, set(fixed)
+    for path, module in modules.items():
+        taken |= _mentions(module.tree) | {*_bindings(module.tree)}
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Attribute):
+                owners.setdefault(node.attr, set()).add(path)
+    public = fixed.union(*(_texts(module.tree) | {*_bindings(module.tree)} for module in modules.values()))
+    static = [name for name in _STATIC if name not in taken]
+    families = _families(modules)
+    given = {}  # {family: names}
+    for path, module in sorted(modules.items()):
+        attributes = [node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)]
+        stored = dict.fromkeys(node.attr for node in attributes if isinstance(node.ctx, ast.Store))
+        names = [name for name in stored if name[0] == "_" and name not in public and owners[name] == {path}]
+        if path not in families or not names:
+            continue
+        others = given.setdefault(families[path], set())
+        free = (name for name in _short_names(static) if name not in others and (name in static or name not in taken))
+        new = dict(zip(names, free, strict=False))
+        others.update(new.values())
+        for node in attributes:
+            node.attr = new.get(node.attr, node.attr)
+
+
+def _texts(tree):
+    """Return the words in the texts of a tree."""
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return {word for text in constants for word in re.findall(r"\w+", text)}
+
+
+def _families(modules):
+    """Return {path: family}: an object can have the attributes of all modules of a family, because of inheritance.
+
+    Modules with a class whose base is not known are left out.
+    """
+    families, unknown = {path: path for path in modules}, set()
+    for path, module in modules.items():
+        own = {node.name for node in ast.walk(module.tree) if isinstance(node, ast.ClassDef)} | {*dir(builtins)}
+        imported = _imported_from(module, modules)
+        for node in ast.walk(module.tree):
+            for base in node.bases if isinstance(node, ast.ClassDef) else ():
+                root = base.value if isinstance(base, ast.Attribute) else base
+                other = imported.get(getattr(root, "id", None))
+                if other:
+                    old, new = families[path], families[other]
+                    families = {each: new if family == old else family for each, family in families.items()}
+                elif not isinstance(base, ast.Name) or base.id not in own:
+                    unknown.add(path)
+    return {path: family for path, family in families.items() if path not in unknown}
+
+
+def _imported_from(module, modules):
+    """Return {name: path} of the names that a module imports from another one of these, or that are one of these."""
+    found = {}
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            source = [*module.path.split("/")[: -node.level], *(node.module.split(".") if node.module else [])]
+            for alias in node.names:
+                path = _path([*source, alias.name], modules) or _path(source, modules)
+                if path:
+                    found[alias.asname or alias.name] = path
+    return found
 
 
 def _imported(statement):
