@@ -1,9 +1,10 @@
 """Passes events of peers (peer_events.py) to the programs that run for them: hooks.sh, a script, is their runner.
 
 The runner must have all privileges, so it is started before the daemon drops its own. It ends at once if there is nothing to
-run. In a jail there is no shell: the init script starts the runner outside, and its input is the FIFO `events` in the
-folder for files that are lost at a reboot. The daemon never waits for the runner. What does not fit into the pipe, and what
-is too much in a minute, is left out, and that is logged.
+run, and is not started if there can be nothing, because a shell is a large part of a start on a slow CPU. In a jail there is
+no shell: the init script starts the runner outside, and its input is the FIFO `events` in the folder for files that are lost
+at a reboot. The daemon never waits for the runner. What does not fit into the pipe, and what is too much in a minute, is
+left out, and that is logged.
 """
 
 from ...errors import cause
@@ -11,6 +12,7 @@ from ...runtime import folders, system
 
 _SHELL = "/bin/sh"
 _FIFO = "/events"
+_FOLDER = "/etc/hotplug.d/wgembed"
 _READY = "ready"
 # A line is written as a whole or not at all up to this size: pipe(7).
 _MOST_BYTES = 4096
@@ -34,6 +36,8 @@ class Hooks:
         script = __file__.rsplit("/", 3)[0] + "/hooks.sh"
         fifo = folders.run() + _FIFO
         try:
+            if not system.files.exists(fifo) and not _may_have_programs(configuration):
+                return
             if system.files.exists(_SHELL) and system.files.exists(script):
                 pid, fd, self._input = system.process.spawn_program([_SHELL, script, configuration], True)
                 self._child = pid, fd
@@ -110,6 +114,19 @@ class Hooks:
         self._left_out += 1
         if self._left_out == 1 and self._is_ready:
             self._log.error("hooks do not keep up: some events are not passed to them")
+
+
+def _may_have_programs(configuration):
+    """Whether the runner might find a program. It looks more exactly."""
+    try:
+        if system.files.names(system.files.getenv("WGEMBED_HOTPLUG_DIR") or _FOLDER):
+            return True
+    except OSError:
+        pass
+    try:
+        return b"on_event" in system.files.read_file(configuration)
+    except OSError:
+        return False
 
 
 def _plain(value):
