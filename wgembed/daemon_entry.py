@@ -28,22 +28,12 @@ def _serve():
 
     system.process.name_process()
     if verb == "route":
-        if more[0]:
-            from wgembed.daemon import netifd
+        from wgembed.commands.run import serve_router
 
-            return netifd.serve(argument, more[0], lambda peers: None, _explain)
-        from wgembed.daemon.router import serve
-
-        return serve(argument, lambda peers: None, _explain)
+        return serve_router(argument, more[0], lambda peers: None)
     from wgembed.daemon.single import serve
 
     return serve(argument, lambda peers: _let_go(int(ready)) if ready else None)
-
-
-def _explain(interface, key):
-    from wgembed.commands.diagnose import explain  # only the child process of the daemon loads it
-
-    return explain(interface, key)
 
 
 def _let_go(ready):

@@ -10,10 +10,11 @@ def run(program, arguments):
     if arguments[1:2] == ["--netifd"] and len(arguments) > 2:
         name = arguments[2]
         arguments = arguments[2:]
-    return system.start.router(config_directory(arguments), name, _serve)
+    return system.start.router(config_directory(arguments), name, serve_router)
 
 
-def _serve(directory, name, ready):
+def serve_router(directory, name, ready):
+    """Serve all interfaces, or only `name` for netifd ("" for all); return the exit status. `ready`: see system.start."""
     if name:
         from ..daemon import netifd
 
