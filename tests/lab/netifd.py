@@ -109,7 +109,6 @@ class Interface:
         self.autostart = False
         self.is_available = True
         self.errors, self.hosts, self.starts, self.prefixes = [], [], [], []
-        self.lost_updates = 0  # those that came without a link
         self._providers = []  # those that lead to its hosts
         self._is_ending = False
         self._addresses, self._routes = [], []
@@ -144,6 +143,11 @@ class Interface:
     @property
     def pid(self):
         return self._process.pid if self.running() else None
+
+    @property
+    def is_set_up(self):
+        """Whether the handler has ended its setup, and did not fail."""
+        return self.is_up and self._handler.poll() == 0
 
     def running(self):
         return self._process is not None and self._process.poll() is None
@@ -244,7 +248,6 @@ class Interface:
     def _update(self, told):
         ip = self._router.namespace.ip
         if self._router.namespace.run("ip", "link", "show", "dev", self.name, check=False)[0]:
-            self.lost_updates += 1
             return
         for address in [one for one in told["addresses"] if one not in self._addresses]:
             ip("address", "replace", address, "dev", self.name)

@@ -111,16 +111,17 @@ proto_wireguard_renew() {
 	# SIGHUP: the daemon applies the difference, and keeps the sessions.
 	proto_kill_command "$config" 1
 	answer="$(wireguard_read_report "$RENEWED_S")"
-	# The daemon ends if its tables are too small. Then netifd sets the interface up again, with a pipe of its own.
-	[ "$report" -ef /proc/self/fd/9 ] && ip link show dev "$config" >/dev/null 2>&1 || return 0
-	exec 9>&-
 	case "$answer" in
 	refused:*) proto_notify_error "$config" "${answer#refused: }" ;;
 	*)
 		wireguard_prepare_update "$config"
-		wireguard_send_update "$config"
+		# The daemon ends if its tables are too small. Then netifd sets the interface up again, with a pipe of its own.
+		if [ "$report" -ef /proc/self/fd/9 ] && ip link show dev "$config" >/dev/null 2>&1; then
+			wireguard_send_update "$config"
+		fi
 		;;
 	esac
+	exec 9>&-
 }
 
 proto_wireguard_teardown() {
