@@ -19,7 +19,7 @@ def prepare():
 
 @contextlib.contextmanager
 def held(pid, percent):
-    """Let the process use this share of a core: it is stopped for the rest of each period."""
+    """Let the process use this share of a core, before all others: it is stopped for the rest of each period."""
     if percent >= 100:
         yield
         return
@@ -29,6 +29,7 @@ def held(pid, percent):
         period = _PERIODS_US.get(percent, _PERIOD_US)
         (group / "cpu.cfs_period_us").write_text(str(period))
         (group / "cpu.cfs_quota_us").write_text(str(period * percent // 100))
+        (group / "cpu.shares").write_text("262144")
         (group / "cgroup.procs").write_text(str(pid))
         yield
     finally:
