@@ -273,7 +273,7 @@ def create_response(peer, out):
         return False
     _mix_preshared(peer.secret(PRESHARED, 32))  # psk
     out = memoryview(out)
-    _seal_hash(out[RESPONSE_NOTHING:RESPONSE_MAC1], _nothing)  # {}
+    crypto.seal(out[RESPONSE_NOTHING:RESPONSE_MAC1], _key, 0, _nothing, _hash)  # {}; nothing uses the hash after it
     out[0:4] = TYPE_RESPONSE
     out[SENDER : SENDER + 4] = peer.new_index()
     out[RESPONSE_RECEIVER:RESPONSE_EPHEMERAL] = peer.remote_index
@@ -294,7 +294,7 @@ def consume_response(identity, peer, message):
     if not _mix_dh(peer.secret(EPHEMERAL, 32), ephemeral) or not _mix_dh(identity.private, ephemeral):  # ee, se
         return False
     _mix_preshared(peer.secret(PRESHARED, 32))  # psk
-    if not _open_hash(_nothing, message[RESPONSE_NOTHING:RESPONSE_MAC1]):  # {}
+    if not crypto.open(_nothing, _key, 0, message[RESPONSE_NOTHING:RESPONSE_MAC1], _hash):  # {}
         return False
     peer.remote_index = bytes(message[SENDER : SENDER + 4])
     _keep(peer, CONSUMED_RESPONSE)
