@@ -22,6 +22,7 @@ CONTRACTS = ("crypto/contract.py", "packets/contract.py", "runtime/contract.py")
 LEFT_OUT = (
     *CONTRACTS,
     "crypto/_cpython.py",
+    "crypto/_hkdf.py",
     "packets/runs_cpython.py",
     "runtime/cpython/",
     "commands/demo.py",

@@ -17,6 +17,7 @@ ATTRIBUTE = "attribute"
 # What a backend has beyond the contract, for other modules of the same backend.
 ITS_OWN = {
     "runtime/cpython/files.py environment": "what start.py hands to the lean interpreter",
+    "crypto/_cpython.py forget": "_hkdf.py, of the same backend, overwrites digests",
     "runtime/cpython/start.py command_for": "the command line of that interpreter, for the demo as well",
     "runtime/micropython/heap.py free": "start.py asks whether it is enough",
     "runtime/micropython/process.py pipe": "start.py makes one as well",

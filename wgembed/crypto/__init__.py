@@ -8,7 +8,7 @@ There are two backends, _cpython.py and _micropython.py. This file and hashes.py
 
 import sys
 
-from .hashes import blake2s, hmac, kdf, use_hashes  # noqa: F401
+from .hashes import blake2s, kdf, use_hashes  # noqa: F401
 
 if sys.implementation.name == "micropython":
     from ._micropython import *  # noqa: F403

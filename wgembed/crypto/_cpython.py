@@ -12,7 +12,7 @@ from nacl._sodium import ffi as _ffi
 from nacl._sodium import lib as _lib
 
 __all__ = (
-    "BACKEND", "NULL", "address_of", "aead_addresses", "aead_decrypt", "aead_encrypt", "equal", "forget",
+    "BACKEND", "NULL", "address_of", "aead_addresses", "aead_decrypt", "aead_encrypt", "equal",
     "libsodium_version", "memzero", "open", "pointer_to", "random_fill", "seal", "x25519", "x25519_base", "xopen", "xseal",
 )  # fmt: skip
 
@@ -98,7 +98,11 @@ def memzero(buf):
 
 
 def forget(data):
-    """Overwrite a bytes object that holds a secret, and to which only the caller has a reference: see contract.py."""
+    """Overwrite a bytes object that holds a secret.
+
+    Only for an object that a function has just made, and to which only the caller has a reference. Other code expects that
+    bytes never change, so an interned or shared object must not be overwritten.
+    """
     _lib.sodium_memzero(_from_buffer(data), len(data))
 
 

@@ -72,11 +72,6 @@ def random_fill(buf):
     _randombytes(buf, len(buf))
 
 
-def forget(data):
-    """Overwrite a bytes object that holds a secret, and to which only the caller has a reference: see contract.py."""
-    _sodium_memzero(data, len(data))
-
-
 def memzero(buf):
     """Overwrite `buf` with zeros. No compiler optimises this away."""
     _sodium_memzero(buf, len(buf))

@@ -31,14 +31,6 @@ def memzero(buf):
     """Overwrite the writable `buf` with zeros. No compiler optimises this away."""
 
 
-def forget(data):
-    """Overwrite a bytes object that holds a secret.
-
-    Only for an object that a function has just made, and to which only the caller has a reference. Other code expects that
-    bytes never change, so an interned or shared object must not be overwritten.
-    """
-
-
 def equal(a, b):
     """Return whether two byte strings are equal. The time depends only on their lengths."""
 
@@ -50,10 +42,6 @@ def blake2s(size, key, *parts):
     """Return BLAKE2s of the concatenated `parts`, `size` bytes, 1 to 32. If `key` is empty, it is not keyed (RFC 7693)."""
 
 
-def hmac(key, *parts):
-    """Return HMAC-BLAKE2s of the concatenated `parts`, 32 bytes (RFC 2104). `key` has at most 64 bytes."""
-
-
 def use_hashes(native_blake2s, native_kdf):
     """Use the functions wgembed_blake2s and wgembed_hkdf of the C library for `blake2s` and `kdf`.
 
@@ -62,7 +50,10 @@ def use_hashes(native_blake2s, native_kdf):
 
 
 def kdf(out, key, data):
-    """Write HKDF over HMAC-BLAKE2s to `out`, of 32, 64 or 96 bytes (RFC 5869; WireGuard paper, 5.4: KDF_n)."""
+    """Write HKDF over HMAC-BLAKE2s to `out`, of 32, 64 or 96 bytes (RFC 5869; WireGuard paper, 5.4: KDF_n).
+
+    `key` has 32 bytes, and `data` at most 64.
+    """
 
 
 # Curve25519

@@ -1,26 +1,19 @@
-"""BLAKE2s, and HMAC and HKDF with BLAKE2s: the same code for both backends and every source of the hash.
+"""BLAKE2s, and HKDF with BLAKE2s: with the functions of the C library if there is one (see `use_hashes`).
 
-The functions of the C library replace this code if there is one: see `use_hashes`.
-
-The intermediate results of HMAC and HKDF are overwritten. A digest is a bytes object, which normally never changes. It is
-overwritten here only while no other code has a reference to it.
+The intermediate results of HKDF are overwritten. A digest is a bytes object, which normally never changes. It is overwritten
+here only while no other code has a reference to it.
 """
 
 import sys
 
 if sys.implementation.name == "micropython":
-    from ._micropython import forget, memzero, pointer_to
+    from ._blake2 import blake2s as _blake2s
+    from ._blake2 import kdf as _kdf
+    from ._micropython import memzero, pointer_to
 else:
-    from ._cpython import forget, memzero, pointer_to
-
-try:
-    # hashlib would load OpenSSL, which takes 4 MB, but CPython has this hash itself.
-    from _blake2 import blake2s as _blake2s
-except ImportError:
-    try:
-        from hashlib import blake2s as _blake2s
-    except ImportError:
-        from ._blake2 import blake2s as _blake2s
+    from ._cpython import memzero, pointer_to
+    from ._hkdf import blake2s as _blake2s
+    from ._hkdf import kdf as _kdf
 
 
 # What the functions of the C library read and write: a result, a key, and data.
@@ -84,70 +77,6 @@ def _blake2s_by_library(size, key, parts, total):
 
 
 _wipe = getattr(_blake2s, "wipe", None)  # CPython's hash wipes itself when it is freed
-_pad = memoryview(bytearray(64))
-_INNER = 0x36
-_OUTER = 0x5C
-
-
-if hasattr(bytes, "translate"):
-    _MASKED = {mask: bytes([x ^ mask for x in range(256)]) for mask in (_INNER, _OUTER)}
-
-    def _keyed(key, mask):
-        """Return the hash state after the key, which is padded and masked (RFC 2104)."""
-        size = len(key)
-        _pad[:size] = key
-        _pad[size:] = bytes(64 - size)
-        padded = bytes(_pad)
-        masked = padded.translate(_MASKED[mask])
-        state = _blake2s(masked)
-        forget(padded)
-        forget(masked)
-        return state
-
-else:
-
-    def _keyed(key, mask):
-        """Return the hash state after the key, which is padded and masked (RFC 2104)."""
-        for i in range(len(key)):
-            _pad[i] = key[i] ^ mask
-        for i in range(len(key), 64):
-            _pad[i] = mask
-        return _blake2s(_pad)
-
-
-def _finish(pads, *parts):
-    """Return the HMAC of the parts, from the two states of `_keyed`. If it is a secret, the caller overwrites it."""
-    inner, outer = pads[0].copy(), pads[1].copy()
-    for part in parts:
-        inner.update(part)
-    digest = inner.digest()
-    outer.update(digest)
-    forget(digest)
-    digest = outer.digest()
-    if _wipe:
-        _wipe(inner)
-        _wipe(outer)
-    return digest
-
-
-def _pads(key):
-    pads = _keyed(key, _INNER), _keyed(key, _OUTER)
-    memzero(_pad)
-    return pads
-
-
-def _end(pads):
-    if _wipe:
-        _wipe(pads[0])
-        _wipe(pads[1])
-
-
-def hmac(key, *parts):
-    """Return HMAC-BLAKE2s of the concatenated `parts`, 32 bytes. `key` has at most 64 bytes."""
-    pads = _pads(key)
-    digest = _finish(pads, *parts)
-    _end(pads)
-    return digest
 
 
 def kdf(out, key, data):
@@ -161,14 +90,4 @@ def kdf(out, key, data):
         out[:] = _view[: len(out)]
         memzero(_memory)
         return
-    first = hmac(key, data)
-    pads = _pads(first)
-    forget(first)
-    block = b""
-    for at in range(0, len(out), 32):
-        one = _finish(pads, block, bytes((at // 32 + 1,)))
-        out[at : at + 32] = one
-        forget(block)
-        block = one
-    forget(block)
-    _end(pads)
+    _kdf(out, key, data)

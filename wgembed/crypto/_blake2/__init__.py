@@ -2,6 +2,10 @@
 
     blake2s(data=b"", *, digest_size=32, key=b"")    update(data)    digest()    copy()    wipe()
 
+and HKDF with it, which makes no objects:
+
+    kdf(out, key, data)
+
 `_viper`, `_words` and `_halves` have the same compression function: in machine code, with numbers of 32 bits, and with
 numbers of 16 bits.
 """
@@ -22,11 +26,17 @@ except (ImportError, SyntaxError, ValueError):  # a bytecode build without this 
         from ._halves import compress
 
 
-# Scratch memory for `digest`
+# Scratch memory for `digest` and `kdf`
 _state = bytearray(32)
 _digest = memoryview(_state)
 _block = bytearray(64)
 _NOTHING = memoryview(bytes(64))
+_pad = bytearray(64)
+_inner = bytearray(32)
+_outer = bytearray(32)
+# For each state of HMAC: what changes the key before it into its own, and what follows the key
+_KEYS = (0x5C, b"\x5c" * 32, _outer), (0x5C ^ 0x36, b"\x36" * 32, _inner)
+_BEGIN = bytes([IV[0] ^ 32, IV[1], IV[2] ^ 1, IV[3] ^ 1]) + IV[4:]
 
 
 class blake2s:
@@ -96,3 +106,55 @@ class blake2s:
         other._fill = self._fill
         other._count = self._count
         return other
+
+
+def kdf(out, key, data):
+    """Write HKDF over HMAC-BLAKE2s (RFC 5869, without `info`) to `out`, of 32, 64 or 96 bytes.
+
+    `key` has 32 bytes, and `data` at most 64.
+    """
+    _use_key(key)
+    size = len(data)
+    if size:
+        _block[:size] = data
+        _block[size:] = _NOTHING[size:]
+        _hmac(size)
+    else:
+        _state[:] = _BEGIN
+        compress(_state, _pad, 64, 0xFFFF)
+        _end_hmac()
+    _use_key(_state)
+    for at in range(0, len(out), 32):
+        _block[:] = _NOTHING
+        size = 32 if at else 0
+        _block[:size] = _state[:size]
+        _block[size] = at // 32 + 1
+        _hmac(size + 1)
+        out[at : at + 32] = _state
+    _state[:] = _inner[:] = _outer[:] = _NOTHING[:32]
+    _block[:] = _pad[:] = _NOTHING
+
+
+def _use_key(key):
+    """Put the states of HMAC after the key into `_inner` and `_outer` (RFC 2104). `_pad` then has the inner key."""
+    _pad[:32] = key
+    for mask, rest, state in _KEYS:
+        for i in range(32):
+            _pad[i] ^= mask
+        _pad[32:] = rest
+        state[:] = _BEGIN
+        compress(state, _pad, 64, 0)
+
+
+def _hmac(size):
+    """Write the HMAC of `size` bytes in `_block`, from 1 to 64, to `_state`."""
+    _state[:] = _inner
+    compress(_state, _block, 64 + size, 0xFFFF)
+    _end_hmac()
+
+
+def _end_hmac():
+    _block[:32] = _state
+    _block[32:] = _NOTHING[32:]
+    _state[:] = _outer
+    compress(_state, _block, 96, 0xFFFF)

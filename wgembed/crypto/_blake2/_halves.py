@@ -4,6 +4,8 @@ from array import array
 
 from ._tables import ORDER
 
+# A round's places of the words at once, as in _words.py
+_ROUNDS = tuple([tuple(ORDER[r : r + 16]) for r in range(0, 160, 16)])
 _low = array("H", bytes(32))
 _high = array("H", bytes(32))
 
@@ -14,7 +16,7 @@ def compress(state, block, count, final):
     count  bytes hashed so far, with those of this block
     final  0xFFFF for the last block, otherwise 0
     """
-    order = ORDER
+    t = u = 0  # the interpreter reaches the first sixteen variables fastest
     low = _low
     high = _high
     for i in range(16):
@@ -58,10 +60,9 @@ def compress(state, block, count, final):
     l14 ^= final
     h14 ^= final
     # One round, unrolled: in a loop over indices, half of the time would be spent on access to the words.
-    for r in range(0, 160, 16):
-        i = order[r]
-        t = l0 + l4 + low[i]
-        h0 = (h0 + h4 + high[i] + (t >> 16)) & 0xFFFF
+    for m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15 in _ROUNDS:
+        t = l0 + l4 + low[m0]
+        h0 = (h0 + h4 + high[m0] + (t >> 16)) & 0xFFFF
         l0 = t & 0xFFFF
         t = l12 ^ l0
         l12 = h12 ^ h0
@@ -73,9 +74,8 @@ def compress(state, block, count, final):
         u = h4 ^ h8
         l4 = (t >> 12 | u << 4) & 0xFFFF
         h4 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 1]
-        t = l0 + l4 + low[i]
-        h0 = (h0 + h4 + high[i] + (t >> 16)) & 0xFFFF
+        t = l0 + l4 + low[m1]
+        h0 = (h0 + h4 + high[m1] + (t >> 16)) & 0xFFFF
         l0 = t & 0xFFFF
         t = l12 ^ l0
         u = h12 ^ h0
@@ -88,9 +88,8 @@ def compress(state, block, count, final):
         u = h4 ^ h8
         l4 = (t >> 7 | u << 9) & 0xFFFF
         h4 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 2]
-        t = l1 + l5 + low[i]
-        h1 = (h1 + h5 + high[i] + (t >> 16)) & 0xFFFF
+        t = l1 + l5 + low[m2]
+        h1 = (h1 + h5 + high[m2] + (t >> 16)) & 0xFFFF
         l1 = t & 0xFFFF
         t = l13 ^ l1
         l13 = h13 ^ h1
@@ -102,9 +101,8 @@ def compress(state, block, count, final):
         u = h5 ^ h9
         l5 = (t >> 12 | u << 4) & 0xFFFF
         h5 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 3]
-        t = l1 + l5 + low[i]
-        h1 = (h1 + h5 + high[i] + (t >> 16)) & 0xFFFF
+        t = l1 + l5 + low[m3]
+        h1 = (h1 + h5 + high[m3] + (t >> 16)) & 0xFFFF
         l1 = t & 0xFFFF
         t = l13 ^ l1
         u = h13 ^ h1
@@ -117,9 +115,8 @@ def compress(state, block, count, final):
         u = h5 ^ h9
         l5 = (t >> 7 | u << 9) & 0xFFFF
         h5 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 4]
-        t = l2 + l6 + low[i]
-        h2 = (h2 + h6 + high[i] + (t >> 16)) & 0xFFFF
+        t = l2 + l6 + low[m4]
+        h2 = (h2 + h6 + high[m4] + (t >> 16)) & 0xFFFF
         l2 = t & 0xFFFF
         t = l14 ^ l2
         l14 = h14 ^ h2
@@ -131,9 +128,8 @@ def compress(state, block, count, final):
         u = h6 ^ h10
         l6 = (t >> 12 | u << 4) & 0xFFFF
         h6 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 5]
-        t = l2 + l6 + low[i]
-        h2 = (h2 + h6 + high[i] + (t >> 16)) & 0xFFFF
+        t = l2 + l6 + low[m5]
+        h2 = (h2 + h6 + high[m5] + (t >> 16)) & 0xFFFF
         l2 = t & 0xFFFF
         t = l14 ^ l2
         u = h14 ^ h2
@@ -146,9 +142,8 @@ def compress(state, block, count, final):
         u = h6 ^ h10
         l6 = (t >> 7 | u << 9) & 0xFFFF
         h6 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 6]
-        t = l3 + l7 + low[i]
-        h3 = (h3 + h7 + high[i] + (t >> 16)) & 0xFFFF
+        t = l3 + l7 + low[m6]
+        h3 = (h3 + h7 + high[m6] + (t >> 16)) & 0xFFFF
         l3 = t & 0xFFFF
         t = l15 ^ l3
         l15 = h15 ^ h3
@@ -160,9 +155,8 @@ def compress(state, block, count, final):
         u = h7 ^ h11
         l7 = (t >> 12 | u << 4) & 0xFFFF
         h7 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 7]
-        t = l3 + l7 + low[i]
-        h3 = (h3 + h7 + high[i] + (t >> 16)) & 0xFFFF
+        t = l3 + l7 + low[m7]
+        h3 = (h3 + h7 + high[m7] + (t >> 16)) & 0xFFFF
         l3 = t & 0xFFFF
         t = l15 ^ l3
         u = h15 ^ h3
@@ -175,9 +169,8 @@ def compress(state, block, count, final):
         u = h7 ^ h11
         l7 = (t >> 7 | u << 9) & 0xFFFF
         h7 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 8]
-        t = l0 + l5 + low[i]
-        h0 = (h0 + h5 + high[i] + (t >> 16)) & 0xFFFF
+        t = l0 + l5 + low[m8]
+        h0 = (h0 + h5 + high[m8] + (t >> 16)) & 0xFFFF
         l0 = t & 0xFFFF
         t = l15 ^ l0
         l15 = h15 ^ h0
@@ -189,9 +182,8 @@ def compress(state, block, count, final):
         u = h5 ^ h10
         l5 = (t >> 12 | u << 4) & 0xFFFF
         h5 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 9]
-        t = l0 + l5 + low[i]
-        h0 = (h0 + h5 + high[i] + (t >> 16)) & 0xFFFF
+        t = l0 + l5 + low[m9]
+        h0 = (h0 + h5 + high[m9] + (t >> 16)) & 0xFFFF
         l0 = t & 0xFFFF
         t = l15 ^ l0
         u = h15 ^ h0
@@ -204,9 +196,8 @@ def compress(state, block, count, final):
         u = h5 ^ h10
         l5 = (t >> 7 | u << 9) & 0xFFFF
         h5 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 10]
-        t = l1 + l6 + low[i]
-        h1 = (h1 + h6 + high[i] + (t >> 16)) & 0xFFFF
+        t = l1 + l6 + low[m10]
+        h1 = (h1 + h6 + high[m10] + (t >> 16)) & 0xFFFF
         l1 = t & 0xFFFF
         t = l12 ^ l1
         l12 = h12 ^ h1
@@ -218,9 +209,8 @@ def compress(state, block, count, final):
         u = h6 ^ h11
         l6 = (t >> 12 | u << 4) & 0xFFFF
         h6 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 11]
-        t = l1 + l6 + low[i]
-        h1 = (h1 + h6 + high[i] + (t >> 16)) & 0xFFFF
+        t = l1 + l6 + low[m11]
+        h1 = (h1 + h6 + high[m11] + (t >> 16)) & 0xFFFF
         l1 = t & 0xFFFF
         t = l12 ^ l1
         u = h12 ^ h1
@@ -233,9 +223,8 @@ def compress(state, block, count, final):
         u = h6 ^ h11
         l6 = (t >> 7 | u << 9) & 0xFFFF
         h6 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 12]
-        t = l2 + l7 + low[i]
-        h2 = (h2 + h7 + high[i] + (t >> 16)) & 0xFFFF
+        t = l2 + l7 + low[m12]
+        h2 = (h2 + h7 + high[m12] + (t >> 16)) & 0xFFFF
         l2 = t & 0xFFFF
         t = l13 ^ l2
         l13 = h13 ^ h2
@@ -247,9 +236,8 @@ def compress(state, block, count, final):
         u = h7 ^ h8
         l7 = (t >> 12 | u << 4) & 0xFFFF
         h7 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 13]
-        t = l2 + l7 + low[i]
-        h2 = (h2 + h7 + high[i] + (t >> 16)) & 0xFFFF
+        t = l2 + l7 + low[m13]
+        h2 = (h2 + h7 + high[m13] + (t >> 16)) & 0xFFFF
         l2 = t & 0xFFFF
         t = l13 ^ l2
         u = h13 ^ h2
@@ -262,9 +250,8 @@ def compress(state, block, count, final):
         u = h7 ^ h8
         l7 = (t >> 7 | u << 9) & 0xFFFF
         h7 = (u >> 7 | t << 9) & 0xFFFF
-        i = order[r + 14]
-        t = l3 + l4 + low[i]
-        h3 = (h3 + h4 + high[i] + (t >> 16)) & 0xFFFF
+        t = l3 + l4 + low[m14]
+        h3 = (h3 + h4 + high[m14] + (t >> 16)) & 0xFFFF
         l3 = t & 0xFFFF
         t = l14 ^ l3
         l14 = h14 ^ h3
@@ -276,9 +263,8 @@ def compress(state, block, count, final):
         u = h4 ^ h9
         l4 = (t >> 12 | u << 4) & 0xFFFF
         h4 = (u >> 12 | t << 4) & 0xFFFF
-        i = order[r + 15]
-        t = l3 + l4 + low[i]
-        h3 = (h3 + h4 + high[i] + (t >> 16)) & 0xFFFF
+        t = l3 + l4 + low[m15]
+        h3 = (h3 + h4 + high[m15] + (t >> 16)) & 0xFFFF
         l3 = t & 0xFFFF
         t = l14 ^ l3
         u = h14 ^ h3

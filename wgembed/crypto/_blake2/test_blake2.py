@@ -1,8 +1,10 @@
 """BLAKE2s against RFC 7693, with every compression function that runs here, whatever the machine would choose."""
 
+import struct
 import sys
 
-from . import _halves, _words, blake2s
+from . import _halves, _words, blake2s, kdf
+from ._tables import IV
 
 try:
     from . import _viper
@@ -16,6 +18,10 @@ _blake2 = sys.modules[__name__.rpartition(".")[0]]
 # RFC 7693, appendix E: the hash of the hashes of sequences of many lengths, keyed and not
 SELF_TEST = "6a411f08ce25adcdfb02aba641451cec53c598b24f4fc787fbdc88797f4c1dfe"
 ABC = "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"  # appendix B
+EDGES = (
+    "0129554c1b382b8a0beb1636b13235f0445d31317f724d48d31f97d601ca410a",
+    "8d44b2d5ded3199db56388fb9c71c19a0db3a7c377af8e1c614c35e94f8788e3",
+)  # by CPython
 EMPTY = "69217a3079908094e11121d042354a7c1f55b6482ca1a51e1b250dfd1ed0eef9"
 
 
@@ -72,6 +78,19 @@ def test_known_answers():
     _with_each(_known_answers)
 
 
+def _rotations_of_zero_and_of_ones():
+    """The first word of the message makes d ^ a zero, or 2^32 - 1, in the first step (RFC 7693, 3.1)."""
+    initial = struct.unpack("<8I", IV)
+    for wanted in (0, 0xFFFFFFFF):
+        first = (wanted ^ initial[4] ^ 64) - (initial[0] ^ 0x01010020) - initial[4] & 0xFFFFFFFF
+        hashed = blake2s(struct.pack("<I", first) + bytes(60))
+        assert hashed.digest() == bytes.fromhex(EDGES[wanted != 0])
+
+
+def test_rotations_of_zero_and_of_ones():
+    _with_each(_rotations_of_zero_and_of_ones)
+
+
 def test_data_may_come_in_pieces():
     _with_each(_pieces)
 
@@ -90,6 +109,29 @@ def test_a_copy_goes_its_own_way():
         second.update(b"second")
         assert first.digest() == blake2s(b"x" * size, digest_size=16).digest()
         assert second.digest() == blake2s(b"x" * size + b"second", digest_size=16).digest()
+
+
+def _hmac(key, data):
+    inner = blake2s(bytes([byte ^ 0x36 for byte in key]) + b"\x36" * 32 + data).digest()
+    return blake2s(bytes([byte ^ 0x5C for byte in key]) + b"\x5c" * 32 + inner).digest()
+
+
+def _hkdf():
+    key = bytes(range(32))
+    for data in (b"", b"x", bytes(range(32)), bytes(range(64))):
+        secret = _hmac(key, data)
+        expected = one = b""
+        for number in (1, 2, 3):
+            one = _hmac(secret, one + bytes([number]))
+            expected += one
+        for size in (32, 64, 96):
+            out = bytearray(size)
+            kdf(memoryview(out), memoryview(key), memoryview(data))
+            assert out == expected[:size]
+
+
+def test_hkdf():
+    _with_each(_hkdf)
 
 
 def test_parameters_out_of_range():
