@@ -20,6 +20,7 @@ BROUGHT_BY = {
     "qemu-system-x86_64": "qemu-system-x86",
     "s390x-linux-gnu-gcc": "gcc-s390x-linux-gnu", "sanitizers of cc": "gcc libc6-dev",
     "sanitizers of gcc": "gcc libc6-dev", "ss": "iproute2",
+    "setarch": "util-linux",
     "setpriv": "util-linux", "systemctl": "systemd", "systemd-analyze": "systemd", "tc": "iproute2", "timeout": "coreutils",
     "unshare": "util-linux", "wg": "wireguard-tools", "wg-quick": "wireguard-tools", "atheris": "[test]",
     "auditwheel": "[test]", "mitmproxy_rs": "[test]",
