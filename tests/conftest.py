@@ -50,13 +50,15 @@ CORES = os.cpu_count() or 1
 APART = (
     "fastpath/test_foreign.py", "foreign/", "interop/test_interop_cookie.py", "interop/test_interop_mtu.py",
     "interop/test_interop_roaming.py", "interop/test_interop_traffic.py", "machines/", "router/test_corpus.py",
-    "router/test_network.py", "router/test_old_kernels.py", "router/test_run.py",
+    "router/test_event_hooks.py", "router/test_failover.py", "router/test_history.py", "router/test_network.py",
+    "router/test_old_kernels.py", "router/test_run.py",
 )  # fmt: skip
 # One unit: each guest with a kernel of its own is booted once for all of them.
 GUEST = re.compile(r"test_interop_(recovery|rekey)\.py|\[.*linux-6\.")
 # The units that take longest, and are begun first, or the others would have to wait for them at the end.
 FIRST = (GUEST, re.compile("interop/test_interop_netem"), re.compile("foreign/"), *(re.compile(name) for name in (
-    "machines/", "router/test_old_kernels", "openwrt/test_router", "daemon/test_flood", "sim/test_sim",
+    "machines/", "router/test_failover", "router/test_setups", "router/test_old_kernels",
+    "openwrt/test_router", "daemon/test_flood", "sim/test_sim",
     "router/test_network", "soak/", "router/test_run", "router/test_bad_config", "interop/test_interop_storm",
 )))  # fmt: skip
 
