@@ -125,9 +125,9 @@ def kdf(out, key, data):
         _end_hmac()
     _use_key(_state)
     for at in range(0, len(out), 32):
-        _block[:] = _NOTHING
         size = 32 if at else 0
-        _block[:size] = _state[:size]
+        _block[:32] = _state
+        _block[size:] = _NOTHING[size:]
         _block[size] = at // 32 + 1
         _hmac(size + 1)
         out[at : at + 32] = _state
