@@ -120,7 +120,12 @@ hungry() { # the kernel ends the process that took all memory, and nothing else
     wait $eater; status=$?
     [ $status = 137 ] || { echo "the eater: $status"; return 1; }
     kill -0 $router || { echo "the router is gone"; dmesg | tail -n 5; return 1; }
-    answered a $KERNEL 2 0.2 && answered a $GO 2 0.2
+    # The kernel has dropped the code of all programs, and reads it again from the disk.
+    tries=0
+    until answered a $KERNEL 2 0.2 && answered a $GO 2 0.2; do
+        tries=$((tries + 1)); [ $tries -lt 10 ] || return 1
+        sleep 1
+    done
 }
 status_up() {
     near "$@" status >/tmp/status && [ "$(grep -c ": up, handshake" /tmp/status)" = 2 ] || { cat /tmp/status; return 1; }
