@@ -15,7 +15,6 @@ import time
 from array import array
 
 from . import tunnels
-from .table import COLUMNS
 
 PORT = 7007
 SHARES = 0.5, 0.99, 0.999, 0.9999, 0.99999, 1
@@ -69,6 +68,13 @@ def measure(near_place, far_place, address, count):
     return [ns / 1e6 for ns in sorted(taken)], lost
 
 
+def spread(kind, count):
+    """Return the spread of the round trips through a tunnel between two of these programs: {key of a figure: value}."""
+    with tunnels.pair(kind) as tunnel:
+        times, lost = measure(tunnel.near.place, tunnel.far.place, tunnel.inside(tunnel.far), count)
+    return {"half": times[len(times) // 2], "rare": times[int(len(times) * 0.9999)], "most": times[-1], "lost": lost}
+
+
 def told(name, times, lost):
     """Return a line of the table."""
     cells = [f"{times[min(int(len(times) * share), len(times) - 1)]:.3f}" for share in SHARES]
@@ -77,6 +83,8 @@ def told(name, times, lost):
 
 
 def main():
+    from .table import COLUMNS  # which has `spread` as one of its rows
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--json", metavar="FILE", help="write every 1,000th of the sorted times to this file, too")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..lab import peers
 from ..lab.need import Missing
-from . import figures, floods, handshakes, instructions, memory, tunnels
+from . import figures, floods, handshakes, instructions, memory, single, tunnels
 from .figures import FASTPATH, PYTHON, Column, Figure, Target
 
 CPYTHON, MICROPYTHON = "CPython", "MicroPython"
@@ -62,11 +62,17 @@ def _configure(column, seconds):
     return {"peer": grown, "took": took}
 
 
+def _single(column, seconds):
+    return single.spread(column.kind, SINGLE)
+
+
 def _words(name):
     return name.replace("_", " ")
 
 
 PEERS = 1000
+# Round trips of single packets; `python -m tests.bench.single` makes a million.
+SINGLE = 100_000
 _RESIDENT = (Target(CPYTHON, "<=", 0.1, 0.1, NEWEST), Target(MICROPYTHON, "<=", 0.04, 0.04, NEWEST),
              Target(CPYTHON, "<=", 12, 12), Target(MICROPYTHON, "<=", 4, 4))  # fmt: skip
 _LIKE_CPYTHON = Target(MICROPYTHON, ">=", 0.8, 0.9, CPYTHON)
@@ -94,6 +100,12 @@ ROWS = {
     "loaded": Row(_program(tunnels.loaded), (
         Figure("trip", "ping beside a TCP stream, median", "ms"),
     )),
+    "single": Row(_single, (
+        Figure("half", "single packets, half of the round trips", "ms"),
+        Figure("rare", "single packets, 99.99 % of the round trips", "ms"),
+        Figure("most", "single packets, the longest round trip", "ms"),
+        Figure("lost", "single packets, lost", ""),
+    ), once=True),
     "udp64": Row(_program(tunnels.udp, 64), (
         Figure("rate", "UDP, 64 bytes", "packets/s", (Target(None, ">=", 1.0, 1.0, BOOKWORM),)),
         Figure("cost", "CPU of both ends, UDP, 64 bytes", "us/packet"),
