@@ -25,7 +25,8 @@ LEAF_IMPORTS = {("errors", "runtime.__init__"): "the words of an OSError: guard 
 OUTSIDE = {
     "crypto": set(),
     "crypto.__init__": {"sys"},
-    "crypto.hashes": {"sys", "_blake2", "hashlib"},
+    "crypto.hashes": {"sys"},
+    "crypto._hkdf": {"_blake2", "hashlib"},
     "crypto._cpython": {"struct", "nacl", "_cffi_backend"},
     "crypto._micropython": {"struct", "ffi", "uctypes"},
     "crypto._blake2.__init__": {"sys"},

@@ -541,6 +541,26 @@ def test_a_refusal_names_object_link_and_error(tmp_path, obj, text):
     assert line.startswith(f"cannot {text}: Invalid argument (22); ")
 
 
+def test_a_route_whose_place_was_refused_to_another_is_still_ours(tmp_path):
+    """The provider's link was down for a moment: its route was refused, and "unreachable" must not stay for ever."""
+    conf = Later()
+    one = network.Network(conf, str(tmp_path / "wg0.added"), Log())
+    one.begin(TUNNEL)
+    nowhere, there = network_plan.Plan(), network_plan.Plan()
+    nowhere.mtu = there.mtu = 1380
+    nowhere.objects = [("route", "192.0.2.9", 32, 0, "-", 0, RT_TABLE_MAIN, "unreachable")]
+    there.objects = [("route", "192.0.2.9", 32, WAN, "192.0.2.1", 0, RT_TABLE_MAIN)]
+    one.follow(nowhere, True)
+    conf.answer(0)
+    for errno in (101, 101, 0):
+        one.follow(there, False)
+        assert conf.waiting[0][0] == [("set", there.objects[0])]
+        conf.answer(errno)
+        assert one.outside == (nowhere if errno else there).objects
+    one.follow(there, False)
+    assert not conf.waiting
+
+
 def test_what_goes_while_the_kernel_is_asked_comes_back(tmp_path):
     """Somebody deletes a route while a child process still makes others: the news of it must not be lost."""
     conf, log, again = Later(), Log(), []

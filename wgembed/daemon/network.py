@@ -140,7 +140,7 @@ class Network:
         if any(self._outlives(obj) for _, obj in through(requests)):
             self._write_record()
         self.is_waiting = True
-        self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers, first_time))
+        self._netconf.submit(requests, lambda answers: self._handle_answers(requests, answers, first_time, swaps))
 
     def _swaps(self, new, replaced, paths):
         """Return a dict: from a new route to ours that has its place, because it differs in the next hop alone."""
@@ -162,12 +162,13 @@ class Network:
             return True  # "ip route replace" of another program puts its route in the place of ours, without a message
         return self._is_doubtful or obj in self._lost
 
-    def _handle_answers(self, requests, answers, first_time):
+    def _handle_answers(self, requests, answers, first_time, swaps):
         """Handle the answers. Objects that existed before are not ours to remove, unless they belong to our link.
 
         first_time  the objects of which it was not known that they exist
+        swaps       see `_swaps`: a route whose place was refused to another one is still there
         """
-        foreign = set()
+        foreign, stay = set(), []
         self._find_holders(requests, answers, first_time)
         for (verb, obj), errno in through(zip(requests, answers)):  # noqa: B905 (MicroPython's zip has no strict)
             if verb == "del" or not errno:
@@ -183,11 +184,13 @@ class Network:
             if errno == abi.EEXIST and (_is_of_kill_switch(obj) or not self._outlives(obj)) and not is_held:
                 continue
             foreign.add(obj)
+            if verb == "set" and obj in swaps:
+                stay.append(swaps[obj])
             if (errno != abi.EEXIST or is_held) and not self._is_over and self._refused.get(obj) != errno:
                 self._refused[obj] = errno
                 self._log.error(_sentence(obj, errno, self._holders.get(obj, 0)))
         if foreign:
-            self._keep([obj for obj in through(self._added) if obj not in foreign])
+            self._keep([obj for obj in through(self._added) if obj not in foreign] + stay)
             self._write_record()
         self.is_waiting = False
         raise_link, self._next = self._next, None
