@@ -157,7 +157,7 @@ def test_private_attributes_of_an_object_of_two_modules():
 
 
 def test_static_names(tmp_path):
-    """Each of these names is in the interpreter, so bytecode with it has the number only: three bytes less, or more."""
+    """Each of these names is in the interpreter, so bytecode has its number, and not its text."""
     need(micropython.compiled)
     source, made = tmp_path / "a.py", tmp_path / "a.mpy"
     for name in compact._STATIC:

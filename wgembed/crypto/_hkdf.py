@@ -1,4 +1,8 @@
-"""HKDF with the BLAKE2s of CPython, which has objects for hashes. For MicroPython, `_blake2` has it."""
+"""HKDF with the BLAKE2s of CPython, which has objects for hashes. For MicroPython, `_blake2` has it.
+
+The intermediate results are overwritten. A digest is a bytes object, which normally never changes. It is overwritten here
+only while no other code has a reference to it.
+"""
 
 from ._cpython import forget, memzero
 

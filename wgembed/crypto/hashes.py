@@ -1,8 +1,4 @@
-"""BLAKE2s, and HKDF with BLAKE2s: with the functions of the C library if there is one (see `use_hashes`).
-
-The intermediate results of HKDF are overwritten. A digest is a bytes object, which normally never changes. It is overwritten
-here only while no other code has a reference to it.
-"""
+"""BLAKE2s, and HKDF with BLAKE2s: with the functions of the C library if there is one (see `use_hashes`)."""
 
 import sys
 

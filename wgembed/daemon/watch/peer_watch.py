@@ -15,7 +15,7 @@ _FAULTS = "down", "key_mismatch"
 
 
 class PeerWatch:
-    """`hooks` is an hooks.Hooks or None. `configuration` is the path of the file, for its hash."""
+    """`hooks` is a hooks.Hooks or None. `configuration` is the path of the file, for its hash."""
 
     def __init__(self, router, config, hooks, configuration, flash, save):
         self._router = router
