@@ -10,18 +10,10 @@ from ..lab import luci, net, openwrt, wire
 from ..lab.builders import build_ipk
 from ..lab.need import Missing, outside
 from ..lab.netifd import RealNetifd
-from ..openwrt.test_netifd import PRIVATE, Site
+from ..openwrt.test_netifd import PRIVATE, WAN, Site
 from .form import Form, encode, unharmed
 from .test_poll import spent
 
-WAN = """
-config interface 'wan'
-	option device 'outer'
-	option proto 'static'
-	option ipaddr '192.0.2.1'
-	option netmask '255.255.255.0'
-	option gateway '192.0.2.99'
-"""
 OWN = encode(PRIVATE)
 HOSTILE = "</td><img src=x onerror='pwned=1'>\"'$(touch /tmp/pwned)`touch /tmp/pwned`"
 

@@ -21,14 +21,15 @@ from ..lab.need import Missing, need, outside, programs
 from ..lab.netifd import Provider, netifd_of, rest
 
 PRIVATE = bytes(range(1, 33))
-NETWORK = """
+WAN = """
 config interface 'wan'
 	option device 'outer'
 	option proto 'static'
 	option ipaddr '192.0.2.1'
 	option netmask '255.255.255.0'
 	option gateway '192.0.2.99'
-
+"""
+TUNNEL = """
 config interface '{name}'
 	option proto 'wireguard'
 	option private_key '{private}'
@@ -47,6 +48,7 @@ config wireguard_{name} 'far'
 	list allowed_ips '10.99.0.0/16'
 	option route_allowed_ips '1'
 """
+NETWORK = WAN + TUNNEL
 OTHER = """
 config wireguard_{name}
 	option public_key 'xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg='

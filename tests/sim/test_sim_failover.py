@@ -85,16 +85,9 @@ class World(Harness):
             source = getattr(self, "came_to", FIRST)
         super().carry(source, destination, datagram, tos)
 
-    def settle(self):
-        if self._settling:
-            return
-        self._settling = True
-        while self._queue:
-            source, destination, datagram, tos = self._queue.pop(0)
-            if destination in (FIRST, SECOND_ADDRESS):
-                self.came_to = destination
-            self.nodes[destination].receive(datagram, source, "src", tos)
-        self._settling = False
+    def arrives(self, destination):
+        if destination in (FIRST, SECOND_ADDRESS):
+            self.came_to = destination
 
     def talk(self, ms):
         """Let both send a packet every few seconds. Return the ms until both have got one, or None."""

@@ -200,6 +200,9 @@ class Harness:
         for one in datagrams:
             self._queue.append((source, destination, one, tos))
 
+    def arrives(self, destination):
+        """A datagram comes to this address. For harnesses whose nodes have several."""
+
     def settle(self):
         """Deliver the datagrams on the wire until there are no more."""
         if self._settling:
@@ -207,6 +210,7 @@ class Harness:
         self._settling = True
         while self._queue:
             source, destination, datagram, tos = self._queue.pop(0)
+            self.arrives(destination)
             node = self.nodes.get(destination)
             if node is not None and node.device.is_up:
                 node.receive(datagram, source, "src-" + source[0], tos)
